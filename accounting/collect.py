@@ -1,0 +1,287 @@
+"""One poll: from the watermark to now, window by window, each in one transaction."""
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from accounting import apel, queries, usage
+from accounting.apel import Site
+from accounting.errors import SourceRefused, SourceTooLarge
+from accounting.identity import VoRules
+from accounting.inquiry import Inquiry
+from accounting.ledger import Ledger, Progress, Step
+from accounting.model import Account, Gap, Held, Month, Window
+from accounting.prometheus import Source
+from accounting.queries import Scope
+from accounting.samples import Points, Rejected, Samples
+from accounting.usage import Pulse
+
+log = structlog.get_logger(__name__)
+
+# Two queries at a time keep two cores busy: one works while the other's answer is read.
+_WORKERS = 2
+_HEARTBEAT_LOOKBACK_SECONDS = 3600
+_DAY = 86400
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to poll.
+
+    Attributes:
+        step_seconds: longest window.
+        shortest_seconds: windows are halved down to this when the source refuses their size.
+        scrape_seconds: the scrape interval where samples are too few to tell.
+        history_days: how far back the first poll looks for data.
+    """
+
+    step_seconds: int = 6 * 3600
+    shortest_seconds: int = 300
+    scrape_seconds: float = 60.0
+    history_days: int = 400
+
+
+@dataclass(slots=True)
+class Report:
+    """What a poll did.
+
+    Attributes:
+        start, end: the span it covered, Unix seconds; equal if there was nothing to do.
+        windows: how many it took.
+        pods: distinct pods touched.
+        gaps: the source's silences inside the span.
+        silent_since: the source's last sample, if it says nothing any more.
+        held: records written that do not go out, by reason.
+        rejected: values that could not be true.
+    """
+
+    start: int
+    end: int
+    windows: int = 0
+    pods: set[str] = field(default_factory=set)
+    gaps: list[Gap] = field(default_factory=list)
+    silent_since: float | None = None
+    held: Tally[Held] = field(default_factory=Tally)
+    rejected: Tally[Rejected] = field(default_factory=Tally)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing needs an operator's look."""
+        return not (self.gaps or self.silent_since or self.rejected or self.held)
+
+
+Notice = Callable[[Report], None]
+
+
+class Poller:
+    """Covers windows: asks the source, merges into the ledger, writes records.
+
+    Args:
+        ledger: where everything is kept.
+        source: where the metrics are.
+        scope: which pods count; how labels are spelled is found out per poll.
+        site, rules: what records say.
+        options: how to poll.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        source: Source,
+        scope: Scope,
+        site: Site,
+        rules: VoRules,
+        *,
+        options: Options | None = None,
+    ) -> None:
+        self.ledger = ledger
+        self.source = source
+        self.scope = scope
+        self.site = site
+        self.rules = rules
+        self.options = options or Options()
+        self._running: dict[str, Account] = {}
+
+    def poll(self, until: int, since: int | None = None, notice: Notice = lambda _: None) -> Report:
+        """Cover all windows up to ``until``.
+
+        Args:
+            until: Unix seconds; how far to go.
+            since: start again from here; covered windows are read again, which changes nothing.
+            notice: called after each window, for progress bars and metrics.
+
+        Raises:
+            SourceError: the source failed; all windows before are kept, a later poll goes on.
+            Busy: another poller is at work.
+        """
+        with self.ledger.database.exclusive("poll"):
+            return self._poll(until, since, notice)
+
+    def _poll(self, until: int, since: int | None, notice: Notice) -> Report:
+        before = self.ledger.progress()
+        start = since if since is not None else self._first(before, until)
+        report = Report(start, start)
+        if start >= until:
+            return report
+        end, report.silent_since = self._spoken_until(start, until, before)
+        self._running = self.ledger.running()
+        self.scope = self._spelled(start, until)
+        length = self.options.step_seconds
+        with ThreadPoolExecutor(_WORKERS) as workers:
+            while report.end < end:
+                window = next_window(report.end, end, length)
+                try:
+                    self._cover(window, workers, report)
+                except SourceTooLarge:
+                    if length <= self.options.shortest_seconds:
+                        raise
+                    length = max(window.seconds // 2, self.options.shortest_seconds)
+                    log.info("source refused the size of a window", next_seconds=length)
+                    continue
+                notice(report)
+        if report.silent_since is not None and report.end == end:
+            self.ledger.open_gap(report.silent_since)
+        return report
+
+    def _first(self, before: Progress | None, until: int) -> int:
+        """Where to start: the watermark, or else the source's oldest data."""
+        if before is not None:
+            return before.watermark
+        whole = Window(until - self.options.history_days * _DAY, until)
+        day = self.source.first_time(queries.presence(self.scope, _DAY), whole, _DAY)
+        if day is None:
+            self.scope = self._spelled(whole.start, whole.end)
+            day = self.source.first_time(queries.presence(self.scope, _DAY), whole, _DAY)
+        if day is None:
+            raise SourceRefused(
+                f"{self.source.url} knows nothing of the namespace '{self.scope.namespace}'",
+                "set ACCOUNTING_PROMETHEUS__NAMESPACE to the hub's namespace, and see"
+                " 'notebooks-accounting doctor' for whether kube-state-metrics is scraped",
+            )
+        near = Window(int(day) - 2 * _DAY, min(int(day) + _DAY, until))
+        hour = self.source.first_time(queries.presence(self.scope, 3600), near, 3600)
+        return int(hour if hour is not None else day) - 3600
+
+    def _spelled(self, start: float, end: float) -> Scope:
+        """The scope, with this cluster's spelling of labels (M11)."""
+        state = self.source.label_names("kube_pod_status_phase", start, end)
+        used = self.source.label_names("container_cpu_usage_seconds_total", start, end)
+        return replace(
+            self.scope,
+            exported_state=_exported(state),
+            exported_usage=_exported(used),
+        )
+
+    def _spoken_until(
+        self, start: int, until: int, before: Progress | None
+    ) -> tuple[int, float | None]:
+        """How far the source has spoken: (end of what can be covered, silent since)."""
+        late = until
+        while late > start:
+            window = Window(max(start, late - self.options.step_seconds), late)
+            beats = self._beats(window, 0)
+            if beats:
+                spoken = max(points[-1][0] for points in beats)
+                usual = usage.scrape_interval(beats, self._usual_seconds(before))
+                if until - spoken > usage.GAP_INTERVALS * usual:
+                    return max(int(spoken), start), spoken
+                return until, None
+            late = window.start
+        usual = self._usual_seconds(before)
+        spoken = before.spoken_at if before and before.spoken_at else float(start)
+        return (start, spoken) if until - spoken > usage.GAP_INTERVALS * usual else (until, None)
+
+    def _usual_seconds(self, before: Progress | None) -> float:
+        return before.interval_seconds if before else self.options.scrape_seconds
+
+    def _beats(self, window: Window, lookback_seconds: int) -> list[Points]:
+        """Sample times of what the source says besides notebooks, else of the notebooks."""
+        reach = Window(window.start - lookback_seconds, window.end)
+        series = self.source.raw(queries.heartbeat(self.scope, reach), window.end)
+        if not series:
+            series = self.source.raw(queries.running(self.scope, reach), window.end)
+        return [points for _, points in series if points]
+
+    def _cover(self, window: Window, workers: ThreadPoolExecutor, report: Report) -> None:
+        """Read one window and commit it."""
+        before = self.ledger.progress()
+        beats = self._beats(window, _HEARTBEAT_LOOKBACK_SECONDS)
+        pulse = usage.pulse(
+            beats, window, _spoken_before(beats, window, before), self._usual_seconds(before)
+        )
+        known = before.spoken_at if before else None
+        spoken = max((at for at in (pulse.spoken_at, known) if at is not None), default=None)
+        beat = replace(pulse, spoken_at=spoken)
+        inquiry = Inquiry(self.source, self.scope, self.ledger, self.rules, workers)
+        found, accounts = inquiry.read(window, beat, self._running)
+        step = self._merged(window, before, beat, found, accounts)
+        self.ledger.commit(step)
+        self._running = {uid: a for uid, a in accounts.items() if not a.pod.ended}
+        report.end = window.end
+        report.windows += 1
+        report.pods.update(account.pod.uid for account in step.accounts)
+        report.gaps.extend(beat.gaps)
+        report.rejected.update(found.rejected)
+        report.held.update(record.held for record in step.records if record.held)
+
+    def _merged(
+        self,
+        window: Window,
+        before: Progress | None,
+        beat: Pulse,
+        found: Samples,
+        accounts: dict[str, Account],
+    ) -> Step:
+        """Merge the samples, decide what ended, and build the records."""
+        changed = usage.absorb(accounts, found, window)
+        gaps = [*self.ledger.gaps(window.start - _DAY), *beat.gaps]
+        changed |= usage.settle(accounts, beat, found.orphans, gaps)
+        touched = [accounts[uid] for uid in sorted(changed)]
+        self._acknowledge(touched, accounts)
+        watermark = max(window.end, before.watermark if before else 0)
+        return Step(
+            window=window,
+            before=before,
+            after=Progress(watermark, beat.spoken_at, beat.interval_seconds),
+            accounts=touched,
+            records=[r for a in touched for r in apel.records(a, self.site, self.rules)],
+            gaps=beat.gaps,
+            spoke=beat.spoke,
+            rejected=found.rejected.total(),
+        )
+
+    def _acknowledge(self, touched: Sequence[Account], accounts: Mapping[str, Account]) -> None:
+        unknown = [account for account in touched if not account.pod.owner_known]
+        bare = [account for account in unknown if not account.pod.owner]
+        owned: list[tuple[float, float]] = []
+        if bare:
+            owned = [
+                (a.pod.first_running_at, a.pod.last_running_at)
+                for a in accounts.values()
+                if a.pod.owner
+            ]
+            owned += self.ledger.owned_spans(min(a.pod.first_running_at for a in bare))
+        usage.acknowledge_owners(unknown, owned)
+
+
+def next_window(start: int, until: int, length: int) -> Window:
+    """The window that follows ``start``: month ends are always window ends (M8)."""
+    return Window(start, min(start + length, until, Month.of(start).end))
+
+
+def _exported(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(
+        name.removeprefix("exported_") for name in names if name.startswith("exported_")
+    )
+
+
+def _spoken_before(
+    beats: Iterable[Points], window: Window, before: Progress | None
+) -> float | None:
+    earlier = [at for points in beats for at, _ in points if at <= window.start]
+    if before and before.spoken_at and before.spoken_at <= window.start:
+        earlier.append(before.spoken_at)
+    return max(earlier, default=None)

@@ -1,0 +1,265 @@
+"""The database itself: connecting, migrating, locking, and saying what is wrong with it."""
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from accounting.errors import Busy, DatabaseError, SettingsError
+
+BUSY_SECONDS = 30
+_PACKAGED = Path(__file__).parent / "migrations"
+_CHECKED_OUT = Path(__file__).parent.parent / "migrations"
+
+Row = dict[str, Any]
+
+
+class Database:
+    """A connection pool to SQLite or PostgreSQL.
+
+    SQLite runs in WAL mode with ``synchronous=FULL``: what is committed survives a power cut, and
+    readers do not wait for the writer.
+
+    Args:
+        url: SQLAlchemy's, such as ``sqlite:///accounting.db`` or ``postgresql+psycopg://…``.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.url = make_url(url)
+            if self.url.drivername == "postgresql":
+                self.url = self.url.set(drivername="postgresql+psycopg")
+            self.engine = self._connected()
+        except (ArgumentError, NoSuchModuleError, ImportError) as exc:
+            raise SettingsError(
+                "ACCOUNTING_DATABASE_URL is not a database this program can use",
+                "for example sqlite:///accounting.db, or postgresql://… with the extra 'postgres'",
+            ) from exc
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+
+    def _connected(self) -> Engine:
+        if self.url.get_backend_name() != "sqlite":
+            return create_engine(self.url, pool_pre_ping=True)
+        engine = create_engine(self.url, connect_args={"timeout": BUSY_SECONDS})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    @property
+    def name(self) -> str:
+        """Where it is, without a password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def begin(self, *, reading: bool = False) -> Iterator[Connection]:
+        """One transaction; foreign errors become ``DatabaseError`` here and nowhere else.
+
+        Args:
+            reading: nothing will be written: neither wait for a writer nor keep one waiting.
+        """
+        try:
+            engine = self.engine.execution_options(reading=reading)
+            with engine.begin() as connection:
+                yield connection
+        except DBAPIError as exc:
+            raise self._error(str(exc.orig)) from exc
+        except SQLAlchemyError as exc:
+            raise self._error(str(exc).splitlines()[0]) from exc
+
+    def _error(self, said: str) -> DatabaseError:
+        what = f"the database {self.name} refused: {said.splitlines()[0] if said else 'no reason'}"
+        lowered = said.lower()
+        for sign, cure in _CURES.items():
+            if sign in lowered:
+                return DatabaseError(what, cure)
+        return DatabaseError(what, "see 'notebooks-accounting doctor'; nothing was changed")
+
+    def write(
+        self,
+        connection: Connection,
+        table: Table,
+        columns: Sequence[str],
+        rows: Sequence[tuple[Any, ...]],
+    ) -> None:
+        """Insert many rows, or replace what ``columns`` say of those that are there.
+
+        Goes to the driver directly: binding tens of thousands of rows one value at a time through
+        the expression layer takes twice as long as writing them.
+        """
+        if not rows:
+            return
+        compiled = self._upsert(table, tuple(columns))
+        if compiled.positional:
+            order = [columns.index(name) for name in compiled.positiontup or columns]
+            if order != list(range(len(columns))):
+                raise ValueError(f"columns of {table.name} must be in the table's order")
+            connection.exec_driver_sql(str(compiled), list(rows))
+        else:
+            named = [dict(zip(columns, row, strict=True)) for row in rows]
+            connection.exec_driver_sql(str(compiled), named)
+
+    def _upsert(self, table: Table, columns: tuple[str, ...]) -> SQLCompiler:
+        statement = (sqlite.insert if self.is_sqlite else postgresql.insert)(table)
+        keys = [column.name for column in table.primary_key]
+        changed = {name: statement.excluded[name] for name in columns if name not in keys}
+        upsert = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+        compiled = upsert.compile(dialect=self.engine.dialect, column_keys=list(columns))
+        assert isinstance(compiled, SQLCompiler)  # noqa: S101 - an INSERT compiles to SQL
+        return compiled
+
+    def revision(self) -> str | None:
+        """The migration the database is at; None if it is empty."""
+        with self.begin(reading=True) as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+
+    def is_current(self) -> bool:
+        """Whether the tables are those that this program expects."""
+        return self.revision() == _script().get_current_head()
+
+    def upgrade(self) -> None:
+        """Bring the tables to this program's version; a no-op if they are."""
+        with self.begin() as connection:
+            if not self.is_sqlite:  # two new processes may start on one empty database
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key("db")})
+            config = _alembic_config()
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, "head")
+            except CommandError as exc:
+                raise DatabaseError(
+                    f"the database {self.name} has a version that this program does not know",
+                    "it was used by a newer notebooks-accounting: install that version again",
+                ) from exc
+
+    def ensure_current(self) -> None:
+        """Create the tables in a new database; refuse one that waits for ``db upgrade``."""
+        revision = self.revision()
+        if revision is None:
+            self.upgrade()
+        elif not self.is_current():
+            raise DatabaseError(
+                f"the tables of {self.name} are of version {revision}",
+                "run 'notebooks-accounting db upgrade' once, with the service stopped",
+            )
+
+    @contextmanager
+    def exclusive(self, job: str) -> Iterator[None]:
+        """Do a job that must not run twice at once; ``Busy`` if another process does it.
+
+        The lock vanishes with its process, however that ends.
+        """
+        lock = self._file_lock(job) if self.is_sqlite else self._advisory_lock(job)
+        with lock as taken:
+            if not taken:
+                raise Busy(
+                    f"another process is at '{job}' on {self.name}",
+                    "let it finish; if none should be running, look for a second service",
+                )
+            yield
+
+    @contextmanager
+    def _file_lock(self, job: str) -> Iterator[bool]:
+        database = self.url.database
+        folder = Path(database).parent if database else Path(tempfile.gettempdir())
+        path = folder / f".{Path(database or f'memory-{os.getpid()}').name}.{job}.lock"
+        try:
+            file = path.open("a")
+        except OSError as exc:
+            raise DatabaseError(
+                f"the lock {path} cannot be written: {exc.strerror}",
+                "the database's folder must be writable for this program",
+            ) from exc
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    @contextmanager
+    def _advisory_lock(self, job: str) -> Iterator[bool]:
+        with self.begin() as connection:
+            query = text("SELECT pg_try_advisory_xact_lock(:key)")
+            yield bool(connection.execute(query, {"key": _key(job)}).scalar())
+
+
+_CURES = {
+    "disk is full": "free some space and run it again; nothing was lost",
+    "no space left": "free some space and run it again; nothing was lost",
+    "readonly": "make the database file and its folder writable for this program",
+    "read-only": "make the database file and its folder writable for this program",
+    "unable to open": "check that the folder in ACCOUNTING_DATABASE_URL exists and is writable",
+    "not a database": "ACCOUNTING_DATABASE_URL points to a file that is something else",
+    "malformed": "the file is damaged: restore it from a backup",
+    "locked": "another program holds the database: stop it, then run this again",
+    "connection": "check that PostgreSQL runs and ACCOUNTING_DATABASE_URL is right",
+    "no such table": "run 'notebooks-accounting db upgrade'",
+    "does not exist": "create the database, then run 'notebooks-accounting db upgrade'",
+}
+
+
+def _key(job: str) -> int:
+    digest = hashlib.sha256(f"notebooks-accounting {job}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own idea of when to begin would leave DDL outside of transactions.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        f"busy_timeout={BUSY_SECONDS * 1000}",
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reading = connection.get_execution_options().get("reading", False)
+    # A writer takes the lock at once: upgrading it later could fail half way.
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _alembic_config() -> Config:
+    config = Config()
+    folder = _PACKAGED if _PACKAGED.exists() else _CHECKED_OUT
+    config.set_main_option("script_location", str(folder))
+    return config
+
+
+def _script() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_alembic_config())

@@ -1,0 +1,312 @@
+"""The ledger in the database: pods, counters, records, windows and the watermark.
+
+``commit`` moves them all in one transaction, so that a crash leaves either the window before or
+the window after, and nothing between.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, Connection, Select, select, update
+
+from accounting.database import Database
+from accounting.errors import Busy
+from accounting.model import (
+    Account,
+    Counter,
+    Gap,
+    Kind,
+    Month,
+    Owner,
+    Pod,
+    Reading,
+    Record,
+    Resources,
+    SeriesKey,
+    Window,
+)
+from accounting.tables import counters, gaps, pods, progress, readings, records, windows
+
+# Old SQLite libraries take 999 variables in a statement.
+_IN_LIST = 900
+
+_POD_COLUMNS = tuple(column.name for column in pods.columns)
+_COUNTER_COLUMNS = tuple(column.name for column in counters.columns)
+_READING_COLUMNS = tuple(column.name for column in readings.columns)
+_OUTBOX_COLUMNS = {"queued_digest", "message_id"}
+_RECORD_COLUMNS = tuple(c.name for c in records.columns if c.name not in _OUTBOX_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the ledger has come.
+
+    Attributes:
+        watermark: end of the last covered window.
+        spoken_at: the source's last sample up to there; None if it never spoke.
+        interval_seconds: the source's scrape interval as last seen.
+    """
+
+    watermark: int
+    spoken_at: float | None
+    interval_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one window changes, to be committed as a whole."""
+
+    window: Window
+    before: Progress | None
+    after: Progress
+    accounts: Sequence[Account]
+    records: Sequence[Record]
+    gaps: Sequence[Gap]
+    spoke: bool
+    rejected: int
+
+
+class Ledger:
+    """Reads and writes the ledger's tables."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def progress(self) -> Progress | None:
+        """How far it has come; None before the first window."""
+        with self.database.begin(reading=True) as connection:
+            row = connection.execute(select(progress)).one_or_none()
+        return None if row is None else Progress(row.watermark, row.spoken_at, row.interval_seconds)
+
+    def running(self) -> dict[str, Account]:
+        """The pages of all pods that have not ended."""
+        return self._load(lambda uid: [uid.in_(select(pods.c.uid).where(~pods.c.ended))])
+
+    def accounts(self, uids: Iterable[str]) -> dict[str, Account]:
+        """The pages of these pods, as far as they are known."""
+        wanted = sorted(uids)
+        chunks = [wanted[i : i + _IN_LIST] for i in range(0, len(wanted), _IN_LIST)]
+        return self._load(lambda uid: [uid.in_(chunk) for chunk in chunks])
+
+    def _load(self, conditions: Callable[[Column[Any]], list[Any]]) -> dict[str, Account]:
+        found: dict[str, Account] = {}
+        with self.database.begin(reading=True) as connection:
+            for query in _queries(select(pods), conditions(pods.c.uid)):
+                for row in connection.execute(query):
+                    found[row.uid] = Account(_pod(row))
+            if not found:
+                return found
+            for query in _queries(select(counters), conditions(counters.c.uid)):
+                for row in connection.execute(query):
+                    if row.uid in found:
+                        key = SeriesKey(Kind(row.kind), row.series)
+                        resets = dict(json.loads(row.resets))
+                        found[row.uid].counters[key] = Counter(row.at, row.value, resets)
+            for query in _queries(select(readings), conditions(readings.c.uid)):
+                for row in connection.execute(query):
+                    if row.uid in found:
+                        found[row.uid].readings[Month(row.year, row.month)] = Reading(*row[3:])
+        return found
+
+    def owned_spans(self, since: float) -> list[tuple[float, float]]:
+        """(first, last) Running sample of the pods with annotations that ran after ``since``."""
+        query = select(pods.c.first_running_at, pods.c.last_running_at).where(
+            pods.c.last_running_at >= since, (pods.c.user != "") | (pods.c.primary_group != "")
+        )
+        with self.database.begin(reading=True) as connection:
+            return [(first, last) for first, last in connection.execute(query)]
+
+    def gaps(self, since: float = 0.0) -> list[Gap]:
+        """The source's silences that reach past ``since``, the earliest first."""
+        query = select(gaps).where((gaps.c.end_at >= since) | gaps.c.end_at.is_(None))
+        with self.database.begin(reading=True) as connection:
+            return [Gap(*row) for row in connection.execute(query.order_by(gaps.c.start_at))]
+
+    def windows(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The covered windows, the latest first."""
+        query = select(windows).order_by(windows.c.start.desc()).limit(limit)
+        with self.database.begin(reading=True) as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def commit(self, step: Step) -> None:
+        """Write all that a window changed, and the watermark, in one transaction.
+
+        Raises:
+            Busy: another process has moved the watermark meanwhile; nothing was written.
+        """
+        with self.database.begin() as connection:
+            self._move(connection, step)
+            write = self.database.write
+            write(connection, pods, _POD_COLUMNS, [_pod_row(a.pod) for a in step.accounts])
+            write(connection, counters, _COUNTER_COLUMNS, list(_counter_rows(step)))
+            write(connection, readings, _READING_COLUMNS, list(_reading_rows(step)))
+            write(connection, records, _RECORD_COLUMNS, [_record_row(r) for r in step.records])
+            write(connection, gaps, ("start_at", "end_at"), [tuple(gap) for gap in step.gaps])
+            columns = tuple(column.name for column in windows.columns)
+            window = step.window
+            row = (window.start, window.end, step.spoke, len(step.accounts), step.rejected)
+            write(connection, windows, columns, [(*row, time.time())])
+
+    def open_gap(self, start_at: float) -> None:
+        """Note that the source is silent since ``start_at``."""
+        with self.database.begin() as connection:
+            self.database.write(connection, gaps, ("start_at", "end_at"), [(start_at, None)])
+
+    def _move(self, connection: Connection, step: Step) -> None:
+        """Move the watermark, if it is still where this poll found it."""
+        after, before = step.after, step.before
+        if before is None:
+            row = (1, after.watermark, after.spoken_at, after.interval_seconds)
+            if connection.execute(select(progress)).first() is None:
+                names = tuple(column.name for column in progress.columns)
+                self.database.write(connection, progress, names, [row])
+                return
+        else:
+            moved = connection.execute(
+                update(progress)
+                .where(progress.c.watermark == before.watermark)
+                .values(
+                    watermark=after.watermark,
+                    spoken_at=after.spoken_at,
+                    interval_seconds=after.interval_seconds,
+                )
+            )
+            if moved.rowcount == 1:
+                return
+        raise Busy(
+            "another process has polled the same window meanwhile",
+            "nothing was written twice; run one poller for one database",
+        )
+
+
+def _queries(base: Select[Any], conditions: list[Any]) -> Iterator[Select[Any]]:
+    return (base.where(condition) for condition in conditions)
+
+
+def _pod(row: Any) -> Pod:
+    resources = Resources(
+        row.cpu_request,
+        row.cpu_limit,
+        row.memory_request_bytes,
+        row.memory_limit_bytes,
+        row.gpu_count,
+        row.gpu_resource,
+    )
+    return Pod(
+        uid=row.uid,
+        namespace=row.namespace,
+        name=row.name,
+        first_running_at=row.first_running_at,
+        last_running_at=row.last_running_at,
+        last_listed_at=row.last_listed_at,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+        owner=Owner(row.user, row.primary_group, row.flavor),
+        resources=None if resources == Resources() else resources,
+        image=row.image,
+        disk_bytes=row.disk_bytes,
+        peak_memory_bytes=row.peak_memory_bytes,
+        ended=row.ended,
+        ended_in_gap=row.ended_in_gap,
+        owner_known=row.owner_known,
+    )
+
+
+_NO_RESOURCES = Resources()
+
+
+def _pod_row(pod: Pod) -> tuple[Any, ...]:
+    resources = pod.resources or _NO_RESOURCES
+    return (
+        pod.uid,
+        pod.namespace,
+        pod.name,
+        pod.first_running_at,
+        pod.last_running_at,
+        pod.last_listed_at,
+        pod.created_at,
+        pod.started_at,
+        pod.completed_at,
+        pod.owner.user,
+        pod.owner.primary_group,
+        pod.owner.flavor,
+        resources.cpu_request,
+        resources.cpu_limit,
+        resources.memory_request_bytes,
+        resources.memory_limit_bytes,
+        resources.gpu_count,
+        resources.gpu_resource,
+        pod.image,
+        pod.disk_bytes,
+        pod.peak_memory_bytes,
+        pod.ended,
+        pod.ended_in_gap,
+        pod.owner_known,
+    )
+
+
+def _counter_rows(step: Step) -> Iterator[tuple[Any, ...]]:
+    for account in step.accounts:
+        uid = account.pod.uid
+        for key, counter in account.counters.items():
+            if counter.at == step.window.end or counter.resets:
+                resets = json.dumps(sorted(counter.resets.items())) if counter.resets else "[]"
+                yield uid, key.kind.value, key.series, counter.at, counter.value, resets
+
+
+def _reading_rows(step: Step) -> Iterator[tuple[Any, ...]]:
+    for account in step.accounts:
+        for month, reading in account.readings.items():
+            if reading.at == step.window.end:
+                yield (
+                    account.pod.uid,
+                    month.year,
+                    month.month,
+                    reading.at,
+                    reading.cpu_seconds,
+                    reading.received_bytes,
+                    reading.sent_bytes,
+                )
+
+
+def _record_row(record: Record) -> tuple[Any, ...]:
+    return (
+        record.uid,
+        record.month.year,
+        record.month.month,
+        record.site,
+        record.compute_service,
+        record.cloud_type,
+        record.machine,
+        record.user,
+        record.group,
+        record.vo.name,
+        record.vo.fqan,
+        record.vo.rule,
+        record.vo.source,
+        record.status.value,
+        record.created_at,
+        record.start_at,
+        record.end_at,
+        record.wall_seconds,
+        record.cpu_seconds,
+        record.cpu_count,
+        record.received_gb,
+        record.sent_gb,
+        record.memory_mb,
+        record.disk_gb,
+        record.image,
+        record.flavor,
+        record.gpu_count,
+        record.gpu_resource,
+        record.benchmark_type,
+        record.benchmark,
+        json.dumps(record.flags),
+        record.held.value,
+        record.problem,
+        record.digest,
+    )

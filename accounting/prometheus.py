@@ -1,0 +1,249 @@
+"""The query API of Prometheus and its kin, read as fast as it can be sent.
+
+Answers are decoded by msgspec with types. Raw samples of a phase series stay undecoded bytes: of
+hundreds of thousands of samples only the first and last ones matter, and those can be found in the
+text.
+"""
+
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import httpx
+import msgspec
+
+from accounting.errors import (
+    SourceError,
+    SourceGarbled,
+    SourceRefused,
+    SourceTooLarge,
+    SourceUnavailable,
+)
+from accounting.model import Window
+from accounting.samples import RawSeries, Row, Sighting, label
+
+_TOO_LARGE = re.compile(
+    r"too many samples|too many (?:series|chunks|bytes|points)|exceeded maximum resolution"
+    r"|cannot select more than|limit exceeded|exceeds the limit|max-?samples|maxUniqueTimeseries"
+    r"|maxSamplesPerQuery|too large|-search\.max",
+    re.IGNORECASE,
+)
+_HTTP_TOO_LARGE = 413
+_SHOWN = 200
+
+T = TypeVar("T")
+
+
+class _VectorRow(msgspec.Struct, gc=False):
+    metric: dict[str, str]
+    value: tuple[float, str]
+
+
+class _MatrixRow(msgspec.Struct, gc=False):
+    metric: dict[str, str]
+    values: list[tuple[float, str]]
+
+
+class _BytesRow(msgspec.Struct, gc=False):
+    metric: dict[str, str]
+    values: msgspec.Raw
+
+
+class _Vector(msgspec.Struct, gc=False):
+    result: list[_VectorRow]
+
+
+class _Matrix(msgspec.Struct, gc=False):
+    result: list[_MatrixRow]
+
+
+class _Undecoded(msgspec.Struct, gc=False):
+    result: list[_BytesRow]
+
+
+class _Answer(msgspec.Struct, Generic[T]):
+    status: str
+    data: T
+    warnings: list[str] | None = None
+    partial: bool = msgspec.field(default=False, name="isPartial")
+
+
+class _Failure(msgspec.Struct):
+    error: str = ""
+
+
+class Source:
+    """A Prometheus-compatible server.
+
+    Args:
+        url: its base, such as ``http://prometheus:9090`` or ``…/select/0/prometheus``.
+        timeout_seconds: for each query; also told to the server.
+        token_file: holds a bearer token; read for every query, so that it may be rotated.
+        ca_file: certificate authorities for https.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_seconds: float = 120.0,
+        token_file: Path | None = None,
+        ca_file: Path | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._token_file = token_file
+        self._timeout = timeout_seconds
+        verify: ssl.SSLContext | bool = True
+        if ca_file is not None:
+            verify = ssl.create_default_context(cafile=str(ca_file))
+        self._client = httpx.Client(timeout=timeout_seconds, verify=verify)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def vector(self, query: str, at: float) -> list[Row]:
+        """Rows of an instant query at Unix time ``at``."""
+        data = self._ask(query, at, _Answer[_Vector])
+        return [(row.metric, float(row.value[1])) for row in data.result]
+
+    def raw(self, query: str, at: float) -> list[RawSeries]:
+        """Raw samples of a range selector that ends at Unix time ``at``."""
+        data = self._ask(query, at, _Answer[_Matrix])
+        return [(r.metric, [(t, float(v)) for t, v in r.values]) for r in data.result]
+
+    def sightings(self, query: str, at: float) -> Iterator[Sighting]:
+        """The phase series of a range selector, each reduced to the times that matter."""
+        for row in self._ask(query, at, _Answer[_Undecoded]).result:
+            first, last, listed = running_times(bytes(row.values))
+            labels = row.metric
+            yield Sighting(
+                labels.get("uid", ""),
+                label(labels, "namespace"),
+                label(labels, "pod"),
+                first,
+                last,
+                listed,
+            )
+
+    def first_time(self, query: str, window: Window, step_seconds: int) -> float | None:
+        """The first of a window's steps at which ``query`` has an answer."""
+        params = {
+            "query": query,
+            "start": str(window.start),
+            "end": str(window.end),
+            "step": str(step_seconds),
+        }
+        content = self._send("query_range", params)
+        rows = _decoded(content, _Answer[_Matrix], self.url).data.result
+        return min((row.values[0][0] for row in rows if row.values), default=None)
+
+    def label_names(self, metric: str, start: float, end: float) -> set[str]:
+        """The label names that series of ``metric`` have in a span."""
+        params = {"match[]": metric, "start": f"{start:.3f}", "end": f"{end:.3f}"}
+        content = self._send("labels", params)
+        return set(_decoded(content, _Answer[list[str]], self.url).data)
+
+    def _ask(self, query: str, at: float, kind: type[_Answer[T]]) -> T:
+        params = {"query": query, "time": f"{at:.3f}", "timeout": f"{self._timeout:g}s"}
+        answer = _decoded(self._send("query", params), kind, self.url)
+        if answer.warnings or answer.partial:
+            said = (answer.warnings or ["the answer is partial"])[0]
+            raise SourceGarbled(
+                f"{self.url} gave an incomplete answer: {said[:_SHOWN]}",
+                "repair the stores behind it, then poll again; nothing was recorded from it",
+            )
+        return answer.data
+
+    def _send(self, path: str, params: Mapping[str, str]) -> bytes:
+        headers = {"Authorization": f"Bearer {self._token()}"} if self._token_file else {}
+        url = f"{self.url}/api/v1/{path}"
+        try:
+            response = self._client.post(url, data=params, headers=headers)
+        except httpx.TimeoutException as exc:
+            raise SourceUnavailable(
+                f"{self.url} did not answer within {self._timeout:g} s",
+                "see whether Prometheus is overloaded, or raise ACCOUNTING_PROMETHEUS__TIMEOUT",
+            ) from exc
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise SourceUnavailable(
+                f"{self.url} cannot be reached: {exc}",
+                "check that Prometheus runs there and ACCOUNTING_PROMETHEUS__URL points to it",
+            ) from exc
+        if response.status_code != httpx.codes.OK:
+            raise _failure(self.url, response)
+        return response.content
+
+    def _token(self) -> str:
+        path = self._token_file
+        try:
+            return path.read_text().strip() if path else ""
+        except OSError as exc:
+            raise SourceRefused(
+                f"the token for Prometheus cannot be read: {exc.strerror}: {path}",
+                "check ACCOUNTING_PROMETHEUS__TOKEN_FILE and the file's permissions",
+            ) from exc
+
+
+def _failure(url: str, response: httpx.Response) -> SourceError:
+    """The error that a refusing answer stands for; its type decides what happens next."""
+    status = response.status_code
+    try:
+        said = msgspec.json.decode(response.content, type=_Failure).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = ""
+    what = f"{url} answered {status}" + (f": {said[:_SHOWN]}" if said else "")
+    if status == _HTTP_TOO_LARGE or _TOO_LARGE.search(said):
+        return SourceTooLarge(
+            what, "allow Prometheus more (--query.max-samples) or shorten ACCOUNTING_POLL__STEP"
+        )
+    if status in {401, 403}:
+        return SourceRefused(what, "give a valid token in ACCOUNTING_PROMETHEUS__TOKEN_FILE")
+    if status in {408, 429} or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        return SourceUnavailable(what, "see Prometheus' log; the next poll goes on from here")
+    return SourceRefused(
+        what, "check that ACCOUNTING_PROMETHEUS__URL is the base of a Prometheus query API"
+    )
+
+
+def _decoded(content: bytes, kind: type[_Answer[T]], url: str) -> _Answer[T]:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        looks = "a web page" if content.lstrip()[:1] == b"<" else f"unreadable ({exc})"
+        raise SourceGarbled(
+            f"{url} gave an answer that is {looks} instead of the query API's JSON",
+            "check that ACCOUNTING_PROMETHEUS__URL is not a login page or proxy; then poll again",
+        ) from exc
+
+
+def running_times(values: bytes) -> tuple[float | None, float | None, float]:
+    """First and last time with value 1, and last time of all, in a raw series' JSON text.
+
+    Args:
+        values: ``[[1435781430.781,"1"],…]``, in order of time, never empty.
+    """
+    compact = values if b" " not in values else values.replace(b" ", b"")
+    first, last = compact.find(b',"1"]'), compact.rfind(b',"1"]')
+    if first < 0:
+        return None, None, _time_before(compact, compact.rfind(b',"'))
+    listed = _time_before(compact, compact.rfind(b',"'))
+    return _time_before(compact, first), _time_before(compact, last), listed
+
+
+def _time_before(values: bytes, comma: int) -> float:
+    return float(values[values.rfind(b"[", 0, comma) + 1 : comma])

@@ -1,0 +1,268 @@
+"""All PromQL, with the reason beside each query.
+
+Every query is evaluated at the window's end over its whole length. ``last_over_time`` sees what a
+series said last even when it has vanished since; an instant selector would go on seeing it for the
+five-minute lookback. ``max by`` drops the labels nobody needs before they travel, and takes
+duplicate emitters (restarted, sharded or doubled kube-state-metrics, pairs of Prometheus servers)
+once (M4). Values, never ``rate`` or ``increase``: those extrapolate (M5).
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from accounting.model import Window
+
+USER = "annotation_hub_jupyter_org_username"
+GROUP = "annotation_egi_eu_primary_group"
+FLAVOR = "annotation_egi_eu_flavor"
+CONFLICTS = ("_conflict1", "_conflict2")
+"""kube-state-metrics' suffixes when two annotation names become the same label name."""
+
+GPU_RESOURCES = r".+_com_gpu|.+_com_mig_.+"
+
+# Some questions look this far behind their window, longer than a node takes to reboot: so a counter
+# cannot restart unseen between two windows.
+LOOKBACK_SECONDS = 1800
+
+_RUNNING = 'phase="Running"'
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which pods count (M2), and how this cluster's labels are spelled (M11).
+
+    Attributes:
+        namespace: the hub's namespace.
+        pod: regular expression for pod names, anchored by the engine.
+        container: name of the container whose image counts.
+        label: an optional pod label that must match, as (name, value).
+        exported_state: labels that kube-state-metrics' series carry as ``exported_…``, because the
+            scrape does not honour labels.
+        exported_usage: the same for cAdvisor's series.
+    """
+
+    namespace: str
+    pod: str
+    container: str = "notebook"
+    label: tuple[str, str] | None = None
+    exported_state: frozenset[str] = frozenset()
+    exported_usage: frozenset[str] = frozenset()
+
+    def state(self, name: str) -> str:
+        """A label's name in kube-state-metrics' series."""
+        return f"exported_{name}" if name in self.exported_state else name
+
+    def usage(self, name: str) -> str:
+        """A label's name in cAdvisor's series."""
+        return f"exported_{name}" if name in self.exported_usage else name
+
+    def state_selector(self, *matchers: str) -> str:
+        """Matchers for the pods that count, in kube-state-metrics' series."""
+        return _selector(
+            f"{self.state('namespace')}={quote(self.namespace)}",
+            f"{self.state('pod')}=~{quote(self.pod)}",
+            *matchers,
+        )
+
+    def usage_selector(self, *matchers: str) -> str:
+        """Matchers for the pods that count, in cAdvisor's series."""
+        return _selector(
+            f"{self.usage('namespace')}={quote(self.namespace)}",
+            f"{self.usage('pod')}=~{quote(self.pod)}",
+            *matchers,
+        )
+
+
+def quote(text: str) -> str:
+    """A PromQL string literal."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def one_of(label: str, values: Iterable[str]) -> str:
+    """A matcher for any of ``values``; engines look such a list up in their index."""
+    return f"{label}=~{quote('|'.join(re.escape(value) for value in sorted(values)))}"
+
+
+def _selector(*matchers: str) -> str:
+    return "{" + ",".join(matcher for matcher in matchers if matcher) + "}"
+
+
+def span(window: Window, extra_seconds: int = 0) -> str:
+    """The range of a window, one millisecond short: its start belongs to the window before.
+
+    Prometheus 2 includes both ends of a range.
+    """
+    return f"[{(window.seconds + extra_seconds) * 1000 - 1}ms]"
+
+
+def running(scope: Scope, window: Window) -> str:
+    """Raw samples of phase Running: first, last and whether it still is (M6).
+
+    Only raw samples carry the exact second of an end; a subquery costs more than all else.
+    """
+    return f"kube_pod_status_phase{scope.state_selector(_RUNNING)}{span(window)}"
+
+
+def heartbeat(scope: Scope, window: Window) -> str:
+    """Raw samples of what kube-state-metrics says about anything else in the namespace (M7).
+
+    An idle service has no pods, but its namespace and its hub go on being reported.
+    """
+    selector = _selector(
+        '__name__=~"kube_namespace_created|kube_pod_created"',
+        f"{scope.state('namespace')}={quote(scope.namespace)}",
+        f"{scope.state('pod')}!~{quote(scope.pod)}",
+    )
+    return f"{selector}{span(window)}"
+
+
+def presence(scope: Scope, seconds: int) -> str:
+    """Whether the source knew the namespace in the last ``seconds``."""
+    selector = _selector(
+        '__name__=~"kube_namespace_created|kube_pod_created"',
+        f"{scope.state('namespace')}={quote(scope.namespace)}",
+    )
+    return f"count(last_over_time({selector}[{seconds}s]))"
+
+
+def _last(by: str, selector: str, window: Window) -> str:
+    return f"max by ({by}) (last_over_time({selector}{span(window)}))"
+
+
+def times(scope: Scope, window: Window, only: str = "") -> str:
+    """Start, creation and completion."""
+    names = '__name__=~"kube_pod_created|kube_pod_start_time|kube_pod_completion_time"'
+    return _last("__name__, uid", scope.state_selector(names, only), window)
+
+
+def owners(scope: Scope, window: Window, only: str = "") -> str:
+    """The hub's annotations, under every spelling (M11)."""
+    labels = [USER, GROUP, FLAVOR]
+    by = ", ".join(["uid", *labels, *(label + c for label in labels for c in CONFLICTS)])
+    return _last(by, "kube_pod_annotations" + scope.state_selector(only), window)
+
+
+def resources(scope: Scope, window: Window, only: str = "") -> str:
+    """Requests and limits, summed over the pod's containers (M10)."""
+    selector = scope.state_selector(
+        '__name__=~"kube_pod_container_resource_(requests|limits)"',
+        f"resource=~{quote('cpu|memory|' + GPU_RESOURCES)}",
+        only,
+    )
+    per_container = _last(f"__name__, uid, resource, {scope.state('container')}", selector, window)
+    return f"sum by (__name__, uid, resource) ({per_container})"
+
+
+def images(scope: Scope, window: Window, only: str = "") -> str:
+    """The image of the notebook's container."""
+    container = f"{scope.state('container')}={quote(scope.container)}"
+    return _last(
+        "uid, image", "kube_pod_container_info" + scope.state_selector(container, only), window
+    )
+
+
+def claims(scope: Scope, window: Window, only: str = "") -> str:
+    """Bytes requested by the pod's volume claims."""
+    namespace, claim = scope.state("namespace"), "persistentvolumeclaim"
+    mounted = _last(
+        f"uid, {namespace}, {claim}",
+        "kube_pod_spec_volumes_persistentvolumeclaims_info" + scope.state_selector(only),
+        window,
+    )
+    size = _last(
+        f"{namespace}, {claim}",
+        "kube_persistentvolumeclaim_resource_requests_storage_bytes"
+        + _selector(f"{namespace}={quote(scope.namespace)}"),
+        window,
+    )
+    return f"sum by (uid) ({mounted} * on ({namespace}, {claim}) group_left () {size})"
+
+
+def labelled(scope: Scope, window: Window) -> str:
+    """The pods that carry the required label (M2)."""
+    if scope.label is None:
+        raise ValueError("this scope asks for no label")
+    name, value = scope.label
+    sanitized = "label_" + re.sub(r"[^a-zA-Z0-9_]", "_", name)
+    spellings = (sanitized, *(sanitized + conflict for conflict in CONFLICTS))
+    return " or ".join(
+        _last("uid", "kube_pod_labels" + scope.state_selector(f"{s}={quote(value)}"), window)
+        for s in spellings
+    )
+
+
+def cpu(scope: Scope, window: Window) -> str:
+    """CPU seconds of the pods' own cgroups: one level, which survives container restarts (M4)."""
+    selector = scope.usage_selector(f'{scope.usage("container")}=""', 'image=""')
+    by = f"id, {scope.usage('pod')}"
+    return _last(by, "container_cpu_usage_seconds_total" + selector, window)
+
+
+def container_cpu(scope: Scope, window: Window, only: str = "") -> str:
+    """CPU seconds per container, for pods whose own cgroup is not scraped (M4)."""
+    container = scope.usage("container")
+    selector = scope.usage_selector(f'{container}!=""', f'{container}!="POD"', only)
+    by = f"id, name, {scope.usage('pod')}"
+    return _last(by, "container_cpu_usage_seconds_total" + selector, window)
+
+
+def network(scope: Scope, window: Window) -> str:
+    """Bytes per direction and interface of the pod's network namespace."""
+    selector = scope.usage_selector('__name__=~"container_network_(receive|transmit)_bytes_total"')
+    return _last(f"__name__, id, {scope.usage('pod')}, interface", selector, window)
+
+
+COUNTERS = "container_cpu_usage_seconds_total|container_network_(receive|transmit)_bytes_total"
+
+
+def resets(scope: Scope, window: Window, lookback_seconds: int) -> str:
+    """Pods with a counter that fell, within the window or on the way into it (M5).
+
+    ``resets`` drops the metric's name, so there is a part for each; what resets an interface's
+    received bytes resets those it sent.
+    """
+    length = span(window, lookback_seconds)
+    return " or ".join(
+        f"group by ({scope.usage('pod')}) (resets({metric}{scope.usage_selector()}{length}) > 0)"
+        for metric in ("container_cpu_usage_seconds_total", "container_network_receive_bytes_total")
+    )
+
+
+def raw_counters(scope: Scope, window: Window, lookback_seconds: int, only: str) -> str:
+    """Raw samples of the counters of some pods: where one fell, every sample counts (M5)."""
+    selector = scope.usage_selector(f'__name__=~"{COUNTERS}"', only)
+    return selector + span(window, lookback_seconds)
+
+
+def raw_state(scope: Scope, window: Window, metric: str, only: str) -> str:
+    """Raw samples of a describing metric, to see which of two descriptions came first."""
+    return metric + scope.state_selector(only) + span(window)
+
+
+def memory_peak(scope: Scope, window: Window, only: str = "") -> str:
+    """Highest working set, for pods that neither request nor limit memory (M10)."""
+    selector = scope.usage_selector(only) + span(window, LOOKBACK_SECONDS)
+    peak = f"max_over_time(container_memory_working_set_bytes{selector})"
+    return f"max by (id, {scope.usage('pod')}) ({peak})"
+
+
+def orphans(scope: Scope, seconds: int) -> str:
+    """Pods that cAdvisor saw within the last ``seconds`` and kube-state-metrics did not (M7).
+
+    One of several shards may be silent while the others speak; a cgroup does not outlive its pod.
+    """
+    namespace, pod = scope.usage("namespace"), scope.usage("pod")
+    seen = (
+        f"group by (id, {namespace}, {pod}) (count_over_time("
+        f"container_cpu_usage_seconds_total{scope.usage_selector()}[{seconds}s]))"
+    )
+    listed = (
+        f"max by ({scope.state('namespace')}, {scope.state('pod')}) (last_over_time("
+        f"kube_pod_status_phase{scope.state_selector(_RUNNING)}[{seconds}s])) == 1"
+    )
+    for mine, theirs in ((namespace, scope.state("namespace")), (pod, scope.state("pod"))):
+        if mine != theirs:
+            listed = f'label_replace({listed}, "{mine}", "$1", "{theirs}", "(.*)")'
+    return f"{seen} unless on ({namespace}, {pod}) ({listed})"

@@ -1,0 +1,286 @@
+"""What a window's answers say, in the domain's words: labels read, nonsense set aside. Pure.
+
+A row is ``(labels, value)``; a raw series is ``(labels, [(time, value), …])``. A value that cannot
+be true (NaN, negative, a start in the future) is not guessed at: it is left out and counted in
+``Samples.rejected``, so that the operator is told.
+"""
+
+import math
+import re
+from collections import Counter as Tally
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from accounting.model import POD_LEVEL, Kind, Owner, Resources, SeriesKey
+from accounting.queries import CONFLICTS, FLAVOR, GROUP, USER
+
+Labels = Mapping[str, str]
+Row = tuple[Labels, float]
+Points = Sequence[tuple[float, float]]
+RawSeries = tuple[Labels, Points]
+
+_HEX = "[0-9a-f]"
+_UID = rf"pod({_HEX}{{8}}(?:[-_]{_HEX}{{4}}){{3}}[-_]{_HEX}{{12}})"
+_POD_IN_CGROUP = re.compile(rf"{_UID}(?:\.slice)?(/.*)?$")
+_CONTAINER_ID = re.compile(rf"({_HEX}{{64}})")
+
+# No pod has used more than this: a mixed-up series, not a notebook.
+MAX_CORES = 4096
+MAX_BYTES = 2.0**60
+# Kubernetes did not exist before 2014.
+EARLIEST_AT = 1_388_534_400
+
+
+class Sighting(NamedTuple):
+    """One pod's phase series in one window; the running times are None if it never ran in it."""
+
+    uid: str
+    namespace: str
+    name: str
+    first_running_at: float | None
+    last_running_at: float | None
+    last_listed_at: float
+
+
+class Rejected(NamedTuple):
+    """A value that cannot be true."""
+
+    metric: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Times:
+    """When a pod was created, started and completed; None where the source does not say."""
+
+    created_at: float | None = None
+    started_at: float | None = None
+    completed_at: float | None = None
+
+
+@dataclass(slots=True)
+class Samples:
+    """Everything one window says, by pod uid.
+
+    ``readings`` holds each counter's last value; ``raw`` all samples, in order of time, of those
+    counters where one fell.
+    """
+
+    sightings: dict[str, Sighting] = field(default_factory=dict)
+    times: dict[str, Times] = field(default_factory=dict)
+    owners: dict[str, Owner] = field(default_factory=dict)
+    resources: dict[str, Resources] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
+    claims: dict[str, float] = field(default_factory=dict)
+    memory_peaks: dict[str, float] = field(default_factory=dict)
+    readings: dict[str, dict[SeriesKey, float]] = field(default_factory=dict)
+    raw: dict[str, dict[SeriesKey, list[tuple[float, float]]]] = field(default_factory=dict)
+    orphans: set[str] = field(default_factory=set)
+    rejected: Tally[Rejected] = field(default_factory=Tally)
+
+
+def label(labels: Labels, name: str) -> str:
+    """A label's value, where honor_labels is off from its ``exported_`` spelling."""
+    return labels.get(f"exported_{name}") or labels.get(name, "")
+
+
+def uid_of_cgroup(path: str) -> str:
+    """The pod uid inside a cgroup path, or empty text (M3).
+
+    systemd writes it with underscores; kubelets nested in another cgroup (kind) put more in front.
+    """
+    found = _POD_IN_CGROUP.search(path)
+    return found[1].replace("_", "-") if found else ""
+
+
+def series_of_cgroup(path: str) -> str:
+    """``pod`` for the pod's own cgroup, else the container's id, however it is nested."""
+    found = _POD_IN_CGROUP.search(path)
+    if found is None or not found[2]:
+        return POD_LEVEL
+    container = _CONTAINER_ID.search(found[2])
+    return container[1] if container else found[2].strip("/")
+
+
+def implausible(value: float, low: float, high: float) -> str:
+    """Why a value cannot be true, or empty text."""
+    if math.isnan(value):
+        return "not a number"
+    if value < low:
+        return "negative" if value < 0 else "too small"
+    return "absurdly large" if value > high else ""
+
+
+def merge_sightings(samples: Samples, sightings: Iterable[Sighting]) -> None:
+    """Add the phase series; several emitters of one pod become one sighting (M4)."""
+    for new in sightings:
+        if not new.uid:
+            samples.rejected[Rejected("kube_pod_status_phase", "no uid label")] += 1
+            continue
+        old = samples.sightings.get(new.uid)
+        samples.sightings[new.uid] = new if old is None else _joined(old, new)
+
+
+def _joined(old: Sighting, new: Sighting) -> Sighting:
+    firsts = [at for at in (old.first_running_at, new.first_running_at) if at is not None]
+    lasts = [at for at in (old.last_running_at, new.last_running_at) if at is not None]
+    return new._replace(
+        first_running_at=min(firsts, default=None),
+        last_running_at=max(lasts, default=None),
+        last_listed_at=max(old.last_listed_at, new.last_listed_at),
+    )
+
+
+_TIME_FIELDS = {
+    "kube_pod_created": "created_at",
+    "kube_pod_start_time": "started_at",
+    "kube_pod_completion_time": "completed_at",
+}
+
+
+def merge_times(samples: Samples, rows: Iterable[Row], latest_at: float) -> None:
+    """Add start, creation and completion times, up to ``latest_at``."""
+    for labels, value in rows:
+        metric = labels.get("__name__", "")
+        if reason := implausible(value, EARLIEST_AT, latest_at):
+            samples.rejected[Rejected(metric, reason)] += 1
+            continue
+        setattr(samples.times.setdefault(labels["uid"], Times()), _TIME_FIELDS[metric], value)
+
+
+def owner_of(labels: Labels) -> Owner:
+    """What the annotations say, under whichever spelling (M11)."""
+
+    def first(name: str) -> str:
+        spellings = (name, *(name + suffix for suffix in CONFLICTS))
+        return next((labels[s] for s in spellings if labels.get(s)), "")
+
+    return Owner(first(USER), first(GROUP), first(FLAVOR))
+
+
+def merge_resources(samples: Samples, rows: Iterable[Row]) -> None:
+    """Add requests and limits; a request of zero reserves nothing and counts as none."""
+    found: dict[str, dict[tuple[bool, str], float]] = defaultdict(dict)
+    for labels, value in rows:
+        metric = labels["__name__"]
+        resource = labels["resource"]
+        if reason := implausible(value, 0, MAX_BYTES if resource == "memory" else MAX_CORES):
+            samples.rejected[Rejected(metric, reason)] += 1
+        elif value > 0:
+            found[labels["uid"]][metric.endswith("requests"), resource] = value
+    for uid, amounts in found.items():
+        samples.resources[uid] = _resources(amounts)
+
+
+def _resources(amounts: Mapping[tuple[bool, str], float]) -> Resources:
+    gpus = sorted((name, n) for (requested, name), n in amounts.items()
+                  if requested and name not in {"cpu", "memory"})  # fmt: skip
+    return Resources(
+        cpu_request=amounts.get((True, "cpu")),
+        cpu_limit=amounts.get((False, "cpu")),
+        memory_request_bytes=amounts.get((True, "memory")),
+        memory_limit_bytes=amounts.get((False, "memory")),
+        gpu_count=sum(n for _, n in gpus) if gpus else None,
+        gpu_resource=";".join(name for name, _ in gpus),
+    )
+
+
+def merge_claims(samples: Samples, rows: Iterable[Row]) -> None:
+    """Add the bytes of each pod's volume claims."""
+    _merge_amounts(
+        samples, rows, samples.claims, "kube_persistentvolumeclaim", lambda row: row["uid"]
+    )
+
+
+def merge_memory_peaks(
+    samples: Samples, rows: Iterable[Row], uid_of_pod: Mapping[str, str]
+) -> None:
+    """Add the highest working sets; without ``id`` the pod's name tells whose."""
+    metric = "container_memory_working_set_bytes"
+    _merge_amounts(
+        samples, rows, samples.memory_peaks, metric, lambda row: usage_uid(row, uid_of_pod)
+    )
+
+
+def _merge_amounts(
+    samples: Samples,
+    rows: Iterable[Row],
+    into: dict[str, float],
+    metric: str,
+    uid_of: Callable[[Labels], str],
+) -> None:
+    for labels, value in rows:
+        if reason := implausible(value, 0, MAX_BYTES):
+            samples.rejected[Rejected(metric, reason)] += 1
+        elif uid := uid_of(labels):
+            into[uid] = max(value, into.get(uid, 0))
+
+
+def usage_uid(labels: Labels, uid_of_pod: Mapping[str, str]) -> str:
+    """Whose a cAdvisor series is: by its cgroup, else by the pod's name (M3)."""
+    path = labels.get("id", "")
+    return uid_of_cgroup(path) if path else uid_of_pod.get(label(labels, "pod"), "")
+
+
+_KINDS = {
+    "container_cpu_usage_seconds_total": (Kind.CPU, MAX_CORES * 86400.0 * 3660),
+    "container_network_receive_bytes_total": (Kind.RECEIVED, MAX_BYTES),
+    "container_network_transmit_bytes_total": (Kind.SENT, MAX_BYTES),
+}
+
+
+def series_key(kind: Kind, labels: Labels) -> SeriesKey:
+    """Which counter of its pod a series is, the same under every nesting of cgroups."""
+    path = labels.get("id", "")
+    if not path and kind is Kind.CPU and label(labels, "container"):
+        return SeriesKey(kind, labels.get("name") or label(labels, "container"))
+    level = series_of_cgroup(path) if path else POD_LEVEL
+    interface = labels.get("interface", "")
+    return SeriesKey(kind, f"{level}/{interface}" if interface else level)
+
+
+def merge_readings(samples: Samples, rows: Iterable[Row], metric: str = "") -> None:
+    """Add counters' last values; duplicates of one counter take the highest (M4)."""
+    for labels, value in rows:
+        name = metric or labels["__name__"]
+        kind, high = _KINDS[name]
+        if reason := implausible(value, 0, high):
+            samples.rejected[Rejected(name, reason)] += 1
+            continue
+        uid = uid_of_cgroup(labels.get("id", ""))
+        if uid:
+            counters = samples.readings.setdefault(uid, {})
+            key = series_key(kind, labels)
+            counters[key] = max(value, counters.get(key, 0.0))
+
+
+def _is_sandbox(key: SeriesKey, labels: Labels) -> bool:
+    """The pause container's own CPU: part of the pod's cgroup, of no container that counts."""
+    nameless = label(labels, "container") in {"", "POD"}
+    return key.kind is Kind.CPU and key.series != POD_LEVEL and nameless
+
+
+UidAt = Callable[[str, float], str]
+"""(pod name, time) → uid of the pod that had the name then, or empty text."""
+
+
+def merge_raw(samples: Samples, series: Iterable[RawSeries], uid_at: UidAt) -> None:
+    """Add raw samples of counters, all emitters of a counter merged in order of time."""
+    for labels, points in series:
+        kind, high = _KINDS[labels["__name__"]]
+        key = series_key(kind, labels)
+        uid = uid_of_cgroup(labels.get("id", ""))
+        if (labels.get("id") and not uid) or _is_sandbox(key, labels):
+            continue
+        name = label(labels, "pod")
+        for at, value in points:
+            if reason := implausible(value, 0, high):
+                samples.rejected[Rejected(labels["__name__"], reason)] += 1
+            elif owner := uid or uid_at(name, at):
+                line = samples.raw.setdefault(owner, {}).setdefault(key, [])
+                line.append((at, value))
+    for counters in samples.raw.values():
+        for line in counters.values():
+            line.sort()

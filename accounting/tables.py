@@ -1,0 +1,185 @@
+"""The database's tables: the ledger, the records, and the outbox.
+
+Times are Unix seconds, durations seconds, as everywhere in the domain.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+    }
+)
+
+# SQLite gives automatic numbers to INTEGER keys only.
+_Number = BigInteger().with_variant(Integer, "sqlite")
+
+pods = Table(
+    "pods",
+    metadata,
+    Column("uid", String(64), primary_key=True),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("first_running_at", Float, nullable=False),
+    Column("last_running_at", Float, nullable=False),
+    Column("last_listed_at", Float, nullable=False),
+    Column("created_at", Float),
+    Column("started_at", Float),
+    Column("completed_at", Float),
+    Column("user", Text, nullable=False),
+    Column("primary_group", Text, nullable=False),
+    Column("flavor", Text, nullable=False),
+    Column("cpu_request", Float),
+    Column("cpu_limit", Float),
+    Column("memory_request_bytes", Float),
+    Column("memory_limit_bytes", Float),
+    Column("gpu_count", Float),
+    Column("gpu_resource", Text, nullable=False),
+    Column("image", Text, nullable=False),
+    Column("disk_bytes", Float),
+    Column("peak_memory_bytes", Float),
+    Column("ended", Boolean, nullable=False),
+    Column("ended_in_gap", Boolean, nullable=False),
+    Column("owner_known", Boolean, nullable=False),
+    Index(None, "ended"),
+    Index(None, "last_running_at"),
+    Index(None, "user"),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("uid", String(64), primary_key=True),
+    Column("kind", String(8), primary_key=True),
+    Column("series", String(255), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("resets", Text, nullable=False, comment="JSON: [[time, peak before it], …]"),
+)
+
+readings = Table(
+    "readings",
+    metadata,
+    Column("uid", String(64), primary_key=True),
+    Column("year", Integer, primary_key=True),
+    Column("month", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("cpu_seconds", Float),
+    Column("received_bytes", Float),
+    Column("sent_bytes", Float),
+)
+
+records = Table(
+    "records",
+    metadata,
+    Column("uid", String(64), primary_key=True),
+    Column("year", Integer, primary_key=True),
+    Column("month", Integer, primary_key=True),
+    Column("site", Text, nullable=False),
+    Column("compute_service", Text, nullable=False),
+    Column("cloud_type", Text, nullable=False),
+    Column("machine", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("group", Text, nullable=False),
+    Column("vo", Text, nullable=False),
+    Column("fqan", Text, nullable=False),
+    Column("vo_rule", Text, nullable=False),
+    Column("vo_source", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("start_at", BigInteger, nullable=False),
+    Column("end_at", BigInteger),
+    Column("wall_seconds", BigInteger, nullable=False),
+    Column("cpu_seconds", BigInteger),
+    Column("cpu_count", Float),
+    Column("received_gb", BigInteger),
+    Column("sent_gb", BigInteger),
+    Column("memory_mb", BigInteger),
+    Column("disk_gb", BigInteger),
+    Column("image", Text, nullable=False),
+    Column("flavor", Text, nullable=False),
+    Column("gpu_count", Float),
+    Column("gpu_resource", Text, nullable=False),
+    Column("benchmark_type", Text, nullable=False),
+    Column("benchmark", Float),
+    Column("flags", Text, nullable=False, comment="JSON list"),
+    Column("held", String(32), nullable=False, comment="why it does not go out; empty: it does"),
+    Column("problem", Text, nullable=False),
+    Column("digest", String(64), nullable=False, comment="SHA-256 of the text that goes out"),
+    Column("queued_digest", String(64), comment="digest when last put into a message"),
+    Column("message_id", _Number, comment="the message that took it last"),
+    Index(None, "year", "month", "vo"),
+    Index(None, "user"),
+    Index(None, "held"),
+)
+
+windows = Table(
+    "windows",
+    metadata,
+    Column("start", BigInteger, primary_key=True),
+    Column("end", BigInteger, nullable=False),
+    Column("spoke", Boolean, nullable=False),
+    Column("pods", Integer, nullable=False),
+    Column("rejected", Integer, nullable=False, comment="values that could not be true"),
+    Column("polled_at", Float, nullable=False),
+)
+
+gaps = Table(
+    "gaps",
+    metadata,
+    Column("start_at", Float, primary_key=True),
+    Column("end_at", Float),
+)
+
+progress = Table(
+    "progress",
+    metadata,
+    Column("id", Integer, primary_key=True, comment="always 1"),
+    Column("watermark", BigInteger, nullable=False),
+    Column("spoken_at", Float),
+    Column("interval_seconds", Float, nullable=False),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("empaid", String(64), nullable=False, unique=True),
+    Column("destination", Text, nullable=False),
+    Column("state", String(16), nullable=False, comment="pending, sent"),
+    Column("body", Text, nullable=False),
+    Column("records", Integer, nullable=False),
+    Column("built_at", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("tried_at", Float),
+    Column("error", Text, nullable=False),
+    Column("sent_at", Float),
+    Column("broker_id", Text, nullable=False, comment="the id the broker gave it"),
+    Index(None, "destination", "state", "id"),
+)
+
+message_records = Table(
+    "message_records",
+    metadata,
+    Column("message_id", _Number, primary_key=True),
+    Column("uid", String(64), primary_key=True),
+    Column("year", Integer, primary_key=True),
+    Column("month", Integer, primary_key=True),
+    Column("digest", String(64), nullable=False),
+    ForeignKeyConstraint(["message_id"], ["messages.id"]),
+    Index(None, "uid"),
+)

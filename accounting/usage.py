@@ -1,0 +1,303 @@
+"""From samples to what each pod used.
+
+Pure, and safe to repeat: every step takes a maximum, keeps what is there, or is keyed by time, so
+that the number and the order of polls change nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+from accounting.model import (
+    POD_LEVEL,
+    Account,
+    Counter,
+    Gap,
+    Kind,
+    Owner,
+    Pod,
+    Reading,
+    SeriesKey,
+    Window,
+)
+from accounting.samples import Points, Samples, Sighting, Times
+
+ALIVE_INTERVALS = 2
+"""A pod has vanished when the source has spoken for this many scrape intervals without it."""
+
+GAP_INTERVALS = 3
+"""The source is silent when nothing came for longer than this many scrape intervals."""
+
+# A counter restarts at 0. A smaller dip is a late copy from a second emitter.
+RESET_BELOW = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """When the source spoke (M7).
+
+    Attributes:
+        spoken_at: its last sample up to the window's end; None if it never spoke.
+        interval_seconds: its scrape interval.
+        gaps: silences that ended, or began, within the window.
+        spoke: whether it spoke within the window at all.
+    """
+
+    spoken_at: float | None
+    interval_seconds: float
+    gaps: tuple[Gap, ...]
+    spoke: bool
+
+    @property
+    def alive_seconds(self) -> float:
+        """How long a pod may be missing before it counts as gone."""
+        return ALIVE_INTERVALS * self.interval_seconds
+
+
+def scrape_interval(series: Iterable[Points], default_seconds: float) -> float:
+    """The usual distance between two samples of one emitter, in whole seconds."""
+    medians = [
+        median(later[0] - earlier[0] for earlier, later in pairwise(points))
+        for points in series
+        if len(points) > 1
+    ]
+    return max(1.0, float(round(max(medians)))) if medians else default_seconds
+
+
+def pulse(
+    series: Sequence[Points], window: Window, spoken_before: float | None, default_seconds: float
+) -> Pulse:
+    """When the source spoke, from its heartbeats in and shortly before the window.
+
+    Args:
+        series: samples of each heartbeat series; may reach back before the window.
+        window: the window.
+        spoken_before: last sample known from earlier windows.
+        default_seconds: the scrape interval if there are too few samples to tell.
+    """
+    interval = scrape_interval(series, default_seconds)
+    times = sorted({at for points in series for at, _ in points if window.start < at <= window.end})
+    longest = GAP_INTERVALS * interval
+    known = times if spoken_before is None else [spoken_before, *times]
+    gaps = [Gap(earlier, later) for earlier, later in pairwise(known) if later - earlier > longest]
+    spoken = known[-1] if known else None
+    return Pulse(spoken, interval, tuple(gaps), bool(times))
+
+
+def absorb(accounts: dict[str, Account], samples: Samples, window: Window) -> set[str]:
+    """Merge a window's samples into the ledger's pages; returns the uids that were touched.
+
+    Pods that never ran get no page: Pending is not used time (M6).
+    """
+    touched = set()
+    for sighting in samples.sightings.values():
+        if _sight(accounts, sighting):
+            touched.add(sighting.uid)
+    for uid in touched:
+        _describe(accounts[uid].pod, samples)
+    for uid, peak in samples.memory_peaks.items():
+        account = accounts.get(uid)
+        if account is not None and peak > (account.pod.peak_memory_bytes or 0.0):
+            account.pod.peak_memory_bytes = peak
+            touched.add(uid)
+    for uid in samples.readings.keys() | samples.raw.keys():
+        account = accounts.get(uid)
+        if account is not None:
+            _count(account, samples, window)
+            touched.add(uid)
+    return touched
+
+
+def _sight(accounts: dict[str, Account], seen: Sighting) -> bool:
+    account = accounts.get(seen.uid)
+    if account is not None:
+        pod = account.pod
+        pod.last_listed_at = max(pod.last_listed_at, seen.last_listed_at)
+        if seen.first_running_at is not None and seen.last_running_at is not None:
+            pod.first_running_at = min(pod.first_running_at, seen.first_running_at)
+            pod.last_running_at = max(pod.last_running_at, seen.last_running_at)
+        return True
+    if seen.first_running_at is None or seen.last_running_at is None:
+        return False
+    pod = Pod(
+        seen.uid,
+        seen.namespace,
+        seen.name,
+        seen.first_running_at,
+        seen.last_running_at,
+        seen.last_listed_at,
+    )
+    accounts[seen.uid] = Account(pod)
+    return True
+
+
+def _describe(pod: Pod, samples: Samples) -> None:
+    """Fill in what is not known yet; what was true first stays (apel.md, rule 6)."""
+    times = samples.times.get(pod.uid)
+    if times is not None:
+        _date(pod, times)
+    if not pod.owner:
+        pod.owner = samples.owners.get(pod.uid, Owner())
+    if pod.resources is None:
+        pod.resources = samples.resources.get(pod.uid)
+    pod.image = pod.image or samples.images.get(pod.uid, "")
+    if pod.disk_bytes is None:
+        pod.disk_bytes = samples.claims.get(pod.uid)
+
+
+def _date(pod: Pod, times: Times) -> None:
+    pod.created_at = pod.created_at or times.created_at
+    pod.started_at = pod.started_at or times.started_at
+    if times.completed_at is not None:
+        pod.completed_at = max(times.completed_at, pod.completed_at or 0.0)
+
+
+def _count(account: Account, samples: Samples, window: Window) -> None:
+    """Bring counters and the month's reading up to this window."""
+    uid = account.pod.uid
+    counters, raw = account.counters, samples.raw.get(uid, {})
+    as_of = {key: counter for key, counter in counters.items() if counter.at <= window.end}
+    for key, points in raw.items():
+        if counter := _replayed(counters.get(key), points, window):
+            as_of[key] = counter
+    for key, value in samples.readings.get(uid, {}).items():
+        if key not in raw:
+            as_of[key] = _advanced(counters.get(key), value, window)
+    for key, counter in as_of.items():
+        known = counters.get(key)
+        if known is None or known.at <= window.end:
+            counters[key] = counter
+        else:  # an older window, read again: only the resets it shows can be news
+            known.resets.update(counter.resets)
+    _read(account, as_of, window)
+
+
+def _advanced(known: Counter | None, value: float, window: Window) -> Counter:
+    if known is None:
+        return Counter(window.end, value)
+    if known.at > window.end:
+        return Counter(window.end, value, _before(known.resets, window.end))
+    return Counter(window.end, max(value, known.value), known.resets)
+
+
+def _before(resets: Mapping[float, float], at: float) -> dict[float, float]:
+    return {when: peak for when, peak in resets.items() if when <= at}
+
+
+def _replayed(known: Counter | None, points: Points, window: Window) -> Counter | None:
+    """Go through every sample of a counter that fell; a fall to under half is a reset (M5)."""
+    value: float | None = None
+    resets: dict[float, float] = {}
+    seen_until = 0.0
+    if known is not None:
+        resets = _before(known.resets, window.end)
+        seen_until = max(resets, default=0.0)
+        if known.at <= window.start:
+            value, seen_until = known.value, known.at
+    for at, sample in points:
+        if at <= seen_until:
+            continue
+        if value is not None and sample < value * RESET_BELOW:
+            resets[at] = value
+            value = sample
+        else:
+            value = max(sample, value or 0.0)
+    return None if value is None else Counter(window.end, value, resets)
+
+
+def _read(account: Account, counters: Mapping[SeriesKey, Counter], window: Window) -> None:
+    """Note the totals for the window's month, unless a later window did."""
+    old = account.readings.get(window.month)
+    if old is not None and old.at > window.end:
+        return
+    account.readings[window.month] = Reading(
+        window.end,
+        cpu_total(counters),
+        _sum(counters, Kind.RECEIVED),
+        _sum(counters, Kind.SENT),
+    )
+
+
+def cpu_total(counters: Mapping[SeriesKey, Counter]) -> float | None:
+    """CPU seconds of the pod: one level, its own cgroup or else its containers (M4).
+
+    A pod's cgroup holds all its containers, so the higher figure is the complete one: the
+    containers' only where the scrape configuration stopped keeping the pod's.
+    """
+    cpu = {key.series: c.total for key, c in counters.items() if key.kind is Kind.CPU}
+    if not cpu:
+        return None
+    own = cpu.pop(POD_LEVEL, 0.0)
+    return max(own, sum(cpu.values()))
+
+
+def _sum(counters: Mapping[SeriesKey, Counter], kind: Kind) -> float | None:
+    totals = [counter.total for key, counter in counters.items() if key.kind is kind]
+    return sum(totals) if totals else None
+
+
+def fell(account: Account, readings: Mapping[SeriesKey, float], window: Window) -> bool:
+    """Whether a counter is lower than the ledger knows it: its raw samples must be read."""
+    for key, value in readings.items():
+        known = account.counters.get(key)
+        if known and known.at <= window.start and value < known.value * RESET_BELOW:
+            return True
+    return False
+
+
+def settle(
+    accounts: Mapping[str, Account], beat: Pulse, orphans: set[str], gaps: Sequence[Gap]
+) -> set[str]:
+    """Decide for every pod on hand whether it has ended (M7); returns the uids that changed.
+
+    Args:
+        accounts: pods that were touched or were running before.
+        beat: when the source spoke, up to the window's end.
+        orphans: pods that cAdvisor sees although kube-state-metrics does not.
+        gaps: silences of the source around these pods' ends.
+    """
+    if beat.spoken_at is None:
+        return set()
+    changed = set()
+    for uid, account in accounts.items():
+        pod = account.pod
+        ended = _has_ended(pod, beat, uid in orphans)
+        in_gap = ended and _fell_silent(pod, gaps, beat.alive_seconds)
+        if (ended, in_gap) != (pod.ended, pod.ended_in_gap):
+            pod.ended, pod.ended_in_gap = ended, in_gap
+            changed.add(uid)
+    return changed
+
+
+def _has_ended(pod: Pod, beat: Pulse, is_orphan: bool) -> bool:
+    if pod.last_listed_at > pod.last_running_at:
+        return True
+    if is_orphan or beat.spoken_at is None:
+        return False
+    return beat.spoken_at - pod.last_running_at > beat.alive_seconds
+
+
+def _fell_silent(pod: Pod, gaps: Sequence[Gap], tolerance_seconds: float) -> bool:
+    if (pod.completed_at or 0.0) > pod.last_running_at:
+        return False
+    return any(abs(gap.start_at - pod.last_running_at) <= tolerance_seconds for gap in gaps)
+
+
+def acknowledge_owners(accounts: Iterable[Account], owned: Sequence[tuple[float, float]]) -> None:
+    """Mark whose lack of annotations is their own (M11).
+
+    A pod without annotations while others had them is a single one that nobody wrote on. If none
+    had them while it ran, kube-state-metrics did not show any: its owner is unknown.
+
+    Args:
+        accounts: the pods to mark.
+        owned: (first, last) Running sample of pods that do have annotations.
+    """
+    for account in accounts:
+        pod = account.pod
+        pod.owner_known = (
+            pod.owner_known
+            or bool(pod.owner)
+            or any(a <= pod.last_running_at and b >= pod.first_running_at for a, b in owned)
+        )

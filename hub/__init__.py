@@ -1,0 +1,1 @@
+"""JupyterHub customisations for EGI Notebooks."""
