@@ -1,0 +1,280 @@
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import NameOID, ObjectIdentifier
+
+from ssm.authority import Authority, Issued, new_key, write_key
+from ssm.certificate import HostCertificate, distinguished_name
+from ssm.errors import CertificateError
+
+Openssl = Callable[..., bytes]
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def refusal(cert: Path, key: Path) -> CertificateError:
+    with pytest.raises(CertificateError) as caught:
+        HostCertificate.load(cert, key)
+    return caught.value
+
+
+def copy(path: Path, target: Path, mode: int = 0o600) -> Path:
+    target.write_bytes(path.read_bytes())
+    target.chmod(mode)
+    return target
+
+
+def test_the_dn_is_in_the_old_form_in_the_order_of_the_certificate(host: Issued) -> None:
+    assert HostCertificate.load(*host).dn == "/DC=org/DC=example/O=Example/CN=host.example.org"
+
+
+def test_the_dn_is_what_openssl_prints_for_every_kind_of_attribute(openssl: Openssl) -> None:
+    values = {
+        NameOID.COUNTRY_NAME: "NL",
+        NameOID.STATE_OR_PROVINCE_NAME: "Zuid-Holland, =x",
+        NameOID.LOCALITY_NAME: "Überlingen",
+        NameOID.STREET_ADDRESS: "1 Example\\Street",
+        NameOID.POSTAL_CODE: "1234",
+        NameOID.ORGANIZATION_NAME: "名前",
+        NameOID.ORGANIZATIONAL_UNIT_NAME: "Unit",
+        NameOID.ORGANIZATION_IDENTIFIER: "X-1",
+        NameOID.TITLE: "t",
+        NameOID.GIVEN_NAME: "g",
+        NameOID.SURNAME: "s",
+        NameOID.INITIALS: "i",
+        NameOID.SERIAL_NUMBER: "7",
+        NameOID.DN_QUALIFIER: "q",
+        NameOID.USER_ID: "u",
+        NameOID.DOMAIN_COMPONENT: "example",
+        NameOID.EMAIL_ADDRESS: "host@example.org",
+        NameOID.UNSTRUCTURED_NAME: "n",
+        ObjectIdentifier("1.2.3.4.5.6"): "unknown",
+        NameOID.COMMON_NAME: "host.example.org",
+    }
+    name = x509.Name([x509.NameAttribute(oid, value) for oid, value in values.items()])
+    key = new_key("ec")
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(START)
+        .not_valid_after(START + timedelta(days=1))
+        .sign(key, SHA256())
+    )
+    printed = openssl(
+        "x509",
+        "-noout",
+        "-subject",
+        "-nameopt",
+        "compat",
+        data=certificate.public_bytes(Encoding.PEM),
+    )
+    assert printed.decode().strip().removeprefix("subject=").strip() == distinguished_name(
+        certificate
+    )
+
+
+def test_a_slash_in_a_common_name_stays_as_gocdb_stores_it(authority: Authority) -> None:
+    issued = authority.issue("host/host.example.org", key="ec")
+    assert HostCertificate.load(*issued).dn == (
+        "/DC=org/DC=example/O=Example/CN=host/host.example.org"
+    )
+
+
+def test_only_the_first_certificate_of_a_chain_is_the_hosts(
+    authority: Authority, host: Issued, tmp_path: Path
+) -> None:
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes(host.cert.read_bytes() + authority.ca_file.read_bytes())
+    loaded = HostCertificate.load(chain, host.key)
+    assert loaded.certificate == HostCertificate.load(*host).certificate
+
+
+def test_a_chain_in_the_wrong_order_is_refused_with_the_right_order(
+    authority: Authority, host: Issued, tmp_path: Path
+) -> None:
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes(authority.ca_file.read_bytes() + host.cert.read_bytes())
+    assert "put the host's own certificate first" in refusal(chain, host.key).cure
+
+
+def test_a_key_of_another_certificate_is_refused(hosts: dict[str, Issued], host: Issued) -> None:
+    assert "does not belong" in refusal(host.cert, hosts["rsa4096"].key).message
+    assert "does not belong" in refusal(host.cert, hosts["ec"].key).message
+
+
+def test_an_encrypted_key_is_refused_with_the_command_that_decrypts_it(
+    host: Issued, tmp_path: Path
+) -> None:
+    encrypted = tmp_path / "hostkey.pem"
+    encrypted.touch(0o600)
+    encrypted.write_bytes(
+        new_key("ec").private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+        )
+    )
+    error = refusal(host.cert, encrypted)
+    assert "is encrypted" in error.message
+    assert "openssl pkey" in error.cure
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o660, 0o604, 0o602, 0o644, 0o777])
+def test_our_own_key_that_others_may_open_is_refused_with_the_chmod(
+    host: Issued, tmp_path: Path, mode: int
+) -> None:
+    key = copy(host.key, tmp_path / "hostkey.pem", mode)
+    error = refusal(host.cert, key)
+    assert f"mode {mode:04o}" in error.message
+    assert f"chmod 400 {key}" in error.cure
+
+
+def test_a_mounted_key_of_another_owner_may_be_read_through_the_group_only(
+    host: Issued, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = copy(host.key, tmp_path / "hostkey.pem", 0o440)
+    monkeypatch.setattr("ssm.certificate.os.geteuid", lambda: key.stat().st_uid + 1)
+    HostCertificate.load(host.cert, key)
+    for mode in (0o444, 0o460):
+        key.chmod(mode)
+        assert f"mode {mode:04o}" in refusal(host.cert, key).message
+
+
+def test_missing_and_unreadable_files_are_named(host: Issued, tmp_path: Path) -> None:
+    missing = tmp_path / "nothing.pem"
+    assert refusal(missing, host.key).message == f"There is no host certificate at {missing}"
+    assert refusal(host.cert, missing).message == f"There is no host key at {missing}"
+    assert "cannot be read: Is a directory" in refusal(tmp_path, host.key).message
+
+
+def test_files_that_are_not_pem_are_named(host: Issued, tmp_path: Path) -> None:
+    der = tmp_path / "host.der"
+    der.write_bytes(HostCertificate.load(*host).certificate.public_bytes(Encoding.DER))
+    der.chmod(0o600)
+    assert "is not a PEM certificate" in refusal(der, host.key).message
+    assert "is not a PEM private key" in refusal(host.cert, der).message
+    assert "is not a PEM certificate" in refusal(host.key, host.cert).message
+
+
+def test_a_key_of_a_kind_that_cannot_sign_messages_is_refused(host: Issued, tmp_path: Path) -> None:
+    key = tmp_path / "ed25519.pem"
+    key.touch(0o600)
+    key.write_bytes(
+        Ed25519PrivateKey.generate().private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        )
+    )
+    assert "neither an RSA nor an elliptic-curve key" in refusal(host.cert, key).message
+
+
+@pytest.mark.parametrize(
+    ("common_name", "extension"),
+    [
+        ("proxy", None),
+        ("limited proxy", None),
+        ("12345678", "1.3.6.1.5.5.7.1.14"),
+        ("12345678", "1.3.6.1.4.1.3536.1.222"),
+    ],
+)
+def test_a_proxy_certificate_is_refused(
+    authority: Authority, common_name: str, extension: str | None
+) -> None:
+    extensions = []
+    if extension is not None:
+        value = bytes.fromhex("300c300a06082b06010505071501")
+        extensions.append(x509.UnrecognizedExtension(ObjectIdentifier(extension), value))
+    error = refusal(*authority.issue(common_name, key="ec", extensions=extensions))
+    assert "is a proxy certificate" in error.message
+    assert "Use the host certificate itself" in error.cure
+
+
+@pytest.mark.parametrize(
+    ("after_start", "expected"),
+    [
+        (timedelta(seconds=-1), "is not valid before 2026-01-01 00:00 UTC"),
+        (timedelta(0), None),
+        (timedelta(days=99), None),
+        (timedelta(days=99, seconds=1), "expires within 24 hours, on 2026-04-11 00:00 UTC"),
+        (timedelta(days=100), "expired on 2026-04-11 00:00 UTC"),
+    ],
+)
+def test_dates_are_checked_against_the_given_time(
+    authority: Authority, after_start: timedelta, expected: str | None
+) -> None:
+    files = authority.issue("host.example.org", key="ec", days=100, not_before=START)
+    host = HostCertificate.load(*files)
+    if expected is None:
+        host.check(START + after_start)
+    else:
+        with pytest.raises(CertificateError, match=expected):
+            host.check(START + after_start)
+
+
+def test_the_last_thirty_days_are_a_warning(authority: Authority) -> None:
+    files = authority.issue("host.example.org", key="ec", days=100, not_before=START)
+    host = HostCertificate.load(*files)
+    assert host.not_after == datetime(2026, 4, 11, tzinfo=UTC)
+    assert host.warnings(START + timedelta(days=70)) == ()
+    assert host.days_left(START + timedelta(days=70)) == 30.0
+    assert host.warnings(START + timedelta(days=90, hours=1)) == (
+        (
+            f"The host certificate {files.cert} expires in 9 days, on 2026-04-11. Renew it; it is "
+            "refused in its last 24 hours."
+        ),
+    )
+
+
+def test_a_renewed_certificate_is_used_without_a_restart(
+    authority: Authority, tmp_path: Path
+) -> None:
+    old = authority.issue("host.example.org", key="ec")
+    new = authority.issue("host.example.org", key="ec")
+    cert, key = tmp_path / "hostcert.pem", tmp_path / "hostkey.pem"
+    for files in (old, new):
+        copy(files.cert, cert)
+        copy(files.key, key)
+        loaded = HostCertificate.load(cert, key)
+        assert loaded.certificate == HostCertificate.load(*files).certificate
+
+
+def test_a_printed_host_certificate_shows_no_key(host: Issued) -> None:
+    assert "key" not in repr(HostCertificate.load(*host)).lower()
+
+
+def test_the_authority_writes_keys_that_only_the_owner_may_read(
+    authority: Authority, tmp_path: Path
+) -> None:
+    _, key = authority.issue("host.example.org", key="ec")
+    assert key.stat().st_mode & 0o777 == 0o600
+    write_key(tmp_path / "k", new_key("ec"))
+    with pytest.raises(FileExistsError):
+        write_key(tmp_path / "k", new_key("ec"))
+
+
+def test_openssl_accepts_what_the_authority_issues(
+    authority: Authority, hosts: dict[str, Issued], openssl: Openssl
+) -> None:
+    for files in hosts.values():
+        for purpose in ("sslclient", "sslserver"):
+            printed = openssl(
+                "verify",
+                "-x509_strict",
+                "-purpose",
+                purpose,
+                "-CAfile",
+                authority.ca_file,
+                files.cert,
+            )
+            assert printed.endswith(b": OK\n")
