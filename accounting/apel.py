@@ -18,6 +18,8 @@ SEPARATOR = "%%"
 MAX_TEXT = 255
 MAX_BENCHMARK_TYPE = 50
 MAX_RECORDS = 1000
+MAX_BODY_BYTES = 600_000
+"""Stays under a broker's 1 MiB after quoted-printable, signature and base64."""
 
 MB = 2**20
 GB = 2**30

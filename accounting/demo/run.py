@@ -1,0 +1,221 @@
+"""The demo itself: poll, show, sign and push, verify, compare."""
+
+import subprocess
+import time
+from collections import Counter
+from email import message_from_bytes
+from email.policy import default
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from accounting import collect, deliver
+from accounting.collect import Options, Poller
+from accounting.demo import comparison, stage
+from accounting.demo.stage import Stage
+from accounting.errors import AccountingError
+from accounting.ledger import Ledger
+from accounting.outbox import Outbox
+from accounting.prometheus import Source
+from accounting.queries import Scope
+from accounting.register import Register, Selection
+from accounting.simulation.programs import find_program
+from accounting.simulation.repository import Repository
+
+RECORDS_PER_MESSAGE = 100
+_SHOWN_RECORDS = 8
+
+
+def run(folder: Path, *, serve: bool, console: Console) -> int:
+    """Show the main job on a simulated cluster; 0 if every number arrived.
+
+    Args:
+        folder: everything is written here.
+        serve: leave cluster, Prometheus and broker running, and go on polling, until interrupted.
+        console: where to show it.
+
+    Raises:
+        AccountingError: a program is missing, or a number is not what it should be.
+    """
+    started = time.monotonic()
+    with stage.built(stage.prepared(folder.absolute()), console) as scene:
+        until = int(time.time())
+        _poll(scene, until, console)
+        _show(scene, console)
+        _push(scene, console)
+        repository = _receive(scene, console)
+        _compare(scene, until, repository, console)
+        console.print(
+            f"[bold green]Done[/] in {time.monotonic() - started:.0f} s;"
+            f" all files are in {scene.folder}"
+        )
+        if serve:
+            _stay(scene, console)
+    return 0
+
+
+def _poller(scene: Stage, source: Source) -> Poller:
+    scope = Scope(scene.cluster.namespace, "jupyter-.*")
+    return Poller(
+        Ledger(scene.database),
+        source,
+        scope,
+        stage.SITE,
+        stage.RULES,
+        options=Options(scrape_seconds=stage.HISTORY_SECONDS),
+    )
+
+
+def _poll(scene: Stage, until: int, console: Console) -> None:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[pods]} pods"),
+        TimeElapsedColumn(),
+    )
+    with Source(scene.prometheus.url) as source, Progress(*columns, console=console) as progress:
+        task = progress.add_task("Polling Prometheus", total=None, pods=0)
+
+        def notice(report: collect.Report) -> None:
+            done, total = report.end - report.start, until - report.start
+            progress.update(task, completed=done, total=total, pods=len(report.pods))
+
+        report = _poller(scene, source).poll(until, notice=notice)
+    console.print(
+        f"  {report.windows} windows, {len(report.pods):,} pods;"
+        f" the source was silent {len(report.gaps)} times"
+    )
+
+
+def _show(scene: Stage, console: Console) -> None:
+    register = Register(scene.database)
+    shown = Table(title="The latest records", title_style="bold")
+    for name in ("pod", "month", "user", "VO", "status", "wall s", "CPU s", "CPUs", "MB", "GPUs"):
+        shown.add_column(name, justify="right" if name[0] in "wCMG" else "left")
+    latest = sorted(register.find(Selection(held=False)), key=lambda record: record.created_at)
+    for record in latest[-_SHOWN_RECORDS:]:
+        shown.add_row(
+            record.uid[:8],
+            str(record.month),
+            record.user[:16],
+            record.vo.name,
+            record.status.value,
+            f"{record.wall_seconds:,}",
+            "unknown" if record.cpu_seconds is None else f"{record.cpu_seconds:,}",
+            f"{record.cpu_count:g}" if record.cpu_count else "unknown",
+            f"{record.memory_mb:,}" if record.memory_mb else "unknown",
+            f"{record.gpu_count:g}" if record.gpu_count else "",
+        )
+    console.print(shown)
+    flags = Counter(flag for record in register.find() for flag in record.flags)
+    if flags:
+        said = ", ".join(f"{count} {flag}" for flag, count in flags.most_common())
+        console.print(f"  Flagged as estimated or incomplete: {said}", style="yellow")
+
+
+def _push(scene: Stage, console: Console) -> None:
+    outbox = Outbox(scene.database)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+        task = progress.add_task("Signing and pushing messages", total=None)
+
+        def notice(report: deliver.Report) -> None:
+            progress.update(task, completed=report.sent, total=report.sent + report.pending or None)
+
+        report = deliver.push(outbox, scene.sender, RECORDS_PER_MESSAGE, time.time, notice)
+    if report.error is not None:
+        raise report.error
+    console.print(f"  {report.records:,} records in {report.sent} messages, to {scene.sender.name}")
+
+
+def _receive(scene: Stage, console: Console) -> Repository:
+    """Verify every message with the ``openssl`` program and load it as the repository would."""
+    openssl = find_program("openssl")
+    inbox = scene.folder / "received"
+    inbox.mkdir()
+    repository = Repository()
+    for stored in scene.broker.log:
+        signed = inbox / f"{int(stored.message_id):04d}.eml"
+        signed.write_bytes(stored.data)
+        plain = signed.with_suffix(".txt")
+        _verify(openssl, scene, signed, plain)
+        repository.load(_decoded(plain.read_bytes()))
+    console.print(f"  {repository.accepted} messages verified by openssl and loaded")
+    return repository
+
+
+def _verify(openssl: str, scene: Stage, signed: Path, plain: Path) -> None:
+    command = [openssl, "smime", "-verify", "-in", str(signed), "-out", str(plain)]
+    command += ["-CAfile", str(scene.authority.ca_file), "-purpose", "any"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise AccountingError(
+            f"openssl does not accept the signature of {signed}: {done.stderr.strip()}",
+            "this is a defect: please report it with the file",
+        )
+
+
+def _compare(scene: Stage, until: int, repository: Repository, console: Console) -> None:
+    register = Register(scene.database)
+    found = comparison.lines(
+        comparison.truth(scene.cluster, until, stage.DEFAULT_VO),
+        comparison.recorded(register.month_totals()),
+        comparison.received(repository),
+    )
+    console.print(comparison.table(found))
+    held = list(register.find(Selection(held=True)))
+    for reason, count in Counter(comparison.explained(held)).items():
+        console.print(f"  held back: {count} of {reason}", style="yellow", highlight=False)
+    _check(register, repository)
+
+
+def _check(register: Register, repository: Repository) -> None:
+    """The receiver must hold exactly what our records say."""
+    sendable = register.find(Selection(held=False))
+    ours = {(record.uid, tuple(record.month)): _numbers(record.wall_seconds, record.cpu_seconds)
+            for record in sendable}  # fmt: skip
+    theirs = {
+        key: _numbers(row.integer("WallDuration"), row.integer("CpuDuration"))
+        for key, row in repository.rows.items()
+    }
+    if ours != theirs:
+        raise AccountingError(
+            f"the receiver holds {len(theirs)} rows that are not our {len(ours)} records",
+            "this is a defect: please report it with the demo's folder",
+        )
+
+
+def _numbers(wall_seconds: int, cpu_seconds: int | None) -> tuple[int, int]:
+    return wall_seconds, cpu_seconds or 0
+
+
+def _stay(scene: Stage, console: Console) -> None:
+    """Go on polling and pushing until interrupted."""
+    console.print(f"Prometheus stays at {scene.prometheus.url}; Ctrl-C ends it.")
+    try:
+        with Source(scene.prometheus.url) as source:
+            poller = _poller(scene, source)
+            while True:
+                time.sleep(30)
+                report = poller.poll(int(time.time()))
+                outbox = Outbox(scene.database)
+                sent = deliver.push(outbox, scene.sender, RECORDS_PER_MESSAGE, time.time)
+                console.print(f"  {len(report.pods)} pods polled, {sent.records} records sent")
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+
+
+def _decoded(verified: bytes) -> str:
+    """The message's body out of the verified MIME part, as the receiver unpacks it."""
+    part = message_from_bytes(verified, policy=default)
+    return str(part.get_content()).replace("\r\n", "\n").strip() + "\n"

@@ -1,0 +1,151 @@
+"""The stage: a simulated cluster, a real Prometheus, a broker, and the files of a site.
+
+All of it lies in one folder and on loopback ports, and stops with the ``with`` block.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from accounting.apel import Site
+from accounting.database import Database
+from accounting.errors import AccountingError
+from accounting.identity import VoRules
+from accounting.simulation.cluster import Cluster
+from accounting.simulation.engines import Engine, run_prometheus
+from accounting.simulation.features import Features
+from accounting.simulation.history import populate
+from accounting.simulation.live import serve_targets
+from accounting.simulation.programs import ProgramError, ProgramMissingError
+from ssm.ams import AmsSettings
+from ssm.authority import Authority, Issued
+from ssm.certificate import HostCertificate
+from ssm.sender import AmsSender
+from ssm.standin import AmsStandin
+
+SITE = Site(name="EXAMPLE-NOTEBOOKS", default_cpu_count=1.0, default_memory_mb=1024)
+DEFAULT_VO = "vo.notebooks.example.org"
+RULES = VoRules(default=DEFAULT_VO)
+
+HISTORY = timedelta(days=35)
+PODS = 320
+HISTORY_SECONDS = 120.0
+LIVE_SECONDS = 5.0
+LIVE_SCRAPES = 3
+_MARKER = ".notebooks-accounting-demo"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Everything the demo shows, running.
+
+    Attributes:
+        folder: all that is written lies here.
+        cluster: the truth.
+        prometheus: the engine that knows the past and scrapes the present.
+        database: an empty ledger.
+        authority, host: the certificate authority, and what the site would register in GOCDB.
+        broker: the stand-in for AMS.
+        sender: delivers to it.
+    """
+
+    folder: Path
+    cluster: Cluster
+    prometheus: Engine
+    database: Database
+    authority: Authority
+    host: Issued
+    broker: AmsStandin
+    sender: AmsSender
+
+
+def prepared(folder: Path) -> Path:
+    """An empty folder; one of an earlier demo is emptied, any other is refused."""
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / _MARKER).exists():
+            raise AccountingError(
+                f"the folder {folder} holds something that is not of this demo",
+                "name an empty folder with --folder",
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _MARKER).touch()
+    return folder
+
+
+def planned(now: datetime) -> Cluster:
+    """35 days of notebooks until ``now``, and a day that is still to come."""
+    return Cluster.generate(
+        seed=20,
+        start=now - HISTORY,
+        end=now + timedelta(days=1),
+        pods=PODS,
+        mean_life=9000,
+        features=Features.all(),
+        interval_seconds=HISTORY_SECONDS,
+    )
+
+
+@contextmanager
+def built(folder: Path, console: Console) -> Iterator[Stage]:
+    """Build the stage, telling what it does; take it down at the end.
+
+    Raises:
+        AccountingError: a program is missing, or did not start.
+    """
+    with ExitStack() as stack:
+        now = datetime.now(UTC).replace(microsecond=0)
+        cluster = planned(now)
+        try:
+            with _said(console, f"Writing {HISTORY.days} days of metrics into Prometheus"):
+                samples = populate(cluster, folder / "prometheus", end=now)
+            console.print(f"  {len(cluster.pods):,} pods, {samples:,} samples")
+            targets = stack.enter_context(serve_targets(cluster))
+            prometheus = stack.enter_context(
+                run_prometheus(
+                    folder / "prometheus", scrape_config=targets.scrape_config(LIVE_SECONDS)
+                )
+            )
+        except (ProgramMissingError, ProgramError) as exc:
+            raise AccountingError(str(exc), "run 'make demo', which installs it") from exc
+        with _said(console, "Prometheus scrapes the live cluster"):
+            time.sleep(LIVE_SCRAPES * LIVE_SECONDS)
+        authority = Authority.create(folder / "certificates")
+        host = authority.issue("notebooks.example.org")
+        broker = stack.enter_context(_broker(authority, host, folder))
+        sender = AmsSender(
+            AmsSettings(
+                host=broker.host,
+                project="accounting",
+                topic="eu-egi-cloud-accounting",
+                port=broker.port,
+                authn_port=broker.authn_port,
+                ca_file=authority.ca_file,
+            ),
+            *host,
+        )
+        stack.callback(sender.close)
+        database = stack.enter_context(Database(f"sqlite:///{folder / 'accounting.db'}"))
+        database.upgrade()
+        yield Stage(folder, cluster, prometheus, database, authority, host, broker, sender)
+
+
+def _broker(authority: Authority, host: Issued, folder: Path) -> AmsStandin:
+    registered = HostCertificate.load(*host).dn
+    return AmsStandin(authority, registered=[registered], journal=folder / "ams.jsonl")
+
+
+@contextmanager
+def _said(console: Console, what: str) -> Iterator[None]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(what, total=1)
+        yield
+        progress.update(task, completed=1)

@@ -1,0 +1,130 @@
+"""The records as they stand: looked up, added up, and what is held back."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, func, select
+
+from accounting import apel
+from accounting.database import Database
+from accounting.model import Held, Month, Record, Status, Vo
+from accounting.tables import records
+
+_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which records; None or empty text: all.
+
+    Attributes:
+        month: only this month.
+        uid, user, vo, status: equal to these.
+        held: True: only those held back; False: only those that go out.
+        due: only those whose content is not in a message yet.
+        limit: at most that many.
+    """
+
+    month: Month | None = None
+    uid: str = ""
+    user: str = ""
+    vo: str = ""
+    status: str = ""
+    held: bool | None = None
+    due: bool = False
+    limit: int | None = None
+
+
+class Register:
+    """Reads the records' table."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def find(self, selection: Selection | None = None) -> Iterator[Record]:
+        """The selected records by pod and month, streamed."""
+        query = _narrowed(select(records), selection or Selection())
+        query = query.order_by(records.c.uid, records.c.year, records.c.month)
+        with self.database.begin(reading=True) as connection:
+            rows = connection.execution_options(yield_per=_AT_ONCE).execute(query)
+            yield from map(record_of, rows)
+
+    def count(self, selection: Selection | None = None) -> int:
+        """How many records are selected."""
+        narrowed = _narrowed(select(records.c.uid), selection or Selection()).subquery()
+        with self.database.begin(reading=True) as connection:
+            return connection.execute(select(func.count()).select_from(narrowed)).scalar_one()
+
+    def held(self) -> Mapping[Held, int]:
+        """How many records are held back, by reason."""
+        query = (
+            select(records.c.held, func.count())
+            .where(records.c.held != "")
+            .group_by(records.c.held)
+        )
+        with self.database.begin(reading=True) as connection:
+            return {Held(reason): count for reason, count in connection.execute(query)}
+
+    def month_totals(self) -> Mapping[tuple[Month, str], tuple[int, int, int]]:
+        """(month, VO) → pods, wall and CPU seconds used within the month, of all records."""
+        return apel.totals(self.find())
+
+
+def _narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
+    columns = records.c
+    if selection.month is not None:
+        query = query.where(
+            columns.year == selection.month.year, columns.month == selection.month.month
+        )
+    for name in ("uid", "user", "vo", "status"):
+        if value := getattr(selection, name):
+            query = query.where(columns[name] == value)
+    if selection.held is not None:
+        query = query.where(columns.held != "" if selection.held else columns.held == "")
+    if selection.due:
+        query = query.where(is_due())
+    return query.limit(selection.limit)
+
+
+def is_due() -> Any:
+    """The condition of a record that must go out: its content is in no message yet (D3)."""
+    columns = records.c
+    return (columns.held == "") & (columns.queued_digest.is_distinct_from(columns.digest))
+
+
+def record_of(row: Any) -> Record:
+    """A record from its row."""
+    return Record(
+        uid=row.uid,
+        month=Month(row.year, row.month),
+        site=row.site,
+        compute_service=row.compute_service,
+        cloud_type=row.cloud_type,
+        machine=row.machine,
+        user=row.user,
+        group=row.group,
+        vo=Vo(row.vo, row.fqan, row.vo_rule, row.vo_source),
+        status=Status(row.status),
+        created_at=row.created_at,
+        start_at=row.start_at,
+        end_at=row.end_at,
+        wall_seconds=row.wall_seconds,
+        cpu_seconds=row.cpu_seconds,
+        cpu_count=row.cpu_count,
+        received_gb=row.received_gb,
+        sent_gb=row.sent_gb,
+        memory_mb=row.memory_mb,
+        disk_gb=row.disk_gb,
+        image=row.image,
+        flavor=row.flavor,
+        gpu_count=row.gpu_count,
+        gpu_resource=row.gpu_resource,
+        benchmark_type=row.benchmark_type,
+        benchmark=row.benchmark,
+        flags=tuple(json.loads(row.flags)),
+        held=Held(row.held),
+        problem=row.problem,
+        digest=row.digest,
+    )
