@@ -1,0 +1,42 @@
+"""Sizes of notebook servers, and how their containers ask for resources."""
+
+from dataclasses import dataclass
+
+from accounting.simulation.truth import Resources
+
+GIB = 1024**3
+MIB = 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Flavor:
+    """A named server size with the requests and limits of its notebook container."""
+
+    name: str
+    requests: Resources
+    limits: Resources
+
+
+PLAIN_FLAVORS = (
+    Flavor("small", Resources(1, 2 * GIB), Resources(2, 4 * GIB)),
+    Flavor("medium", Resources(2, 4 * GIB), Resources(2, 4 * GIB)),
+    Flavor("large", Resources(4, 8 * GIB), Resources(8, 16 * GIB)),
+)
+ODD_FLAVORS = (
+    Flavor("fractional", Resources(0.25, 512 * MIB), Resources(1.5, GIB)),
+    Flavor("half", Resources(0.5, 1_500_000_000), Resources()),
+    Flavor("no-cpu-request", Resources(None, GIB), Resources(2, 2 * GIB)),
+    Flavor("zero-cpu-request", Resources(0, GIB), Resources(1, 2 * GIB)),
+    Flavor("nothing-asked", Resources(), Resources()),
+    Flavor("limits-only", Resources(None, None), Resources(3, 3 * GIB)),
+)
+GPU = (("nvidia_com_gpu", 1),)
+TWO_GPUS = (("nvidia_com_gpu", 2),)
+SLICE = (("nvidia_com_mig_1g_5gb", 1),)
+GPU_FLAVORS = (
+    Flavor("gpu", Resources(4, 16 * GIB, GPU), Resources(8, 32 * GIB, GPU)),
+    Flavor("gpu-slice", Resources(2, 8 * GIB, SLICE), Resources(2, 8 * GIB, SLICE)),
+    Flavor("two-gpus", Resources(8, 32 * GIB, TWO_GPUS), Resources(8, 32 * GIB, TWO_GPUS)),
+)
+SIDECAR_REQUESTS = Resources(0.1, 64 * MIB)
+SIDECAR_LIMITS = Resources(0.2, 128 * MIB)

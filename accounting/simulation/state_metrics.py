@@ -1,0 +1,219 @@
+"""What kube-state-metrics v2 exposes about pods, claims and namespaces."""
+
+from collections.abc import Iterable, Iterator
+from math import inf
+
+from accounting.simulation.cluster import Cluster
+from accounting.simulation.labels import Labels
+from accounting.simulation.series import Series, Span
+from accounting.simulation.truth import Claim, Resources, SimulatedContainer, SimulatedPod
+
+PHASES = ("Pending", "Succeeded", "Failed", "Unknown", "Running")
+FAMILIES = (
+    "kube_pod_info",
+    "kube_pod_created",
+    "kube_pod_start_time",
+    "kube_pod_completion_time",
+    "kube_pod_status_phase",
+    "kube_pod_annotations",
+    "kube_pod_labels",
+    "kube_pod_container_info",
+    "kube_pod_container_resource_requests",
+    "kube_pod_container_resource_limits",
+    "kube_pod_spec_volumes_persistentvolumeclaims_info",
+    "kube_persistentvolumeclaim_resource_requests_storage_bytes",
+    "kube_namespace_created",
+    "kube_namespace_status_phase",
+)
+CLAIM_GRACE = 600.0
+"""Seconds that a claim is listed before and after the pods that use it."""
+
+
+def cluster_series(cluster: Cluster) -> Iterator[Series]:
+    """Namespaces, and claims for as long as pods use them."""
+    since = cluster.timetable.start
+    for namespace in sorted({pod.namespace for pod in cluster.pods} | {cluster.namespace}):
+        labels: Labels = (("namespace", namespace),)
+        created = str(int(since) - 90 * 86400)
+        yield Series.steady("kube_namespace_created", namespace, labels, since, value=created)
+        for phase, value in (("Active", "1"), ("Terminating", "0")):
+            labelled = (*labels, ("phase", phase))
+            yield Series.steady(
+                "kube_namespace_status_phase", namespace, labelled, since, value=value
+            )
+    users: dict[tuple[str, Claim], list[SimulatedPod]] = {}
+    for pod in cluster.pods:
+        for claim in pod.claims:
+            users.setdefault((pod.namespace, claim), []).append(pod)
+    for (namespace, claim), pods in users.items():
+        labels = (("namespace", namespace), ("persistentvolumeclaim", claim.name))
+        spans = tuple(Span(*span, str(claim.size)) for span in _in_use(pods))
+        yield Series(
+            "kube_persistentvolumeclaim_resource_requests_storage_bytes", claim.name, labels, spans
+        )
+
+
+def _in_use(pods: Iterable[SimulatedPod]) -> list[tuple[float, float]]:
+    """The spans in which any of the pods is listed, with a margin, merged."""
+    merged: list[tuple[float, float]] = []
+    for pod in sorted(pods, key=lambda pod: pod.created):
+        since, until = pod.created - CLAIM_GRACE, pod.listed_until + CLAIM_GRACE
+        if merged and since <= merged[-1][1]:
+            since, until = merged[-1][0], max(merged.pop()[1], until)
+        merged.append((since, until))
+    return merged
+
+
+def pod_series(cluster: Cluster, pod: SimulatedPod) -> Iterator[Series]:
+    """Every series of a pod over the time that the API server lists it."""
+    own: Labels = (("namespace", pod.namespace), ("pod", pod.name), ("uid", pod.uid))
+    listed = (float(pod.created), pod.listed_until)
+    yield Series.steady("kube_pod_created", pod.uid, own, *listed, value=str(pod.created))
+    if pod.started is not None:
+        started = str(pod.started)
+        yield Series.steady(
+            "kube_pod_start_time", pod.uid, own, pod.started, listed[1], value=started
+        )
+    yield from _info(pod, own)
+    yield from _completion(pod, own)
+    yield from _phases(pod, own)
+    if not cluster.features.allowlist_missing:
+        labels = (*own, *_annotations(pod))
+        yield Series.steady("kube_pod_annotations", pod.uid, labels, *listed)
+    yield Series.steady("kube_pod_labels", pod.uid, (*own, *_pod_labels(pod)), *listed)
+    for claim in pod.claims:
+        volume = (("volume", "home"), ("persistentvolumeclaim", claim.name))
+        family = "kube_pod_spec_volumes_persistentvolumeclaims_info"
+        yield Series.steady(family, pod.uid, (*own, *volume), *listed)
+    for box in pod.containers:
+        yield from _container_info(pod, box, own, cluster.shape_of(pod).runtime)
+        yield from _resources(pod, box, own)
+
+
+def _info(pod: SimulatedPod, own: Labels) -> Iterator[Series]:
+    """Two series where the pod waited for a node: its `node` label is empty until then."""
+    more: Labels = (
+        ("created_by_kind", "<none>"),
+        ("created_by_name", "<none>"),
+        ("host_network", "false"),
+    )
+    for since, until, node in _placed(pod):
+        address = "10.0.0.10" if node else ""
+        labels = (*own, ("node", node), ("host_ip", address), *more)
+        yield Series.steady("kube_pod_info", pod.uid, labels, since, until)
+
+
+def _placed(pod: SimulatedPod) -> list[tuple[float, float, str]]:
+    """(since, until, node): the node is empty before the scheduler has chosen it."""
+    placed = inf if pod.started is None else pod.started - 1
+    spans = [
+        (float(pod.created), min(placed, pod.listed_until), ""),
+        (max(placed, pod.created), pod.listed_until, pod.node),
+    ]
+    return [span for span in spans if span[0] < span[1]]
+
+
+def _completion(pod: SimulatedPod, own: Labels) -> Iterator[Series]:
+    """The last finish of any container: a sidecar that completed gives one to a Running pod."""
+    spans = []
+    whole = inf if pod.completion_time is None else pod.run_until
+    for box in pod.containers:
+        if box.finished is not None:
+            until = min(whole, pod.run_until if pod.ending == "evicted" else pod.listed_until)
+            spans.append(Span(box.finished, until, str(int(box.finished))))
+    if pod.completion_time is not None:
+        spans.append(Span(whole, pod.listed_until, str(pod.completion_time)))
+    if spans:
+        yield Series("kube_pod_completion_time", pod.uid, own, tuple(spans))
+
+
+def _phases(pod: SimulatedPod, own: Labels) -> Iterator[Series]:
+    """Five series with 0 or 1."""
+    begin = inf if pod.running_from is None else pod.running_from
+    final = {"completed": "Succeeded", "evicted": "Failed"}.get(pod.ending, "")
+    life = [
+        ("Pending", float(pod.created), min(begin, pod.listed_until)),
+        ("Running", begin, min(pod.run_until, pod.listed_until)),
+        (final, pod.run_until, pod.listed_until),
+    ]
+    for phase in PHASES:
+        spans = tuple(
+            Span(since, until, "1" if now == phase else "0")
+            for now, since, until in life
+            if since < until
+        )
+        yield Series("kube_pod_status_phase", pod.uid, (*own, ("phase", phase)), spans)
+
+
+def _annotations(pod: SimulatedPod) -> Iterator[tuple[str, str]]:
+    """The allow-listed annotations.
+
+    Two annotation keys that differ in `/` and `_` only become one label name; kube-state-metrics
+    then numbers both in the order of the keys, and `/` sorts before `_`.
+    """
+    if not pod.annotated:
+        return
+    if pod.primary_group:
+        yield "annotation_egi_eu_primary_group", pod.primary_group
+    if pod.component == "singleuser-server":
+        yield "annotation_egi_eu_flavor", pod.flavor
+    user = "annotation_hub_jupyter_org_username"
+    if pod.conflicting_annotations:
+        yield f"{user}_conflict1", pod.user
+        yield f"{user}_conflict2", "written-by-another-tool"
+    else:
+        yield user, pod.user
+
+
+def _pod_labels(pod: SimulatedPod) -> Labels:
+    return (
+        ("label_app", "jupyterhub"),
+        ("label_component", pod.component),
+        ("label_release", "notebooks"),
+    )
+
+
+def _container_info(
+    pod: SimulatedPod, box: SimulatedContainer, own: Labels, runtime: str
+) -> Iterator[Series]:
+    """One series per container id; without an id while the image is pulled."""
+    image: Labels = (("container", box.name), ("image_spec", box.image), ("image", box.image))
+    forgotten = pod.run_until if pod.ending == "evicted" else pod.listed_until
+    if pod.started is not None:
+        waiting = min(pod.running_from or inf, pod.listed_until)
+        labels = (*own, *image, ("image_id", ""), ("container_id", ""))
+        yield Series.steady("kube_pod_container_info", pod.uid, labels, pod.started, waiting)
+    following = [run.since for run in box.incarnations[1:]] + [forgotten]
+    for run, until in zip(box.incarnations, following, strict=False):
+        labels = (
+            *own,
+            *image,
+            ("image_id", f"{box.image.rsplit(':', 1)[0]}@sha256:{'ab' * 32}"),
+            ("container_id", f"{runtime}://{run.container_id}"),
+        )
+        yield Series.steady("kube_pod_container_info", pod.uid, labels, run.since, until)
+
+
+def _resources(pod: SimulatedPod, box: SimulatedContainer, own: Labels) -> Iterator[Series]:
+    """Requests and limits; one set of series before the pod has a node, and one after."""
+    for kind, resources in (("requests", box.requests), ("limits", box.limits)):
+        for resource, unit, value in _amounts(resources):
+            for since, until, node in _placed(pod):
+                labels: Labels = (
+                    *own,
+                    ("container", box.name),
+                    ("node", node),
+                    ("resource", resource),
+                    ("unit", unit),
+                )
+                family = f"kube_pod_container_resource_{kind}"
+                yield Series.steady(family, pod.uid, labels, since, until, value=value)
+
+
+def _amounts(resources: Resources) -> Iterator[tuple[str, str, str]]:
+    if resources.cpu is not None:
+        yield "cpu", "core", f"{resources.cpu:g}"
+    if resources.memory is not None:
+        yield "memory", "byte", str(resources.memory)
+    for name, count in resources.extended:
+        yield name, "integer", str(count)
