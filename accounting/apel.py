@@ -6,12 +6,16 @@ schema, whose observed behaviour each rule names.
 
 import hashlib
 import math
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from accounting import identity
 from accounting.identity import VoRules
 from accounting.model import Account, Held, Month, Pod, Reading, Record, Status, Vo
+
+Fields = dict[str, str | int | None]
+"""A record's keys and values as they are written."""
 
 HEADER = "APEL-cloud-message: v0.4"
 SEPARATOR = "%%"
@@ -63,12 +67,19 @@ def records(account: Account, site: Site, rules: VoRules) -> Iterator[Record]:
     """The pod's records, one per month it ran in, the earliest first."""
     pod = account.pod
     vo = identity.decide(pod.owner.primary_group, rules)
-    base = _described(pod, vo, site, rules)
     held = Held.NO if pod.owner_known else Held.OWNER_UNKNOWN
     if held is Held.NO and not vo.name:
         held = Held.UNMAPPED
     for moment in _moments(account):
-        yield _checked(_measured(base, pod, moment), held)
+        record = _measured(pod, vo, site, rules, moment)
+        values = fields(record)
+        record.problem = _refusal(record, values)
+        record.held = Held.INVALID if record.problem else held
+        record.digest = _digest(values)
+        yield record
+
+
+_NOTHING_READ = Reading(0)
 
 
 def _moments(account: Account) -> Iterator[_Moment]:
@@ -87,44 +98,6 @@ def _moments(account: Account) -> Iterator[_Moment]:
         reading = max(late, key=lambda r: r.at, default=reading)
         status = Status.STARTED if end is None else Status.COMPLETED
         yield _Moment(month, status, last_seen, end, reading)
-
-
-def _described(pod: Pod, vo: Vo, site: Site, rules: VoRules) -> Record:
-    """All of a record that does not depend on the month."""
-    cpu_count, cpu_flags = _cpu_count(pod, site)
-    memory_mb, memory_flags = _memory_mb(pod, site)
-    user = identity.shown_user(pod.owner.user, vo.name, rules)
-    kept = user == pod.owner.user
-    resources = pod.resources
-    return Record(
-        uid=pod.uid,
-        month=Month.of(pod.first_running_at),
-        site=site.name,
-        compute_service=site.compute_service,
-        cloud_type=site.cloud_type,
-        machine=pod.name if kept else "",  # a pod's name contains its user's
-        user=user,
-        group=pod.owner.primary_group,
-        vo=vo,
-        status=Status.STARTED,
-        created_at=0,
-        start_at=pod.start_at,
-        end_at=None,
-        wall_seconds=0,
-        cpu_seconds=None,
-        cpu_count=cpu_count,
-        received_gb=None,
-        sent_gb=None,
-        memory_mb=memory_mb,
-        disk_gb=None if pod.disk_bytes is None else math.ceil(pod.disk_bytes / GB),
-        image=pod.image,
-        flavor=pod.owner.flavor,
-        gpu_count=resources.gpu_count if resources else None,
-        gpu_resource=resources.gpu_resource if resources else "",
-        benchmark_type=site.benchmark_type,
-        benchmark=site.benchmark,
-        flags=tuple(_flags(pod, vo) + cpu_flags + memory_flags),
-    )
 
 
 def _flags(pod: Pod, vo: Vo) -> list[str]:
@@ -173,21 +146,43 @@ def _memory_mb(pod: Pod, site: Site) -> tuple[int | None, list[str]]:
     return None, ["memory unknown"]
 
 
-def _measured(base: Record, pod: Pod, moment: _Moment) -> Record:
-    reading = moment.reading
-    cpu = reading.cpu_seconds if reading else None
-    flags = base.flags if cpu is not None else (*base.flags, "CPU time unknown")
-    return replace(
-        base,
+def _measured(pod: Pod, vo: Vo, site: Site, rules: VoRules, moment: _Moment) -> Record:
+    """The record of one month, not judged yet."""
+    owner, resources, reading = pod.owner, pod.resources, moment.reading or _NOTHING_READ
+    cpu_count, cpu_flags = _cpu_count(pod, site)
+    memory_mb, memory_flags = _memory_mb(pod, site)
+    flags = _flags(pod, vo) + cpu_flags + memory_flags
+    if reading.cpu_seconds is None:
+        flags.append("CPU time unknown")
+    user = identity.shown_user(owner.user, vo.name, rules)
+    return Record(
+        uid=pod.uid,
         month=moment.month,
+        site=site.name,
+        compute_service=site.compute_service,
+        cloud_type=site.cloud_type,
+        machine=pod.name if user == owner.user else "",  # a pod's name contains its user's
+        user=user,
+        group=owner.primary_group,
+        vo=vo,
         status=moment.status,
         created_at=moment.measured_at,
+        start_at=pod.start_at,
         end_at=moment.end_at,
         wall_seconds=max(0, moment.measured_at - pod.start_at),
-        cpu_seconds=None if cpu is None else int(cpu),
-        received_gb=_gigabytes(reading.received_bytes if reading else None),
-        sent_gb=_gigabytes(reading.sent_bytes if reading else None),
-        flags=flags,
+        cpu_seconds=None if reading.cpu_seconds is None else int(reading.cpu_seconds),
+        cpu_count=cpu_count,
+        received_gb=_gigabytes(reading.received_bytes),
+        sent_gb=_gigabytes(reading.sent_bytes),
+        memory_mb=memory_mb,
+        disk_gb=None if pod.disk_bytes is None else math.ceil(pod.disk_bytes / GB),
+        image=pod.image,
+        flavor=owner.flavor,
+        gpu_count=resources.gpu_count if resources else None,
+        gpu_resource=resources.gpu_resource if resources else "",
+        benchmark_type=site.benchmark_type,
+        benchmark=site.benchmark,
+        flags=tuple(flags),
     )
 
 
@@ -196,16 +191,17 @@ def _gigabytes(count: float | None) -> int | None:
     return None if count is None else int(count // GB)
 
 
-def _checked(record: Record, held: Held) -> Record:
-    problem = refusal(record)
-    if problem:
-        held = Held.INVALID
-    digest = hashlib.sha256(text(record).encode()).hexdigest()
-    return replace(record, held=held, problem=problem, digest=digest)
+def digest(record: Record) -> str:
+    """SHA-256 of what goes out: tells whether a record differs from what was sent (D3)."""
+    return _digest(fields(record))
 
 
-def fields(record: Record) -> dict[str, str | int | float | None]:
-    """The record's keys and values in the repository's order; None where there is no value."""
+def _digest(values: Fields) -> str:
+    return hashlib.sha256(_text(values).encode()).hexdigest()
+
+
+def fields(record: Record) -> Fields:
+    """The record's keys and values in the repository's order; None or "" where there is none."""
     return {
         "RecordCreateTime": record.created_at,
         "VMUUID": record.uid,
@@ -222,16 +218,21 @@ def fields(record: Record) -> dict[str, str | int | float | None]:
         "SuspendDuration": 0,  # notebooks are stopped, never suspended
         "WallDuration": record.wall_seconds,
         "CpuDuration": record.cpu_seconds,
-        "CpuCount": record.cpu_count,
+        "CpuCount": _decimal(record.cpu_count),
         "NetworkInbound": record.received_gb,
         "NetworkOutbound": record.sent_gb,
         "Memory": record.memory_mb,
         "Disk": record.disk_gb,
         "BenchmarkType": record.benchmark_type,
-        "Benchmark": record.benchmark,
+        "Benchmark": _decimal(record.benchmark),
         "ImageId": record.image,
         "CloudType": record.cloud_type,
     }
+
+
+def _decimal(value: float | None) -> str:
+    """At most three decimals, as the repository's decimal(10,3) holds them."""
+    return "" if value is None else f"{value:.3f}".rstrip("0").rstrip(".")
 
 
 def refusal(record: Record) -> str:
@@ -239,48 +240,59 @@ def refusal(record: Record) -> str:
 
     One bad record would make it refuse the whole message (apel.md, rule 8).
     """
-    values = fields(record)
-    for key in ("VMUUID", "SiteName"):
-        if not values[key]:
-            return f"{key}: missing"
+    return _refusal(record, fields(record))
+
+
+def _refusal(record: Record, values: Fields) -> str:
+    return _refused_values(values) or _refused_record(record)
+
+
+def _refused_values(values: Fields) -> str:
     for key, value in values.items():
-        if isinstance(value, str) and (reason := _refused_text(key, value)):
-            return f"{key}: {reason}"
-        if isinstance(value, int | float) and value < 0:
+        if isinstance(value, str):
+            plain = value.isprintable() and "%%" not in value and len(value) <= MAX_TEXT
+            if not plain and (reason := _refused_text(value)):
+                return f"{key}: {reason}"
+        elif value is not None and value < 0:
             return f"{key}: negative"
+    missing = next((key for key in ("VMUUID", "SiteName") if not values[key]), "")
+    return f"{missing}: missing" if missing else ""
+
+
+def _refused_record(record: Record) -> str:
+    if record.cpu_count is not None and record.cpu_count < 0:
+        return "CpuCount: negative"
+    if record.benchmark is not None and record.benchmark < 0:
+        return "Benchmark: negative"
+    if len(record.benchmark_type) > MAX_BENCHMARK_TYPE:
+        return f"BenchmarkType: longer than {MAX_BENCHMARK_TYPE} characters"
     if record.status is Status.COMPLETED and not record.end_at:
         return "EndTime: missing for a completed record"
     return ""
 
 
-def _refused_text(key: str, value: str) -> str:
-    longest = MAX_BENCHMARK_TYPE if key == "BenchmarkType" else MAX_TEXT
-    if len(value) > longest:
-        return f"longer than {longest} characters"
+def _refused_text(value: str) -> str:
+    if len(value) > MAX_TEXT:
+        return f"longer than {MAX_TEXT} characters"
     if SEPARATOR in value:
         return f"contains {SEPARATOR}"
-    if len(value.splitlines()) > 1 or value != value.rstrip("\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"):
+    if len(f"{value}.".splitlines()) > 1:
         return "contains a line break"
-    if any(ord(c) < ord(" ") or c == "\x7f" for c in value):
+    if any(unicodedata.category(character) == "Cc" for character in value):
         return "contains a control character"
-    if value and not value.strip():
-        return "blank"
     return ""
 
 
 def text(record: Record) -> str:
     """The record as a message carries it, with its closing separator."""
-    lines = [f"{key}: {_written(value)}" for key, value in fields(record).items() if _has(value)]
-    return "\n".join([*lines, SEPARATOR, ""])
+    return _text(fields(record))
 
 
-def _has(value: str | float | None) -> bool:
-    return value is not None and value != ""
-
-
-def _written(value: str | float | None) -> str:
-    """Integers as they are; CpuCount and Benchmark with at most three decimals."""
-    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+def _text(values: Fields) -> str:
+    lines = [
+        f"{key}: {value}\n" for key, value in values.items() if value is not None and value != ""
+    ]
+    return "".join(lines) + f"{SEPARATOR}\n"
 
 
 def message(texts: Iterable[str]) -> str:

@@ -258,7 +258,7 @@ class Vo:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     """The APEL cloud record of one pod in one month; durations cumulative since ``start_at``.
 

@@ -155,7 +155,7 @@ def owner_of(labels: Labels) -> Owner:
 
     def first(name: str) -> str:
         spellings = (name, *(name + suffix for suffix in CONFLICTS))
-        return next((labels[s] for s in spellings if labels.get(s)), "")
+        return next((text for s in spellings if (text := labels.get(s, "").strip())), "")
 
     return Owner(first(USER), first(GROUP), first(FLAVOR))
 

@@ -1,0 +1,52 @@
+# Two commands for newcomers: `make demo` and `make test`. Both install what is missing.
+SHELL := /bin/bash
+BIN := .venv/bin
+WORKERS ?= 2
+SOURCES := accounting ssm hub tests bench docs migrations
+
+.PHONY: help demo test lint types imports tests bench lock docs clean
+
+help:  ## say what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo:  ## the whole way of the numbers on a simulated cluster (SERVE=1: it stays up)
+	@scripts/venv service
+	@scripts/provide prometheus openssl
+	@$(BIN)/notebooks-accounting demo $(if $(SERVE),--serve)
+
+test: prepared lint types imports tests  ## lint, types, import rules and all tests
+
+prepared:
+	@scripts/venv development
+	@scripts/provide prometheus victoria-metrics initdb openssl curl
+
+lint:
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+types:
+	$(BIN)/mypy
+
+imports:
+	$(BIN)/lint-imports
+
+tests:
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+bench: prepared  ## measure speed and memory; writes bench/results
+	@$(BIN)/python -m bench
+
+docs: prepared  ## write the generated pages of docs/ anew
+	@$(BIN)/python docs/generate.py
+
+lock:  ## pin the dependencies of pyproject.toml anew
+	@scripts/venv development
+	@$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --upgrade --extra postgres --group build pyproject.toml -o requirements/service.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --upgrade --all-extras --group build --group test -c requirements/service.lock \
+	    pyproject.toml -o requirements/development.lock
+
+clean:  ## remove what demo, tests and bench left
+	rm -rf demo var .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,116 @@
+"""Forgetting people while keeping totals (I3)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
+
+from accounting import apel
+from accounting.database import Database
+from accounting.errors import AccountingError
+from accounting.outbox import State
+from accounting.register import record_of
+from accounting.tables import message_records, messages, pods, records
+
+ERASED = "erased"
+_AT_ONCE = 500
+
+
+def erase_user(database: Database, user: str, replacement: str = ERASED) -> int:
+    """Replace a user's name in pods, records and delivered messages; totals stay.
+
+    Nothing is sent again for it. The name of a pod that still runs is kept until it has ended.
+
+    Returns:
+        How many pods were the user's.
+
+    Raises:
+        AccountingError: messages with the user's records still wait; their bytes must not change.
+    """
+    return _erase(database, pods.c.user == user, replacement)
+
+
+def expire_users(database: Database, before: float, replacement: str = ERASED) -> int:
+    """The same for all users of pods that ended before a Unix time and are delivered: retention."""
+    waiting = (
+        select(message_records.c.uid)
+        .join(messages, messages.c.id == message_records.c.message_id)
+        .where(messages.c.state != State.SENT.value)
+    )
+    return _erase(
+        database,
+        pods.c.ended
+        & (pods.c.last_running_at < before)
+        & (pods.c.user != replacement)
+        & pods.c.uid.not_in(waiting),
+        replacement,
+    )
+
+
+def _erase(database: Database, whose: ColumnElement[bool], replacement: str) -> int:
+    with database.begin() as connection:
+        uids = list(connection.scalars(select(pods.c.uid).where(whose)))
+        for start in range(0, len(uids), _AT_ONCE):
+            chunk = uids[start : start + _AT_ONCE]
+            _refuse_waiting(connection, chunk)
+            _erase_messages(connection, chunk)
+            _erase_records(connection, chunk, replacement)
+            connection.execute(update(pods).where(pods.c.uid.in_(chunk)).values(user=replacement))
+            connection.execute(
+                update(pods).where(pods.c.uid.in_(chunk), pods.c.ended).values(name=replacement)
+            )
+    return len(uids)
+
+
+def _refuse_waiting(connection: Connection, uids: Sequence[str]) -> None:
+    waiting = connection.execute(
+        select(func.count(messages.c.id.distinct()))
+        .join(message_records, messages.c.id == message_records.c.message_id)
+        .where(message_records.c.uid.in_(uids), messages.c.state != State.SENT.value)
+    ).scalar_one()
+    if waiting:
+        raise AccountingError(
+            f"{waiting} messages with this user's records are not delivered yet",
+            "run 'notebooks-accounting push' first",
+        )
+
+
+def _erase_messages(connection: Connection, uids: Sequence[str]) -> None:
+    """Delivered bodies are only kept to look at: those that name the user are emptied."""
+    took = select(message_records.c.message_id).where(message_records.c.uid.in_(uids))
+    connection.execute(update(messages).where(messages.c.id.in_(took)).values(body=""))
+
+
+def _erase_records(connection: Connection, uids: Sequence[str], replacement: str) -> None:
+    """New names, new digests; what was queued stays queued."""
+    rows = connection.execute(select(records).where(records.c.uid.in_(uids))).all()
+    changes: list[dict[str, Any]] = []
+    for row in rows:
+        digest = apel.digest(replace(record_of(row), user=replacement, machine=""))
+        queued = digest if row.queued_digest == row.digest else row.queued_digest
+        changes.append(
+            {
+                "b_uid": row.uid,
+                "b_year": row.year,
+                "b_month": row.month,
+                "b_digest": digest,
+                "b_queued": queued,
+            }
+        )
+    if changes:
+        connection.execute(
+            update(records)
+            .where(
+                records.c.uid == bindparam("b_uid"),
+                records.c.year == bindparam("b_year"),
+                records.c.month == bindparam("b_month"),
+            )
+            .values(
+                user=replacement,
+                machine="",
+                digest=bindparam("b_digest"),
+                queued_digest=bindparam("b_queued"),
+            ),
+            changes,
+        )
