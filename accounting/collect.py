@@ -1,5 +1,6 @@
 """One poll: from the watermark to now, window by window, each in one transaction."""
 
+import gc
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +12,9 @@ from accounting import apel, queries, usage
 from accounting.apel import Site
 from accounting.errors import SourceRefused, SourceTooLarge
 from accounting.identity import VoRules
-from accounting.inquiry import Inquiry
+from accounting.inquiry import Inquiry, Questioner
 from accounting.ledger import Ledger, Progress, Step
-from accounting.model import Account, Gap, Held, Month, Window
+from accounting.model import Account, Gap, Held, Month, Record, Window
 from accounting.prometheus import Source
 from accounting.queries import Scope
 from accounting.samples import Points, Rejected, Samples
@@ -23,7 +24,13 @@ log = structlog.get_logger(__name__)
 
 # Two queries at a time keep two cores busy: one works while the other's answer is read.
 _WORKERS = 2
-_HEARTBEAT_LOOKBACK_SECONDS = 3600
+# After a window with this many new pods, the next one's descriptions are asked for beforehand.
+_MANY_NEW = 1000
+# The first window that a process polls is taken to have many if it is longer than this.
+_LONG_SECONDS = 3600
+# Merging makes many long-lived objects and no cycles: Python's look for those, at its usual
+# rate, takes a third of the time.
+_RARELY = (50_000, 20, 100)
 _DAY = 86400
 
 
@@ -54,7 +61,7 @@ class Report:
         pods: distinct pods touched.
         gaps: the source's silences inside the span.
         silent_since: the source's last sample, if it says nothing any more.
-        held: records written that do not go out, by reason.
+        held: (pod, month) of the records written that do not go out → why.
         rejected: values that could not be true.
     """
 
@@ -64,8 +71,15 @@ class Report:
     pods: set[str] = field(default_factory=set)
     gaps: list[Gap] = field(default_factory=list)
     silent_since: float | None = None
-    held: Tally[Held] = field(default_factory=Tally)
+    held: dict[tuple[str, Month], Held] = field(default_factory=dict)
     rejected: Tally[Rejected] = field(default_factory=Tally)
+
+    def note(self, record: Record) -> None:
+        """Remember whether a record goes out, as it stands now."""
+        if record.held:
+            self.held[record.uid, record.month] = record.held
+        else:
+            self.held.pop((record.uid, record.month), None)
 
     @property
     def is_complete(self) -> bool:
@@ -104,6 +118,7 @@ class Poller:
         self.rules = rules
         self.options = options or Options()
         self._running: dict[str, Account] = {}
+        self._many_new: bool | None = None
 
     def poll(self, until: int, since: int | None = None, notice: Notice = lambda _: None) -> Report:
         """Cover all windows up to ``until``.
@@ -117,8 +132,13 @@ class Poller:
             SourceError: the source failed; all windows before are kept, a later poll goes on.
             Busy: another poller is at work.
         """
+        usual = gc.get_threshold()
         with self.ledger.database.exclusive("poll"):
-            return self._poll(until, since, notice)
+            try:
+                gc.set_threshold(*_RARELY)
+                return self._poll(until, since, notice)
+            finally:
+                gc.set_threshold(*usual)
 
     def _poll(self, until: int, since: int | None, notice: Notice) -> Report:
         before = self.ledger.progress()
@@ -126,25 +146,46 @@ class Poller:
         report = Report(start, start)
         if start >= until:
             return report
-        end, report.silent_since = self._spoken_until(start, until, before)
         self._running = self.ledger.running()
-        self.scope = self._spelled(start, until)
-        length = self.options.step_seconds
-        with ThreadPoolExecutor(_WORKERS) as workers:
-            while report.end < end:
-                window = next_window(report.end, end, length)
-                try:
-                    self._cover(window, workers, report)
-                except SourceTooLarge:
-                    if length <= self.options.shortest_seconds:
-                        raise
-                    length = max(window.seconds // 2, self.options.shortest_seconds)
-                    log.info("source refused the size of a window", next_seconds=length)
-                    continue
-                notice(report)
-        if report.silent_since is not None and report.end == end:
+        workers = ThreadPoolExecutor(_WORKERS)
+        try:
+            questioner = Questioner(self.source, self._spelled(start, until), workers)
+            end, report.silent_since = self._spoken_until(questioner, start, until, before)
+            self._cover_all(questioner, end, report, notice)
+        finally:
+            workers.shutdown(cancel_futures=True)
+        if report.silent_since is not None:
             self.ledger.open_gap(report.silent_since)
         return report
+
+    def _cover_all(self, questioner: Questioner, end: int, report: Report, notice: Notice) -> None:
+        """Cover window after window; ask about the next one before writing this one."""
+        length = self.options.step_seconds
+        window = next_window(report.end, end, length)
+        inquiry = self._asked(questioner, window) if window else None
+        while inquiry and window:
+            following = next_window(window.end, end, length)
+            try:
+                before = self.ledger.progress()
+                beat = self._beat(inquiry, before)
+                accounts = inquiry.read(beat, self.ledger, self._running, self.rules.excluded_users)
+            except SourceTooLarge:
+                if window.seconds <= self.options.shortest_seconds:
+                    raise
+                length = max(window.seconds // 2, self.options.shortest_seconds)
+                log.info("the source refused a window's size", next_seconds=length)
+                window = next_window(window.start, end, length)
+                inquiry = self._asked(questioner, window) if window else None
+                continue
+            self._many_new = inquiry.new_pods > _MANY_NEW
+            ahead = self._asked(questioner, following) if following else None
+            self._keep(inquiry, before, beat, accounts, report)
+            notice(report)
+            window, inquiry = following, ahead
+
+    def _asked(self, questioner: Questioner, window: Window) -> Inquiry:
+        many_new = window.seconds > _LONG_SECONDS if self._many_new is None else self._many_new
+        return Inquiry(questioner, window, many_new=many_new)
 
     def _first(self, before: Progress | None, until: int) -> int:
         """Where to start: the watermark, or else the source's oldest data."""
@@ -176,13 +217,13 @@ class Poller:
         )
 
     def _spoken_until(
-        self, start: int, until: int, before: Progress | None
+        self, questioner: Questioner, start: int, until: int, before: Progress | None
     ) -> tuple[int, float | None]:
         """How far the source has spoken: (end of what can be covered, silent since)."""
         late = until
         while late > start:
             window = Window(max(start, late - self.options.step_seconds), late)
-            beats = self._beats(window, 0)
+            beats = questioner.beats(window)
             if beats:
                 spoken = max(points[-1][0] for points in beats)
                 usual = usage.scrape_interval(beats, self._usual_seconds(before))
@@ -197,26 +238,26 @@ class Poller:
     def _usual_seconds(self, before: Progress | None) -> float:
         return before.interval_seconds if before else self.options.scrape_seconds
 
-    def _beats(self, window: Window, lookback_seconds: int) -> list[Points]:
-        """Sample times of what the source says besides notebooks, else of the notebooks."""
-        reach = Window(window.start - lookback_seconds, window.end)
-        series = self.source.raw(queries.heartbeat(self.scope, reach), window.end)
-        if not series:
-            series = self.source.raw(queries.running(self.scope, reach), window.end)
-        return [points for _, points in series if points]
-
-    def _cover(self, window: Window, workers: ThreadPoolExecutor, report: Report) -> None:
-        """Read one window and commit it."""
-        before = self.ledger.progress()
-        beats = self._beats(window, _HEARTBEAT_LOOKBACK_SECONDS)
+    def _beat(self, inquiry: Inquiry, before: Progress | None) -> Pulse:
+        """When the source spoke, up to the window's end or later if it was polled already."""
+        beats, window = inquiry.beats, inquiry.window
         pulse = usage.pulse(
             beats, window, _spoken_before(beats, window, before), self._usual_seconds(before)
         )
         known = before.spoken_at if before else None
         spoken = max((at for at in (pulse.spoken_at, known) if at is not None), default=None)
-        beat = replace(pulse, spoken_at=spoken)
-        inquiry = Inquiry(self.source, self.scope, self.ledger, self.rules, workers)
-        found, accounts = inquiry.read(window, beat, self._running)
+        return replace(pulse, spoken_at=spoken)
+
+    def _keep(
+        self,
+        inquiry: Inquiry,
+        before: Progress | None,
+        beat: Pulse,
+        accounts: dict[str, Account],
+        report: Report,
+    ) -> None:
+        """Merge a window's samples and commit them."""
+        window, found = inquiry.window, inquiry.found
         step = self._merged(window, before, beat, found, accounts)
         self.ledger.commit(step)
         self._running = {uid: a for uid, a in accounts.items() if not a.pod.ended}
@@ -225,7 +266,8 @@ class Poller:
         report.pods.update(account.pod.uid for account in step.accounts)
         report.gaps.extend(beat.gaps)
         report.rejected.update(found.rejected)
-        report.held.update(record.held for record in step.records if record.held)
+        for record in step.records:
+            report.note(record)
 
     def _merged(
         self,
@@ -267,8 +309,10 @@ class Poller:
         usage.acknowledge_owners(unknown, owned)
 
 
-def next_window(start: int, until: int, length: int) -> Window:
+def next_window(start: int, until: int, length: int) -> Window | None:
     """The window that follows ``start``: month ends are always window ends (M8)."""
+    if start >= until:
+        return None
     return Window(start, min(start + length, until, Month.of(start).end))
 
 

@@ -8,21 +8,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from accounting.errors import Busy, DatabaseError, SettingsError
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 BUSY_SECONDS = 30
+HEAD = "0001"
+"""The migration that this program's tables are at; a test holds it against ``migrations/``."""
 _PACKAGED = Path(__file__).parent / "migrations"
 _CHECKED_OUT = Path(__file__).parent.parent / "migrations"
 
@@ -140,18 +140,24 @@ class Database:
     def revision(self) -> str | None:
         """The migration the database is at; None if it is empty."""
         with self.begin(reading=True) as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
     def is_current(self) -> bool:
         """Whether the tables are those that this program expects."""
-        return self.revision() == _script().get_current_head()
+        return self.revision() == HEAD
 
     def upgrade(self) -> None:
         """Bring the tables to this program's version; a no-op if they are."""
+        # Alembic is large; most commands find their database as it should be.
+        from alembic import command  # noqa: PLC0415
+        from alembic.util import CommandError  # noqa: PLC0415
+
         with self.begin() as connection:
             if not self.is_sqlite:  # two new processes may start on one empty database
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key("db")})
-            config = _alembic_config()
+            config = alembic_config()
             config.attributes["connection"] = connection
             try:
                 command.upgrade(config, "head")
@@ -254,12 +260,11 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
-def _alembic_config() -> Config:
+def alembic_config() -> "Config":
+    """Alembic's configuration, with the migrations where this installation has them."""
+    from alembic.config import Config  # noqa: PLC0415 - see upgrade()
+
     config = Config()
     folder = _PACKAGED if _PACKAGED.exists() else _CHECKED_OUT
     config.set_main_option("script_location", str(folder))
     return config
-
-
-def _script() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_alembic_config())

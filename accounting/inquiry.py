@@ -1,17 +1,17 @@
 """The questions of one window, and the answers in the domain's words."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from accounting import queries, samples, usage
-from accounting.identity import VoRules
 from accounting.ledger import Ledger
 from accounting.model import POD_LEVEL, Account, Kind, Resources, SeriesKey, Window
 from accounting.prometheus import Source
 from accounting.queries import Scope
-from accounting.samples import Labels, RawSeries, Row, Samples, Sighting, label
+from accounting.samples import Labels, Points, RawSeries, Row, Samples, Sighting, label
 from accounting.usage import Pulse
 
 # VictoriaMetrics takes queries of at most 16 KiB; a name and its separator are up to 64 bytes.
@@ -20,86 +20,169 @@ _NAMED_AT_ONCE = 200
 _MOST_NAMED = 1000
 
 _CLOCK_SKEW_SECONDS = 3600
+_HEARTBEAT_LOOKBACK_SECONDS = 3600
+
+T = TypeVar("T")
 V = TypeVar("V")
+Query = Callable[[Scope, Window, str], str]
 
 _CPU = "container_cpu_usage_seconds_total"
+_DESCRIPTIONS: tuple[Query, ...] = (
+    queries.times,
+    queries.owners,
+    queries.resources,
+    queries.images,
+    queries.claims,
+)
+
+
+class _Answer(Generic[T]):
+    """One or several answers on their way; read once, so that they do not outlive their use."""
+
+    def __init__(self, parts: Sequence[Future[list[T]]]) -> None:
+        self._parts = list(parts)
+
+    def read(self) -> list[T]:
+        """Wait for it."""
+        parts, self._parts = self._parts, []
+        return [row for part in parts for row in part.result()]
+
+
+@dataclass(frozen=True)
+class Questioner:
+    """Asks a source about pods of one scope, a few questions at a time."""
+
+    source: Source
+    scope: Scope
+    workers: ThreadPoolExecutor
+
+    def ask(self, query: str, at: float) -> _Answer[Row]:
+        """Ask an instant query."""
+        return _Answer([self.workers.submit(self.source.vector, query, at)])
+
+    def named(
+        self, query: Query, window: Window, names: Iterable[str], by: str = "uid"
+    ) -> _Answer[Row]:
+        """Ask about some pods: by name if they are few, else about all."""
+        wanted = set(names)
+        if len(wanted) > _MOST_NAMED:
+            return self.ask(query(self.scope, window, ""), window.end)
+        return _Answer(
+            [
+                self.workers.submit(
+                    self.source.vector,
+                    query(self.scope, window, queries.one_of(by, chunk)),
+                    window.end,
+                )
+                for chunk in _chunks(wanted)
+            ]
+        )
+
+    def beats(self, window: Window, lookback_seconds: int = 0) -> list[Points]:
+        """Sample times of what the source says besides notebooks, else of the notebooks."""
+        reach = Window(window.start - lookback_seconds, window.end)
+        series = self.source.raw(queries.heartbeat(self.scope, reach), window.end)
+        if not series:
+            series = self.source.raw(queries.running(self.scope, reach), window.end)
+        return [points for _, points in series if points]
+
+    def sightings(self, window: Window) -> list[Sighting]:
+        """The phase series of a window."""
+        return list(self.source.sightings(queries.running(self.scope, window), window.end))
+
+    def images_in(self, labels: Labels) -> str:
+        """The image, of the notebook's container only."""
+        container = label(labels, "container")  # aggregated rows do not say
+        return labels.get("image", "") if container in {"", self.scope.container} else ""
 
 
 class Inquiry:
-    """Asks about one window, a few queries at a time.
+    """All questions about one window.
 
-    Descriptions (owner, requests, image, …) do not change in a pod's life as records see it, so
-    they are asked for new pods only; counters and phases for all.
+    Asking and reading are apart: while one window is merged and written, the next one's questions
+    are with the server. Descriptions (owner, requests, image, …) do not change in a pod's life as
+    records see it, so they are asked for new pods only; counters and phases for all.
+
+    Args:
+        questioner: whom to ask.
+        window: about what.
+        many_new: many pods are expected to be new: ask for all descriptions at once.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        scope: Scope,
-        ledger: Ledger,
-        rules: VoRules,
-        workers: ThreadPoolExecutor,
-    ) -> None:
-        self._source = source
-        self._scope = scope
-        self._ledger = ledger
-        self._rules = rules
-        self._workers = workers
+    def __init__(self, questioner: Questioner, window: Window, *, many_new: bool) -> None:
+        self.window = window
+        self.found = Samples()
+        self.new_pods = 0
+        self._to = questioner
+        scope, workers = questioner.scope, questioner.workers
+        self._beats = workers.submit(questioner.beats, window, _HEARTBEAT_LOOKBACK_SECONDS)
+        self._seen = _Answer([workers.submit(questioner.sightings, window)])
+        self._cpu = questioner.ask(queries.cpu(scope, window), window.end)
+        self._network = questioner.ask(queries.network(scope, window), window.end)
+        lookback = queries.LOOKBACK_SECONDS
+        self._fell = questioner.ask(queries.resets(scope, window, lookback), window.end)
+        self._described: dict[Query, _Answer[Row]] = {}
+        if many_new:
+            for query in _DESCRIPTIONS:
+                self._described[query] = questioner.ask(query(scope, window, ""), window.end)
+
+    @property
+    def beats(self) -> list[Points]:
+        """Heartbeats of the source in the window and the hour before."""
+        return self._beats.result()
 
     def read(
-        self, window: Window, beat: Pulse, running: Mapping[str, Account]
-    ) -> tuple[Samples, dict[str, Account]]:
-        """Everything the window says, and the ledger's pages of the pods it is about.
+        self,
+        beat: Pulse,
+        ledger: Ledger,
+        running: Mapping[str, Account],
+        excluded_users: frozenset[str],
+    ) -> dict[str, Account]:
+        """Wait for the answers; afterwards ``found`` is everything the window says.
 
         Args:
-            window: the window.
             beat: when the source spoke.
-            running: pages of the pods that had not ended before.
+            ledger: knows pods that were not running before.
+            running: pages of the pods that were.
+            excluded_users: users whose pods are not accounted for (M2).
+
+        Returns:
+            The ledger's pages of all known pods that the window is about.
         """
-        scope, found = self._scope, Samples()
-        seen = self._workers.submit(self._sightings, window)
-        cpu = self._ask(queries.cpu(scope, window), window)
-        network = self._ask(queries.network(scope, window), window)
-        lookback = queries.LOOKBACK_SECONDS
-        fell = self._ask(queries.resets(scope, window, lookback), window)
+        found = self.found
         orphans = self._orphans(beat)
-        samples.merge_sightings(found, seen.result())
-        self._keep_labelled(found, window)
-        accounts = {**running, **self._recalled(found, running)}
-        by_name = _Names(found, accounts, beat)
-        found.orphans = {u for row in orphans() if (u := _uid(row[0], by_name.latest))}
-        accounts |= self._ledger.accounts(found.orphans - accounts.keys())
-        self._describe(found, accounts, window)
-        self._drop_excluded(found, accounts)
-        self._count(
-            found, accounts, window, by_name, (cpu.result(), network.result(), fell.result())
-        )
-        return found, accounts
+        samples.merge_sightings(found, self._seen.read())
+        self._keep_labelled()
+        accounts = {**running, **ledger.accounts(found.sightings.keys() - running.keys())}
+        names = _Names(found, accounts, beat)
+        rows = orphans.read() if orphans else []
+        found.orphans = {u for labels, _ in rows if (u := samples.usage_uid(labels, names.latest))}
+        accounts |= ledger.accounts(found.orphans - accounts.keys())
+        self._describe(accounts)
+        for uid, owner in found.owners.items():
+            if owner.user in excluded_users:
+                found.sightings.pop(uid, None)
+                accounts.pop(uid, None)
+        self._count(accounts, names)
+        return accounts
 
-    def _ask(self, query: str, window: Window) -> Future[list[Row]]:
-        return self._workers.submit(self._source.vector, query, window.end)
-
-    def _sightings(self, window: Window) -> list[Sighting]:
-        return list(self._source.sightings(queries.running(self._scope, window), window.end))
-
-    def _orphans(self, beat: Pulse) -> Callable[[], list[Row]]:
+    def _orphans(self, beat: Pulse) -> _Answer[Row] | None:
         if beat.spoken_at is None:
-            return list
-        query = queries.orphans(self._scope, max(1, round(beat.alive_seconds)))
-        return self._workers.submit(self._source.vector, query, beat.spoken_at).result
+            return None
+        query = queries.orphans(self._to.scope, max(1, round(beat.alive_seconds)))
+        return self._to.ask(query, beat.spoken_at)
 
-    def _keep_labelled(self, found: Samples, window: Window) -> None:
-        if self._scope.label is None:
+    def _keep_labelled(self) -> None:
+        scope, window, found = self._to.scope, self.window, self.found
+        if scope.label is None:
             return
-        rows = self._source.vector(queries.labelled(self._scope, window), window.end)
+        rows = self._to.source.vector(queries.labelled(scope, window), window.end)
         wanted = {labels.get("uid", "") for labels, _ in rows}
         found.sightings = {uid: s for uid, s in found.sightings.items() if uid in wanted}
 
-    def _recalled(self, found: Samples, running: Mapping[str, Account]) -> dict[str, Account]:
-        return self._ledger.accounts(found.sightings.keys() - running.keys())
-
-    def _describe(self, found: Samples, accounts: Mapping[str, Account], window: Window) -> None:
+    def _describe(self, accounts: Mapping[str, Account]) -> None:
         """Ask what the new pods are, and when those that stopped running completed."""
+        found = self.found
         new, ending = set(), set()
         for uid, seen in found.sightings.items():
             account = accounts.get(uid)
@@ -107,69 +190,45 @@ class Inquiry:
                 new.add(uid)
             elif account and seen.last_listed_at > (seen.last_running_at or 0.0):
                 ending.add(uid)
-        times = self._named(queries.times, window, new | ending)
-        owners = self._named(queries.owners, window, new)
-        resources = self._named(queries.resources, window, new)
-        images = self._named(queries.images, window, new)
-        claims = self._named(queries.claims, window, new)
-        samples.merge_times(found, times(), window.end + _CLOCK_SKEW_SECONDS)
-        samples.merge_resources(found, resources())
-        samples.merge_claims(found, claims())
-        found.owners = self._first_said(
-            "kube_pod_annotations", samples.owner_of, owners(), found, window
+        self.new_pods = len(new)
+        for query in _DESCRIPTIONS:
+            if query not in self._described:
+                uids = new | ending if query is queries.times else new
+                self._described[query] = self._to.named(query, self.window, uids)
+        answer = self._described
+        samples.merge_times(
+            found, answer[queries.times].read(), self.window.end + _CLOCK_SKEW_SECONDS
         )
-        found.images = self._first_said(
-            "kube_pod_container_info", self._image_of, images(), found, window
-        )
-        self._measure_memory(found, accounts, window)
-
-    def _named(
-        self,
-        query: Callable[[Scope, Window, str], str],
-        window: Window,
-        names: set[str],
-        by: str = "uid",
-    ) -> Callable[[], list[Row]]:
-        """Ask about some pods: by name if they are few, else about all."""
-        if len(names) > _MOST_NAMED:
-            return self._ask(query(self._scope, window, ""), window).result
-        parts = [
-            self._ask(query(self._scope, window, queries.one_of(by, chunk)), window)
-            for chunk in _chunks(names)
-        ]
-        return lambda: [row for part in parts for row in part.result()]
-
-    def _image_of(self, labels: Labels) -> str:
-        """The image, of the notebook's container only."""
-        container = label(labels, "container")  # the aggregated rows do not say
-        return labels.get("image", "") if container in {"", self._scope.container} else ""
+        samples.merge_resources(found, answer[queries.resources].read())
+        samples.merge_claims(found, answer[queries.claims].read())
+        owners, images = answer[queries.owners].read(), answer[queries.images].read()
+        found.owners = self._first_said("kube_pod_annotations", samples.owner_of, owners)
+        found.images = self._first_said("kube_pod_container_info", self._to.images_in, images)
+        self._measure_memory(accounts)
 
     def _first_said(
-        self,
-        metric: str,
-        read: Callable[[Labels], V],
-        rows: Iterable[Row],
-        found: Samples,
-        window: Window,
+        self, metric: str, read: Callable[[Labels], V], rows: Iterable[Row]
     ) -> dict[str, V]:
         """Per pod what the metric said at its first Running sample."""
-        said: dict[str, set[V]] = defaultdict(set)
+        first: dict[str, V] = {}
+        disputed: set[str] = set()
         for labels, _ in rows:
             if value := read(labels):
-                said[labels["uid"]].add(value)
-        first = {uid: values.pop() for uid, values in said.items() if len(values) == 1}
-        for chunk in _chunks(uid for uid in said if uid not in first):
-            query = queries.raw_state(self._scope, window, metric, queries.one_of("uid", chunk))
-            first |= _earliest(self._source.raw(query, window.end), read, found)
+                uid = labels["uid"]
+                if first.setdefault(uid, value) != value:
+                    disputed.add(uid)
+        for chunk in _chunks(disputed):
+            only = queries.one_of("uid", chunk)
+            query = queries.raw_state(self._to.scope, self.window, metric, only)
+            first |= _earliest(self._to.source.raw(query, self.window.end), read, self.found)
         return first
 
-    def _measure_memory(
-        self, found: Samples, accounts: Mapping[str, Account], window: Window
-    ) -> None:
+    def _measure_memory(self, accounts: Mapping[str, Account]) -> None:
         """Ask for the peak of pods that say nothing about memory themselves.
 
         It may have come before the first Running sample: the question reaches behind the window.
         """
+        found = self.found
         bare = {}
         for uid, seen in found.sightings.items():
             if uid not in accounts and not _sizes_memory(found.resources.get(uid)):
@@ -178,53 +237,37 @@ class Inquiry:
             resources = account.pod.resources or found.resources.get(uid)
             if not account.pod.ended and not _sizes_memory(resources):
                 bare[account.pod.name] = uid
-        if bare:
-            rows = self._named(queries.memory_peak, window, set(bare), self._scope.usage("pod"))
-            samples.merge_memory_peaks(found, rows(), bare)
+        rows = self._to.named(queries.memory_peak, self.window, bare, self._to.scope.usage("pod"))
+        samples.merge_memory_peaks(found, rows.read(), bare)
 
-    def _drop_excluded(self, found: Samples, accounts: dict[str, Account]) -> None:
-        """Forget the users that are not accounted for (M2)."""
-        for uid, owner in found.owners.items():
-            if owner.user in self._rules.excluded_users:
-                found.sightings.pop(uid, None)
-                accounts.pop(uid, None)
-
-    def _count(
-        self,
-        found: Samples,
-        accounts: Mapping[str, Account],
-        window: Window,
-        names: "_Names",
-        answers: tuple[list[Row], list[Row], list[Row]],
-    ) -> None:
+    def _count(self, accounts: Mapping[str, Account], names: "_Names") -> None:
         """Read the counters: last values, and raw samples where one fell or lacks its cgroup."""
-        cpu, network, fell = answers
-        samples.merge_readings(found, cpu, _CPU)
-        samples.merge_readings(found, network)
-        containers = self._count_containers(found, accounts, window)
-        suspects = {label(labels, "pod") for labels, _ in fell}
-        for labels, _ in (*cpu, *network, *containers):
-            if not labels.get("id"):
-                suspects.add(label(labels, "pod"))
+        found = self.found
+        suspects = {label(labels, "pod") for labels, _ in self._fell.read()}
+        for answer, metric in ((self._cpu, _CPU), (self._network, "")):
+            rows = answer.read()
+            samples.merge_readings(found, rows, metric)
+            suspects |= _without_id(rows)
+        suspects |= _without_id(self._count_containers(accounts))
         for uid, readings in found.readings.items():
             account = accounts.get(uid)
-            if account and usage.fell(account, readings, window):
+            if account and usage.fell(account, readings, self.window):
                 suspects.add(account.pod.name)
-        lookback = queries.LOOKBACK_SECONDS
         for chunk in _chunks(suspects):
-            only = queries.one_of(self._scope.usage("pod"), chunk)
-            query = queries.raw_counters(self._scope, window, lookback, only)
-            samples.merge_raw(found, self._source.raw(query, window.end), names.at)
+            only = queries.one_of(self._to.scope.usage("pod"), chunk)
+            query = queries.raw_counters(
+                self._to.scope, self.window, queries.LOOKBACK_SECONDS, only
+            )
+            samples.merge_raw(found, self._to.source.raw(query, self.window.end), names.at)
 
-    def _count_containers(
-        self, found: Samples, accounts: Mapping[str, Account], window: Window
-    ) -> list[Row]:
+    def _count_containers(self, accounts: Mapping[str, Account]) -> list[Row]:
         """Pods that run without a series of their own cgroup are read per container (M4)."""
-        own = SeriesKey(Kind.CPU, POD_LEVEL)
+        found, own = self.found, SeriesKey(Kind.CPU, POD_LEVEL)
         running = {u: s.name for u, s in found.sightings.items() if s.last_running_at is not None}
         running |= {u: a.pod.name for u, a in accounts.items() if not a.pod.ended}
         without = {n for u, n in running.items() if own not in found.readings.get(u, ())}
-        rows = self._named(queries.container_cpu, window, without, self._scope.usage("pod"))()
+        by = self._to.scope.usage("pod")
+        rows = self._to.named(queries.container_cpu, self.window, without, by).read()
         samples.merge_readings(found, rows, _CPU)
         return rows
 
@@ -233,30 +276,43 @@ class _Names:
     """Which pod had a name when: names are reused by the same user within minutes (M1, M3)."""
 
     def __init__(self, found: Samples, accounts: Mapping[str, Account], beat: Pulse) -> None:
-        lives: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
-        for uid, seen in found.sightings.items():
-            if uid not in accounts and seen.first_running_at is not None:
-                last = (seen.last_running_at or 0.0) + beat.alive_seconds
-                lives[seen.name].append((seen.first_running_at - beat.alive_seconds, last, uid))
-        for uid, account in accounts.items():
-            pod, seen_now = account.pod, found.sightings.get(uid)
-            last = max(pod.last_running_at, (seen_now and seen_now.last_running_at) or 0.0)
-            start = pod.first_running_at - beat.alive_seconds
-            lives[pod.name].append((start, last + beat.alive_seconds, uid))
-        self._lives = {name: sorted(spans) for name, spans in lives.items()}
-        self.latest = {name: spans[-1][2] for name, spans in self._lives.items()}
+        self._found = found
+        self._accounts = accounts
+        self._tolerance = beat.alive_seconds
+        self._lives: dict[str, list[tuple[float, float, str]]] | None = None
+        self.latest = {a.pod.name: uid for uid, a in accounts.items() if not a.pod.ended}
+        self.latest |= {
+            seen.name: uid
+            for uid, seen in sorted(
+                found.sightings.items(), key=lambda item: item[1].first_running_at or 0.0
+            )
+        }
 
     def at(self, name: str, at: float) -> str:
         """The uid of the pod that had ``name`` at a Unix time; empty text if there was none."""
-        spans = self._lives.get(name, [])
-        for start, last, uid in reversed(spans):
+        if self._lives is None:
+            self._lives = self._collected()
+        for start, last, uid in reversed(self._lives.get(name, [])):
             if start <= at:
                 return uid if at <= last else ""
         return ""
 
+    def _collected(self) -> dict[str, list[tuple[float, float, str]]]:
+        lives: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
+        early, late = -self._tolerance, self._tolerance
+        for uid, seen in self._found.sightings.items():
+            if uid not in self._accounts and seen.first_running_at is not None:
+                last = seen.last_running_at or 0.0
+                lives[seen.name].append((seen.first_running_at + early, last + late, uid))
+        for uid, account in self._accounts.items():
+            pod, now = account.pod, self._found.sightings.get(uid)
+            last = max(pod.last_running_at, (now and now.last_running_at) or 0.0)
+            lives[pod.name].append((pod.first_running_at + early, last + late, uid))
+        return {name: sorted(spans) for name, spans in lives.items()}
 
-def _uid(labels: Labels, by_name: Mapping[str, str]) -> str:
-    return samples.usage_uid(labels, by_name)
+
+def _without_id(rows: Iterable[Row]) -> set[str]:
+    return {label(labels, "pod") for labels, _ in rows if not labels.get("id")}
 
 
 def _earliest(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Connection, Select, select, update
+from sqlalchemy import Column, Connection, Select, select, text, update
 
 from accounting.database import Database
 from accounting.errors import Busy
@@ -83,7 +83,7 @@ class Ledger:
 
     def running(self) -> dict[str, Account]:
         """The pages of all pods that have not ended."""
-        return self._load(lambda uid: [uid.in_(select(pods.c.uid).where(~pods.c.ended))])
+        return self._load(lambda uid: [uid.in_(select(pods.c.uid).where(text("NOT pods.ended")))])
 
     def accounts(self, uids: Iterable[str]) -> dict[str, Account]:
         """The pages of these pods, as far as they are known."""

@@ -195,9 +195,12 @@ def labelled(scope: Scope, window: Window) -> str:
 
 def cpu(scope: Scope, window: Window) -> str:
     """CPU seconds of the pods' own cgroups: one level, which survives container restarts (M4)."""
+    return _last(f"id, {scope.usage('pod')}", _pod_cgroup(scope), window)
+
+
+def _pod_cgroup(scope: Scope) -> str:
     selector = scope.usage_selector(f'{scope.usage("container")}=""', 'image=""')
-    by = f"id, {scope.usage('pod')}"
-    return _last(by, "container_cpu_usage_seconds_total" + selector, window)
+    return f"container_cpu_usage_seconds_total{selector}"
 
 
 def container_cpu(scope: Scope, window: Window, only: str = "") -> str:
@@ -221,12 +224,14 @@ def resets(scope: Scope, window: Window, lookback_seconds: int) -> str:
     """Pods with a counter that fell, within the window or on the way into it (M5).
 
     ``resets`` drops the metric's name, so there is a part for each; what resets an interface's
-    received bytes resets those it sent.
+    received bytes resets those it sent. A container's series never falls: a new one has a new id.
     """
     length = span(window, lookback_seconds)
+    cpu = _pod_cgroup(scope)
+    received = f"container_network_receive_bytes_total{scope.usage_selector()}"
     return " or ".join(
-        f"group by ({scope.usage('pod')}) (resets({metric}{scope.usage_selector()}{length}) > 0)"
-        for metric in ("container_cpu_usage_seconds_total", "container_network_receive_bytes_total")
+        f"group by ({scope.usage('pod')}) (resets({series}{length}) > 0)"
+        for series in (cpu, received)
     )
 
 

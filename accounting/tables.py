@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData(
@@ -55,10 +56,11 @@ pods = Table(
     Column("ended", Boolean, nullable=False),
     Column("ended_in_gap", Boolean, nullable=False),
     Column("owner_known", Boolean, nullable=False),
-    Index(None, "ended"),
-    Index(None, "last_running_at"),
-    Index(None, "user"),
+    sqlite_with_rowid=False,
 )
+# The pods that still run are few among all that ever did, and every poll asks for them.
+_still = text("NOT ended")
+Index("ix_pods_running", pods.c.uid, sqlite_where=_still, postgresql_where=_still)
 
 counters = Table(
     "counters",
@@ -69,6 +71,7 @@ counters = Table(
     Column("at", BigInteger, nullable=False),
     Column("value", Float, nullable=False),
     Column("resets", Text, nullable=False, comment="JSON: [[time, peak before it], …]"),
+    sqlite_with_rowid=False,
 )
 
 readings = Table(
@@ -81,6 +84,7 @@ readings = Table(
     Column("cpu_seconds", Float),
     Column("received_bytes", Float),
     Column("sent_bytes", Float),
+    sqlite_with_rowid=False,
 )
 
 records = Table(
@@ -123,8 +127,7 @@ records = Table(
     Column("queued_digest", String(64), comment="digest when last put into a message"),
     Column("message_id", _Number, comment="the message that took it last"),
     Index(None, "year", "month", "vo"),
-    Index(None, "user"),
-    Index(None, "held"),
+    sqlite_with_rowid=False,
 )
 
 windows = Table(
