@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 _WORKERS = 2
 # After a window with this many new pods, the next one's descriptions are asked for beforehand.
 _MANY_NEW = 1000
+# With more other pods in the namespace, the engine leaves them out by name.
+_MANY_OTHERS = 300
 # The first window that a process polls is taken to have many if it is longer than this.
 _LONG_SECONDS = 3600
 # Merging makes many long-lived objects and no cycles: Python's look for those, at its usual
@@ -168,7 +170,8 @@ class Poller:
             try:
                 before = self.ledger.progress()
                 beat = self._beat(inquiry, before)
-                accounts = inquiry.read(beat, self.ledger, self._running, self.rules.excluded_users)
+                excluded, is_last = self.rules.excluded_users, following is None
+                accounts = inquiry.read(beat, self.ledger, self._running, excluded, is_last=is_last)
             except SourceTooLarge:
                 if window.seconds <= self.options.shortest_seconds:
                     raise
@@ -210,11 +213,14 @@ class Poller:
         """The scope, with this cluster's spelling of labels (M11)."""
         state = self.source.label_names("kube_pod_status_phase", start, end)
         used = self.source.label_names("container_cpu_usage_seconds_total", start, end)
-        return replace(
+        scope = replace(
             self.scope,
             exported_state=_exported(state),
             exported_usage=_exported(used),
         )
+        end_of_day = Window(int(end) - _DAY, int(end))
+        others = self.source.vector(queries.other_pods(scope, end_of_day), end)
+        return replace(scope, among_many=any(count > _MANY_OTHERS for _, count in others))
 
     def _spoken_until(
         self, questioner: Questioner, start: int, until: int, before: Progress | None

@@ -1,5 +1,6 @@
 """The questions of one window, and the answers in the domain's words."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +12,7 @@ from accounting.ledger import Ledger
 from accounting.model import POD_LEVEL, Account, Kind, Resources, SeriesKey, Window
 from accounting.prometheus import Source
 from accounting.queries import Scope
-from accounting.samples import Labels, Points, RawSeries, Row, Samples, Sighting, label
+from accounting.samples import Labels, Points, RawSeries, Row, Samples, Sighting, Times, label
 from accounting.usage import Pulse
 
 # VictoriaMetrics takes queries of at most 16 KiB; a name and its separator are up to 64 bytes.
@@ -26,6 +27,7 @@ T = TypeVar("T")
 V = TypeVar("V")
 Query = Callable[[Scope, Window, str], str]
 
+_NO_TIMES = Times()
 _CPU = "container_cpu_usage_seconds_total"
 _DESCRIPTIONS: tuple[Query, ...] = (
     queries.times,
@@ -87,8 +89,10 @@ class Questioner:
         return [points for _, points in series if points]
 
     def sightings(self, window: Window) -> list[Sighting]:
-        """The phase series of a window."""
-        return list(self.source.sightings(queries.running(self.scope, window), window.end))
+        """The phase series of a window, of the pods that count."""
+        is_ours = re.compile(self.scope.pod).fullmatch
+        found = self.source.sightings(queries.running(self.scope, window), window.end)
+        return [seen for seen in found if is_ours(seen.name)]
 
     def images_in(self, labels: Labels) -> str:
         """The image, of the notebook's container only."""
@@ -137,6 +141,8 @@ class Inquiry:
         ledger: Ledger,
         running: Mapping[str, Account],
         excluded_users: frozenset[str],
+        *,
+        is_last: bool,
     ) -> dict[str, Account]:
         """Wait for the answers; afterwards ``found`` is everything the window says.
 
@@ -145,12 +151,13 @@ class Inquiry:
             ledger: knows pods that were not running before.
             running: pages of the pods that were.
             excluded_users: users whose pods are not accounted for (M2).
+            is_last: no window follows: what has ended here counts as ended until the next poll.
 
         Returns:
             The ledger's pages of all known pods that the window is about.
         """
         found = self.found
-        orphans = self._orphans(beat)
+        orphans = self._orphans(beat) if is_last else None
         samples.merge_sightings(found, self._seen.read())
         self._keep_labelled()
         accounts = {**running, **ledger.accounts(found.sightings.keys() - running.keys())}
@@ -164,7 +171,8 @@ class Inquiry:
                 found.sightings.pop(uid, None)
                 accounts.pop(uid, None)
         self._count(accounts, names)
-        return accounts
+        unknown = found.readings.keys() - accounts.keys() - found.sightings.keys()
+        return accounts | ledger.accounts(unknown)
 
     def _orphans(self, beat: Pulse) -> _Answer[Row] | None:
         if beat.spoken_at is None:
@@ -200,11 +208,22 @@ class Inquiry:
             found, answer[queries.times].read(), self.window.end + _CLOCK_SKEW_SECONDS
         )
         samples.merge_resources(found, answer[queries.resources].read())
+        self._complete(new)
         samples.merge_claims(found, answer[queries.claims].read())
         owners, images = answer[queries.owners].read(), answer[queries.images].read()
         found.owners = self._first_said("kube_pod_annotations", samples.owner_of, owners)
         found.images = self._first_said("kube_pod_container_info", self._to.images_in, images)
         self._measure_memory(accounts)
+
+    def _complete(self, new: set[str]) -> None:
+        """Ask for what stands in where the usual description is missing."""
+        found, window = self.found, self.window
+        dateless = {uid for uid in new if not found.times.get(uid, _NO_TIMES).started_at}
+        partial = {uid for uid in new if not _is_complete(found.resources.get(uid))}
+        created = self._to.named(queries.created, window, dateless)
+        others = self._to.named(queries.other_resources, window, partial)
+        samples.merge_times(found, created.read(), window.end + _CLOCK_SKEW_SECONDS)
+        samples.merge_resources(found, others.read())
 
     def _first_said(
         self, metric: str, read: Callable[[Labels], V], rows: Iterable[Row]
@@ -330,6 +349,14 @@ def _earliest(
             candidate = (times[0], repr(value), value)
             best[uid] = min(best.get(uid, candidate), candidate, key=lambda c: c[:2])
     return {uid: value for uid, (_, _, value) in best.items()}
+
+
+def _is_complete(resources: Resources | None) -> bool:
+    first = resources and (
+        (resources.cpu_request and resources.memory_request_bytes)
+        or (resources.cpu_limit and resources.memory_limit_bytes)
+    )
+    return bool(first)
 
 
 def _sizes_memory(resources: Resources | None) -> bool:

@@ -41,6 +41,9 @@ class Scope:
         exported_state: labels that kube-state-metrics' series carry as ``exported_…``, because the
             scrape does not honour labels.
         exported_usage: the same for cAdvisor's series.
+        among_many: the namespace holds many other pods: let the engine leave them out by name.
+            Otherwise its search through all names costs more than the few that are left out here.
+        limits_first: limits come before requests.
     """
 
     namespace: str
@@ -49,6 +52,8 @@ class Scope:
     label: tuple[str, str] | None = None
     exported_state: frozenset[str] = frozenset()
     exported_usage: frozenset[str] = frozenset()
+    among_many: bool = False
+    limits_first: bool = False
 
     def state(self, name: str) -> str:
         """A label's name in kube-state-metrics' series."""
@@ -59,20 +64,16 @@ class Scope:
         return f"exported_{name}" if name in self.exported_usage else name
 
     def state_selector(self, *matchers: str) -> str:
-        """Matchers for the pods that count, in kube-state-metrics' series."""
-        return _selector(
-            f"{self.state('namespace')}={quote(self.namespace)}",
-            f"{self.state('pod')}=~{quote(self.pod)}",
-            *matchers,
-        )
+        """Matchers for the namespace, and pods if need be, in kube-state-metrics' series."""
+        return self._matching(self.state("namespace"), self.state("pod"), *matchers)
 
     def usage_selector(self, *matchers: str) -> str:
-        """Matchers for the pods that count, in cAdvisor's series."""
-        return _selector(
-            f"{self.usage('namespace')}={quote(self.namespace)}",
-            f"{self.usage('pod')}=~{quote(self.pod)}",
-            *matchers,
-        )
+        """Matchers for the namespace, and pods if need be, in cAdvisor's series."""
+        return self._matching(self.usage("namespace"), self.usage("pod"), *matchers)
+
+    def _matching(self, namespace: str, pod: str, *matchers: str) -> str:
+        by_name = f"{pod}=~{quote(self.pod)}" if self.among_many else ""
+        return _selector(f"{namespace}={quote(self.namespace)}", by_name, *matchers)
 
 
 def quote(text: str) -> str:
@@ -118,6 +119,15 @@ def heartbeat(scope: Scope, window: Window) -> str:
     return f"{selector}{span(window)}"
 
 
+def other_pods(scope: Scope, window: Window) -> str:
+    """How many pods of the namespace are not notebooks."""
+    selector = _selector(
+        f"{scope.state('namespace')}={quote(scope.namespace)}",
+        f"{scope.state('pod')}!~{quote(scope.pod)}",
+    )
+    return f"count(last_over_time(kube_pod_created{selector}{span(window)}))"
+
+
 def presence(scope: Scope, seconds: int) -> str:
     """Whether the source knew the namespace in the last ``seconds``."""
     selector = _selector(
@@ -132,9 +142,14 @@ def _last(by: str, selector: str, window: Window) -> str:
 
 
 def times(scope: Scope, window: Window, only: str = "") -> str:
-    """Start, creation and completion."""
-    names = '__name__=~"kube_pod_created|kube_pod_start_time|kube_pod_completion_time"'
+    """Start and completion."""
+    names = '__name__=~"kube_pod_start_time|kube_pod_completion_time"'
     return _last("__name__, uid", scope.state_selector(names, only), window)
+
+
+def created(scope: Scope, window: Window, only: str = "") -> str:
+    """Creation, for pods without a start time (M6)."""
+    return _last("__name__, uid", scope.state_selector('__name__="kube_pod_created"', only), window)
 
 
 def owners(scope: Scope, window: Window, only: str = "") -> str:
@@ -145,9 +160,18 @@ def owners(scope: Scope, window: Window, only: str = "") -> str:
 
 
 def resources(scope: Scope, window: Window, only: str = "") -> str:
-    """Requests and limits, summed over the pod's containers (M10)."""
+    """What comes first of requests and limits, summed over the pod's containers (M10)."""
+    return _resources(scope, window, only, limits=scope.limits_first)
+
+
+def other_resources(scope: Scope, window: Window, only: str = "") -> str:
+    """What comes second, for pods that do not give the first."""
+    return _resources(scope, window, only, limits=not scope.limits_first)
+
+
+def _resources(scope: Scope, window: Window, only: str, *, limits: bool) -> str:
     selector = scope.state_selector(
-        '__name__=~"kube_pod_container_resource_(requests|limits)"',
+        f'__name__="kube_pod_container_resource_{"limits" if limits else "requests"}"',
         f"resource=~{quote('cpu|memory|' + GPU_RESOURCES)}",
         only,
     )
@@ -221,18 +245,13 @@ COUNTERS = "container_cpu_usage_seconds_total|container_network_(receive|transmi
 
 
 def resets(scope: Scope, window: Window, lookback_seconds: int) -> str:
-    """Pods with a counter that fell, within the window or on the way into it (M5).
+    """Pods whose cgroup's counter fell, within the window or on the way into it (M5).
 
-    ``resets`` drops the metric's name, so there is a part for each; what resets an interface's
-    received bytes resets those it sent. A container's series never falls: a new one has a new id.
+    Only a pod's own cgroup can outlive its counter, when its node reboots; containers and network
+    namespaces get a new id, and with it a new series.
     """
-    length = span(window, lookback_seconds)
-    cpu = _pod_cgroup(scope)
-    received = f"container_network_receive_bytes_total{scope.usage_selector()}"
-    return " or ".join(
-        f"group by ({scope.usage('pod')}) (resets({series}{length}) > 0)"
-        for series in (cpu, received)
-    )
+    fell = f"resets({_pod_cgroup(scope)}{span(window, lookback_seconds)}) > 0"
+    return f"group by ({scope.usage('pod')}) ({fell})"
 
 
 def raw_counters(scope: Scope, window: Window, lookback_seconds: int, only: str) -> str:

@@ -10,7 +10,7 @@ import re
 from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import NamedTuple
 
 from accounting.model import POD_LEVEL, Kind, Owner, Resources, SeriesKey
@@ -171,7 +171,18 @@ def merge_resources(samples: Samples, rows: Iterable[Row]) -> None:
         elif value > 0:
             found[labels["uid"]][metric.endswith("requests"), resource] = value
     for uid, amounts in found.items():
-        samples.resources[uid] = _resources(amounts)
+        known = samples.resources.get(uid)
+        new = _resources(amounts)
+        samples.resources[uid] = new if known is None else _completed(known, new)
+
+
+def _completed(known: Resources, new: Resources) -> Resources:
+    return Resources(
+        *(
+            new_value if value in {None, ""} else value
+            for value, new_value in zip(astuple(known), astuple(new), strict=True)
+        )
+    )
 
 
 def _resources(amounts: Mapping[tuple[bool, str], float]) -> Resources:
