@@ -6,11 +6,12 @@ the window after, and nothing between.
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Connection, Select, select, text, update
+import msgspec
+from sqlalchemy import Connection, select, text, update
 
 from accounting.database import Database
 from accounting.errors import Busy
@@ -28,14 +29,12 @@ from accounting.model import (
     SeriesKey,
     Window,
 )
-from accounting.tables import counters, gaps, pods, progress, readings, records, windows
+from accounting.tables import gaps, pods, progress, records, windows
 
 # Old SQLite libraries take 999 variables in a statement.
 _IN_LIST = 900
 
 _POD_COLUMNS = tuple(column.name for column in pods.columns)
-_COUNTER_COLUMNS = tuple(column.name for column in counters.columns)
-_READING_COLUMNS = tuple(column.name for column in readings.columns)
 _OUTBOX_COLUMNS = {"queued_digest", "message_id"}
 _RECORD_COLUMNS = tuple(c.name for c in records.columns if c.name not in _OUTBOX_COLUMNS)
 
@@ -83,33 +82,23 @@ class Ledger:
 
     def running(self) -> dict[str, Account]:
         """The pages of all pods that have not ended."""
-        return self._load(lambda uid: [uid.in_(select(pods.c.uid).where(text("NOT pods.ended")))])
+        return self._load([text("NOT pods.ended")])
 
     def accounts(self, uids: Iterable[str]) -> dict[str, Account]:
         """The pages of these pods, as far as they are known."""
         wanted = sorted(uids)
         chunks = [wanted[i : i + _IN_LIST] for i in range(0, len(wanted), _IN_LIST)]
-        return self._load(lambda uid: [uid.in_(chunk) for chunk in chunks])
+        return self._load([pods.c.uid.in_(chunk) for chunk in chunks])
 
-    def _load(self, conditions: Callable[[Column[Any]], list[Any]]) -> dict[str, Account]:
-        found: dict[str, Account] = {}
+    def _load(self, conditions: Sequence[Any]) -> dict[str, Account]:
+        if not conditions:
+            return {}
         with self.database.begin(reading=True) as connection:
-            for query in _queries(select(pods), conditions(pods.c.uid)):
-                for row in connection.execute(query):
-                    found[row.uid] = Account(_pod(row))
-            if not found:
-                return found
-            for query in _queries(select(counters), conditions(counters.c.uid)):
-                for row in connection.execute(query):
-                    if row.uid in found:
-                        key = SeriesKey(Kind(row.kind), row.series)
-                        resets = dict(json.loads(row.resets))
-                        found[row.uid].counters[key] = Counter(row.at, row.value, resets)
-            for query in _queries(select(readings), conditions(readings.c.uid)):
-                for row in connection.execute(query):
-                    if row.uid in found:
-                        found[row.uid].readings[Month(row.year, row.month)] = Reading(*row[3:])
-        return found
+            return {
+                row.uid: _account(row)
+                for condition in conditions
+                for row in connection.execute(select(pods).where(condition))
+            }
 
     def owned_spans(self, since: float) -> list[tuple[float, float]]:
         """(first, last) Running sample of the pods with annotations that ran after ``since``."""
@@ -140,9 +129,7 @@ class Ledger:
         with self.database.begin() as connection:
             self._move(connection, step)
             write = self.database.write
-            write(connection, pods, _POD_COLUMNS, [_pod_row(a.pod) for a in step.accounts])
-            write(connection, counters, _COUNTER_COLUMNS, list(_counter_rows(step)))
-            write(connection, readings, _READING_COLUMNS, list(_reading_rows(step)))
+            write(connection, pods, _POD_COLUMNS, [_account_row(a) for a in step.accounts])
             write(connection, records, _RECORD_COLUMNS, [_record_row(r) for r in step.records])
             write(connection, gaps, ("start_at", "end_at"), [tuple(gap) for gap in step.gaps])
             columns = tuple(column.name for column in windows.columns)
@@ -182,8 +169,40 @@ class Ledger:
         )
 
 
-def _queries(base: Select[Any], conditions: list[Any]) -> Iterator[Select[Any]]:
-    return (base.where(condition) for condition in conditions)
+def _account(row: Any) -> Account:
+    return Account(_pod(row), _counters(row.counters), _readings(row.readings))
+
+
+# Counters and readings are a pod's own and never searched: they live in its row, as JSON lists of
+# (kind, series, at, value, [(time, peak), …]) and (year, month, at, cpu, received, sent).
+_Counters = list[tuple[Kind, str, int, float, list[tuple[float, float]]]]
+_Readings = list[tuple[int, int, int, float | None, float | None, float | None]]
+_decode_counters = msgspec.json.Decoder(_Counters).decode
+_decode_readings = msgspec.json.Decoder(_Readings).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def _counters(stored: str) -> dict[SeriesKey, Counter]:
+    return {
+        SeriesKey(kind, series): Counter(at, value, dict(resets))
+        for kind, series, at, value, resets in _decode_counters(stored)
+    }
+
+
+def _readings(stored: str) -> dict[Month, Reading]:
+    return {Month(year, month): Reading(*rest) for year, month, *rest in _decode_readings(stored)}
+
+
+def _account_row(account: Account) -> tuple[Any, ...]:
+    counters = [
+        (kind, series, counter.at, counter.value, sorted(counter.resets.items()))
+        for (kind, series), counter in account.counters.items()
+    ]
+    readings = [
+        (*month, reading.at, reading.cpu_seconds, reading.received_bytes, reading.sent_bytes)
+        for month, reading in account.readings.items()
+    ]
+    return (*_pod_row(account.pod), _encode(counters).decode(), _encode(readings).decode())
 
 
 def _pod(row: Any) -> Pod:
@@ -247,30 +266,6 @@ def _pod_row(pod: Pod) -> tuple[Any, ...]:
         pod.ended_in_gap,
         pod.owner_known,
     )
-
-
-def _counter_rows(step: Step) -> Iterator[tuple[Any, ...]]:
-    for account in step.accounts:
-        uid = account.pod.uid
-        for key, counter in account.counters.items():
-            if counter.at == step.window.end or counter.resets:
-                resets = json.dumps(sorted(counter.resets.items())) if counter.resets else "[]"
-                yield uid, key.kind.value, key.series, counter.at, counter.value, resets
-
-
-def _reading_rows(step: Step) -> Iterator[tuple[Any, ...]]:
-    for account in step.accounts:
-        for month, reading in account.readings.items():
-            if reading.at == step.window.end:
-                yield (
-                    account.pod.uid,
-                    month.year,
-                    month.month,
-                    reading.at,
-                    reading.cpu_seconds,
-                    reading.received_bytes,
-                    reading.sent_bytes,
-                )
 
 
 def _record_row(record: Record) -> tuple[Any, ...]:

@@ -128,7 +128,7 @@ class Counter:
     @property
     def total(self) -> float:
         """All that was ever counted."""
-        return self.value + sum(self.resets.values())
+        return self.value + sum(self.resets.values()) if self.resets else self.value
 
 
 @dataclass(frozen=True, slots=True)

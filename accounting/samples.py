@@ -86,22 +86,30 @@ def label(labels: Labels, name: str) -> str:
     return labels.get(f"exported_{name}") or labels.get(name, "")
 
 
-def uid_of_cgroup(path: str) -> str:
-    """The pod uid inside a cgroup path, or empty text (M3).
+class Cgroup(NamedTuple):
+    """Whose a cgroup is: a pod's uid, and ``pod`` for its own or a container's id (M3, M4)."""
 
-    systemd writes it with underscores; kubelets nested in another cgroup (kind) put more in front.
+    uid: str
+    level: str
+
+
+_NOBODYS = Cgroup("", POD_LEVEL)
+
+
+def cgroup(path: str) -> Cgroup:
+    """Read a cgroup's path, however it is nested.
+
+    systemd writes the uid with underscores; kubelets inside another cgroup (kind) put more in
+    front.
     """
     found = _POD_IN_CGROUP.search(path)
-    return found[1].replace("_", "-") if found else ""
-
-
-def series_of_cgroup(path: str) -> str:
-    """``pod`` for the pod's own cgroup, else the container's id, however it is nested."""
-    found = _POD_IN_CGROUP.search(path)
-    if found is None or not found[2]:
-        return POD_LEVEL
-    container = _CONTAINER_ID.search(found[2])
-    return container[1] if container else found[2].strip("/")
+    if found is None:
+        return _NOBODYS
+    uid, inner = found[1].replace("_", "-"), found[2]
+    if not inner:
+        return Cgroup(uid, POD_LEVEL)
+    container = _CONTAINER_ID.search(inner)
+    return Cgroup(uid, container[1] if container else inner.strip("/"))
 
 
 def implausible(value: float, low: float, high: float) -> str:
@@ -232,7 +240,7 @@ def _merge_amounts(
 def usage_uid(labels: Labels, uid_of_pod: Mapping[str, str]) -> str:
     """Whose a cAdvisor series is: by its cgroup, else by the pod's name (M3)."""
     path = labels.get("id", "")
-    return uid_of_cgroup(path) if path else uid_of_pod.get(label(labels, "pod"), "")
+    return cgroup(path).uid if path else uid_of_pod.get(label(labels, "pod"), "")
 
 
 _KINDS = {
@@ -242,14 +250,14 @@ _KINDS = {
 }
 
 
-def series_key(kind: Kind, labels: Labels) -> SeriesKey:
-    """Which counter of its pod a series is, the same under every nesting of cgroups."""
+def _counter(kind: Kind, labels: Labels) -> tuple[str, SeriesKey]:
+    """(uid, which of the pod's counters) of a series; the uid is empty where ``id`` is dropped."""
     path = labels.get("id", "")
+    uid, level = cgroup(path) if path else _NOBODYS
     if not path and kind is Kind.CPU and label(labels, "container"):
-        return SeriesKey(kind, labels.get("name") or label(labels, "container"))
-    level = series_of_cgroup(path) if path else POD_LEVEL
-    interface = labels.get("interface", "")
-    return SeriesKey(kind, f"{level}/{interface}" if interface else level)
+        level = labels.get("name") or label(labels, "container")
+    interface = labels.get("interface")
+    return uid, SeriesKey(kind, f"{level}/{interface}" if interface else level)
 
 
 def merge_readings(samples: Samples, rows: Iterable[Row], metric: str = "") -> None:
@@ -257,13 +265,12 @@ def merge_readings(samples: Samples, rows: Iterable[Row], metric: str = "") -> N
     for labels, value in rows:
         name = metric or labels["__name__"]
         kind, high = _KINDS[name]
-        if reason := implausible(value, 0, high):
-            samples.rejected[Rejected(name, reason)] += 1
+        if not 0.0 <= value <= high:
+            samples.rejected[Rejected(name, implausible(value, 0, high))] += 1
             continue
-        uid = uid_of_cgroup(labels.get("id", ""))
+        uid, key = _counter(kind, labels)
         if uid:
             counters = samples.readings.setdefault(uid, {})
-            key = series_key(kind, labels)
             counters[key] = max(value, counters.get(key, 0.0))
 
 
@@ -281,8 +288,7 @@ def merge_raw(samples: Samples, series: Iterable[RawSeries], uid_at: UidAt) -> N
     """Add raw samples of counters, all emitters of a counter merged in order of time."""
     for labels, points in series:
         kind, high = _KINDS[labels["__name__"]]
-        key = series_key(kind, labels)
-        uid = uid_of_cgroup(labels.get("id", ""))
+        uid, key = _counter(kind, labels)
         if (labels.get("id") and not uid) or _is_sandbox(key, labels):
             continue
         name = label(labels, "pod")

@@ -56,36 +56,13 @@ pods = Table(
     Column("ended", Boolean, nullable=False),
     Column("ended_in_gap", Boolean, nullable=False),
     Column("owner_known", Boolean, nullable=False),
+    Column("counters", Text, nullable=False, comment="JSON: see ledger.py"),
+    Column("readings", Text, nullable=False, comment="JSON: see ledger.py"),
     sqlite_with_rowid=False,
 )
 # The pods that still run are few among all that ever did, and every poll asks for them.
 _still = text("NOT ended")
 Index("ix_pods_running", pods.c.uid, sqlite_where=_still, postgresql_where=_still)
-
-counters = Table(
-    "counters",
-    metadata,
-    Column("uid", String(64), primary_key=True),
-    Column("kind", String(8), primary_key=True),
-    Column("series", String(255), primary_key=True),
-    Column("at", BigInteger, nullable=False),
-    Column("value", Float, nullable=False),
-    Column("resets", Text, nullable=False, comment="JSON: [[time, peak before it], …]"),
-    sqlite_with_rowid=False,
-)
-
-readings = Table(
-    "readings",
-    metadata,
-    Column("uid", String(64), primary_key=True),
-    Column("year", Integer, primary_key=True),
-    Column("month", Integer, primary_key=True),
-    Column("at", BigInteger, nullable=False),
-    Column("cpu_seconds", Float),
-    Column("received_bytes", Float),
-    Column("sent_bytes", Float),
-    sqlite_with_rowid=False,
-)
 
 records = Table(
     "records",

@@ -155,22 +155,35 @@ def _date(pod: Pod, times: Times) -> None:
 
 def _count(account: Account, samples: Samples, window: Window) -> None:
     """Bring counters and the month's reading up to this window."""
-    uid = account.pod.uid
-    counters, raw = account.counters, samples.raw.get(uid, {})
-    as_of = {key: counter for key, counter in counters.items() if counter.at <= window.end}
+    uid, counters = account.pod.uid, account.counters
+    is_replay = any(counter.at > window.end for counter in counters.values())
+    as_of = dict(counters) if is_replay else counters
+    raw = samples.raw.get(uid, {})
     for key, points in raw.items():
         if counter := _replayed(counters.get(key), points, window):
             as_of[key] = counter
     for key, value in samples.readings.get(uid, {}).items():
         if key not in raw:
             as_of[key] = _advanced(counters.get(key), value, window)
+    if is_replay:
+        as_of = _reconciled(counters, as_of, window)
+    _read(account, as_of, window)
+
+
+def _reconciled(
+    counters: dict[SeriesKey, Counter], as_of: dict[SeriesKey, Counter], window: Window
+) -> dict[SeriesKey, Counter]:
+    """An older window, read again: of what later ones know, only its resets can be news.
+
+    Returns the counters as they were at the window's end.
+    """
     for key, counter in as_of.items():
         known = counters.get(key)
         if known is None or known.at <= window.end:
             counters[key] = counter
-        else:  # an older window, read again: only the resets it shows can be news
+        elif counter is not known:
             known.resets.update(counter.resets)
-    _read(account, as_of, window)
+    return {key: counter for key, counter in as_of.items() if counter.at <= window.end}
 
 
 def _advanced(known: Counter | None, value: float, window: Window) -> Counter:
@@ -211,30 +224,32 @@ def _read(account: Account, counters: Mapping[SeriesKey, Counter], window: Windo
     old = account.readings.get(window.month)
     if old is not None and old.at > window.end:
         return
-    account.readings[window.month] = Reading(
-        window.end,
-        cpu_total(counters),
-        _sum(counters, Kind.RECEIVED),
-        _sum(counters, Kind.SENT),
-    )
+    account.readings[window.month] = totals(counters, window.end)
 
 
-def cpu_total(counters: Mapping[SeriesKey, Counter]) -> float | None:
-    """CPU seconds of the pod: one level, its own cgroup or else its containers (M4).
+def totals(counters: Mapping[SeriesKey, Counter], at: int) -> Reading:
+    """What all counters of a pod add up to.
 
-    A pod's cgroup holds all its containers, so the higher figure is the complete one: the
-    containers' only where the scrape configuration stopped keeping the pod's.
+    CPU is of one level, the pod's own cgroup or else its containers (M4). A pod's cgroup holds all
+    its containers, so the higher figure is the complete one: the containers' only where the
+    scrape configuration stopped keeping the pod's.
     """
-    cpu = {key.series: c.total for key, c in counters.items() if key.kind is Kind.CPU}
-    if not cpu:
-        return None
-    own = cpu.pop(POD_LEVEL, 0.0)
-    return max(own, sum(cpu.values()))
-
-
-def _sum(counters: Mapping[SeriesKey, Counter], kind: Kind) -> float | None:
-    totals = [counter.total for key, counter in counters.items() if key.kind is kind]
-    return sum(totals) if totals else None
+    own: float | None = None
+    containers: float | None = None
+    received: float | None = None
+    sent: float | None = None
+    for (kind, series), counter in counters.items():
+        total = counter.total
+        if kind is Kind.RECEIVED:
+            received = total + (received or 0.0)
+        elif kind is Kind.SENT:
+            sent = total + (sent or 0.0)
+        elif series == POD_LEVEL:
+            own = total
+        else:
+            containers = total + (containers or 0.0)
+    cpu = max((level for level in (own, containers) if level is not None), default=None)
+    return Reading(at, cpu, received, sent)
 
 
 def fell(account: Account, readings: Mapping[SeriesKey, float], window: Window) -> bool:
