@@ -7,7 +7,7 @@ schema, whose observed behaviour each rule names.
 import hashlib
 import math
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from accounting import identity
@@ -73,10 +73,24 @@ def records(account: Account, site: Site, rules: VoRules) -> Iterator[Record]:
     for moment in _moments(account):
         record = _measured(pod, vo, site, rules, moment)
         values = fields(record)
-        record.problem = _refusal(record, values)
+        lines = _lines(values)
+        if not _is_plain(lines):
+            record.problem = _refused_values(values)
+        record.problem = record.problem or _refused_record(record)
         record.held = Held.INVALID if record.problem else held
-        record.digest = _digest(values)
+        record.digest = _digest(lines)
         yield record
+
+
+def _is_plain(lines: Sequence[str]) -> bool:
+    """Whether a record's lines show at one look that none of its values can be refused."""
+    joined = "".join(lines)
+    return (
+        joined.isprintable()
+        and SEPARATOR not in joined
+        and ": -" not in joined
+        and max(map(len, lines)) <= MAX_TEXT
+    )
 
 
 _NOTHING_READ = Reading(0)
@@ -193,11 +207,11 @@ def _gigabytes(count: float | None) -> int | None:
 
 def digest(record: Record) -> str:
     """SHA-256 of what goes out: tells whether a record differs from what was sent (D3)."""
-    return _digest(fields(record))
+    return _digest(_lines(fields(record)))
 
 
-def _digest(values: Fields) -> str:
-    return hashlib.sha256(_text(values).encode()).hexdigest()
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def fields(record: Record) -> Fields:
@@ -240,11 +254,7 @@ def refusal(record: Record) -> str:
 
     One bad record would make it refuse the whole message (apel.md, rule 8).
     """
-    return _refusal(record, fields(record))
-
-
-def _refusal(record: Record, values: Fields) -> str:
-    return _refused_values(values) or _refused_record(record)
+    return _refused_values(fields(record)) or _refused_record(record)
 
 
 def _refused_values(values: Fields) -> str:
@@ -255,15 +265,16 @@ def _refused_values(values: Fields) -> str:
                 return f"{key}: {reason}"
         elif value is not None and value < 0:
             return f"{key}: negative"
-    missing = next((key for key in ("VMUUID", "SiteName") if not values[key]), "")
-    return f"{missing}: missing" if missing else ""
+    return ""
 
 
 def _refused_record(record: Record) -> str:
-    if record.cpu_count is not None and record.cpu_count < 0:
-        return "CpuCount: negative"
-    if record.benchmark is not None and record.benchmark < 0:
-        return "Benchmark: negative"
+    if not record.uid:
+        return "VMUUID: missing"
+    if not record.site:
+        return "SiteName: missing"
+    if (record.cpu_count or 0) < 0 or (record.benchmark or 0) < 0:
+        return "CpuCount or Benchmark: negative"
     if len(record.benchmark_type) > MAX_BENCHMARK_TYPE:
         return f"BenchmarkType: longer than {MAX_BENCHMARK_TYPE} characters"
     if record.status is Status.COMPLETED and not record.end_at:
@@ -285,14 +296,11 @@ def _refused_text(value: str) -> str:
 
 def text(record: Record) -> str:
     """The record as a message carries it, with its closing separator."""
-    return _text(fields(record))
+    return "\n".join([*_lines(fields(record)), SEPARATOR, ""])
 
 
-def _text(values: Fields) -> str:
-    lines = [
-        f"{key}: {value}\n" for key, value in values.items() if value is not None and value != ""
-    ]
-    return "".join(lines) + f"{SEPARATOR}\n"
+def _lines(values: Fields) -> list[str]:
+    return [f"{key}: {value}" for key, value in values.items() if value is not None and value != ""]
 
 
 def message(texts: Iterable[str]) -> str:
