@@ -41,12 +41,12 @@ T = TypeVar("T")
 
 class _VectorRow(msgspec.Struct, gc=False):
     metric: dict[str, str]
-    value: tuple[float, str]
+    value: tuple[float, float]
 
 
 class _MatrixRow(msgspec.Struct, gc=False):
     metric: dict[str, str]
-    values: list[tuple[float, str]]
+    values: list[tuple[float, float]]
 
 
 class _BytesRow(msgspec.Struct, gc=False):
@@ -121,12 +121,12 @@ class Source:
     def vector(self, query: str, at: float) -> list[Row]:
         """Rows of an instant query at Unix time ``at``."""
         data = self._ask(query, at, _Answer[_Vector])
-        return [(row.metric, float(row.value[1])) for row in data.result]
+        return [(row.metric, row.value[1]) for row in data.result]
 
     def raw(self, query: str, at: float) -> list[RawSeries]:
         """Raw samples of a range selector that ends at Unix time ``at``."""
         data = self._ask(query, at, _Answer[_Matrix])
-        return [(r.metric, [(t, float(v)) for t, v in r.values]) for r in data.result]
+        return [(row.metric, row.values) for row in data.result]
 
     def sightings(self, query: str, at: float) -> Iterator[Sighting]:
         """The phase series of a range selector, each reduced to the times that matter."""
@@ -228,7 +228,9 @@ def _failure(url: str, response: httpx.Response) -> SourceError:
 
 def _decoded(content: bytes, kind: type[_Answer[T]], url: str) -> _Answer[T]:
     try:
-        return msgspec.json.decode(content, type=kind)
+        # Values are numbers in quotes, and infinity is spelled in a way of its own.
+        plain = content.replace(b'"+Inf"', b'"Inf"')
+        return msgspec.json.decode(plain, type=kind, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         looks = "a web page" if content.lstrip()[:1] == b"<" else f"unreadable ({exc})"
         raise SourceGarbled(
