@@ -190,7 +190,10 @@ def _counters(stored: str) -> dict[SeriesKey, Counter]:
 
 
 def _readings(stored: str) -> dict[Month, Reading]:
-    return {Month(year, month): Reading(*rest) for year, month, *rest in _decode_readings(stored)}
+    return {
+        Month(year, month): Reading(at, cpu, received, sent)
+        for year, month, at, cpu, received, sent in _decode_readings(stored)
+    }
 
 
 def _account_row(account: Account) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, select, tuple_, update
+from sqlalchemy import Connection, Select, bindparam, func, select, tuple_, update
 
 from accounting import apel
 from accounting.database import Database
@@ -206,14 +206,36 @@ class Outbox:
 
     def oldest_pending_at(self) -> float | None:
         """When the oldest waiting message was built, Unix seconds."""
-        query = select(func.min(messages.c.built_at)).where(messages.c.state == State.PENDING.value)
-        with self.database.begin(reading=True) as connection:
-            return connection.execute(query).scalar_one()
+        waiting = messages.c.state == State.PENDING.value
+        return self._time(select(func.min(messages.c.built_at)).where(waiting))
 
     def last_sent_at(self) -> float | None:
         """When a message was last delivered, Unix seconds."""
+        return self._time(select(func.max(messages.c.sent_at)))
+
+    def _time(self, query: Select[Any]) -> float | None:
         with self.database.begin(reading=True) as connection:
-            return connection.execute(select(func.max(messages.c.sent_at))).scalar_one()
+            at: float | None = connection.execute(query).scalar_one()
+        return at
+
+    def taken_by(self, uid: str) -> list[dict[str, Any]]:
+        """The messages that took a pod's records, by month, the earliest first (D6)."""
+        query = (
+            select(
+                message_records.c.year,
+                message_records.c.month,
+                messages.c.empaid,
+                messages.c.destination,
+                messages.c.state,
+                messages.c.broker_id,
+                messages.c.sent_at,
+            )
+            .join(messages, messages.c.id == message_records.c.message_id)
+            .where(message_records.c.uid == uid)
+            .order_by(messages.c.id)
+        )
+        with self.database.begin(reading=True) as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
 
     def messages(self, limit: int = 100) -> list[dict[str, Any]]:
         """The latest messages without their bodies, the latest first."""

@@ -1,0 +1,257 @@
+"""Settings become working parts, and a loop polls with them until it is told to stop."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import structlog
+
+from accounting import collect
+from accounting.collect import Options, Poller
+from accounting.config import PREFIX, Settings
+from accounting.database import Database
+from accounting.errors import AccountingError, Busy, SettingsError, SourceError
+from accounting.ledger import Ledger
+from accounting.outbox import Outbox
+from accounting.prometheus import Source
+from accounting.register import Register
+from accounting.telemetry import Metrics, Standing
+from ssm.ams import AmsSettings
+from ssm.certificate import HostCertificate
+from ssm.errors import CertificateError
+from ssm.sender import AmsSender, DirqSender, Sender
+
+log = structlog.get_logger(__name__)
+
+LONGEST_BACKOFF_SECONDS = 1800.0
+_DAY = 86400.0
+
+
+def source_of(settings: Settings) -> Source:
+    """The metrics source.
+
+    Raises:
+        SettingsError: the CA file cannot be used.
+    """
+    prometheus = settings.prometheus
+    try:
+        return Source(
+            prometheus.url,
+            timeout_seconds=prometheus.timeout,
+            token_file=prometheus.token_file,
+            ca_file=prometheus.ca_file,
+        )
+    except OSError as exc:  # ssl.SSLError is one
+        raise SettingsError(
+            f"{PREFIX}PROMETHEUS__CA_FILE: {prometheus.ca_file} cannot be used:"
+            f" {exc.strerror or 'no certificates in it'}",
+            "give a PEM file with the certificate authority of Prometheus",
+        ) from exc
+
+
+def poller_of(settings: Settings, database: Database, source: Source) -> Poller:
+    """The poller.
+
+    Raises:
+        SettingsError: a setting that polling needs is missing.
+    """
+    options = Options(
+        step_seconds=int(settings.poll.step),
+        scrape_seconds=settings.prometheus.scrape_interval,
+        history_days=settings.poll.history_days,
+    )
+    return Poller(
+        Ledger(database),
+        source,
+        settings.scope(),
+        settings.site(),
+        settings.vo_rules(),
+        options=options,
+    )
+
+
+def sender_of(settings: Settings) -> Sender:
+    """Where messages go.
+
+    Raises:
+        SettingsError: a name that cannot be part of the broker's addresses.
+    """
+    ssm = settings.ssm
+    if ssm.transport == "dirq" and ssm.dirq_path is not None:
+        return DirqSender(ssm.dirq_path)
+    try:
+        broker = AmsSettings(
+            host=ssm.ams_host,
+            project=ssm.ams_project,
+            topic=ssm.ams_topic,
+            port=ssm.ams_port,
+            authn_port=ssm.authn_port,
+            ca_file=ssm.ca_file,
+            timeout_seconds=ssm.timeout,
+        )
+    except ValueError as exc:
+        raise SettingsError(
+            f"{PREFIX}SSM__AMS_HOST, …__AMS_PROJECT or …__AMS_TOPIC is wrong: {exc}",
+            f"for example {PREFIX}SSM__AMS_HOST=msg.argo.grnet.gr",
+        ) from exc
+    return AmsSender(broker, ssm.hostcert, ssm.hostkey, receiver_cert_path=ssm.servercert)
+
+
+def standing_of(settings: Settings, database: Database, now: float) -> Standing:
+    """How things stand at ``now`` (Unix seconds).
+
+    Raises:
+        DatabaseError: the database cannot be read.
+    """
+    outbox = Outbox(database)
+    progress = Ledger(database).progress()
+    oldest = outbox.oldest_pending_at()
+    return Standing(
+        lag_seconds=None if progress is None else now - progress.watermark,
+        due=outbox.due_count(),
+        messages={state.value: count for state, count in outbox.counts().items()},
+        oldest_seconds=0.0 if oldest is None else now - oldest,
+        held=Register(database).held(),
+        last_push_at=outbox.last_sent_at(),
+        certificate_days=_certificate_days(settings, now),
+    )
+
+
+def _certificate_days(settings: Settings, now: float) -> float | None:
+    if settings.ssm.transport != "ams":
+        return None
+    try:
+        host = HostCertificate.load(settings.ssm.hostcert, settings.ssm.hostkey)
+    except CertificateError:
+        return None
+    return host.days_left(datetime.fromtimestamp(now, UTC))
+
+
+class _Stopped(Exception):
+    """Ends a poll between two windows."""
+
+
+class PollLoop:
+    """Polls every so often, one poll at a time, and waits longer after failures.
+
+    A source that does not answer is asked again after the interval, then after twice as long, up
+    to half an hour; the windows covered before are kept, so nothing is lost by that.
+
+    Args:
+        poller: does one poll.
+        interval_seconds: between the starts of two polls.
+        settle_seconds: how far behind the present polls end.
+        metrics: told of every window and poll.
+        clock: tells Unix time.
+    """
+
+    def __init__(
+        self,
+        poller: Poller,
+        *,
+        interval_seconds: float,
+        settle_seconds: float,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.interval_seconds = interval_seconds
+        self.progress_at: float | None = None
+        self.error: AccountingError | None = None
+        self._poller = poller
+        self._settle_seconds = settle_seconds
+        self._metrics = metrics
+        self._clock = clock
+        self._stop = threading.Event()
+        self._failures = 0
+
+    @property
+    def allowed_seconds(self) -> float:
+        """How old the last progress may be before the service no longer counts as ready."""
+        return max(3 * self.interval_seconds, 2 * 60.0)
+
+    def stop(self) -> None:
+        """End after the current window."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Poll until told to stop."""
+        while not self._stop.is_set():
+            started = time.monotonic()
+            self.poll_once()
+            self._stop.wait(max(0.0, self.delay_seconds - (time.monotonic() - started)))
+
+    @property
+    def delay_seconds(self) -> float:
+        """From the start of the last poll to the next."""
+        waits = self.interval_seconds * 2.0 ** min(max(self._failures - 1, 0), 16)
+        return min(waits, max(self.interval_seconds, LONGEST_BACKOFF_SECONDS))
+
+    def poll_once(self) -> None:
+        """One poll; its failure is logged and counted, and never raised."""
+        until = int(self._clock() - self._settle_seconds)
+        result = "failed"
+        with self._metrics.poll_seconds.time():
+            try:
+                result = self._poll(until)
+            except _Stopped:
+                return
+            except Busy as exc:
+                result = "busy"
+                log.warning("poll left to another process", problem=exc.message)
+            except AccountingError as exc:
+                result = "unavailable" if isinstance(exc, SourceError) else "failed"
+                self._failed(exc)
+            except Exception:
+                # The loop must outlive what nobody thought of; the next poll starts anew.
+                log.exception("poll failed unexpectedly")
+                self._failed(AccountingError("the last poll failed unexpectedly", "see the log"))
+        self._metrics.polls.labels(result).inc()
+
+    def _poll(self, until: int) -> str:
+        seen = collect.Report(0, 0)
+
+        def notice(report: collect.Report) -> None:
+            nonlocal seen
+            self._count(seen, report)
+            seen = _copy(report)
+            self.progress_at = self._clock()
+            if self._stop.is_set():
+                raise _Stopped
+
+        report = self._poller.poll(until, notice=notice)
+        self._failures, self.error = 0, None
+        self.progress_at = self._clock()
+        self._metrics.last_poll.set(self.progress_at)
+        self._metrics.silent_since.set(report.silent_since or 0)
+        log.info(
+            "polled",
+            windows=report.windows,
+            pods=len(report.pods),
+            gaps=len(report.gaps),
+            held=len(report.held),
+            rejected=report.rejected.total(),
+            until=report.end,
+        )
+        return "done" if report.is_complete else "incomplete"
+
+    def _count(self, before: collect.Report, report: collect.Report) -> None:
+        self._metrics.windows.inc(report.windows - before.windows)
+        self._metrics.gaps.inc(len(report.gaps) - len(before.gaps))
+        for rejected, count in (report.rejected - before.rejected).items():
+            self._metrics.reject(rejected.reason, count)
+
+    def _failed(self, error: AccountingError) -> None:
+        self._failures += 1
+        self.error = error
+        log.error(
+            "poll failed",
+            problem=error.message,
+            cure=error.cure,
+            next_seconds=round(self.delay_seconds),
+        )
+
+
+def _copy(report: collect.Report) -> collect.Report:
+    return replace(report, gaps=list(report.gaps), rejected=report.rejected.copy())

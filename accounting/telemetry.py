@@ -1,0 +1,185 @@
+"""What the program says about itself: structured logs, and metrics.
+
+The rule for metric names: ``notebooks_accounting_<what>_<unit>``; what only grows ends in
+``_total``, a moment is ``…_timestamp_seconds``, and a number of things has no unit. Labels have few
+and fixed values, all created up front, so that alerts work before the first failure; none is ever a
+user, a pod or a VO. What is not known yet is NaN, never 0.
+"""
+
+import logging
+import math
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TextIO
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from accounting.model import Held
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+RESULTS = ("done", "incomplete", "unavailable", "busy", "failed")
+"""How a poll can end: ``unavailable`` is the source's failure, ``failed`` any other."""
+
+REASONS = ("not a number", "negative", "too small", "absurdly large", "no uid label", "other")
+"""Why a value of the source is set aside."""
+
+STATES = ("pending", "sent")
+
+_PERSONAL = ("user", "username", "pod", "machine")
+_POLL_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200)
+
+
+def configure_logs(level: str, *, as_json: bool, stream: TextIO | None = None) -> str:
+    """Send all logs, those of libraries too, to one stream, with an id of this run.
+
+    Args:
+        level: ``debug``, ``info``, ``warning`` or ``error``.
+        as_json: one JSON object per line, instead of text for people.
+        stream: standard error if not given: standard output is for data.
+
+    Returns:
+        The run's id, which every line carries.
+    """
+    run = uuid.uuid4().hex[:8]
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    stream = stream or sys.stderr
+
+    def with_run(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+        return {**event, "run": run}
+
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        with_run,
+        without_people,
+    ]
+    last: Processor = structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    if as_json:
+        shared.append(structlog.processors.format_exc_info)
+        last = structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[*shared, last],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(last, foreign_pre_chain=shared))
+    logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
+    return run
+
+
+def without_people(_logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Drop what names a person from everything above debug (I3)."""
+    if name == "debug":
+        return event
+    return {key: value for key, value in event.items() if key not in _PERSONAL}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How things stand right now, as the database and the files say; None: not known.
+
+    Attributes:
+        lag_seconds: from the watermark to now.
+        due: records that must go out and are in no message yet.
+        messages: messages in the outbox, by state.
+        oldest_seconds: age of the oldest message that waits; 0 if none does.
+        held: records that are held back, by reason.
+        last_push_at: when a message was last delivered, Unix seconds.
+        certificate_days: until the host certificate expires.
+    """
+
+    lag_seconds: float | None = None
+    due: int | None = None
+    messages: Mapping[str, int] = field(default_factory=dict)
+    oldest_seconds: float | None = None
+    held: Mapping[Held, int] | None = None
+    last_push_at: float | None = None
+    certificate_days: float | None = None
+
+
+class Metrics:
+    """The program's own metrics, in a registry of their own."""
+
+    def __init__(self, version: str) -> None:
+        self.registry = registry = CollectorRegistry()
+
+        def gauge(what: str, says: str, labels: tuple[str, ...] = ()) -> Gauge:
+            return Gauge(f"notebooks_accounting_{what}", says, labels, registry=registry)
+
+        def counter(what: str, says: str, labels: tuple[str, ...] = ()) -> Counter:
+            return Counter(f"notebooks_accounting_{what}", says, labels, registry=registry)
+
+        Info("notebooks_accounting_build", "What runs.", registry=registry).info(
+            {"version": version}
+        )
+        self.poll_seconds = Histogram(
+            "notebooks_accounting_poll_duration_seconds",
+            "How long polls took.",
+            buckets=_POLL_SECONDS,
+            registry=registry,
+        )
+        self.polls = counter("polls", "Polls, by how they ended.", ("result",))
+        self.windows = counter("windows", "Windows covered.")
+        self.gaps = counter("gaps", "Silences of the source that were found.")
+        self.rejected = counter("rejected_values", "Values that cannot be true.", ("reason",))
+        self.last_poll = gauge(
+            "last_poll_timestamp_seconds", "End of the last poll that went well."
+        )
+        self.silent_since = gauge(
+            "source_silent_since_timestamp_seconds",
+            "Since when the source is silent; 0: it speaks.",
+        )
+        self.lag = gauge("lag_seconds", "From the end of the last covered window to now.")
+        self.due = gauge("due_records", "Records that must go out and are in no message yet.")
+        self.outbox = gauge("outbox_messages", "Messages in the outbox.", ("state",))
+        self.oldest = gauge("outbox_oldest_seconds", "Age of the oldest message that waits.")
+        self.held = gauge("held_records", "Records that are held back.", ("reason",))
+        self.last_push = gauge("last_push_timestamp_seconds", "When a message was last delivered.")
+        self.certificate = gauge(
+            "certificate_left_days", "Days until the host certificate expires."
+        )
+        self._create_labels()
+
+    def _create_labels(self) -> None:
+        for result in RESULTS:
+            self.polls.labels(result)
+        for reason in REASONS:
+            self.rejected.labels(reason)
+        for value in (self.last_poll, self.lag, self.due, self.oldest, self.last_push):
+            value.set(math.nan)
+        self.certificate.set(math.nan)
+        self.show(Standing())
+
+    def show(self, standing: Standing) -> None:
+        """Take over how things stand."""
+        self.lag.set(_known(standing.lag_seconds))
+        self.due.set(_known(standing.due))
+        self.oldest.set(_known(standing.oldest_seconds))
+        self.last_push.set(_known(standing.last_push_at))
+        self.certificate.set(_known(standing.certificate_days))
+        for state in STATES:
+            self.outbox.labels(state).set(_known(standing.messages.get(state)))
+        for reason in Held:
+            if reason:
+                count = None if standing.held is None else standing.held.get(reason, 0)
+                self.held.labels(reason.value).set(_known(count))
+
+    def reject(self, reason: str, count: int) -> None:
+        """Count values that cannot be true."""
+        self.rejected.labels(reason if reason in REASONS else "other").inc(count)
+
+    def render(self) -> bytes:
+        """All of them, in the text format."""
+        return generate_latest(self.registry)
+
+
+def _known(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -1,0 +1,330 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import pytest
+import uvicorn
+
+from accounting.api import Service, create_app, is_loopback
+from accounting.config import load
+from accounting.database import Database
+from accounting.errors import SourceUnavailable
+from accounting.schedule import PollLoop, poller_of, source_of
+from accounting.simulation.cluster import Cluster
+from accounting.simulation.engines import free_port, run_prometheus
+from accounting.simulation.features import Features
+from accounting.simulation.history import populate
+from accounting.telemetry import Metrics
+
+PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    end = datetime.now(UTC) - timedelta(seconds=5)
+    cluster = Cluster.generate(4, end - timedelta(hours=1), end, pods=12, features=Features.none())
+    folder = tmp_path_factory.mktemp("prometheus")
+    populate(cluster, folder / "data")
+    with run_prometheus(folder / "data") as engine:
+        yield engine.url
+
+
+@dataclass
+class Clock:
+    now: float
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass(frozen=True)
+class Running:
+    url: str
+    service: Service
+    clock: Clock
+    token_file: Path
+
+    def get(self, path: str, token: str | None = None) -> httpx.Response:
+        headers = {"Authorization": token} if token is not None else {}
+        return httpx.get(self.url + path, headers=headers)
+
+
+@pytest.fixture
+def running(prometheus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    token_file = tmp_path / "token"
+    token_file.write_text("the-right-token\n")
+    for name in list(os.environ):
+        if name.startswith("ACCOUNTING_"):
+            monkeypatch.delenv(name)
+    for name, value in {
+        "SITE_NAME": "EXAMPLE",
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'ledger.db'}",
+        "PROMETHEUS__URL": prometheus,
+        "PROMETHEUS__NAMESPACE": "jupyterhub",
+        "API__TOKEN_FILE": str(token_file),
+        "SSM__HOSTCERT": str(tmp_path / "none.pem"),
+    }.items():
+        monkeypatch.setenv(f"ACCOUNTING_{name}", value)
+    settings = load()
+    clock = Clock(time.time())
+    with Database(settings.database_url) as database, source_of(settings) as source:
+        database.upgrade()
+        metrics = Metrics("test")
+        loop = PollLoop(
+            poller_of(settings, database, source),
+            interval_seconds=60,
+            settle_seconds=5,
+            metrics=metrics,
+            clock=clock,
+        )
+        service = Service(settings, database, metrics, loop, clock)
+        with _listening(service) as url:
+            yield Running(url, service, clock, token_file)
+
+
+@contextmanager
+def _listening(service: Service) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(
+            uvicorn.Config(create_app(service), log_config=None, lifespan="off")
+        )
+        thread = Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def test_liveness_is_open_and_needs_nothing(running: Running) -> None:
+    answer = running.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
+
+
+def test_readiness_follows_the_polls(running: Running) -> None:
+    before = running.get("/readyz")
+    assert (before.status_code, before.json()["error"]) == (503, "nothing has been polled yet")
+    running.service.loop.poll_once()
+    assert running.get("/readyz").json() == {"status": "ready"}
+    running.clock.now += running.service.loop.allowed_seconds + 1
+    late = running.get("/readyz")
+    assert (late.status_code, late.json()["error"]) == (
+        503,
+        "the last poll that went well is 181 s old",
+    )
+
+
+def test_readiness_needs_the_database(running: Running, tmp_path: Path) -> None:
+    running.service.loop.poll_once()
+    running.service.database.close()
+    for path in tmp_path.glob("ledger.db*"):
+        path.unlink()
+    (tmp_path / "ledger.db").write_text("something else, long enough to be read as a page\n" * 99)
+    answer = running.get("/readyz")
+    assert (answer.status_code, answer.json()) == (
+        503,
+        {
+            "error": "the database cannot be used",
+            "cure": "see the service's log, and 'notebooks-accounting doctor'",
+        },
+    )
+    assert running.get("/metrics", "Bearer the-right-token").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer wrong",
+        "Bearer the-right-token2",
+        "Basic the-right-token",
+        "the-right-token",
+        "Bearer tök",
+    ],
+)
+def test_metrics_without_the_right_token_are_refused(header: str | None, running: Running) -> None:
+    headers = {} if header is None else {b"Authorization": header.encode("latin-1")}
+    answer = httpx.get(f"{running.url}/metrics", headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="notebooks-accounting"'
+    assert answer.json() == {
+        "error": "the administrator's token is needed",
+        "cure": "send 'Authorization: Bearer …' with the token of ACCOUNTING_API__TOKEN_FILE",
+    }
+
+
+def test_metrics_tell_of_the_poll_and_of_no_user(running: Running) -> None:
+    running.service.loop.poll_once()
+    answer = running.get("/metrics", "Bearer the-right-token")
+    assert answer.status_code == 200
+    lines = dict(
+        line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#")
+    )
+    polls = sum(
+        float(lines[f'notebooks_accounting_polls_total{{result="{result}"}}'])
+        for result in ("done", "incomplete")
+    )
+    assert polls == 1
+    assert float(lines["notebooks_accounting_windows_total"]) >= 1
+    assert float(lines["notebooks_accounting_lag_seconds"]) < 120
+    assert float(lines["notebooks_accounting_due_records"]) > 5
+    assert lines["notebooks_accounting_certificate_left_days"] == "NaN"
+    assert "example.org" not in answer.text
+
+
+def test_a_token_that_is_replaced_counts_at_once(running: Running) -> None:
+    running.token_file.write_text("another-token")
+    assert running.get("/metrics", "Bearer the-right-token").status_code == 401
+    assert running.get("/metrics", "bearer another-token").status_code == 200
+
+
+def test_a_token_file_that_vanished_lets_nobody_in_and_names_no_path(running: Running) -> None:
+    running.token_file.unlink()
+    answer = running.get("/metrics", "Bearer x")
+    assert answer.status_code == 503
+    assert set(answer.json()) == {"error", "cure"}
+    assert str(running.token_file) not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/redoc", "/openapi.json", "/api/v1/records"])
+def test_nothing_else_is_there(path: str, running: Running) -> None:
+    answer = running.get(path, "Bearer the-right-token")
+    assert (answer.status_code, set(answer.json())) == (404, {"error", "cure"})
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True),
+     ("192.0.2.1", False), ("::", False), ("", False), ("accounting.example.org", False)],
+)  # fmt: skip
+def test_only_the_loopback_counts_as_such(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
+
+
+def test_the_loop_waits_longer_after_each_failure_and_recovers(
+    running: Running, prometheus: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCOUNTING_PROMETHEUS__URL", f"http://127.0.0.1:{free_port()}")
+    metrics = Metrics("test")
+    with source_of(load()) as source:
+        poller = poller_of(load(), running.service.database, source)
+        loop = PollLoop(poller, interval_seconds=60, settle_seconds=5, metrics=metrics)
+        delays = []
+        for _ in range(7):
+            loop.poll_once()
+            delays.append(loop.delay_seconds)
+    assert delays == [60, 120, 240, 480, 960, 1800, 1800]
+    assert isinstance(loop.error, SourceUnavailable)
+    assert loop.progress_at is None
+    assert b'polls_total{result="unavailable"} 7.0' in metrics.render()
+    monkeypatch.setenv("ACCOUNTING_PROMETHEUS__URL", prometheus)
+    with source_of(load()) as source:
+        loop._poller = poller_of(load(), running.service.database, source)
+        loop.poll_once()
+    assert loop.delay_seconds == 60
+    assert b'polls_total{result="failed"} 0.0' in metrics.render()
+
+
+def test_a_poll_of_another_process_is_left_alone(running: Running) -> None:
+    loop = running.service.loop
+    with running.service.database.exclusive("poll"):
+        loop.poll_once()
+    assert loop.delay_seconds == 60
+    assert b'polls_total{result="busy"} 1.0' in running.service.metrics.render()
+
+
+def test_a_stopped_loop_ends_after_the_current_window_and_keeps_it(running: Running) -> None:
+    loop = running.service.loop
+    loop.stop()
+    loop.poll_once()
+    assert loop.progress_at is not None
+    loop.run()  # returns at once
+
+
+@contextmanager
+def served(prometheus: str, folder: Path, *arguments: str, **changes: str) -> Iterator[str]:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "ACCOUNTING_SITE_NAME": "EXAMPLE",
+        "ACCOUNTING_PROMETHEUS__URL": prometheus,
+        "ACCOUNTING_PROMETHEUS__NAMESPACE": "jupyterhub",
+        "ACCOUNTING_POLL__INTERVAL": "1s",
+        "ACCOUNTING_LOG__JSON": "true",
+        **changes,
+    }
+    with subprocess.Popen(
+        [PROGRAM, "serve", "--port", "0", *arguments],
+        cwd=folder,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        try:
+            for line in process.stderr:
+                entry = json.loads(line)
+                if entry["event"] == "serving":
+                    yield f"http://127.0.0.1:{entry['port']}"
+                    break
+        finally:
+            process.send_signal(signal.SIGTERM)
+            rest = process.stderr.read()
+            assert process.wait(20) in {0, -signal.SIGTERM}, rest
+            assert "Traceback" not in rest
+
+
+def test_serve_polls_by_itself_and_stops_when_told(prometheus: str, tmp_path: Path) -> None:
+    with served(prometheus, tmp_path) as url:
+        deadline = time.monotonic() + 30
+        while httpx.get(f"{url}/readyz").status_code != 200 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert httpx.get(f"{url}/readyz").json() == {"status": "ready"}
+        # On the loopback and without a token, metrics are open.
+        assert "notebooks_accounting_windows_total" in httpx.get(f"{url}/metrics").text
+    assert (tmp_path / "accounting.db").exists()
+
+
+def test_serve_beyond_the_loopback_asks_for_the_token(prometheus: str, tmp_path: Path) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text("secret-enough")
+    every_address = ".".join(["0"] * 4)
+    with served(
+        prometheus, tmp_path, "--host", every_address, ACCOUNTING_API__TOKEN_FILE=str(token_file)
+    ) as url:
+        assert httpx.get(f"{url}/metrics").status_code == 401
+        allowed = {"Authorization": "Bearer secret-enough"}
+        assert httpx.get(f"{url}/metrics", headers=allowed).status_code == 200
+
+
+def test_a_taken_port_is_told(prometheus: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = subprocess.run(
+            [PROGRAM, "serve", "--port", str(taken.getsockname()[1])],
+            cwd=tmp_path,
+            env={
+                "PATH": os.environ["PATH"],
+                "ACCOUNTING_SITE_NAME": "EXAMPLE",
+                "ACCOUNTING_PROMETHEUS__URL": prometheus,
+                "ACCOUNTING_PROMETHEUS__NAMESPACE": "jupyterhub",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "Address already in use → choose others with --host and --port" in done.stderr

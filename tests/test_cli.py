@@ -1,0 +1,431 @@
+import csv
+import io
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from accounting.simulation.cluster import Cluster
+from accounting.simulation.engines import free_port, run_prometheus
+from accounting.simulation.features import Features
+from accounting.simulation.history import populate
+from ssm.authority import Authority
+from ssm.standin import AmsStandin
+
+PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
+HOURS = 2
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Site:
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *arguments: str, **changes: str) -> Result:
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
+        for name, value in {**self.environment, **changes}.items():
+            environment[f"ACCOUNTING_{name}"] = value
+        done = subprocess.run(
+            [PROGRAM, *arguments],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def fails(self, *arguments: str, **changes: str) -> tuple[int, str]:
+        result = self.run(*arguments, **changes)
+        assert "Traceback" not in result.err
+        errors = [line for line in result.err.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1, result
+        assert " → " in errors[0]
+        return result.code, errors[0]
+
+    def copied(self, folder: Path) -> "Site":
+        shutil.copytree(self.folder, folder / "site")
+        return replace(self, folder=folder / "site")
+
+
+@dataclass(frozen=True)
+class Cloud:
+    cluster: Cluster
+    url: str
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    end = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=5)
+    features = Features.none().but(hole=True, claims=True, odd_users=True)
+    cluster = Cluster.generate(11, end - timedelta(hours=HOURS), end, pods=40, features=features)
+    folder = tmp_path_factory.mktemp("cloud")
+    populate(cluster, folder / "prometheus")
+    with run_prometheus(folder / "prometheus") as engine:
+        yield Cloud(cluster, engine.url)
+
+
+def site_at(folder: Path, url: str) -> Site:
+    return Site(
+        folder,
+        {
+            "SITE_NAME": "EXAMPLE",
+            "PROMETHEUS__URL": url,
+            "PROMETHEUS__NAMESPACE": "jupyterhub",
+            "SSM__TRANSPORT": "dirq",
+            "SSM__DIRQ_PATH": "spool",
+        },
+    )
+
+
+@pytest.fixture
+def site(cloud: Cloud, tmp_path: Path) -> Site:
+    return site_at(tmp_path, cloud.url)
+
+
+@pytest.fixture(scope="module")
+def first_poll(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, Result]:
+    polled = site_at(tmp_path_factory.mktemp("polled"), cloud.url)
+    return polled, polled.run("poll", "--json")
+
+
+@pytest.fixture
+def polled(first_poll: tuple[Site, Result], tmp_path: Path) -> Site:
+    return first_poll[0].copied(tmp_path)
+
+
+def test_a_poll_with_a_gap_is_incomplete_and_finds_every_notebook(
+    first_poll: tuple[Site, Result], cloud: Cloud
+) -> None:
+    _, result = first_poll
+    assert result.code == 3
+    report = json.loads(result.out)
+    until = report["end"]
+    ran = [pod for pod in cloud.cluster.counted_pods if pod.ran_by(until - 60)]
+    assert abs(report["pods"] - len(ran)) <= 1
+    assert len(report["gaps"]) == 1
+    assert not report["complete"]
+
+
+def test_a_poll_right_after_another_has_little_to_do(polled: Site) -> None:
+    again = polled.run("poll", "--json")
+    report = json.loads(again.out)
+    assert report["end"] - report["start"] < 600
+    assert report["gaps"] == []
+    assert again.code == (0 if report["complete"] else 3)
+
+
+def test_polling_again_from_the_start_changes_nothing(polled: Site) -> None:
+    before = polled.run("records", "export", "--format", "json").out
+    end = str(json.loads(polled.run("db", "status", "--json").out)["read_until"])
+    start = datetime.fromtimestamp(int(end) - HOURS * 3600, UTC)
+    again = polled.run("poll", "--since", f"{start:%Y-%m-%dT%H:%M:%SZ}", "--until", end)
+    assert again.code == 3
+    assert polled.run("records", "export", "--format", "json").out == before
+
+
+def test_a_table_says_what_a_poll_did_and_notices_point_further(site: Site) -> None:
+    result = site.run("poll")
+    assert result.code == 3
+    assert "gap" in result.out
+    assert "notice: the source was silent 1 times; see 'db gaps'" in result.err
+    assert "records list --held" in result.err
+
+
+def test_records_are_listed_shown_added_up_and_exported(polled: Site) -> None:
+    listed = json.loads(polled.run("records", "list", "--json", "--sendable").out)
+    assert len(listed) > 20
+    one = listed[0]
+    assert json.loads(polled.run("records", "show", one["uid"], "--json").out) == [one]
+    mine = json.loads(polled.run("records", "list", "--json", "--user", one["user"]).out)
+    assert {record["user"] for record in mine} == {one["user"]}
+    few = polled.run("records", "list", "--limit", "2")
+    assert "there are more than 2" in few.err
+    totals = json.loads(polled.run("records", "summary", "--json").out)
+    assert sum(row["pods"] for row in totals) == len(listed) + len(held_records(polled))
+
+
+def held_records(site: Site) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads(site.run("records", "list", "--held", "--json").out)
+    return found
+
+
+def test_every_format_exports_the_same_records(polled: Site) -> None:
+    everything = json.loads(polled.run("records", "export", "--format", "json").out)
+    uids = [record["uid"] for record in everything]
+    rows = list(csv.DictReader(io.StringIO(polled.run("records", "export", "--format", "csv").out)))
+    assert [row["uid"] for row in rows] == uids
+    assert [row["user"] for row in rows] == [record["user"] for record in everything]
+    written = polled.run("records", "export", "--output", "records.apel")
+    assert (written.code, written.out) == (0, "")
+    text = (polled.folder / "records.apel").read_text(encoding="utf-8")
+    going = [record["uid"] for record in everything if not record["held"]]
+    assert text.startswith("APEL-cloud-message: v0.4\n")
+    assert [line[8:] for line in text.splitlines() if line.startswith("VMUUID: ")] == going
+    assert text.endswith("%%\n")
+
+
+def test_parquet_without_pyarrow_says_how_to_get_it(polled: Site) -> None:
+    code, said = polled.fails("records", "export", "--format", "parquet", "--output", "x.parquet")
+    assert code == 1
+    assert "pip install pyarrow" in said
+    assert not list(polled.folder.glob("*x.parquet*"))
+
+
+def test_a_push_delivers_once_and_tells_what_is_held(polled: Site) -> None:
+    held = held_records(polled)
+    first = json.loads(polled.run("push", "--json").out)
+    assert first["records"] > 20
+    assert (first["sent"], first["pending"], first["error"]) == (first["built"], 0, None)
+    assert sum(first["held"].values()) == len(held)
+    second = polled.run("push", "--json")
+    assert json.loads(second.out)["built"] == 0
+    assert second.code == 3
+    status = json.loads(polled.run("db", "status", "--json").out)
+    assert status["messages"] == {"pending": 0, "sent": first["sent"]}
+
+
+def test_the_ledger_can_be_looked_at(polled: Site) -> None:
+    windows = json.loads(polled.run("db", "windows", "--json").out)
+    assert windows[0]["spoke"]
+    (gap,) = json.loads(polled.run("db", "gaps", "--json").out)
+    assert gap["end_at"] - gap["start_at"] > 60
+    shown = polled.run("db", "gaps")
+    assert f"{(gap['end_at'] - gap['start_at']) / 60:,.1f}" in shown.out
+    assert polled.run("db", "upgrade").out.endswith("is of version 0001\n")
+
+
+def test_a_user_is_erased_and_totals_stay(polled: Site) -> None:
+    listed = json.loads(polled.run("records", "list", "--json", "--sendable").out)
+    user = next(r["user"] for r in listed if r["status"] == "completed")
+    totals = polled.run("records", "summary", "--json").out
+    assert polled.run("db", "erase-user", user, "--yes").code == 0
+    assert polled.run("records", "summary", "--json").out == totals
+    assert json.loads(polled.run("records", "list", "--json", "--user", user).out) == []
+    code, said = polled.fails("db", "erase-user", user, "--yes")
+    assert (code, "no notebook is of a user" in said) == (1, True)
+
+
+def test_doctor_exits_1_for_a_failure_and_0_otherwise(site: Site) -> None:
+    good = site.run("doctor", "--json")
+    assert good.code == 0, good
+    assert {finding["state"] for finding in json.loads(good.out)} == {"ok"}
+    bad = site.run("doctor", PROMETHEUS__URL=f"http://127.0.0.1:{free_port()}")
+    assert bad.code == 1
+    assert "failed  Prometheus" in bad.out
+
+
+@contextmanager
+def web_page() -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html><body>Please log in</body></html>")
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_prometheus_that_is_down_loses_nothing(polled: Site) -> None:
+    before = polled.run("db", "status", "--json").out
+    code, said = polled.fails("poll", PROMETHEUS__URL=f"http://127.0.0.1:{free_port()}")
+    assert code == 1
+    assert "cannot be reached" in said
+    assert "ACCOUNTING_PROMETHEUS__URL" in said
+    assert polled.run("db", "status", "--json").out == before
+
+
+def test_a_web_page_in_place_of_prometheus_loses_nothing(polled: Site) -> None:
+    before = polled.run("db", "status", "--json").out
+    with web_page() as url:
+        code, said = polled.fails("poll", PROMETHEUS__URL=url)
+    assert code == 1
+    assert "a web page instead of the query API's JSON" in said
+    assert polled.run("db", "status", "--json").out == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"SITE_NAME": ""}, "ACCOUNTING_SITE_NAME is not set"),
+        ({"SITE_NAME": "Köln site"}, "is not a GOCDB site name"),
+        ({"PROMETHEUS__NAMESPACE": ""}, "ACCOUNTING_PROMETHEUS__NAMESPACE is not set"),
+        ({"PROMETHEUS__TIMOUT": "3s"}, "did you mean ACCOUNTING_PROMETHEUS__TIMEOUT?"),
+        ({"PROMETHEUS__CA_FILE": "/nowhere.pem"}, "ACCOUNTING_PROMETHEUS__CA_FILE: /nowhere.pem"),
+        ({"DATABASE_URL": "oracle-of-delphi"}, "ACCOUNTING_DATABASE_URL"),
+        ({"CONFIG": "nowhere.yaml"}, "nowhere.yaml cannot be read"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_wrong_setting_is_wrong_use(changes: dict[str, str], said: str, site: Site) -> None:
+    code, error = site.fails("poll", **changes)
+    assert code == 2
+    assert said in error
+    assert not (site.folder / "accounting.db").exists()
+
+
+def test_a_broken_file_of_settings_is_told_with_line_and_column(site: Site) -> None:
+    (site.folder / "settings.yaml").write_text("site_name: X\n  prometheus: y\n")
+    code, said = site.fails("--config", "settings.yaml", "poll")
+    assert code == 2
+    assert "is not YAML at line 2, column 13" in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["poll", "--since", "yesterday"],
+        ["poll", "--since", "1"],
+        ["poll", "--since", "nan"],
+        ["poll", "--until", "2099-01-01"],
+        ["poll", "--since", "2026-01-02", "--until", "2026-01-01"],
+        ["records", "list", "--month", "2026-13"],
+        ["records", "list", "--status", "lost"],
+        ["records", "export", "--format", "parquet"],
+        ["push", "--url", "http://localhost:8000"],
+        ["serve", "--port", "70000"],
+        ["serve", "--host", "192.0.2.1", "--port", "0"],
+        ["nonsense"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_use_exits_2_and_makes_nothing(arguments: list[str], site: Site) -> None:
+    result = site.run(*arguments)
+    assert result.code == 2
+    assert "Traceback" not in result.err
+    assert "rror: " in result.err
+    assert list(site.folder.iterdir()) == []
+
+
+def test_an_unwritable_database_is_told(site: Site) -> None:
+    code, said = site.fails("poll", DATABASE_URL="sqlite:////proc/ledger.db")
+    assert code == 1
+    assert "/proc/ledger.db" in said
+
+
+def test_a_database_of_another_version_is_left_alone(polled: Site) -> None:
+    connection = sqlite3.connect(polled.folder / "accounting.db")
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    code, said = polled.fails("poll")
+    assert (code, "of version 9999" in said) == (1, True)
+    code, said = polled.fails("db", "upgrade")
+    assert "newer notebooks-accounting" in said
+
+
+def test_an_empty_ledger_is_told_and_not_made(site: Site) -> None:
+    code, said = site.fails("records", "list")
+    assert (code, "holds nothing yet" in said) == (1, True)
+    assert not (site.folder / "accounting.db").exists()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority.create(tmp_path_factory.mktemp("ca"))
+
+
+def certificate(authority: Authority, fault: str) -> tuple[Path, Path]:
+    begin = datetime.now(UTC) - timedelta(days=30)
+    good = authority.issue("host.example.org")
+    if fault == "expired":
+        return authority.issue("host.example.org", not_before=begin, days=29)
+    if fault == "wrong key":
+        return good.cert, authority.issue("host.example.org").key
+    return good.cert, authority.directory / "missing.key"
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [("expired", "expired on"), ("wrong key", "key"), ("missing", "There is no host key")],
+)
+def test_a_bad_certificate_stops_the_push_and_the_next_one_delivers(
+    fault: str, said: str, authority: Authority, polled: Site
+) -> None:
+    with AmsStandin(authority) as broker:
+        ams = {
+            "SSM__TRANSPORT": "ams",
+            "SSM__AMS_HOST": broker.host,
+            "SSM__AMS_PORT": str(broker.port),
+            "SSM__AUTHN_PORT": str(broker.authn_port),
+            "SSM__CA_FILE": str(authority.ca_file),
+        }
+        for files, code in ((certificate(authority, fault), 1), (authority.issue("h.org"), 3)):
+            names = {"SSM__HOSTCERT": str(files[0]), "SSM__HOSTKEY": str(files[1])}
+            if code == 1:
+                failed, error = polled.fails("push", **ams, **names)
+                assert failed == 1
+                assert said in error
+                waiting = json.loads(polled.run("db", "status", "--json").out)
+                assert waiting["messages"]["pending"] == 1
+            else:
+                assert polled.run("push", **ams, **names).code == code
+        assert len(broker.broker.log) == 1
+
+
+def test_an_unexpected_error_is_one_line_and_a_traceback_with_verbose(polled: Site) -> None:
+    connection = sqlite3.connect(polled.folder / "accounting.db")
+    connection.execute("UPDATE records SET flags = 'not json'")
+    connection.commit()
+    connection.close()
+    code, said = polled.fails("records", "list")
+    assert code == 1
+    assert said.startswith("error: unexpected JSONDecodeError: ")
+    assert "--verbose" in said
+    assert "Traceback" in polled.run("--verbose", "records", "list").err
+
+
+def test_a_reader_that_has_seen_enough_ends_the_program_quietly(polled: Site) -> None:
+    pipe = f"{PROGRAM} records export --format csv | head -1"
+    done = subprocess.run(
+        ["sh", "-c", pipe], cwd=polled.folder, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("uid,month")
+    assert done.stderr == ""
+
+
+def test_help_is_there_at_once(site: Site) -> None:
+    times = []
+    for _ in range(3):
+        started = time.monotonic()
+        result = site.run("--help")
+        times.append(time.monotonic() - started)
+        assert result.code == 0
+    assert min(times) < 1.0  # 0.25 s on an idle machine
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import accounting.cli, sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    heavy = {"pydantic", "sqlalchemy", "fastapi", "httpx", "structlog", "requests", "cryptography"}
+    assert heavy.isdisjoint(loaded)
