@@ -1,0 +1,88 @@
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text
+
+from accounting import deliver
+from accounting.database import Database
+from accounting.erasure import erase_user, expire_users
+from accounting.errors import AccountingError
+from accounting.outbox import Outbox
+from accounting.register import Register
+from accounting.tables import messages
+from tests.delivery.books import START, Inbox, account, opened, ran_on, write
+
+USER = "alice@example.org"
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with opened(tmp_path) as found:
+        yield found
+
+
+def push(database: Database, inbox: Inbox) -> deliver.Report:
+    return deliver.push(Outbox(database), inbox, 500, time.time)
+
+
+def everything(database: Database) -> str:
+    with database.begin() as connection:
+        tables = ("pods", "records", "messages", "message_records")
+        return str([connection.execute(text(f"select * from {t}")).all() for t in tables])  # noqa: S608
+
+
+def test_erasing_a_user_keeps_totals_and_sends_nothing_again(database: Database) -> None:
+    mine = ran_on(account(1, user=USER), 60, ended=True)
+    mine.pod.name = "jupyter-alice"
+    write(database, [mine, account(2)])
+    inbox = Inbox()
+    push(database, inbox)
+    before = Register(database).month_totals()
+    assert erase_user(database, USER) == 1
+    assert "alice" not in everything(database)
+    assert Register(database).month_totals() == before
+    assert push(database, inbox).built == 0
+    assert {record.user for record in Register(database).find()} == {
+        "erased",
+        "user-2@example.org",
+    }
+
+
+def test_a_user_with_undelivered_messages_is_not_erased_yet(database: Database) -> None:
+    write(database, [account(1, user=USER)])
+    outbox = Outbox(database)
+
+    def unreachable() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        push(database, Inbox(before=unreachable))
+    with pytest.raises(AccountingError, match=r"not delivered yet.*push"):
+        erase_user(database, USER)
+    with database.begin() as connection:
+        assert USER in connection.execute(select(messages.c.body)).scalar_one()
+    assert outbox.oldest_pending_at() is not None
+
+
+def test_a_change_that_was_not_sent_yet_is_still_due_after_erasing(database: Database) -> None:
+    page = account(1, user=USER)
+    write(database, [page])
+    inbox = Inbox()
+    push(database, inbox)
+    write(database, [ran_on(page, 60, ended=True)])
+    erase_user(database, USER)
+    assert push(database, inbox).records == 1
+    assert USER not in inbox.bodies[-1]
+
+
+def test_names_expire_some_time_after_the_pod_has_ended(database: Database) -> None:
+    old, running = ran_on(account(1, user=USER), 60, ended=True), account(2)
+    write(database, [old, running])
+    push(database, Inbox())
+    assert expire_users(database, START) == 0
+    assert expire_users(database, START + 7200) == 1
+    assert expire_users(database, START + 7200) == 0
+    assert USER not in everything(database)
+    assert "user-2@example.org" in everything(database)
