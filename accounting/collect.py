@@ -119,7 +119,9 @@ class Poller:
         self.site = site
         self.rules = rules
         self.options = options or Options()
+        # The pods that run, as this poller left them in the ledger.
         self._running: dict[str, Account] = {}
+        self._left: Progress | None = None
         self._many_new: bool | None = None
 
     def poll(self, until: int, since: int | None = None, notice: Notice = lambda _: None) -> Report:
@@ -148,7 +150,8 @@ class Poller:
         report = Report(start, start)
         if start >= until:
             return report
-        self._running = self.ledger.running()
+        if before != self._left:
+            self._running = self.ledger.running()
         workers = ThreadPoolExecutor(_WORKERS)
         try:
             questioner = Questioner(self.source, self._spelled(start, until), workers)
@@ -170,8 +173,7 @@ class Poller:
             try:
                 before = self.ledger.progress()
                 beat = self._beat(inquiry, before)
-                excluded, is_last = self.rules.excluded_users, following is None
-                accounts = inquiry.read(beat, self.ledger, self._running, excluded, is_last=is_last)
+                accounts = inquiry.read(beat, self.ledger, self._running, self.rules.excluded_users)
             except SourceTooLarge:
                 if window.seconds <= self.options.shortest_seconds:
                     raise
@@ -265,7 +267,9 @@ class Poller:
         """Merge a window's samples and commit them."""
         window, found = inquiry.window, inquiry.found
         step = self._merged(window, before, beat, found, accounts)
+        self._left = None
         self.ledger.commit(step)
+        self._left = step.after
         self._running = {uid: a for uid, a in accounts.items() if not a.pod.ended}
         report.end = window.end
         report.windows += 1
@@ -293,7 +297,12 @@ class Poller:
         return Step(
             window=window,
             before=before,
-            after=Progress(watermark, beat.spoken_at, beat.interval_seconds),
+            after=Progress(
+                watermark,
+                beat.spoken_at,
+                beat.interval_seconds,
+                before.revision if before else 0,
+            ),
             accounts=touched,
             records=[r for a in touched for r in apel.records(a, self.site, self.rules)],
             gaps=beat.gaps,

@@ -11,7 +11,7 @@ from accounting.database import Database
 from accounting.errors import AccountingError
 from accounting.outbox import State
 from accounting.register import record_of
-from accounting.tables import message_records, messages, pods, records
+from accounting.tables import message_records, messages, pods, progress, records
 
 ERASED = "erased"
 _AT_ONCE = 500
@@ -50,6 +50,7 @@ def expire_users(database: Database, before: float, replacement: str = ERASED) -
 
 def _erase(database: Database, whose: ColumnElement[bool], replacement: str) -> int:
     with database.begin() as connection:
+        connection.execute(update(progress).values(revision=progress.c.revision + 1))
         uids = list(connection.scalars(select(pods.c.uid).where(whose)))
         for start in range(0, len(uids), _AT_ONCE):
             chunk = uids[start : start + _AT_ONCE]

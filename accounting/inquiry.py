@@ -34,7 +34,7 @@ _DESCRIPTIONS: tuple[Query, ...] = (
     queries.owners,
     queries.resources,
     queries.images,
-    queries.claims,
+    queries.mounts,
 )
 
 
@@ -123,7 +123,7 @@ class Inquiry:
         self._seen = _Answer([workers.submit(questioner.sightings, window)])
         self._cpu = questioner.ask(queries.cpu(scope, window), window.end)
         self._network = questioner.ask(queries.network(scope, window), window.end)
-        lookback = queries.LOOKBACK_SECONDS
+        lookback = queries.RESET_LOOKBACK_SECONDS
         self._fell = questioner.ask(queries.resets(scope, window, lookback), window.end)
         self._described: dict[Query, _Answer[Row]] = {}
         if many_new:
@@ -141,8 +141,6 @@ class Inquiry:
         ledger: Ledger,
         running: Mapping[str, Account],
         excluded_users: frozenset[str],
-        *,
-        is_last: bool,
     ) -> dict[str, Account]:
         """Wait for the answers; afterwards ``found`` is everything the window says.
 
@@ -151,34 +149,48 @@ class Inquiry:
             ledger: knows pods that were not running before.
             running: pages of the pods that were.
             excluded_users: users whose pods are not accounted for (M2).
-            is_last: no window follows: what has ended here counts as ended until the next poll.
 
         Returns:
             The ledger's pages of all known pods that the window is about.
         """
         found = self.found
-        orphans = self._orphans(beat) if is_last else None
         samples.merge_sightings(found, self._seen.read())
         self._keep_labelled()
         accounts = {**running, **ledger.accounts(found.sightings.keys() - running.keys())}
-        names = _Names(found, accounts, beat)
-        rows = orphans.read() if orphans else []
-        found.orphans = {u for labels, _ in rows if (u := samples.usage_uid(labels, names.latest))}
-        accounts |= ledger.accounts(found.orphans - accounts.keys())
         self._describe(accounts)
         for uid, owner in found.owners.items():
             if owner.user in excluded_users:
                 found.sightings.pop(uid, None)
                 accounts.pop(uid, None)
+        names = _Names(found, accounts, beat)
         self._count(accounts, names)
         unknown = found.readings.keys() - accounts.keys() - found.sightings.keys()
-        return accounts | ledger.accounts(unknown)
+        accounts |= ledger.accounts(unknown)
+        self._look_for_vanished(accounts, beat, names)
+        return accounts
 
-    def _orphans(self, beat: Pulse) -> _Answer[Row] | None:
+    def _look_for_vanished(
+        self, accounts: Mapping[str, Account], beat: Pulse, names: "_Names"
+    ) -> None:
+        """Pods that kube-state-metrics shows no more: does cAdvisor still see them?"""
         if beat.spoken_at is None:
-            return None
-        query = queries.orphans(self._to.scope, max(1, round(beat.alive_seconds)))
-        return self._to.ask(query, beat.spoken_at)
+            return
+        found, scope = self.found, self._to.scope
+        long_ago = beat.spoken_at - beat.alive_seconds
+        vanished = {
+            account.pod.name
+            for uid, account in accounts.items()
+            if not usage.is_listed_since(account.pod, found.sightings.get(uid), long_ago)
+        } | {
+            seen.name
+            for uid, seen in found.sightings.items()
+            if uid not in accounts and seen.last_running_at == seen.last_listed_at <= long_ago
+        }
+        spoken = int(beat.spoken_at) + 1
+        shortly = Window(spoken - max(1, round(beat.alive_seconds)), spoken)
+        rows = self._to.named(queries.seen_by_cadvisor, shortly, vanished, scope.usage("pod"))
+        uids = {samples.usage_uid(labels, names.latest) for labels, _ in rows.read()}
+        found.orphans = {uid for uid in uids if uid}
 
     def _keep_labelled(self) -> None:
         scope, window, found = self._to.scope, self.window, self.found
@@ -209,11 +221,16 @@ class Inquiry:
         )
         samples.merge_resources(found, answer[queries.resources].read())
         self._complete(new)
-        samples.merge_claims(found, answer[queries.claims].read())
+        self._measure_disks(answer[queries.mounts].read())
         owners, images = answer[queries.owners].read(), answer[queries.images].read()
         found.owners = self._first_said("kube_pod_annotations", samples.owner_of, owners)
         found.images = self._first_said("kube_pod_container_info", self._to.images_in, images)
         self._measure_memory(accounts)
+
+    def _measure_disks(self, mounts: list[Row]) -> None:
+        claims = {labels["persistentvolumeclaim"] for labels, _ in mounts}
+        sizes = self._to.named(queries.claim_sizes, self.window, claims, "persistentvolumeclaim")
+        samples.merge_claims(self.found, mounts, sizes.read())
 
     def _complete(self, new: set[str]) -> None:
         """Ask for what stands in where the usual description is missing."""
@@ -275,7 +292,7 @@ class Inquiry:
         for chunk in _chunks(suspects):
             only = queries.one_of(self._to.scope.usage("pod"), chunk)
             query = queries.raw_counters(
-                self._to.scope, self.window, queries.LOOKBACK_SECONDS, only
+                self._to.scope, self.window, queries.RESET_LOOKBACK_SECONDS, only
             )
             samples.merge_raw(found, self._to.source.raw(query, self.window.end), names.at)
 

@@ -35,6 +35,8 @@ from accounting.tables import gaps, pods, progress, records, windows
 _IN_LIST = 900
 
 _POD_COLUMNS = tuple(column.name for column in pods.columns)
+_OWNER = slice(_POD_COLUMNS.index("user"), _POD_COLUMNS.index("flavor") + 1)
+_RESOURCES = slice(_POD_COLUMNS.index("cpu_request"), _POD_COLUMNS.index("gpu_resource") + 1)
 _OUTBOX_COLUMNS = {"queued_digest", "message_id"}
 _RECORD_COLUMNS = tuple(c.name for c in records.columns if c.name not in _OUTBOX_COLUMNS)
 
@@ -47,11 +49,13 @@ class Progress:
         watermark: end of the last covered window.
         spoken_at: the source's last sample up to there; None if it never spoke.
         interval_seconds: the source's scrape interval as last seen.
+        revision: counts the changes to pods that no poll made, such as erasing a user.
     """
 
     watermark: int
     spoken_at: float | None
     interval_seconds: float
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class Ledger:
         """How far it has come; None before the first window."""
         with self.database.begin(reading=True) as connection:
             row = connection.execute(select(progress)).one_or_none()
-        return None if row is None else Progress(row.watermark, row.spoken_at, row.interval_seconds)
+        return None if row is None else Progress(*row[1:])
 
     def running(self) -> dict[str, Account]:
         """The pages of all pods that have not ended."""
@@ -95,7 +99,7 @@ class Ledger:
             return {}
         with self.database.begin(reading=True) as connection:
             return {
-                row.uid: _account(row)
+                row[0]: _account(row)
                 for condition in conditions
                 for row in connection.execute(select(pods).where(condition))
             }
@@ -146,7 +150,7 @@ class Ledger:
         """Move the watermark, if it is still where this poll found it."""
         after, before = step.after, step.before
         if before is None:
-            row = (1, after.watermark, after.spoken_at, after.interval_seconds)
+            row = (1, after.watermark, after.spoken_at, after.interval_seconds, after.revision)
             if connection.execute(select(progress)).first() is None:
                 names = tuple(column.name for column in progress.columns)
                 self.database.write(connection, progress, names, [row])
@@ -154,7 +158,10 @@ class Ledger:
         else:
             moved = connection.execute(
                 update(progress)
-                .where(progress.c.watermark == before.watermark)
+                .where(
+                    progress.c.watermark == before.watermark,
+                    progress.c.revision == before.revision,
+                )
                 .values(
                     watermark=after.watermark,
                     spoken_at=after.spoken_at,
@@ -164,13 +171,15 @@ class Ledger:
             if moved.rowcount == 1:
                 return
         raise Busy(
-            "another process has polled the same window meanwhile",
-            "nothing was written twice; run one poller for one database",
+            "the ledger has changed during this poll: by another poller, or a user was erased",
+            "nothing was lost or written twice; the next poll goes on from here",
         )
 
 
-def _account(row: Any) -> Account:
-    return Account(_pod(row), _counters(row.counters), _readings(row.readings))
+def _account(row: Sequence[Any]) -> Account:
+    """A page from its row; tens of thousands are read at once, so by position."""
+    *described, counters, readings = row
+    return Account(_pod(described), _counters(counters), _readings(readings))
 
 
 # Counters and readings are a pod's own and never searched: they live in its row, as JSON lists of
@@ -208,33 +217,19 @@ def _account_row(account: Account) -> tuple[Any, ...]:
     return (*_pod_row(account.pod), _encode(counters).decode(), _encode(readings).decode())
 
 
-def _pod(row: Any) -> Pod:
-    resources = Resources(
-        row.cpu_request,
-        row.cpu_limit,
-        row.memory_request_bytes,
-        row.memory_limit_bytes,
-        row.gpu_count,
-        row.gpu_resource,
-    )
+def _pod(row: Sequence[Any]) -> Pod:
+    resources = Resources(*row[_RESOURCES])
+    image, disk_bytes, peak_memory_bytes, ended, ended_in_gap, owner_known = row[_RESOURCES.stop :]
     return Pod(
-        uid=row.uid,
-        namespace=row.namespace,
-        name=row.name,
-        first_running_at=row.first_running_at,
-        last_running_at=row.last_running_at,
-        last_listed_at=row.last_listed_at,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        completed_at=row.completed_at,
-        owner=Owner(row.user, row.primary_group, row.flavor),
-        resources=None if resources == Resources() else resources,
-        image=row.image,
-        disk_bytes=row.disk_bytes,
-        peak_memory_bytes=row.peak_memory_bytes,
-        ended=row.ended,
-        ended_in_gap=row.ended_in_gap,
-        owner_known=row.owner_known,
+        *row[: _OWNER.start],
+        Owner(*row[_OWNER]),
+        None if resources == _NO_RESOURCES else resources,
+        image,
+        disk_bytes,
+        peak_memory_bytes,
+        ended,
+        ended_in_gap,
+        owner_known,
     )
 
 

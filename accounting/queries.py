@@ -22,9 +22,11 @@ CONFLICTS = ("_conflict1", "_conflict2")
 
 GPU_RESOURCES = r".+_com_gpu|.+_com_mig_.+"
 
-# Some questions look this far behind their window, longer than a node takes to reboot: so a counter
-# cannot restart unseen between two windows.
-LOOKBACK_SECONDS = 1800
+# The look for counters that fell reaches this far behind its window, longer than a node takes to
+# reboot: so none can restart unseen between two windows.
+RESET_LOOKBACK_SECONDS = 900
+# A pod may have used memory this long before it is first seen running.
+MEMORY_LOOKBACK_SECONDS = 1800
 
 _RUNNING = 'phase="Running"'
 
@@ -187,21 +189,17 @@ def images(scope: Scope, window: Window, only: str = "") -> str:
     )
 
 
-def claims(scope: Scope, window: Window, only: str = "") -> str:
-    """Bytes requested by the pod's volume claims."""
-    namespace, claim = scope.state("namespace"), "persistentvolumeclaim"
-    mounted = _last(
-        f"uid, {namespace}, {claim}",
-        "kube_pod_spec_volumes_persistentvolumeclaims_info" + scope.state_selector(only),
-        window,
-    )
-    size = _last(
-        f"{namespace}, {claim}",
-        "kube_persistentvolumeclaim_resource_requests_storage_bytes"
-        + _selector(f"{namespace}={quote(scope.namespace)}"),
-        window,
-    )
-    return f"sum by (uid) ({mounted} * on ({namespace}, {claim}) group_left () {size})"
+def mounts(scope: Scope, window: Window, only: str = "") -> str:
+    """Which volume claims a pod mounts."""
+    info = "kube_pod_spec_volumes_persistentvolumeclaims_info" + scope.state_selector(only)
+    return _last("uid, persistentvolumeclaim", info, window)
+
+
+def claim_sizes(scope: Scope, window: Window, only: str = "") -> str:
+    """Bytes that volume claims of the namespace request."""
+    selector = _selector(f"{scope.state('namespace')}={quote(scope.namespace)}", only)
+    metric = "kube_persistentvolumeclaim_resource_requests_storage_bytes"
+    return _last("persistentvolumeclaim", metric + selector, window)
 
 
 def labelled(scope: Scope, window: Window) -> str:
@@ -267,26 +265,16 @@ def raw_state(scope: Scope, window: Window, metric: str, only: str) -> str:
 
 def memory_peak(scope: Scope, window: Window, only: str = "") -> str:
     """Highest working set, for pods that neither request nor limit memory (M10)."""
-    selector = scope.usage_selector(only) + span(window, LOOKBACK_SECONDS)
+    selector = scope.usage_selector(only) + span(window, MEMORY_LOOKBACK_SECONDS)
     peak = f"max_over_time(container_memory_working_set_bytes{selector})"
     return f"max by (id, {scope.usage('pod')}) ({peak})"
 
 
-def orphans(scope: Scope, seconds: int) -> str:
-    """Pods that cAdvisor saw within the last ``seconds`` and kube-state-metrics did not (M7).
+def seen_by_cadvisor(scope: Scope, window: Window, only: str = "") -> str:
+    """Pods that cAdvisor saw in a short window, by any of their cgroups (M7).
 
-    One of several shards may be silent while the others speak; a cgroup does not outlive its pod.
+    One of several shards of kube-state-metrics may be silent while the others speak; a cgroup does
+    not outlive its pod.
     """
-    namespace, pod = scope.usage("namespace"), scope.usage("pod")
-    seen = (
-        f"group by (id, {namespace}, {pod}) (count_over_time("
-        f"container_cpu_usage_seconds_total{scope.usage_selector()}[{seconds}s]))"
-    )
-    listed = (
-        f"max by ({scope.state('namespace')}, {scope.state('pod')}) (last_over_time("
-        f"kube_pod_status_phase{scope.state_selector(_RUNNING)}[{seconds}s])) == 1"
-    )
-    for mine, theirs in ((namespace, scope.state("namespace")), (pod, scope.state("pod"))):
-        if mine != theirs:
-            listed = f'label_replace({listed}, "{mine}", "$1", "{theirs}", "(.*)")'
-    return f"{seen} unless on ({namespace}, {pod}) ({listed})"
+    series = f"container_cpu_usage_seconds_total{scope.usage_selector(only)}"
+    return f"group by (id, {scope.usage('pod')}) (last_over_time({series}{span(window)}))"

@@ -206,35 +206,31 @@ def _resources(amounts: Mapping[tuple[bool, str], float]) -> Resources:
     )
 
 
-def merge_claims(samples: Samples, rows: Iterable[Row]) -> None:
-    """Add the bytes of each pod's volume claims."""
-    _merge_amounts(
-        samples, rows, samples.claims, "kube_persistentvolumeclaim", lambda row: row["uid"]
-    )
+def merge_claims(samples: Samples, mounts: Iterable[Row], sizes: Iterable[Row]) -> None:
+    """Add the bytes of each pod's volume claims; a claim of unknown size leaves them unknown."""
+    bytes_of: dict[str, float] = {}
+    for labels, value in sizes:
+        if reason := implausible(value, 0, MAX_BYTES):
+            samples.rejected[Rejected("kube_persistentvolumeclaim", reason)] += 1
+        else:
+            bytes_of[labels["persistentvolumeclaim"]] = value
+    mounted: dict[str, list[float | None]] = defaultdict(list)
+    for labels, _ in mounts:
+        mounted[labels["uid"]].append(bytes_of.get(labels["persistentvolumeclaim"]))
+    for uid, known in mounted.items():
+        if None not in known:
+            samples.claims[uid] = sum(size for size in known if size is not None)
 
 
 def merge_memory_peaks(
     samples: Samples, rows: Iterable[Row], uid_of_pod: Mapping[str, str]
 ) -> None:
     """Add the highest working sets; without ``id`` the pod's name tells whose."""
-    metric = "container_memory_working_set_bytes"
-    _merge_amounts(
-        samples, rows, samples.memory_peaks, metric, lambda row: usage_uid(row, uid_of_pod)
-    )
-
-
-def _merge_amounts(
-    samples: Samples,
-    rows: Iterable[Row],
-    into: dict[str, float],
-    metric: str,
-    uid_of: Callable[[Labels], str],
-) -> None:
     for labels, value in rows:
         if reason := implausible(value, 0, MAX_BYTES):
-            samples.rejected[Rejected(metric, reason)] += 1
-        elif uid := uid_of(labels):
-            into[uid] = max(value, into.get(uid, 0))
+            samples.rejected[Rejected("container_memory_working_set_bytes", reason)] += 1
+        elif uid := usage_uid(labels, uid_of_pod):
+            samples.memory_peaks[uid] = max(value, samples.memory_peaks.get(uid, 0))
 
 
 def usage_uid(labels: Labels, uid_of_pod: Mapping[str, str]) -> str:
@@ -275,9 +271,13 @@ def merge_readings(samples: Samples, rows: Iterable[Row], metric: str = "") -> N
 
 
 def _is_sandbox(key: SeriesKey, labels: Labels) -> bool:
-    """The pause container's own CPU: part of the pod's cgroup, of no container that counts."""
-    nameless = label(labels, "container") in {"", "POD"}
-    return key.kind is Kind.CPU and key.series != POD_LEVEL and nameless
+    """The pause container's own CPU: part of the pod's cgroup, of no container that counts.
+
+    Where ``id`` is dropped, its image or name tells it from the pod's cgroup.
+    """
+    if key.kind is not Kind.CPU or label(labels, "container") not in {"", "POD"}:
+        return False
+    return key.series != POD_LEVEL or bool(labels.get("image") or labels.get("name"))
 
 
 UidAt = Callable[[str, float], str]

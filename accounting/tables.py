@@ -132,6 +132,7 @@ progress = Table(
     Column("watermark", BigInteger, nullable=False),
     Column("spoken_at", Float),
     Column("interval_seconds", Float, nullable=False),
+    Column("revision", Integer, nullable=False, comment="changes to pods that no poll made"),
 )
 
 messages = Table(

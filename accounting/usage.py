@@ -285,6 +285,15 @@ def settle(
     return changed
 
 
+def is_listed_since(pod: Pod, seen: Sighting | None, at: float) -> bool:
+    """Whether the phase of a pod says all there is: running after ``at``, or not any more."""
+    running, listed = pod.last_running_at, pod.last_listed_at
+    if seen is not None:
+        running = max(running, seen.last_running_at or 0.0)
+        listed = max(listed, seen.last_listed_at)
+    return running > at or listed > running
+
+
 def _has_ended(pod: Pod, beat: Pulse, is_orphan: bool) -> bool:
     if pod.last_listed_at > pod.last_running_at:
         return True

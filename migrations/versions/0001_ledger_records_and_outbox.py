@@ -95,6 +95,9 @@ def upgrade() -> None:
         sa.Column("watermark", sa.BigInteger(), nullable=False),
         sa.Column("spoken_at", sa.Float(), nullable=True),
         sa.Column("interval_seconds", sa.Float(), nullable=False),
+        sa.Column(
+            "revision", sa.Integer(), nullable=False, comment="changes to pods that no poll made"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_progress")),
     )
     op.create_table(
