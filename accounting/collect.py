@@ -213,7 +213,9 @@ class Poller:
 
     def _spelled(self, start: float, end: float) -> Scope:
         """The scope, with this cluster's spelling of labels (M11)."""
+        # Only the container's own series have a label `container` that may be renamed.
         state = self.source.label_names("kube_pod_status_phase", start, end)
+        state |= self.source.label_names("kube_pod_container_info", start, end)
         used = self.source.label_names("container_cpu_usage_seconds_total", start, end)
         scope = replace(
             self.scope,

@@ -219,18 +219,13 @@ def _account_row(account: Account) -> tuple[Any, ...]:
 
 def _pod(row: Sequence[Any]) -> Pod:
     resources = Resources(*row[_RESOURCES])
-    image, disk_bytes, peak_memory_bytes, ended, ended_in_gap, owner_known = row[_RESOURCES.stop :]
-    return Pod(
+    fields = [
         *row[: _OWNER.start],
         Owner(*row[_OWNER]),
         None if resources == _NO_RESOURCES else resources,
-        image,
-        disk_bytes,
-        peak_memory_bytes,
-        ended,
-        ended_in_gap,
-        owner_known,
-    )
+        *row[_RESOURCES.stop :],
+    ]
+    return Pod(*fields)
 
 
 _NO_RESOURCES = Resources()
