@@ -1,0 +1,52 @@
+"""The demo on a shorter history: everything in it is real, only less of it."""
+
+import re
+import subprocess
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from accounting.demo import stage
+from accounting.demo.run import run
+from accounting.errors import AccountingError
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "HISTORY", timedelta(days=2))
+    monkeypatch.setattr(stage, "PODS", 60)
+    monkeypatch.setattr(stage, "LIVE_SECONDS", 2.0)
+
+
+@pytest.mark.usefixtures("short")
+def test_the_demo_shows_that_every_number_arrived_and_leaves_nothing_running(
+    tmp_path: Path,
+) -> None:
+    shown = StringIO()
+    folder = tmp_path / "demo"
+    console = Console(file=shown, width=180, force_terminal=False)
+    assert run(folder, serve=False, console=console) == 0
+    said = shown.getvalue()
+    assert re.search(r"[\d,]+ records in \d+ messages", said)
+    assert re.search(r"\d+ messages verified by openssl and loaded", said)
+    assert "Really used, recorded, received" in said
+    assert {path.name for path in folder.iterdir()} >= {
+        "accounting.db",
+        "ams.jsonl",
+        "certificates",
+        "prometheus",
+        "received",
+    }
+    listing = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    assert str(folder) not in listing.stdout
+
+
+@pytest.mark.usefixtures("short")
+def test_the_demo_touches_no_folder_that_is_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(AccountingError, match="not of this demo"):
+        run(tmp_path, serve=False, console=Console(file=StringIO()))
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
