@@ -1,0 +1,116 @@
+"""Measure everything: python -m bench; see --help."""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from bench import client, delivery
+from bench.dataset import day, steady
+from bench.figures import Figure, save, show
+from bench.poll import DayPoll, forget
+from bench.steady import SteadyPolls
+
+_ROOT = Path(__file__).parent.parent
+SECTIONS = ("day", "steady", "client", "signing", "push")
+
+
+SIGNING_SECONDS = 0.2
+"""How long each way of signing is measured, for each round."""
+
+
+class Sizes(NamedTuple):
+    """How much to measure."""
+
+    pods: int
+    running: int
+    rounds: int
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print the tables, keep the figures; 1 if a promise is missed and --strict."""
+    options = _parser().parse_args(arguments)
+    sizes = Sizes(options.pods, options.running or options.pods, options.rounds)
+    data: Path = options.data.absolute()
+    data.mkdir(parents=True, exist_ok=True)
+    measured: dict[str, list[Figure]] = {}
+    for title, measure in _sections(options.only, sizes, data):
+        measured[title] = measure()
+        show(title, measured[title])
+    print("written:", save(options.results, measured, sizes._asdict()))
+    missed = [f for figures in measured.values() for f in figures if f.is_met is False]
+    return 1 if missed and options.strict else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m bench", description=main.__doc__)
+    parser.add_argument("--pods", type=int, default=20_000, help="pods of the day")
+    parser.add_argument("--running", type=int, help="pods that run at once; default: as --pods")
+    parser.add_argument("--rounds", type=int, default=5, help="measured runs of each command")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument(
+        "--data", type=Path, default=_ROOT / "var" / "bench", help="where histories are kept"
+    )
+    parser.add_argument("--results", type=Path, default=_ROOT / "bench" / "results")
+    parser.add_argument("--strict", action="store_true", help="fail if a promise is missed")
+    return parser
+
+
+def _sections(
+    only: list[str], sizes: Sizes, data: Path
+) -> list[tuple[str, Callable[[], list[Figure]]]]:
+    """(title, what measures it), in the order in which they can be run."""
+    measures = {
+        "day": (f"A poll of 24 h, {sizes.pods:,} pods", lambda: _day(sizes, data)),
+        "steady": (f"A poll every 5 minutes, {sizes.running:,} pods", lambda: _steady(sizes, data)),
+        "client": ("Clients, a bulk query", lambda: _client(sizes, data)),
+        "signing": ("Signing", lambda: _signing(sizes, data)),
+        "push": ("Push", lambda: _push(sizes, data)),
+    }
+    return [measures[name] for name in SECTIONS if name in only]
+
+
+def _day(sizes: Sizes, data: Path) -> list[Figure]:
+    dataset = day(sizes.pods)
+    with dataset.served(data) as engine:
+        return DayPoll(engine, dataset, data / "work").measure(sizes.rounds)
+
+
+def _steady(sizes: Sizes, data: Path) -> list[Figure]:
+    dataset = steady(sizes.running)
+    with dataset.served(data) as engine:
+        return SteadyPolls(engine, dataset, data / "work").measure(sizes.rounds)
+
+
+def _client(sizes: Sizes, data: Path) -> list[Figure]:
+    dataset = day(sizes.pods)
+    with dataset.served(data) as engine:
+        return client.measure(engine, dataset)
+
+
+def _records(sizes: Sizes, data: Path) -> Path:
+    """A database with the records of the day; those of the poll that was measured, if it was."""
+    dataset = day(sizes.pods)
+    kept = data / f"records-{sizes.pods}.db"
+    if not kept.exists():
+        with dataset.served(data) as engine:
+            polled = DayPoll(engine, dataset, data / "work")
+            polled.poll(engine.url)
+            shutil.move(polled.database(), kept)
+    return kept
+
+
+def _signing(sizes: Sizes, data: Path) -> list[Figure]:
+    return delivery.measure_signing(_records(sizes, data), sizes.rounds * SIGNING_SECONDS)
+
+
+def _push(sizes: Sizes, data: Path) -> list[Figure]:
+    copy = forget(data / "work" / "push.db")
+    shutil.copy(_records(sizes, data), copy)
+    return delivery.measure_push(copy)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""One poll of a whole day as a command, against curl that asks the very same queries."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from accounting.database import Database
+from accounting.register import Register
+from accounting.simulation.cluster import NAMESPACE
+from accounting.simulation.engines import Engine
+from bench.dataset import POD_PATTERN, Dataset
+from bench.figures import Figure
+from bench.process import Cost, Costs, run
+from bench.traffic import Query, Replay, recorder
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_INCOMPLETE = 3
+_MOST_TIMES_CURL = 1.3
+
+
+def command(url: str, database: Path, since: int | None, until: int) -> Cost:
+    """Run the poll as the operator does, records written."""
+    program = Path(sys.executable).with_name("notebooks-accounting")
+    span = ["--since", str(since)] if since is not None else []
+    return run(
+        [str(program), "poll", *span, "--until", str(until)],
+        environment(url, database),
+        accept=(0, _INCOMPLETE),
+    )
+
+
+def environment(url: str, database: Path) -> Mapping[str, str]:
+    """The settings of a poll."""
+    return {
+        "ACCOUNTING_SITE_NAME": "BENCH",
+        "ACCOUNTING_DATABASE_URL": f"sqlite:///{database}",
+        "ACCOUNTING_PROMETHEUS__URL": url,
+        "ACCOUNTING_PROMETHEUS__NAMESPACE": NAMESPACE,
+        "ACCOUNTING_PROMETHEUS__POD": POD_PATTERN,
+        "ACCOUNTING_VO__DEFAULT": "vo.example.org",
+    }
+
+
+def count_records(database: Path) -> int:
+    """How many records a poll has left."""
+    with Database(f"sqlite:///{database}") as opened:
+        return Register(opened).count()
+
+
+def forget(database: Path) -> Path:
+    """Remove a database of an earlier run."""
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{database}{suffix}").unlink(missing_ok=True)
+    return database
+
+
+class DayPoll:
+    """Polls a dataset from nothing, in turn with curl.
+
+    Args:
+        engine: the Prometheus that serves it.
+        dataset: what it serves.
+        folder: for databases and forms.
+    """
+
+    def __init__(self, engine: Engine, dataset: Dataset, folder: Path) -> None:
+        self._engine = engine
+        self._dataset = dataset
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def database(self) -> Path:
+        """Where the records are."""
+        return self._folder / "day.db"
+
+    def measure(self, rounds: int) -> list[Figure]:
+        """The figures; a first run is not counted."""
+        replay = Replay(self._engine.url, self.queries(), self._folder / "forms")
+        transfers = replay.transfers()
+        polls, singles, pairs, served = [], [], [], []
+        for _ in range(rounds):
+            before = server_seconds(self._engine)
+            polls.append(self.poll(self._engine.url))
+            served.append(server_seconds(self._engine) - before)
+            singles.append(replay.run())
+            pairs.append(replay.run(at_once=2))
+        return [
+            *_whole(polls, served),
+            *_against(polls, singles, "one after another"),
+            *_against(polls, pairs, "two at a time"),
+            Figure("records written", count_records(self.database()), "records"),
+            Figure("queries", len(transfers), "queries"),
+            Figure("answers", sum(size for size, _ in transfers) / 1e6, "MB", note="compressed"),
+        ]
+
+    def poll(self, url: str) -> Cost:
+        """One poll of the whole span into a new database."""
+        database = forget(self.database())
+        return command(url, database, self._dataset.start, self._dataset.end)
+
+    def queries(self) -> Sequence[Query]:
+        """What one poll asks."""
+        with recorder(self._engine.url) as (proxied, seen):
+            self.poll(proxied)
+        return seen
+
+
+def _whole(polls: Sequence[Cost], served: Sequence[float]) -> list[Figure]:
+    costs = Costs.of(polls)
+    note = f"{costs.runs} runs, the fastest {min(poll.wall_seconds for poll in polls):.1f} s"
+    return [
+        Figure("whole command", costs.wall_seconds, "s", at_most=5, note=note),
+        Figure("… its processor time", costs.cpu_seconds, "s"),
+        Figure("… the server's meanwhile", sorted(served)[len(served) // 2], "s"),
+        Figure("… its peak memory", costs.peak_mb, "MB", at_most=250),
+    ]
+
+
+def _against(polls: Sequence[Cost], curls: Sequence[Cost], how: str) -> list[Figure]:
+    ratios = sorted(p.wall_seconds / c.wall_seconds for p, c in zip(polls, curls, strict=True))
+    return [
+        Figure(f"curl, {how}", Costs.of(curls).wall_seconds, "s"),
+        Figure(
+            f"… poll / curl, {how}", ratios[len(ratios) // 2], "times", at_most=_MOST_TIMES_CURL
+        ),
+    ]
+
+
+def server_seconds(engine: Engine) -> float:
+    """Processor seconds that the engine has used so far."""
+    fields = Path(f"/proc/{engine.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS

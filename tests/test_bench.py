@@ -1,0 +1,35 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import SECTIONS, main
+
+
+def test_a_short_benchmark_measures_every_promise(tmp_path: Path) -> None:
+    folders = ["--data", str(tmp_path / "data"), "--results", str(tmp_path / "results")]
+
+    main(["--pods", "60", "--rounds", "1", *folders])
+
+    kept = json.loads((tmp_path / "results" / "latest.json").read_text())
+    assert len(kept["figures"]) == len(SECTIONS)
+    figures = [figure for section in kept["figures"].values() for figure in section]
+    assert all(figure["value"] > 0 for figure in figures if "memory added" not in figure["name"])
+    promised = {figure["name"] for figure in figures if figure["is_met"] is not None}
+    assert promised >= {
+        "whole command",
+        "… its peak memory",
+        "… poll / curl, one after another",
+        "in the service",
+        "signed, RSA 2048",
+    }
+
+
+def test_a_benchmark_can_be_told_what_to_measure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--only", "everything", "--results", str(tmp_path)])
+
+    assert stopped.value.code == 2
+    assert "invalid choice" in capsys.readouterr().err
