@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from accounting import apel, queries, usage
+from accounting import apel, horizon, usage
 from accounting.apel import Site
-from accounting.errors import SourceRefused, SourceTooLarge
+from accounting.errors import SourceTooLarge
 from accounting.identity import VoRules
 from accounting.inquiry import Inquiry, Questioner
 from accounting.ledger import Ledger, Progress, Step
@@ -26,8 +26,6 @@ log = structlog.get_logger(__name__)
 _WORKERS = 2
 # After a window with this many new pods, the next one's descriptions are asked for beforehand.
 _MANY_NEW = 1000
-# With more other pods in the namespace, the engine leaves them out by name.
-_MANY_OTHERS = 300
 # The first window that a process polls is taken to have many if it is longer than this.
 _LONG_SECONDS = 3600
 # Merging makes many long-lived objects and no cycles: Python's look for those, at its usual
@@ -123,6 +121,7 @@ class Poller:
         self._running: dict[str, Account] = {}
         self._left: Progress | None = None
         self._many_new: bool | None = None
+        self._among_many: bool | None = None
 
     def poll(self, until: int, since: int | None = None, notice: Notice = lambda _: None) -> Report:
         """Cover all windows up to ``until``.
@@ -145,18 +144,26 @@ class Poller:
                 gc.set_threshold(*usual)
 
     def _poll(self, until: int, since: int | None, notice: Notice) -> Report:
+        options, source = self.options, self.source
         before = self.ledger.progress()
-        start = since if since is not None else self._first(before, until)
+        known = before or Progress(0, None, options.scrape_seconds)
+        start = since if since is not None else known.watermark
+        scope = horizon.spelled(source, self.scope, start, until)
+        if not start:
+            start = horizon.oldest(source, scope, until, options.history_days)
         report = Report(start, start)
         if start >= until:
             return report
-        if before != self._left:
+        if before is None or before != self._left:
             self._running = self.ledger.running()
+        if self._among_many is None:
+            self._among_many = horizon.is_among_many(source, scope, until)
+        scope = replace(scope, among_many=self._among_many)
+        spoken = horizon.spoken(source, scope, Window(start, until), options.step_seconds, known)
+        report.silent_since = spoken.silent_since
         workers = ThreadPoolExecutor(_WORKERS)
         try:
-            questioner = Questioner(self.source, self._spelled(start, until), workers)
-            end, report.silent_since = self._spoken_until(questioner, start, until, before)
-            self._cover_all(questioner, end, report, notice)
+            self._cover_all(Questioner(source, scope, workers), spoken.until, report, notice)
         finally:
             workers.shutdown(cancel_futures=True)
         if report.silent_since is not None:
@@ -192,68 +199,11 @@ class Poller:
         many_new = window.seconds > _LONG_SECONDS if self._many_new is None else self._many_new
         return Inquiry(questioner, window, many_new=many_new)
 
-    def _first(self, before: Progress | None, until: int) -> int:
-        """Where to start: the watermark, or else the source's oldest data."""
-        if before is not None:
-            return before.watermark
-        whole = Window(until - self.options.history_days * _DAY, until)
-        day = self.source.first_time(queries.presence(self.scope, _DAY), whole, _DAY)
-        if day is None:
-            self.scope = self._spelled(whole.start, whole.end)
-            day = self.source.first_time(queries.presence(self.scope, _DAY), whole, _DAY)
-        if day is None:
-            raise SourceRefused(
-                f"{self.source.url} knows nothing of the namespace '{self.scope.namespace}'",
-                "set ACCOUNTING_PROMETHEUS__NAMESPACE to the hub's namespace, and see"
-                " 'notebooks-accounting doctor' for whether kube-state-metrics is scraped",
-            )
-        near = Window(int(day) - 2 * _DAY, min(int(day) + _DAY, until))
-        hour = self.source.first_time(queries.presence(self.scope, 3600), near, 3600)
-        return int(hour if hour is not None else day) - 3600
-
-    def _spelled(self, start: float, end: float) -> Scope:
-        """The scope, with this cluster's spelling of labels (M11)."""
-        # Only the container's own series have a label `container` that may be renamed.
-        state = self.source.label_names("kube_pod_status_phase", start, end)
-        state |= self.source.label_names("kube_pod_container_info", start, end)
-        used = self.source.label_names("container_cpu_usage_seconds_total", start, end)
-        scope = replace(
-            self.scope,
-            exported_state=_exported(state),
-            exported_usage=_exported(used),
-        )
-        end_of_day = Window(int(end) - _DAY, int(end))
-        others = self.source.vector(queries.other_pods(scope, end_of_day), end)
-        return replace(scope, among_many=any(count > _MANY_OTHERS for _, count in others))
-
-    def _spoken_until(
-        self, questioner: Questioner, start: int, until: int, before: Progress | None
-    ) -> tuple[int, float | None]:
-        """How far the source has spoken: (end of what can be covered, silent since)."""
-        late = until
-        while late > start:
-            window = Window(max(start, late - self.options.step_seconds), late)
-            beats = questioner.beats(window)
-            if beats:
-                spoken = max(points[-1][0] for points in beats)
-                usual = usage.scrape_interval(beats, self._usual_seconds(before))
-                if until - spoken > usage.GAP_INTERVALS * usual:
-                    return max(int(spoken), start), spoken
-                return until, None
-            late = window.start
-        usual = self._usual_seconds(before)
-        spoken = before.spoken_at if before and before.spoken_at else float(start)
-        return (start, spoken) if until - spoken > usage.GAP_INTERVALS * usual else (until, None)
-
-    def _usual_seconds(self, before: Progress | None) -> float:
-        return before.interval_seconds if before else self.options.scrape_seconds
-
     def _beat(self, inquiry: Inquiry, before: Progress | None) -> Pulse:
         """When the source spoke, up to the window's end or later if it was polled already."""
         beats, window = inquiry.beats, inquiry.window
-        pulse = usage.pulse(
-            beats, window, _spoken_before(beats, window, before), self._usual_seconds(before)
-        )
+        usual = before.interval_seconds if before else self.options.scrape_seconds
+        pulse = usage.pulse(beats, window, _spoken_before(beats, window, before), usual)
         known = before.spoken_at if before else None
         spoken = max((at for at in (pulse.spoken_at, known) if at is not None), default=None)
         return replace(pulse, spoken_at=spoken)
@@ -268,8 +218,8 @@ class Poller:
     ) -> None:
         """Merge a window's samples and commit them."""
         window, found = inquiry.window, inquiry.found
-        step = self._merged(window, before, beat, found, accounts)
         self._left = None
+        step = self._merged(window, before, beat, found, accounts)
         self.ledger.commit(step)
         self._left = step.after
         self._running = {uid: a for uid, a in accounts.items() if not a.pod.ended}
@@ -331,12 +281,6 @@ def next_window(start: int, until: int, length: int) -> Window | None:
     if start >= until:
         return None
     return Window(start, min(start + length, until, Month.of(start).end))
-
-
-def _exported(names: Iterable[str]) -> frozenset[str]:
-    return frozenset(
-        name.removeprefix("exported_") for name in names if name.startswith("exported_")
-    )
 
 
 def _spoken_before(

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from accounting import queries, samples, usage
+from accounting import horizon, queries, samples, usage
 from accounting.ledger import Ledger
 from accounting.model import POD_LEVEL, Account, Kind, Resources, SeriesKey, Window
 from accounting.prometheus import Source
@@ -80,13 +80,9 @@ class Questioner:
             ]
         )
 
-    def beats(self, window: Window, lookback_seconds: int = 0) -> list[Points]:
-        """Sample times of what the source says besides notebooks, else of the notebooks."""
-        reach = Window(window.start - lookback_seconds, window.end)
-        series = self.source.raw(queries.heartbeat(self.scope, reach), window.end)
-        if not series:
-            series = self.source.raw(queries.running(self.scope, reach), window.end)
-        return [points for _, points in series if points]
+    def beats(self, window: Window) -> list[Points]:
+        """When the source spoke, in the window and the hour before."""
+        return horizon.beats(self.source, self.scope, window, _HEARTBEAT_LOOKBACK_SECONDS)
 
     def sightings(self, window: Window) -> list[Sighting]:
         """The phase series of a window, of the pods that count."""
@@ -119,7 +115,7 @@ class Inquiry:
         self.new_pods = 0
         self._to = questioner
         scope, workers = questioner.scope, questioner.workers
-        self._beats = workers.submit(questioner.beats, window, _HEARTBEAT_LOOKBACK_SECONDS)
+        self._beats = workers.submit(questioner.beats, window)
         self._seen = _Answer([workers.submit(questioner.sightings, window)])
         self._cpu = questioner.ask(queries.cpu(scope, window), window.end)
         self._network = questioner.ask(queries.network(scope, window), window.end)
@@ -163,6 +159,7 @@ class Inquiry:
                 found.sightings.pop(uid, None)
                 accounts.pop(uid, None)
         names = _Names(found, accounts, beat)
+        self._measure_memory(accounts, names)
         self._count(accounts, names)
         unknown = found.readings.keys() - accounts.keys() - found.sightings.keys()
         accounts |= ledger.accounts(unknown)
@@ -225,7 +222,6 @@ class Inquiry:
         owners, images = answer[queries.owners].read(), answer[queries.images].read()
         found.owners = self._first_said("kube_pod_annotations", samples.owner_of, owners)
         found.images = self._first_said("kube_pod_container_info", self._to.images_in, images)
-        self._measure_memory(accounts)
 
     def _measure_disks(self, mounts: list[Row]) -> None:
         claims = {labels["persistentvolumeclaim"] for labels, _ in mounts}
@@ -259,22 +255,26 @@ class Inquiry:
             first |= _earliest(self._to.source.raw(query, self.window.end), read, self.found)
         return first
 
-    def _measure_memory(self, accounts: Mapping[str, Account]) -> None:
+    def _measure_memory(self, accounts: Mapping[str, Account], names: "_Names") -> None:
         """Ask for the peak of pods that say nothing about memory themselves.
 
         It may have come before the first Running sample: the question reaches behind the window.
         """
         found = self.found
-        bare = {}
+        bare = set()
         for uid, seen in found.sightings.items():
             if uid not in accounts and not _sizes_memory(found.resources.get(uid)):
-                bare[seen.name] = uid
+                bare.add(seen.name)
         for uid, account in accounts.items():
             resources = account.pod.resources or found.resources.get(uid)
             if not account.pod.ended and not _sizes_memory(resources):
-                bare[account.pod.name] = uid
-        rows = self._to.named(queries.memory_peak, self.window, bare, self._to.scope.usage("pod"))
-        samples.merge_memory_peaks(found, rows.read(), bare)
+                bare.add(account.pod.name)
+        by = self._to.scope.usage("pod")
+        rows = self._to.named(queries.memory_peak, self.window, bare, by).read()
+        samples.merge_memory_peaks(found, rows)
+        for chunk in _chunks(_without_id(rows) & bare):
+            query = queries.raw_memory(self._to.scope, self.window, queries.one_of(by, chunk))
+            samples.merge_raw_memory(found, self._to.source.raw(query, self.window.end), names.at)
 
     def _count(self, accounts: Mapping[str, Account], names: "_Names") -> None:
         """Read the counters: last values, and raw samples where one fell or lacks its cgroup."""
@@ -335,16 +335,22 @@ class _Names:
 
     def _collected(self) -> dict[str, list[tuple[float, float, str]]]:
         lives: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
-        early, late = -self._tolerance, self._tolerance
+        late = self._tolerance
         for uid, seen in self._found.sightings.items():
             if uid not in self._accounts and seen.first_running_at is not None:
-                last = seen.last_running_at or 0.0
-                lives[seen.name].append((seen.first_running_at + early, last + late, uid))
+                last = (seen.last_running_at or 0.0) + late
+                lives[seen.name].append((self._start(uid, seen.first_running_at), last, uid))
         for uid, account in self._accounts.items():
             pod, now = account.pod, self._found.sightings.get(uid)
-            last = max(pod.last_running_at, (now and now.last_running_at) or 0.0)
-            lives[pod.name].append((pod.first_running_at + early, last + late, uid))
+            last = max(pod.last_running_at, (now and now.last_running_at) or 0.0) + late
+            start = pod.started_at or self._start(uid, pod.first_running_at)
+            lives[pod.name].append((start, last, uid))
         return {name: sorted(spans) for name, spans in lives.items()}
+
+    def _start(self, uid: str, first_running_at: float) -> float:
+        """Since when the pod had its name: it may have run before kube-state-metrics said so."""
+        started_at = self._found.times.get(uid, _NO_TIMES).started_at
+        return started_at or first_running_at - self._tolerance
 
 
 def _without_id(rows: Iterable[Row]) -> set[str]:

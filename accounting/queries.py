@@ -109,25 +109,29 @@ def running(scope: Scope, window: Window) -> str:
 
 
 def heartbeat(scope: Scope, window: Window) -> str:
-    """Raw samples of what kube-state-metrics says about anything else in the namespace (M7).
+    """Raw samples of what kube-state-metrics says about the namespace itself (M7).
 
-    An idle service has no pods, but its namespace and its hub go on being reported.
+    An idle service has no pods, but its namespace goes on being reported.
     """
-    selector = _selector(
-        '__name__=~"kube_namespace_created|kube_pod_created"',
+    selector = _selector(f"{scope.state('namespace')}={quote(scope.namespace)}")
+    return f"kube_namespace_created{selector}{span(window)}"
+
+
+def pods_heartbeat(scope: Scope, window: Window) -> str:
+    """The same of the hub's own pods, where namespaces are not reported."""
+    return f"kube_pod_created{_others(scope)}{span(window)}"
+
+
+def _others(scope: Scope) -> str:
+    return _selector(
         f"{scope.state('namespace')}={quote(scope.namespace)}",
         f"{scope.state('pod')}!~{quote(scope.pod)}",
     )
-    return f"{selector}{span(window)}"
 
 
 def other_pods(scope: Scope, window: Window) -> str:
     """How many pods of the namespace are not notebooks."""
-    selector = _selector(
-        f"{scope.state('namespace')}={quote(scope.namespace)}",
-        f"{scope.state('pod')}!~{quote(scope.pod)}",
-    )
-    return f"count(last_over_time(kube_pod_created{selector}{span(window)}))"
+    return f"count(last_over_time(kube_pod_created{_others(scope)}{span(window)}))"
 
 
 def presence(scope: Scope, seconds: int) -> str:
@@ -268,6 +272,12 @@ def memory_peak(scope: Scope, window: Window, only: str = "") -> str:
     selector = scope.usage_selector(only) + span(window, MEMORY_LOOKBACK_SECONDS)
     peak = f"max_over_time(container_memory_working_set_bytes{selector})"
     return f"max by (id, {scope.usage('pod')}) ({peak})"
+
+
+def raw_memory(scope: Scope, window: Window, only: str) -> str:
+    """Raw working sets: where ``id`` is dropped, the time of a sample tells whose it is (M3)."""
+    selector = scope.usage_selector(only) + span(window, MEMORY_LOOKBACK_SECONDS)
+    return f"container_memory_working_set_bytes{selector}"
 
 
 def seen_by_cadvisor(scope: Scope, window: Window, only: str = "") -> str:

@@ -60,6 +60,10 @@ class Times:
     completed_at: float | None = None
 
 
+UidAt = Callable[[str, float], str]
+"""(pod name, time) → uid of the pod that had the name then, or empty text."""
+
+
 @dataclass(slots=True)
 class Samples:
     """Everything one window says, by pod uid.
@@ -222,15 +226,25 @@ def merge_claims(samples: Samples, mounts: Iterable[Row], sizes: Iterable[Row]) 
             samples.claims[uid] = sum(size for size in known if size is not None)
 
 
-def merge_memory_peaks(
-    samples: Samples, rows: Iterable[Row], uid_of_pod: Mapping[str, str]
-) -> None:
-    """Add the highest working sets; without ``id`` the pod's name tells whose."""
+def merge_memory_peaks(samples: Samples, rows: Iterable[Row]) -> None:
+    """Add the highest working sets of the pods that ``id`` names."""
     for labels, value in rows:
-        if reason := implausible(value, 0, MAX_BYTES):
-            samples.rejected[Rejected("container_memory_working_set_bytes", reason)] += 1
-        elif uid := usage_uid(labels, uid_of_pod):
-            samples.memory_peaks[uid] = max(value, samples.memory_peaks.get(uid, 0))
+        _merge_memory(samples, cgroup(labels.get("id", "")).uid, value)
+
+
+def merge_raw_memory(samples: Samples, series: Iterable[RawSeries], uid_at: UidAt) -> None:
+    """Add the highest working sets; without ``id`` the pod's name and the time tell whose (M3)."""
+    for labels, points in series:
+        name = label(labels, "pod")
+        for at, value in points:
+            _merge_memory(samples, uid_at(name, at), value)
+
+
+def _merge_memory(samples: Samples, uid: str, value: float) -> None:
+    if reason := implausible(value, 0, MAX_BYTES):
+        samples.rejected[Rejected("container_memory_working_set_bytes", reason)] += 1
+    elif uid:
+        samples.memory_peaks[uid] = max(value, samples.memory_peaks.get(uid, 0))
 
 
 def usage_uid(labels: Labels, uid_of_pod: Mapping[str, str]) -> str:
@@ -278,10 +292,6 @@ def _is_sandbox(key: SeriesKey, labels: Labels) -> bool:
     if key.kind is not Kind.CPU or label(labels, "container") not in {"", "POD"}:
         return False
     return key.series != POD_LEVEL or bool(labels.get("image") or labels.get("name"))
-
-
-UidAt = Callable[[str, float], str]
-"""(pod name, time) → uid of the pod that had the name then, or empty text."""
 
 
 def merge_raw(samples: Samples, series: Iterable[RawSeries], uid_at: UidAt) -> None:
