@@ -247,6 +247,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",
+        "wal_autocheckpoint=8000",  # 32 MB: a large window is not copied twice at once
         f"busy_timeout={BUSY_SECONDS * 1000}",
         "foreign_keys=ON",
     ):
