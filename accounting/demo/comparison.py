@@ -1,8 +1,10 @@
 """Side by side: what the cluster really used, what was recorded, what the receiver holds."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from accounting.model import Month, Record
@@ -72,24 +74,27 @@ def lines(*parties: Mapping[Group, Used]) -> list[Line]:
     ]
 
 
-def table(found: Iterable[Line]) -> Table:
-    """The lines as hours, with the differences."""
-    shown = Table(title="Really used, recorded, received (hours)", title_style="bold")
-    shown.add_column("month")
+def tables(found: Sequence[Line]) -> list[Table]:
+    """Wall and CPU hours of the three parties, narrow enough for any terminal."""
+    return [
+        _table("Wall time, hours", found, lambda used: used.wall_seconds),
+        _table("CPU time, hours", found, lambda used: used.cpu_seconds),
+    ]
+
+
+def _table(title: str, found: Sequence[Line], seconds: Callable[[Used], float]) -> Table:
+    shown = Table(title=title, title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown.add_column("month", no_wrap=True)
     shown.add_column("VO", overflow="fold")
-    for name in ("pods\nreally", "rec.", "recv."):
-        shown.add_column(name, justify="right")
-    for kind in ("wall", "CPU"):
-        for name in (f"{kind}\nreally", "recorded", "received", "difference"):
-            shown.add_column(name, justify="right")
+    for name in ("pods", "really", "recorded", "received", "off by"):
+        shown.add_column(name, justify="right", no_wrap=True)
     for line in found:
         parties = (line.truth, line.recorded, line.received)
         shown.add_row(
             str(line.month),
             line.vo,
-            *(str(used.pods) for used in parties),
-            *_hours(*(used.wall_seconds for used in parties)),
-            *_hours(*(used.cpu_seconds for used in parties)),
+            "/".join(str(used.pods) for used in parties),
+            *_hours(*(seconds(used) for used in parties)),
         )
     return shown
 
@@ -100,10 +105,23 @@ def _hours(truth_seconds: float, *found_seconds: float) -> list[str]:
     return [*numbers, f"{off:+.2%}"]
 
 
-def explained(found: Iterable[Record]) -> list[str]:
-    """Why recorded and received may differ: the records that are held back."""
+def reasons(found: Iterable[Record], pods: int, interval_seconds: float) -> list[str]:
+    """Why the parties differ, in sentences.
+
+    Args:
+        found: all our records.
+        pods: how many pods really ran.
+        interval_seconds: the scrape interval.
+    """
+    by_pod = {record.uid: record for record in found}
+    in_gap = sum("ended in a gap" in record.flags for record in by_pod.values())
+    held = Counter(record.problem or record.held.value for record in by_pod.values() if record.held)
+    counted = {
+        "ended while the metrics were silent, and count up to their last sample": in_gap,
+        "came and went between two scrapes": pods - len(by_pod),
+        **{f"are held back ({reason})": count for reason, count in held.items()},
+    }
     return [
-        f"{record.month} {record.vo.name or '-'}: {record.held.value}, {record.problem or 'no VO'}"
-        for record in found
-        if record.held
+        f"What a pod does after its last scrape, up to {interval_seconds:g} s, is not seen.",
+        *(f"Pods that {what}: {count}" for what, count in counted.items() if count),
     ]

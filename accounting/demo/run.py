@@ -7,6 +7,7 @@ from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -33,6 +34,7 @@ from accounting.simulation.repository import Repository
 
 RECORDS_PER_MESSAGE = 100
 _SHOWN_RECORDS = 8
+_SHOWN_USER = 10
 
 
 def run(folder: Path, *, serve: bool, console: Console) -> int:
@@ -99,22 +101,21 @@ def _poll(scene: Stage, until: int, console: Console) -> None:
 
 def _show(scene: Stage, console: Console) -> None:
     register = Register(scene.database)
-    shown = Table(title="The latest records", title_style="bold")
-    for name in ("pod", "month", "user", "VO", "status", "wall s", "CPU s", "CPUs", "MB", "GPUs"):
-        shown.add_column(name, justify="right" if name[0] in "wCMG" else "left")
+    shown = Table(
+        title="The latest records", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    for name in ("user", "month", "VO", "status", "wall s", "CPU s", "cores"):
+        shown.add_column(name, justify="right" if name[0] in "wcC" else "left", no_wrap=True)
     latest = sorted(register.find(Selection(held=False)), key=lambda record: record.created_at)
     for record in latest[-_SHOWN_RECORDS:]:
         shown.add_row(
-            record.uid[:8],
+            record.user[:_SHOWN_USER],
             str(record.month),
-            record.user[:16],
             record.vo.name,
             record.status.value,
             f"{record.wall_seconds:,}",
-            "unknown" if record.cpu_seconds is None else f"{record.cpu_seconds:,}",
-            f"{record.cpu_count:g}" if record.cpu_count else "unknown",
-            f"{record.memory_mb:,}" if record.memory_mb else "unknown",
-            f"{record.gpu_count:g}" if record.gpu_count else "",
+            "?" if record.cpu_seconds is None else f"{record.cpu_seconds:,}",
+            f"{record.cpu_count:g}" if record.cpu_count else "?",
         )
     console.print(shown)
     flags = Counter(flag for record in register.find() for flag in record.flags)
@@ -172,10 +173,12 @@ def _compare(scene: Stage, until: int, repository: Repository, console: Console)
         comparison.recorded(register.month_totals()),
         comparison.received(repository),
     )
-    console.print(comparison.table(found))
-    held = list(register.find(Selection(held=True)))
-    for reason, count in Counter(comparison.explained(held)).items():
-        console.print(f"  held back: {count} of {reason}", style="yellow", highlight=False)
+    console.print("\nReally used, recorded, held by the receiver", style="bold")
+    for shown in comparison.tables(found):
+        console.print(shown)
+    pods = sum(1 for pod in scene.cluster.counted_pods if pod.ran_by(until))
+    for reason in comparison.reasons(register.find(), pods, scene.cluster.interval_seconds):
+        console.print(f"  {reason}", highlight=False)
     _check(register, repository)
 
 

@@ -31,7 +31,7 @@ from ssm.sender import AmsSender
 from ssm.standin import AmsStandin
 
 SITE = Site(name="EXAMPLE-NOTEBOOKS", default_cpu_count=1.0, default_memory_mb=1024)
-DEFAULT_VO = "vo.notebooks.example.org"
+DEFAULT_VO = "default.example.org"
 RULES = VoRules(default=DEFAULT_VO)
 
 HISTORY = timedelta(days=35)
