@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from accounting import identity
 from accounting.identity import VoRules
-from accounting.model import Account, Held, Month, Pod, Reading, Record, Status, Vo
+from accounting.model import ERASED, Account, Held, Month, Pod, Reading, Record, Status, Vo
 
 Fields = dict[str, str | int | None]
 """A record's keys and values as they are written."""
@@ -175,7 +175,7 @@ def _measured(pod: Pod, vo: Vo, site: Site, rules: VoRules, moment: _Moment) -> 
         site=site.name,
         compute_service=site.compute_service,
         cloud_type=site.cloud_type,
-        machine=pod.name if user == owner.user else "",  # a pod's name contains its user's
+        machine=_machine(pod, user),
         user=user,
         group=owner.primary_group,
         vo=vo,
@@ -198,6 +198,11 @@ def _measured(pod: Pod, vo: Vo, site: Site, rules: VoRules, moment: _Moment) -> 
         benchmark=site.benchmark,
         flags=tuple(flags),
     )
+
+
+def _machine(pod: Pod, shown_user: str) -> str:
+    """The pod's name contains its user's: it is shown only where that is."""
+    return pod.name if shown_user == pod.owner.user != ERASED else ""
 
 
 def _gigabytes(count: float | None) -> int | None:
@@ -274,7 +279,7 @@ def _refused_record(record: Record) -> str:
     if not record.site:
         return "SiteName: missing"
     if (record.cpu_count or 0) < 0 or (record.benchmark or 0) < 0:
-        return "CpuCount or Benchmark: negative"
+        return f"{'CpuCount' if (record.cpu_count or 0) < 0 else 'Benchmark'}: negative"
     if len(record.benchmark_type) > MAX_BENCHMARK_TYPE:
         return f"BenchmarkType: longer than {MAX_BENCHMARK_TYPE} characters"
     if record.status is Status.COMPLETED and not record.end_at:

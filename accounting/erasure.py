@@ -9,15 +9,15 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, select, updat
 from accounting import apel
 from accounting.database import Database
 from accounting.errors import AccountingError
+from accounting.model import ERASED
 from accounting.outbox import State
-from accounting.register import record_of
+from accounting.register import is_due, record_of
 from accounting.tables import message_records, messages, pods, progress, records
 
-ERASED = "erased"
 _AT_ONCE = 500
 
 
-def erase_user(database: Database, user: str, replacement: str = ERASED) -> int:
+def erase_user(database: Database, user: str) -> int:
     """Replace a user's name in pods, records and delivered messages; totals stay.
 
     Nothing is sent again for it. The name of a pod that still runs is kept until it has ended.
@@ -28,10 +28,10 @@ def erase_user(database: Database, user: str, replacement: str = ERASED) -> int:
     Raises:
         AccountingError: messages with the user's records still wait; their bytes must not change.
     """
-    return _erase(database, pods.c.user == user, replacement)
+    return _erase(database, pods.c.user == user)
 
 
-def expire_users(database: Database, before: float, replacement: str = ERASED) -> int:
+def expire_users(database: Database, before: float) -> int:
     """The same for all users of pods that ended before a Unix time and are delivered: retention."""
     waiting = (
         select(message_records.c.uid)
@@ -42,13 +42,13 @@ def expire_users(database: Database, before: float, replacement: str = ERASED) -
         database,
         pods.c.ended
         & (pods.c.last_running_at < before)
-        & (pods.c.user != replacement)
-        & pods.c.uid.not_in(waiting),
-        replacement,
+        & (pods.c.user != ERASED)
+        & pods.c.uid.not_in(waiting)
+        & pods.c.uid.not_in(select(records.c.uid).where(is_due())),
     )
 
 
-def _erase(database: Database, whose: ColumnElement[bool], replacement: str) -> int:
+def _erase(database: Database, whose: ColumnElement[bool]) -> int:
     with database.begin() as connection:
         connection.execute(update(progress).values(revision=progress.c.revision + 1))
         uids = list(connection.scalars(select(pods.c.uid).where(whose)))
@@ -56,10 +56,10 @@ def _erase(database: Database, whose: ColumnElement[bool], replacement: str) -> 
             chunk = uids[start : start + _AT_ONCE]
             _refuse_waiting(connection, chunk)
             _erase_messages(connection, chunk)
-            _erase_records(connection, chunk, replacement)
-            connection.execute(update(pods).where(pods.c.uid.in_(chunk)).values(user=replacement))
+            _erase_records(connection, chunk)
+            connection.execute(update(pods).where(pods.c.uid.in_(chunk)).values(user=ERASED))
             connection.execute(
-                update(pods).where(pods.c.uid.in_(chunk), pods.c.ended).values(name=replacement)
+                update(pods).where(pods.c.uid.in_(chunk), pods.c.ended).values(name=ERASED)
             )
     return len(uids)
 
@@ -83,12 +83,12 @@ def _erase_messages(connection: Connection, uids: Sequence[str]) -> None:
     connection.execute(update(messages).where(messages.c.id.in_(took)).values(body=""))
 
 
-def _erase_records(connection: Connection, uids: Sequence[str], replacement: str) -> None:
+def _erase_records(connection: Connection, uids: Sequence[str]) -> None:
     """New names, new digests; what was queued stays queued."""
     rows = connection.execute(select(records).where(records.c.uid.in_(uids))).all()
     changes: list[dict[str, Any]] = []
     for row in rows:
-        digest = apel.digest(replace(record_of(row), user=replacement, machine=""))
+        digest = apel.digest(replace(record_of(row), user=ERASED, machine=""))
         queued = digest if row.queued_digest == row.digest else row.queued_digest
         changes.append(
             {
@@ -108,7 +108,7 @@ def _erase_records(connection: Connection, uids: Sequence[str], replacement: str
                 records.c.month == bindparam("b_month"),
             )
             .values(
-                user=replacement,
+                user=ERASED,
                 machine="",
                 digest=bindparam("b_digest"),
                 queued_digest=bindparam("b_queued"),

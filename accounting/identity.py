@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from aarc_entitlement import G069, ParseError
 
-from accounting.model import Vo
+from accounting.model import ERASED, Vo
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _FQAN = re.compile(r"/[^/\s;:]+(/[^/\s;:]+)*")
@@ -108,11 +108,11 @@ def _parsed(group: str) -> Vo | None:
 
 def shown_user(user: str, vo: str, rules: VoRules) -> str:
     """The user's name as records carry it; empty when it is withheld (I3)."""
-    policy = next(
-        (p for pattern, p in rules.privacy.items() if _matches(pattern, vo)), Privacy.KEEP
-    )
-    if policy is Privacy.KEEP or not user:
+    if not user or user == ERASED or not rules.privacy:
         return user
+    policy = next((p for pattern, p in rules.privacy.items() if _matches(pattern, vo)), None)
     if policy is Privacy.WITHHOLD:
         return ""
-    return hmac.new(rules.pseudonym_key, user.encode(), hashlib.sha256).hexdigest()[:32]
+    if policy is Privacy.PSEUDONYM:
+        return hmac.new(rules.pseudonym_key, user.encode(), hashlib.sha256).hexdigest()[:32]
+    return user

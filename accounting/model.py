@@ -141,6 +141,10 @@ class Reading:
     sent_bytes: float | None = None
 
 
+ERASED = "erased"
+"""Stands where a user's name was who has been forgotten (I3)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """What the hub wrote on the pod; empty text where it wrote nothing."""

@@ -28,7 +28,7 @@ from accounting.samples import RawSeries, Row, Sighting, label
 _TOO_LARGE = re.compile(
     r"too many samples|too many (?:series|chunks|bytes|points)|exceeded maximum resolution"
     r"|cannot select more than|limit exceeded|exceeds the limit|max-?samples|maxUniqueTimeseries"
-    r"|maxSamplesPerQuery|too large|-search\.max",
+    r"|maxSamplesPerQuery|too large|-search\.max|err-mimir-max|limit \d+ violated",
     re.IGNORECASE,
 )
 _HTTP_TOO_LARGE = 413
@@ -151,32 +151,26 @@ class Source:
             "step": str(step_seconds),
         }
         content = self._send("query_range", params)
-        rows = _decoded(content, _Answer[_Matrix], self.url).data.result
+        rows = _decoded(content, _Answer[_Matrix], self.url).result
         return min((row.values[0][0] for row in rows if row.values), default=None)
 
     def label_names(self, metric: str, start: float, end: float) -> set[str]:
         """The label names that series of ``metric`` have in a span."""
         params = {"match[]": metric, "start": f"{start:.3f}", "end": f"{end:.3f}"}
         content = self._send("labels", params)
-        return set(_decoded(content, _Answer[list[str]], self.url).data)
+        names: list[str] = _decoded(content, _Answer[list[str]], self.url)
+        return set(names)
 
     def _ask(self, query: str, at: float, kind: type[_Answer[T]]) -> T:
         params = {"query": query, "time": f"{at:.3f}", "timeout": f"{self._timeout:g}s"}
-        answer = _decoded(self._send("query", params), kind, self.url)
-        if answer.warnings or answer.partial:
-            said = (answer.warnings or ["the answer is partial"])[0]
-            raise SourceGarbled(
-                f"{self.url} gave an incomplete answer: {said[:_SHOWN]}",
-                "repair the stores behind it, then poll again; nothing was recorded from it",
-            )
-        return answer.data
+        return _decoded(self._send("query", params), kind, self.url)
 
     def _send(self, path: str, params: Mapping[str, str]) -> bytes:
         # Compressing raw samples costs Prometheus as much again as finding them, and more than a
         # cluster's network needs to carry them.
         headers = {"Accept-Encoding": "identity"}
         if self._token_file:
-            headers["Authorization"] = f"Bearer {self._token()}"
+            headers["Authorization"] = f"Bearer {self._token(self._token_file)}"
         url = f"{self.url}/api/v1/{path}"
         try:
             response = self._client.post(url, data=params, headers=headers)
@@ -194,15 +188,21 @@ class Source:
             raise _failure(self.url, response)
         return response.content
 
-    def _token(self) -> str:
-        path = self._token_file
+    def _token(self, path: Path) -> str:
         try:
-            return path.read_text().strip() if path else ""
-        except OSError as exc:
+            token = path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            why = exc.strerror if isinstance(exc, OSError) else "it is no plain text"
             raise SourceRefused(
-                f"the token for Prometheus cannot be read: {exc.strerror}: {path}",
+                f"the token for Prometheus cannot be read: {why}: {path}",
                 "check ACCOUNTING_PROMETHEUS__TOKEN_FILE and the file's permissions",
             ) from exc
+        if not token.isprintable() or not token:
+            raise SourceRefused(
+                f"the token for Prometheus must be one line of text: {path}",
+                "put a valid token into the file that ACCOUNTING_PROMETHEUS__TOKEN_FILE names",
+            )
+        return token
 
 
 def _failure(url: str, response: httpx.Response) -> SourceError:
@@ -226,17 +226,25 @@ def _failure(url: str, response: httpx.Response) -> SourceError:
     )
 
 
-def _decoded(content: bytes, kind: type[_Answer[T]], url: str) -> _Answer[T]:
+def _decoded(content: bytes, kind: type[_Answer[T]], url: str) -> T:
+    """What an answer says, if it is whole."""
     try:
         # Values are numbers in quotes, and infinity is spelled in a way of its own.
         plain = content.replace(b'"+Inf"', b'"Inf"')
-        return msgspec.json.decode(plain, type=kind, strict=False)
+        answer = msgspec.json.decode(plain, type=kind, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         looks = "a web page" if content.lstrip()[:1] == b"<" else f"unreadable ({exc})"
         raise SourceGarbled(
             f"{url} gave an answer that is {looks} instead of the query API's JSON",
             "check that ACCOUNTING_PROMETHEUS__URL is not a login page or proxy; then poll again",
         ) from exc
+    if answer.warnings or answer.partial:
+        said = (answer.warnings or ["the answer is partial"])[0]
+        raise SourceGarbled(
+            f"{url} gave an incomplete answer: {said[:_SHOWN]}",
+            "repair the stores behind it, then poll again; nothing was recorded from it",
+        )
+    return answer.data
 
 
 def running_times(values: bytes) -> tuple[float | None, float | None, float]:

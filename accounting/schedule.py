@@ -2,9 +2,11 @@
 
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import structlog
 
@@ -12,6 +14,7 @@ from accounting import collect
 from accounting.collect import Options, Poller
 from accounting.config import PREFIX, Settings
 from accounting.database import Database
+from accounting.erasure import expire_users
 from accounting.errors import AccountingError, Busy, SettingsError, SourceError
 from accounting.ledger import Ledger
 from accounting.outbox import Outbox
@@ -70,6 +73,20 @@ def poller_of(settings: Settings, database: Database, source: Source) -> Poller:
         settings.vo_rules(),
         options=options,
     )
+
+
+def forgetter_of(settings: Settings, database: Database) -> Callable[[float], int]:
+    """Replaces user names that are older than the retention, if one is set (I3).
+
+    Returns:
+        What takes the time now, Unix seconds, and returns in how many pods it replaced them.
+    """
+    days = settings.vo.user_retention_days
+
+    def forget(now: float) -> int:
+        return 0 if days is None else expire_users(database, now - days * _DAY)
+
+    return forget
 
 
 def sender_of(settings: Settings) -> Sender:
@@ -145,6 +162,7 @@ class PollLoop:
         settle_seconds: how far behind the present polls end.
         metrics: told of every window and poll.
         clock: tells Unix time.
+        forget: called after each poll; returns in how many pods user names were replaced.
     """
 
     def __init__(
@@ -155,6 +173,7 @@ class PollLoop:
         settle_seconds: float,
         metrics: Metrics,
         clock: Callable[[], float] = time.time,
+        forget: Callable[[float], int] = lambda _now: 0,
     ) -> None:
         self.interval_seconds = interval_seconds
         self.progress_at: float | None = None
@@ -163,6 +182,7 @@ class PollLoop:
         self._settle_seconds = settle_seconds
         self._metrics = metrics
         self._clock = clock
+        self._forget = forget
         self._stop = threading.Event()
         self._failures = 0
 
@@ -203,10 +223,9 @@ class PollLoop:
             except AccountingError as exc:
                 result = "unavailable" if isinstance(exc, SourceError) else "failed"
                 self._failed(exc)
-            except Exception:
+            except Exception as exc:  # noqa: BLE001
                 # The loop must outlive what nobody thought of; the next poll starts anew.
-                log.exception("poll failed unexpectedly")
-                self._failed(AccountingError("the last poll failed unexpectedly", "see the log"))
+                self._failed(_unexpected(exc))
         self._metrics.polls.labels(result).inc()
 
     def _poll(self, until: int) -> str:
@@ -221,6 +240,7 @@ class PollLoop:
                 raise _Stopped
 
         report = self._poller.poll(until, notice=notice)
+        forgotten = self._forget(self._clock())
         self._failures, self.error = 0, None
         self.progress_at = self._clock()
         self._metrics.last_poll.set(self.progress_at)
@@ -232,6 +252,7 @@ class PollLoop:
             gaps=len(report.gaps),
             held=len(report.held),
             rejected=report.rejected.total(),
+            forgotten=forgotten,
             until=report.end,
         )
         return "done" if report.is_complete else "incomplete"
@@ -251,6 +272,17 @@ class PollLoop:
             cure=error.cure,
             next_seconds=round(self.delay_seconds),
         )
+
+
+def _unexpected(exc: Exception) -> AccountingError:
+    """Where it happened; its own text may hold user names, which are for debugging only (I3)."""
+    log.debug("poll failed unexpectedly", exc_info=exc)
+    frame = traceback.extract_tb(exc.__traceback__)[-1]
+    return AccountingError(
+        f"unexpected {type(exc).__name__} in {frame.name}, {Path(frame.filename).name}"
+        f" line {frame.lineno}",
+        f"please report this; {PREFIX}LOG__LEVEL=debug logs the traceback",
+    )
 
 
 def _copy(report: collect.Report) -> collect.Report:

@@ -59,7 +59,10 @@ def configure_logs(level: str, *, as_json: bool, stream: TextIO | None = None) -
         with_run,
         without_people,
     ]
-    last: Processor = structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    last: Processor = structlog.dev.ConsoleRenderer(
+        colors=stream.isatty(),
+        exception_formatter=structlog.dev.plain_traceback,  # the other one shows variables
+    )
     if as_json:
         shared.append(structlog.processors.format_exc_info)
         last = structlog.processors.JSONRenderer()

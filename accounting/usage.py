@@ -4,6 +4,7 @@ Pure, and safe to repeat: every step takes a maximum, keeps what is there, or is
 that the number and the order of polls change nothing.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -202,14 +203,14 @@ def _replayed(known: Counter | None, points: Points, window: Window) -> Counter 
     """Go through every sample of a counter that fell; a fall to under half is a reset (M5)."""
     value: float | None = None
     resets: dict[float, float] = {}
-    seen_until = 0.0
+    unseen_from = 0.0
     if known is not None:
         resets = _before(known.resets, window.end)
-        seen_until = max(resets, default=0.0)
+        unseen_from = max(resets, default=0.0)  # with the first sample after it, which may stay
         if known.at <= window.start:
-            value, seen_until = known.value, known.at
+            value, unseen_from = known.value, math.nextafter(known.at, math.inf)
     for at, sample in points:
-        if at <= seen_until:
+        if at < unseen_from:
             continue
         if value is not None and sample < value * RESET_BELOW:
             resets[at] = value

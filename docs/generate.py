@@ -58,7 +58,7 @@ def settings_reference() -> str:
     lines = [
         "# Settings",
         "",
-        "Written by `docs/generate.py` from `accounting/config.py`; edit there.",
+        "Written by `docs/generate.py` from `accounting/config/`; edit there.",
         "",
         f"Set them in the environment (`{config.PREFIX}…`), or in one YAML file that `--config` or",
         f"`{config.CONFIG}` names; the environment wins. In the file, a name with a dot is nested:",
@@ -93,7 +93,7 @@ def commands_reference() -> str:
     lines = [
         "# Commands",
         "",
-        "Written by `docs/generate.py` from the program's own help; edit `accounting/cli.py`.",
+        "Written by `docs/generate.py` from the program's own help; edit `accounting/cli/`.",
     ]
     for path, text in _helps(typer.main.get_command(cli.app), "notebooks-accounting", None):
         lines += ["", f"## {path}", "", "```text", text, "```"]

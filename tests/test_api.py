@@ -15,6 +15,7 @@ from threading import Thread
 import httpx
 import pytest
 import uvicorn
+from structlog.testing import capture_logs
 
 from accounting.api import Service, create_app, is_loopback
 from accounting.config import load
@@ -245,6 +246,35 @@ def test_a_poll_of_another_process_is_left_alone(running: Running) -> None:
         loop.poll_once()
     assert loop.delay_seconds == 60
     assert b'polls_total{result="busy"} 1.0' in running.service.metrics.render()
+
+
+def test_the_loop_forgets_users_after_each_poll(running: Running) -> None:
+    asked: list[float] = []
+
+    def forget(now: float) -> int:
+        asked.append(now)
+        return 3
+
+    with capture_logs() as logs:
+        running.service.loop._forget = forget
+        running.service.loop.poll_once()
+    assert asked == [running.clock.now]
+    assert [entry["forgotten"] for entry in logs if entry["event"] == "polled"] == [3]
+
+
+def test_an_unexpected_failure_is_logged_without_what_it_says(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("alice@example.org")
+
+    loop = running.service.loop
+    monkeypatch.setattr(loop._poller, "poll", broken)
+    with capture_logs() as logs:
+        loop.poll_once()
+    (seen,) = [entry for entry in logs if entry["log_level"] != "debug"]
+    assert seen["problem"].startswith("unexpected KeyError in broken, test_api.py line ")
+    assert "alice" not in str(seen)
 
 
 def test_a_stopped_loop_ends_after_the_current_window_and_keeps_it(running: Running) -> None:

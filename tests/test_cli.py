@@ -156,7 +156,8 @@ def test_records_are_listed_shown_added_up_and_exported(polled: Site) -> None:
     listed = json.loads(polled.run("records", "list", "--json", "--sendable").out)
     assert len(listed) > 20
     one = listed[0]
-    assert json.loads(polled.run("records", "show", one["uid"], "--json").out) == [one]
+    shown = json.loads(polled.run("records", "show", one["uid"], "--json").out)
+    assert shown == [{**one, "messages": []}]
     mine = json.loads(polled.run("records", "list", "--json", "--user", one["user"]).out)
     assert {record["user"] for record in mine} == {one["user"]}
     few = polled.run("records", "list", "--limit", "2")
@@ -203,6 +204,57 @@ def test_a_push_delivers_once_and_tells_what_is_held(polled: Site) -> None:
     assert second.code == 3
     status = json.loads(polled.run("db", "status", "--json").out)
     assert status["messages"] == {"pending": 0, "sent": first["sent"]}
+
+
+def test_a_record_is_shown_with_the_messages_that_took_it(polled: Site) -> None:
+    uid = json.loads(polled.run("records", "list", "--json", "--sendable").out)[0]["uid"]
+    before = polled.run("records", "show", uid)
+    assert "notice: no message has taken the record of" in before.err
+    started = time.time()
+    polled.run("push")
+    for record in json.loads(polled.run("records", "show", uid, "--json").out):
+        (message,) = record["messages"]
+        assert list(message) == ["empaid", "destination", "state", "broker_id", "sent_at"]
+        assert message["state"] == "sent"
+        assert message["broker_id"]
+        assert started <= message["sent_at"] <= time.time()
+        after = polled.run("records", "show", uid, "--month", record["month"])
+        assert f"Messages that took the record of {record['month']}" in after.out
+        assert message["empaid"] in after.out
+        assert message["broker_id"] in after.out
+        assert f"{datetime.fromtimestamp(message['sent_at'], UTC):%Y-%m-%d %H:%M:%SZ}" in after.out
+        assert after.err == ""
+
+
+def test_a_poll_forgets_users_when_their_time_is_over(polled: Site) -> None:
+    polled.run("push")
+    connection = sqlite3.connect(polled.folder / "accounting.db")
+    ended = connection.execute("SELECT count(*) FROM pods WHERE ended").fetchone()[0]
+    connection.execute("UPDATE pods SET last_running_at = last_running_at - 2 * 86400 WHERE ended")
+    held = "SELECT count(*) FROM pods WHERE ended AND user <> 'erased'"
+    connection.commit()
+    assert json.loads(polled.run("poll", "--json").out)["forgotten"] == 0
+    first = polled.run("poll", VO__USER_RETENTION_DAYS="1")
+    left = connection.execute(held).fetchone()[0]
+    forgotten = ended - left
+    assert forgotten > 10
+    assert f"in {forgotten:,} pods" in first.out
+    again = polled.run("poll", "--json", VO__USER_RETENTION_DAYS="1")
+    assert json.loads(again.out)["forgotten"] == 0
+    connection.close()
+
+
+def test_users_whose_records_are_not_delivered_are_not_forgotten(polled: Site) -> None:
+    connection = sqlite3.connect(polled.folder / "accounting.db")
+    connection.execute("UPDATE pods SET last_running_at = last_running_at - 2 * 86400")
+    connection.commit()
+    polled.run("poll", VO__USER_RETENTION_DAYS="1")
+    due = "held = '' AND queued_digest IS DISTINCT FROM digest"
+    names = f"SELECT count(*), sum(user = 'erased') FROM records WHERE {due}"  # noqa: S608
+    count, erased = connection.execute(names).fetchone()
+    connection.close()
+    assert count > 20
+    assert erased == 0
 
 
 def test_the_ledger_can_be_looked_at(polled: Site) -> None:
@@ -400,6 +452,7 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_with_verbose(polled: Si
     code, said = polled.fails("records", "list")
     assert code == 1
     assert said.startswith("error: unexpected JSONDecodeError: ")
+    assert "in raw_decode, decoder.py line" in said
     assert "--verbose" in said
     assert "Traceback" in polled.run("--verbose", "records", "list").err
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from accounting import config
 from accounting.apel import Site
 from accounting.config import load
+from accounting.config.values import seconds
 from accounting.errors import SettingsError
 from accounting.identity import Privacy, VoRules
 from accounting.queries import Scope
@@ -284,6 +285,20 @@ def test_what_polling_needs_is_asked_for_with_an_example() -> None:
         load().scope()
 
 
+def test_a_wrong_list_of_users_is_refused_without_their_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = refused(monkeypatch, ACCOUNTING_VO__EXCLUDED_USERS='["alice@example.org"')
+    assert said.startswith("ACCOUNTING_VO__EXCLUDED_USERS: is not JSON: ")
+    assert "alice" not in said
+
+
+def test_users_are_kept_unless_a_retention_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load().vo.user_retention_days is None
+    said = refused(monkeypatch, ACCOUNTING_VO__USER_RETENTION_DAYS="0")
+    assert said.startswith("ACCOUNTING_VO__USER_RETENTION_DAYS: '0' is wrong: ")
+
+
 @pytest.mark.parametrize("content", [None, "", "short"])
 def test_pseudonyms_need_a_key_that_cannot_be_guessed(
     content: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -313,7 +328,7 @@ def test_every_setting_has_a_description_and_an_example_that_is_accepted(
 @given(st.text(max_size=20))
 def test_no_text_makes_a_duration_that_is_not_finite(text: str) -> None:
     try:
-        value = config._seconds(text)
+        value = seconds(text)
     except ValueError:
         return
     assert isinstance(value, float)

@@ -34,7 +34,7 @@ from accounting.simulation.repository import Repository
 
 RECORDS_PER_MESSAGE = 100
 _SHOWN_RECORDS = 8
-_SHOWN_USER = 10
+_SHOWN_USER = 8
 
 
 def run(folder: Path, *, serve: bool, console: Console) -> int:

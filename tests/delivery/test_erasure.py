@@ -1,18 +1,21 @@
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
 
-from accounting import deliver
+from accounting import apel, deliver
 from accounting.database import Database
 from accounting.erasure import erase_user, expire_users
 from accounting.errors import AccountingError
+from accounting.identity import Privacy
+from accounting.ledger import Ledger
 from accounting.outbox import Outbox
 from accounting.register import Register
 from accounting.tables import messages
-from tests.delivery.books import START, Inbox, account, opened, ran_on, write
+from tests.delivery.books import RULES, SITE, START, Inbox, account, opened, ran_on, write
 
 USER = "alice@example.org"
 
@@ -48,6 +51,16 @@ def test_erasing_a_user_keeps_totals_and_sends_nothing_again(database: Database)
         "erased",
         "user-2@example.org",
     }
+
+
+def test_a_record_that_is_built_anew_after_erasing_is_the_same(database: Database) -> None:
+    write(database, [ran_on(account(1, user=USER), 60, ended=True)])
+    push(database, Inbox())
+    erase_user(database, USER)
+    (erased,) = Ledger(database).accounts([account(1).pod.uid]).values()
+    for rules in (RULES, replace(RULES, privacy={".*": Privacy.PSEUDONYM}, pseudonym_key=b"k")):
+        (built,) = apel.records(erased, SITE, rules)
+        assert [built] == list(Register(database).find())
 
 
 def test_a_user_with_undelivered_messages_is_not_erased_yet(database: Database) -> None:

@@ -1,0 +1,40 @@
+"""The command line.
+
+Heavy modules are imported inside the commands that need them, so that ``--help`` and a mistyped
+option answer at once.
+"""
+
+import io
+import sys
+
+from accounting.cli import database, deliver, demo, export, measure, records, service
+from accounting.cli.program import app, group
+
+__all__ = ["app", "main"]
+
+app.command()(measure.doctor)
+app.command()(measure.poll)
+app.command()(deliver.push)
+app.command()(service.serve)
+app.command()(demo.demo)
+
+_records = group("records", "Look at the records.")
+_records.command("list")(records.list_records)
+_records.command("show")(records.show)
+_records.command("export")(export.export)
+_records.command("summary")(records.summary)
+
+_db = group("db", "Look at the ledger, and keep its database.")
+_db.command("upgrade")(database.upgrade)
+_db.command("status")(database.status)
+_db.command("windows")(database.windows)
+_db.command("gaps")(database.gaps)
+_db.command("erase-user")(database.erase_user)
+
+
+def main() -> None:
+    """Run the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # user names are of any script
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="notebooks-accounting")

@@ -1,0 +1,133 @@
+"""The ``db`` commands."""
+# ruff: noqa: PLC0415 - see accounting/cli/__init__.py
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from accounting.cli.options import Json, Limit
+from accounting.cli.output import shown_time, table, write_json
+from accounting.cli.program import opened, program_of
+from accounting.errors import AccountingError
+
+
+def upgrade(ctx: typer.Context) -> None:
+    """Bring the database's tables to this version; make them if there are none."""
+    settings = program_of(ctx).settings()
+    from accounting.database import Database
+
+    with Database(settings.database_url) as database:
+        database.upgrade()
+        typer.echo(f"{database.name} is of version {database.revision()}")
+
+
+def status(ctx: typer.Context, as_json: Json = False) -> None:
+    """Show how far the ledger has come, and what waits."""
+    settings = program_of(ctx).settings()
+    from accounting.ledger import Ledger
+    from accounting.outbox import Outbox
+    from accounting.register import Register
+
+    with opened(settings) as database:
+        register = Register(database)
+        progress, outbox = Ledger(database).progress(), Outbox(database)
+        status: dict[str, Any] = {
+            "database": database.name,
+            "version": database.revision(),
+            "read_until": progress and progress.watermark,
+            "records": register.count(),
+            "due": outbox.due_count(),
+            "held": {reason.value: count for reason, count in register.held().items()},
+            "messages": {state.value: count for state, count in outbox.counts().items()},
+            "oldest_pending_at": outbox.oldest_pending_at(),
+            "last_sent_at": outbox.last_sent_at(),
+        }
+    if as_json:
+        write_json(status)
+        return
+    times = ("read_until", "oldest_pending_at", "last_sent_at")
+    table("The ledger", ("", ""), ((key.replace("_", " "), _worded(value, time=key in times))
+                                    for key, value in status.items()))  # fmt: skip
+
+
+def _worded(value: Any, *, time: bool) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{count:,} {name}" for name, count in value.items()) or "none"
+    if time:
+        return shown_time(value) or "never"
+    return str(value)
+
+
+def windows(ctx: typer.Context, limit: Limit = 100, as_json: Json = False) -> None:
+    """List the windows that were read, the latest first."""
+    settings = program_of(ctx).settings()
+    from accounting.ledger import Ledger
+
+    with opened(settings) as database:
+        found = Ledger(database).windows(limit)
+    if as_json:
+        write_json(found)
+        return
+    columns = ("from", "to", "source", ">pods", ">set aside", "read at")
+    table(
+        "Windows",
+        columns,
+        (
+            (
+                shown_time(window["start"]),
+                shown_time(window["end"]),
+                "spoke" if window["spoke"] else "no sample",
+                f"{window['pods']:,}",
+                f"{window['rejected']:,}",
+                shown_time(window["polled_at"]),
+            )
+            for window in found
+        ),
+    )
+
+
+def gaps(ctx: typer.Context, as_json: Json = False) -> None:
+    """List when the source was silent."""
+    settings = program_of(ctx).settings()
+    from accounting.ledger import Ledger
+
+    with opened(settings) as database:
+        found = Ledger(database).gaps()
+    if as_json:
+        write_json([{"start_at": gap.start_at, "end_at": gap.end_at} for gap in found])
+        return
+    table(
+        "Gaps",
+        ("from", "to", ">minutes"),
+        (
+            (
+                shown_time(gap.start_at),
+                shown_time(gap.end_at) or "still silent",
+                "" if gap.end_at is None else f"{(gap.end_at - gap.start_at) / 60:,.1f}",
+            )
+            for gap in found
+        ),
+    )
+
+
+def erase_user(
+    ctx: typer.Context,
+    user: Annotated[str, typer.Argument(help="The user's name, exactly as records have it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Replace a user's name by 'erased' everywhere; totals stay, nothing is sent again."""
+    settings = program_of(ctx).settings()
+    from accounting import erasure
+
+    if not user:
+        raise typer.BadParameter("an empty name is nobody's")
+    with opened(settings) as database:
+        if not yes:
+            typer.confirm("The name cannot be brought back. Replace it?", abort=True, err=True)
+        count = erasure.erase_user(database, user)
+    typer.echo(f"replaced in {count:,} notebooks")
+    if not count:
+        raise AccountingError(
+            "no notebook is of a user with this name", "give it exactly as 'records list' shows it"
+        )

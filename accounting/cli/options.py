@@ -1,0 +1,44 @@
+"""Options that several commands have."""
+
+import math
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from accounting.model import Month
+
+_EARLIEST_AT, _LATEST_AT = 1_388_534_400, 253_402_300_799
+
+
+def moment(text: str) -> int:
+    """ISO 8601 (UTC if it names no zone) or Unix seconds → Unix seconds."""
+    try:
+        at = float(text)
+    except ValueError:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise typer.BadParameter(
+                f"'{text}' is not a time; for example 2026-11-01, 2026-11-01T06:00Z or 1793512800"
+            ) from None
+        at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if not _EARLIEST_AT <= at <= _LATEST_AT:
+        raise typer.BadParameter(f"'{text}' is not a time after 2013")
+    return math.floor(at)
+
+
+def month(text: str) -> Month:
+    """A UTC month as ``YYYY-MM``."""
+    try:
+        return Month.parse(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is not a month; for example 2026-11") from None
+
+
+Json = Annotated[bool, typer.Option("--json", help="Write JSON instead of text.")]
+MonthOption = Annotated[
+    Month | None,
+    typer.Option("--month", metavar="YYYY-MM", parser=month, help="Only this month (UTC)."),
+]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="At most that many.")]

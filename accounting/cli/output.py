@@ -1,0 +1,61 @@
+"""What commands write: JSON, tables for people, notices and errors."""
+# ruff: noqa: PLC0415 - see accounting/cli/__init__.py
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def write_json(value: object) -> None:
+    """Data, for other programs."""
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def open_console(*, err: bool = False) -> "Console":
+    """Where people read; colours only on a terminal."""
+    from rich.console import Console
+
+    return Console(stderr=err, highlight=False)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table for people; a name that starts with ``>`` stands for a column of numbers."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        title=title,
+        title_style="bold",
+        title_justify="left",
+        show_header=any(name not in {"", ">"} for name in columns),
+    )
+    for name in columns:
+        justify: Literal["left", "right"] = "right" if name.startswith(">") else "left"
+        table.add_column(name.removeprefix(">"), justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    console = open_console()
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table)
+
+
+def shown_time(seconds: float | None) -> str:
+    """A moment as people read it, UTC; nothing if there is none."""
+    return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
+def notice(said: str) -> None:
+    """What needs a look, beside the data."""
+    typer.echo(f"notice: {said}", err=True)
+
+
+def complain(said: str) -> None:
+    """An error, in one line."""
+    typer.echo(f"error: {' '.join(said.split())}", err=True)

@@ -1,0 +1,201 @@
+"""``records list``, ``show`` and ``summary``."""
+# ruff: noqa: PLC0415 - see accounting/cli/__init__.py
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from accounting.cli.options import Json, Limit, MonthOption
+from accounting.cli.output import notice, shown_time, table, write_json
+from accounting.cli.program import opened, program_of
+from accounting.errors import AccountingError
+from accounting.model import Month, Record
+
+if TYPE_CHECKING:
+    from accounting.config import Settings
+    from accounting.register import Selection
+
+
+class StatusOption(StrEnum):
+    """APEL's states of a notebook."""
+
+    STARTED = "started"
+    COMPLETED = "completed"
+
+
+def as_row(record: Record) -> dict[str, Any]:
+    """A record as one level of names and values."""
+    row = asdict(record)
+    vo = row.pop("vo")
+    return {
+        **row,
+        "month": str(record.month),
+        "status": record.status.value,
+        "held": record.held.value,
+        "flags": list(record.flags),
+        "vo": vo["name"],
+        "fqan": vo["fqan"],
+        "vo_rule": vo["rule"],
+        "vo_source": vo["source"],
+    }
+
+
+def found_records(settings: "Settings", selection: "Selection") -> Iterator[Record]:
+    """The selected records, streamed."""
+    from accounting.register import Register
+
+    with opened(settings) as database:
+        yield from Register(database).find(selection)
+
+
+def list_records(
+    ctx: typer.Context,
+    *,
+    month: MonthOption = None,
+    user: Annotated[str, typer.Option(help="Only this user's.")] = "",
+    vo: Annotated[str, typer.Option(help="Only this VO's.")] = "",
+    status: Annotated[StatusOption | None, typer.Option(help="Only this state.")] = None,
+    held: Annotated[
+        bool | None, typer.Option("--held/--sendable", help="Only those held back, or the others.")
+    ] = None,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """List records: one per notebook and month."""
+    settings = program_of(ctx).settings()
+    from accounting.register import Selection
+
+    chosen = Selection(
+        month=month,
+        user=user,
+        vo=vo,
+        status=status.value if status else "",
+        held=held,
+        limit=limit + 1,
+    )
+    found = list(found_records(settings, chosen))
+    if as_json:
+        write_json([as_row(record) for record in found[:limit]])
+    else:
+        table("Records", _COLUMNS, map(_cells, found[:limit]))
+    if len(found) > limit:
+        notice(f"there are more than {limit}; see --limit and the other options")
+
+
+_COLUMNS = ("pod", "month", "user", "VO", "status", ">wall s", ">CPU s", ">CPUs", ">MB", "notes")
+
+
+def _cells(record: Record) -> tuple[object, ...]:
+    return (
+        record.uid,
+        record.month,
+        record.user,
+        record.vo.name,
+        record.status.value,
+        f"{record.wall_seconds:,}",
+        "unknown" if record.cpu_seconds is None else f"{record.cpu_seconds:,}",
+        "unknown" if record.cpu_count is None else f"{record.cpu_count:g}",
+        "unknown" if record.memory_mb is None else f"{record.memory_mb:,}",
+        _remarks(record),
+    )
+
+
+def _remarks(record: Record) -> str:
+    held = f"HELD: {record.held.value} {record.problem}".strip() if record.held else ""
+    return "; ".join(part for part in (held, *record.flags) if part)
+
+
+def show(
+    ctx: typer.Context,
+    uid: Annotated[str, typer.Argument(help="The pod's uid, which is the VMUUID.")],
+    month: MonthOption = None,
+    as_json: Json = False,
+) -> None:
+    """Show all that is recorded of one notebook, and the messages that took its records."""
+    settings = program_of(ctx).settings()
+    from accounting.outbox import Outbox
+    from accounting.register import Register, Selection
+
+    with opened(settings) as database:
+        found = list(Register(database).find(Selection(month=month, uid=uid)))
+        taken = Outbox(database).taken_by(uid)
+    if not found:
+        raise AccountingError(
+            f"there is no record of '{uid}'", "see 'notebooks-accounting records list'"
+        )
+    messages = {record.month: _messages(record.month, taken) for record in found}
+    if as_json:
+        write_json([{**as_row(record), "messages": messages[record.month]} for record in found])
+        return
+    for record in found:
+        row = as_row(record)
+        rows = [
+            (name, ", ".join(value) if isinstance(value, list) else value)
+            for name, value in row.items()
+            if value not in (None, "", [])
+        ]
+        table(f"{uid} in {record.month}", ("", ""), rows)
+        _show_messages(record.month, messages[record.month])
+
+
+def _messages(month: Month, taken: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The messages that took a month's record, the earliest first."""
+    names = ("empaid", "destination", "state", "broker_id", "sent_at")
+    return [
+        {name: message[name] for name in names}
+        for message in taken
+        if (message["year"], message["month"]) == (month.year, month.month)
+    ]
+
+
+def _show_messages(month: Month, messages: Sequence[Mapping[str, Any]]) -> None:
+    if not messages:
+        notice(f"no message has taken the record of {month} yet")
+        return
+    table(
+        f"Messages that took the record of {month}",
+        ("message (EMPAID)", "to", "state", "AMS message id", "delivered at"),
+        (
+            (
+                message["empaid"],
+                message["destination"],
+                message["state"],
+                message["broker_id"],
+                shown_time(message["sent_at"]),
+            )
+            for message in messages
+        ),
+    )
+
+
+def summary(ctx: typer.Context, month: MonthOption = None, as_json: Json = False) -> None:
+    """Add up what was used within each month by each VO."""
+    settings = program_of(ctx).settings()
+    from accounting.register import Register
+
+    with opened(settings) as database:
+        totals = sorted(Register(database).month_totals().items())
+    rows = [
+        {
+            "month": str(of),
+            "vo": vo,
+            "pods": pods,
+            "wall_seconds": wall,
+            "cpu_seconds": cpu,
+        }
+        for (of, vo), (pods, wall, cpu) in totals
+        if month is None or of == month
+    ]
+    if as_json:
+        write_json(rows)
+        return
+    columns = ("month", "VO", ">pods", ">wall h", ">CPU h")
+    table("Used within the month", columns, map(_hours, rows))
+
+
+def _hours(row: Mapping[str, Any]) -> tuple[str, ...]:
+    wall, cpu = row["wall_seconds"] / 3600, row["cpu_seconds"] / 3600
+    return row["month"], row["vo"] or "(held)", f"{row['pods']:,}", f"{wall:,.2f}", f"{cpu:,.2f}"

@@ -1,0 +1,94 @@
+"""``serve``."""
+# ruff: noqa: PLC0415 - see accounting/cli/__init__.py
+
+from contextlib import ExitStack
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from accounting.cli.program import opened, program_of
+from accounting.errors import AccountingError, SettingsError
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from accounting.config import Settings
+
+
+def serve(
+    ctx: typer.Context,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for a free one.")] = 8000,
+) -> None:
+    """Poll every ACCOUNTING_POLL__INTERVAL (5 min if not set), and answer over HTTP, until stopped.
+
+    /healthz: the program lives. /readyz: polls go well, else 503 and why not. /metrics: figures
+    about the polls and the messages, for Prometheus. 'push' is still to be run by itself.
+    """
+    settings = program_of(ctx).settings("info")
+    _require_token(settings, host)
+    settings.site()  # both are needed, and asked for before anything is made
+    settings.scope()
+    with ExitStack() as stack:
+        _serve(settings, stack.enter_context(_listening(host, port)), stack)
+
+
+def _require_token(settings: "Settings", host: str) -> None:
+    """Beyond this machine, metrics are for the administrator only."""
+    from accounting.api import is_loopback
+    from accounting.config import read_secret
+
+    if settings.api.token_file is not None:
+        read_secret(settings.api.token_file, "api.token_file")
+    elif not is_loopback(host):
+        raise SettingsError(
+            f"to listen on {host}, which others can reach, ACCOUNTING_API__TOKEN_FILE is needed",
+            "for example ACCOUNTING_API__TOKEN_FILE=/etc/notebooks-accounting/token",
+        )
+
+
+def _serve(settings: "Settings", listener: "socket", stack: ExitStack) -> None:
+    import threading
+
+    import structlog
+    import uvicorn
+
+    from accounting.api import Service, create_app
+    from accounting.schedule import PollLoop, forgetter_of, poller_of, source_of
+    from accounting.telemetry import Metrics
+
+    database = stack.enter_context(opened(settings, create=True))
+    source = stack.enter_context(source_of(settings))
+    metrics = Metrics(version("notebooks-accounting"))
+    loop = PollLoop(
+        poller_of(settings, database, source),
+        interval_seconds=settings.poll.interval,
+        settle_seconds=settings.poll.settle,
+        metrics=metrics,
+        forget=forgetter_of(settings, database),
+    )
+    web = create_app(Service(settings, database, metrics, loop))
+    server = uvicorn.Server(uvicorn.Config(web, log_config=None, access_log=False))
+    polling = threading.Thread(target=loop.run, name="poll loop")
+    polling.start()
+    try:
+        where = listener.getsockname()
+        structlog.get_logger(__name__).info("serving", host=where[0], port=where[1])
+        server.run([listener])
+    finally:
+        loop.stop()
+        polling.join()
+
+
+def _listening(host: str, port: int) -> "socket":
+    import socket
+
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as exc:
+        raise AccountingError(
+            f"cannot listen on {host} port {port}: {str(exc.strerror).partition(' (')[0]}",
+            "choose others with --host and --port, or stop what listens there",
+        ) from exc

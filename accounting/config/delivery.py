@@ -1,0 +1,84 @@
+"""Settings of where records go."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from accounting.apel import MAX_RECORDS
+from accounting.config.setting import PREFIX
+from accounting.config.values import Duration, Group, Port, Text
+
+
+class SsmSettings(Group):
+    """How signed messages reach the accounting repository."""
+
+    transport: Literal["ams", "dirq"] = Field(
+        default="ams",
+        description="ams: sign and publish to the ARGO Messaging Service. dirq: write plain "
+        "records into a spool, from which the reference ssmsend sends them.",
+        examples=["ams"],
+    )
+    dirq_path: Path | None = Field(
+        default=None,
+        description="The spool's folder; needed for dirq.",
+        examples=["/var/spool/apel/outgoing"],
+    )
+    hostcert: Path = Field(
+        default=Path("/etc/grid-security/hostcert.pem"),
+        description="The host certificate (PEM) whose DN is registered in GOCDB; read whenever "
+        "it is used.",
+        examples=["/etc/grid-security/hostcert.pem"],
+    )
+    hostkey: Path = Field(
+        default=Path("/etc/grid-security/hostkey.pem"),
+        description="Its key (PEM, without a passphrase).",
+        examples=["/etc/grid-security/hostkey.pem"],
+    )
+    servercert: Path | None = Field(
+        default=None,
+        description="The receiver's certificate (PEM), to encrypt messages for it; if not given, "
+        "they are signed only.",
+        examples=["/etc/grid-security/servercert.pem"],
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="Certificate authorities (PEM file, or hashed folder) for the broker's TLS; "
+        "well-known ones if not given.",
+        examples=["/etc/grid-security/certificates"],
+    )
+    ams_host: Text = Field(
+        default="msg.argo.grnet.gr",
+        description="The broker's host.",
+        examples=["msg.argo.grnet.gr"],
+    )
+    ams_port: Port = Field(default=443, description="The port of the broker's API.", examples=[443])
+    authn_port: Port = Field(
+        default=8443,
+        description="The port of the broker's login with certificates.",
+        examples=[8443],
+    )
+    ams_project: Text = Field(
+        default="accounting", description="The broker's project.", examples=["accounting"]
+    )
+    ams_topic: Text = Field(
+        default="eu-egi-cloud-accounting",
+        description="The topic that records go to.",
+        examples=["eu-egi-cloud-accounting"],
+    )
+    records_per_message: int = Field(
+        default=500,
+        ge=1,
+        le=MAX_RECORDS,
+        description="Most records in one message; bounded by the message's size as well.",
+        examples=[500],
+    )
+    timeout: Duration = Field(
+        default=30.0, gt=0, description="Longest wait for the broker.", examples=["30s"]
+    )
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.transport == "dirq" and self.dirq_path is None:
+            raise ValueError(f"{PREFIX}SSM__TRANSPORT=dirq needs {PREFIX}SSM__DIRQ_PATH")
+        return self

@@ -1,0 +1,56 @@
+"""Checks of the database."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from accounting.config import Settings
+from accounting.database import Database
+from accounting.doctor.finding import Finding, State
+from accounting.errors import AccountingError
+from accounting.ledger import Ledger
+
+
+def database(settings: Settings) -> Iterator[Finding]:
+    """Whether it is there, writable and of this version."""
+    name = "database"
+    with Database(settings.database_url) as found:
+        if _is_new(settings):
+            folder = Path(found.url.database or "").absolute().parent
+            if folder.is_dir():
+                yield Finding(name, State.OK, f"{found.name} is made by the first poll")
+            else:
+                what = f"{found.name} cannot be made: there is no folder {folder}"
+                yield Finding(name, State.FAILED, what, f"make it with 'mkdir -p {folder}'")
+            return
+        revision = found.revision()
+        with found.begin():
+            pass  # takes SQLite's write lock: it is there, and the file is writable
+        if revision is None:
+            yield Finding(name, State.OK, f"{found.name} is empty; the first poll fills it")
+        elif found.is_current():
+            yield Finding(name, State.OK, f"{found.name} is of version {revision}")
+        else:
+            yield Finding(
+                name,
+                State.FAILED,
+                f"the tables of {found.name} are of version {revision}",
+                "run 'notebooks-accounting db upgrade' once, with the service stopped",
+            )
+
+
+def watermark(settings: Settings) -> float | None:
+    """How far polls have come, Unix seconds; None if there was none."""
+    if _is_new(settings):
+        return None
+    with suppress(AccountingError), Database(settings.database_url) as database:
+        progress = Ledger(database).progress()
+        return None if progress is None else float(progress.watermark)
+    return None
+
+
+def _is_new(settings: Settings) -> bool:
+    """Whether the SQLite file is yet to be made: looking must not make it."""
+    with Database(settings.database_url) as database:
+        path = database.url.database
+        return database.is_sqlite and bool(path) and not Path(path or "").exists()

@@ -1,0 +1,70 @@
+"""Checks of the metrics' source."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+
+from accounting import horizon
+from accounting.config import Settings
+from accounting.doctor.cluster import Patient
+from accounting.doctor.database import watermark
+from accounting.doctor.engine import Details
+from accounting.doctor.finding import Finding, State, guarded
+from accounting.prometheus import Source
+from accounting.queries import Scope
+from accounting.schedule import source_of
+
+_DAY = 86400
+
+
+def metrics(settings: Settings, now: float) -> Iterator[Finding]:
+    """Whether the source answers, and says all that records need."""
+    with source_of(settings) as source:
+        # The same way that a poll asks, so that its errors and cures are the same.
+        source.vector("vector(1)", now)
+        with closing(Details(settings)) as details:
+            yield details.engine()
+            yield from guarded("metrics", lambda: _cluster(settings, source, details, now))
+
+
+def _cluster(settings: Settings, source: Source, details: Details, now: float) -> Iterator[Finding]:
+    spelled = horizon.spelled(source, settings.scope(), now - _DAY, now)
+    # A poll leaves pods out by name itself; here the counts are all that is asked for.
+    patient = Patient(source, replace(spelled, among_many=True), now)
+    state = patient.state_metrics(details)
+    yield state
+    if state.state is not State.FAILED:
+        yield _labels(spelled)
+        yield patient.scrape_interval(settings.prometheus.scrape_interval)
+        yield patient.owners()
+    yield patient.kubelets(details)
+    yield from patient.cpu_level()
+    yield from _retention(settings, details, now)
+
+
+def _labels(spelled: Scope) -> Finding:
+    names = spelled.exported_state | spelled.exported_usage
+    if not names:
+        return Finding("labels", State.OK, "labels are as the exporters wrote them")
+    read = ", ".join(f"exported_{name}" for name in sorted(names))
+    what = f"Prometheus renames them when it scrapes (honor_labels is off); {read} are read instead"
+    return Finding("labels", State.OK, what)
+
+
+def _retention(settings: Settings, details: Details, now: float) -> Iterator[Finding]:
+    """Whether what has not been read yet is still there."""
+    kept = details.retention_seconds()
+    if kept is None:
+        return
+    said = f"samples are kept for {kept / _DAY:g} days"
+    read_until = watermark(settings)
+    behind = None if read_until is None else now - read_until
+    cure = "poll now; keep samples longer than any outage (--storage.tsdb.retention.time)"
+    if behind is not None and behind > kept:
+        what = f"{said}, but the last poll ended {behind / _DAY:.1f} days ago: usage was lost"
+        yield Finding("retention", State.FAILED, what, cure)
+    elif behind is not None and behind > kept / 2:
+        what = f"{said}, and the last poll ended {behind / _DAY:.1f} days ago"
+        yield Finding("retention", State.WARNING, what, cure)
+    else:
+        yield Finding("retention", State.OK, said)
