@@ -466,14 +466,8 @@ def test_a_reader_that_has_seen_enough_ends_the_program_quietly(polled: Site) ->
     assert done.stderr == ""
 
 
-def test_help_is_there_at_once(site: Site) -> None:
-    times = []
-    for _ in range(3):
-        started = time.monotonic()
-        result = site.run("--help")
-        times.append(time.monotonic() - started)
-        assert result.code == 0
-    assert min(times) < 1.0  # 0.25 s on an idle machine
+def test_help_loads_nothing_heavy(site: Site) -> None:
+    assert site.run("--help").code == 0
     loaded = subprocess.run(
         [sys.executable, "-c", "import accounting.cli, sys; print(*sys.modules)"],
         capture_output=True,
