@@ -229,9 +229,9 @@ _CURES = {
     "not a database": "ACCOUNTING_DATABASE_URL points to a file that is something else",
     "malformed": "the file is damaged: restore it from a backup",
     "locked": "another program holds the database: stop it, then run this again",
+    "does not exist": "create the database, then run 'notebooks-accounting db upgrade'",
     "connection": "check that PostgreSQL runs and ACCOUNTING_DATABASE_URL is right",
     "no such table": "run 'notebooks-accounting db upgrade'",
-    "does not exist": "create the database, then run 'notebooks-accounting db upgrade'",
 }
 
 

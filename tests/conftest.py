@@ -1,0 +1,154 @@
+"""Shared by all tests: one long history of a cluster, engines over it, a PostgreSQL server."""
+
+import fcntl
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from sqlalchemy import create_engine, text
+
+from accounting.simulation.cluster import Cluster
+from accounting.simulation.engines import (
+    Engine,
+    free_port,
+    run_prometheus,
+    run_victoria_metrics,
+)
+from accounting.simulation.features import Features
+from accounting.simulation.history import import_history, populate
+
+# The examples are the same in every run, however slow or busy the machine is.
+settings.register_profile(
+    "exact",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("exact")
+
+START = datetime(2025, 10, 31, tzinfo=UTC)
+END = datetime(2025, 11, 2, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class History:
+    """A cluster's past, and a Prometheus over it; ``blocks`` is its data, not to be written to."""
+
+    cluster: Cluster = field(repr=False)
+    url: str
+    blocks: Path
+    start: int
+    end: int
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this run see."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+@pytest.fixture(scope="session")
+def history(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
+    """48 hours across a month's end with more than 1,000 pods and everything that can happen."""
+    cluster = Cluster.generate(
+        20251101, START, END, pods=1100, features=Features.all(), interval_seconds=30
+    )
+    blocks = shared / "history"
+    with once(blocks):
+        if not blocks.exists():
+            populate(cluster, shared / "history-unfinished")
+            (shared / "history-unfinished").rename(blocks)
+    with run_prometheus(linked(blocks, tmp_path_factory.mktemp("engine") / "data")) as engine:
+        yield History(cluster, engine.url, blocks, int(START.timestamp()), int(END.timestamp()))
+
+
+@contextmanager
+def once(path: Path) -> Iterator[None]:
+    """One worker at a time."""
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def linked(blocks: Path, folder: Path) -> Path:
+    """The same blocks for another engine: they are never changed, only replaced."""
+    shutil.copytree(blocks, folder, copy_function=os.link)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def victoria(history: History, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A VictoriaMetrics with the same history."""
+    with run_victoria_metrics(tmp_path_factory.mktemp("victoria") / "data") as engine:
+        import_history(history.cluster, engine.url)
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server of its own, without a database's name."""
+    programs = postgres_programs()
+    folder = Path(tempfile.mkdtemp(prefix="accounting-postgres-"))
+    as_user: list[str] = []
+    if os.geteuid() == 0:  # it refuses to run as root
+        as_user = ["runuser", "-u", "postgres", "--"]
+        os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
+    port = free_port()
+    data = folder / "data"
+    control = [*as_user, str(programs / "pg_ctl"), "-D", str(data), "-w", "-s"]
+    listen = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
+    try:
+        run([*as_user, str(programs / "initdb"), "-D", str(data), "-U", "tests", "-A", "trust",
+             "-E", "UTF8", "--locale=C", "--no-sync"])  # fmt: skip
+        run([*control, "-l", str(folder / "log"), "-o", f"{listen} -c fsync=off", "start"])
+        try:
+            yield f"postgresql+psycopg://tests@127.0.0.1:{port}"
+        finally:
+            run([*control, "-m", "immediate", "stop"])
+    finally:
+        shutil.rmtree(folder)
+
+
+def run(command: list[str]) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+
+def postgres_programs() -> Path:
+    """The folder of initdb and pg_ctl: Debian keeps them out of PATH."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).resolve().parent
+    return max(Path("/usr/lib/postgresql").glob("*/bin"))
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> Iterator[Callable[[], str]]:
+    """Makes new, empty databases: their URLs."""
+    names = (f"test_{os.getpid()}_{number}" for number in count())
+    with ExitStack() as made:
+        admin = create_engine(f"{postgres_server}/postgres", isolation_level="AUTOCOMMIT")
+        made.callback(admin.dispose)
+
+        def sql(statement: str) -> None:
+            with admin.connect() as connection:
+                connection.execute(text(statement))
+
+        def new() -> str:
+            name = next(names)
+            sql(f"CREATE DATABASE {name}")
+            made.callback(sql, f"DROP DATABASE {name} WITH (FORCE)")
+            return f"{postgres_server}/{name}"
+
+        yield new
