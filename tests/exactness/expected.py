@@ -125,7 +125,18 @@ def silences(cluster: Cluster) -> list[tuple[float, float]]:
 
 
 def ends_in_a_silence(cluster: Cluster, pod: SimulatedPod) -> bool:
-    return any(since <= pod.run_until < until for since, until in silences(cluster))
+    """Whether no scrape came between a silence's begin and the pod's end."""
+    return any(
+        since <= pod.run_until < _next_scrape(cluster, pod, until)
+        for since, until in silences(cluster)
+    )
+
+
+def _next_scrape(cluster: Cluster, pod: SimulatedPod, after: float) -> float:
+    interval = cluster.interval_seconds
+    speaking = [e for e in cluster.emitters if e.kind != "cadvisor" and e.covers(pod.uid)]
+    times = [e.scrapes(after, after + 2 * interval, interval) for e in speaking]
+    return min(line[0] for line in times if line) / 1000
 
 
 def true_wall(cluster: Cluster, pod: SimulatedPod, until: float = inf) -> float:
