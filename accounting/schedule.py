@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -21,10 +22,9 @@ from accounting.outbox import Outbox
 from accounting.prometheus import Source
 from accounting.register import Register
 from accounting.telemetry import Metrics, Standing
-from ssm.ams import AmsSettings
-from ssm.certificate import HostCertificate
-from ssm.errors import CertificateError
-from ssm.sender import AmsSender, DirqSender, Sender
+
+if TYPE_CHECKING:
+    from ssm.sender import Sender
 
 log = structlog.get_logger(__name__)
 
@@ -89,12 +89,16 @@ def forgetter_of(settings: Settings, database: Database) -> Callable[[float], in
     return forget
 
 
-def sender_of(settings: Settings) -> Sender:
+def sender_of(settings: Settings) -> "Sender":
     """Where messages go.
 
     Raises:
         SettingsError: a name that cannot be part of the broker's addresses.
     """
+    # Polling does without the broker's client and its libraries.
+    from ssm.ams import AmsSettings  # noqa: PLC0415
+    from ssm.sender import AmsSender, DirqSender  # noqa: PLC0415
+
     ssm = settings.ssm
     if ssm.transport == "dirq" and ssm.dirq_path is not None:
         return DirqSender(ssm.dirq_path)
@@ -139,6 +143,9 @@ def standing_of(settings: Settings, database: Database, now: float) -> Standing:
 def _certificate_days(settings: Settings, now: float) -> float | None:
     if settings.ssm.transport != "ams":
         return None
+    from ssm.certificate import HostCertificate  # noqa: PLC0415 - as above
+    from ssm.errors import CertificateError  # noqa: PLC0415
+
     try:
         host = HostCertificate.load(settings.ssm.hostcert, settings.ssm.hostkey)
     except CertificateError:
