@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from accounting.telemetry import configure_logs
 from bench import client, delivery
 from bench.dataset import day, steady
 from bench.figures import Figure, save, show
@@ -32,6 +33,7 @@ class Sizes(NamedTuple):
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the tables, keep the figures; 1 if a promise is missed and --strict."""
     options = _parser().parse_args(arguments)
+    configure_logs("warning", as_json=False)
     sizes = Sizes(options.pods, options.running or options.pods, options.rounds)
     data: Path = options.data.absolute()
     data.mkdir(parents=True, exist_ok=True)
