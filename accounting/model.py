@@ -213,11 +213,16 @@ class Pod:
     def end_at(self) -> int | None:
         """Where wall time ended (M6); None while it runs.
 
-        A completion time before the last Running sample is a side-car's, not the pod's.
+        A completion time counts once the pod is listed as not running: before, it is a side-car's.
         """
         if not self.ended:
             return None
-        return int(max(self.last_running_at, self.completed_at or 0))
+        return int(max(self.last_running_at, self.completion_at or 0))
+
+    @property
+    def completion_at(self) -> float | None:
+        """When all of the pod completed; None if it was never seen completed."""
+        return self.completed_at if self.last_listed_at > self.last_running_at else None
 
 
 @dataclass(slots=True)

@@ -304,7 +304,7 @@ def _has_ended(pod: Pod, beat: Pulse, is_orphan: bool) -> bool:
 
 
 def _fell_silent(pod: Pod, gaps: Sequence[Gap], tolerance_seconds: float) -> bool:
-    if (pod.completed_at or 0.0) > pod.last_running_at:
+    if (pod.completion_at or 0.0) > pod.last_running_at:
         return False
     return any(abs(gap.start_at - pod.last_running_at) <= tolerance_seconds for gap in gaps)
 

@@ -358,3 +358,16 @@ def test_the_owner_is_known_if_annotations_were_shown_at_all(  # noqa: PLR0917 -
     assert account.pod.owner_known is known, case
     usage.acknowledge_owners([account], [])
     assert account.pod.owner_known is known, "once known, it stays so"
+
+
+@pytest.mark.parametrize(
+    ("last_listed_at", "end_at"),
+    [(1000.0, 1000), (1030.0, 1020)],
+    ids=["vanished: the time is a side-car's", "listed on: the pod completed"],
+)
+def test_a_completion_time_counts_once_the_pod_is_listed_as_not_running(
+    last_listed_at: float, end_at: int
+) -> None:
+    ended = Pod("uid", "hub", "jupyter-a", 500.0, 1000.0, last_listed_at)
+    ended.completed_at, ended.ended = 1020.0, True
+    assert ended.end_at == end_at
