@@ -72,11 +72,8 @@ def records(account: Account, site: Site, rules: VoRules) -> Iterator[Record]:
         held = Held.UNMAPPED
     for moment in _moments(account):
         record = _measured(pod, vo, site, rules, moment)
-        values = fields(record)
-        lines = _lines(values)
-        if not _is_plain(lines):
-            record.problem = _refused_values(values)
-        record.problem = record.problem or _refused_record(record)
+        lines = _lines(fields(record))
+        record.problem = _refused_record(record) if _is_plain(lines) else refusal(record)
         record.held = Held.INVALID if record.problem else held
         record.digest = _digest(lines)
         yield record

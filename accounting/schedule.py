@@ -230,7 +230,7 @@ class PollLoop:
             except AccountingError as exc:
                 result = "unavailable" if isinstance(exc, SourceError) else "failed"
                 self._failed(exc)
-            except Exception as exc:  # noqa: BLE001
+            except Exception as exc:  # noqa: BLE001 - the loop must outlive any of them
                 # The loop must outlive what nobody thought of; the next poll starts anew.
                 self._failed(_unexpected(exc))
         self._metrics.polls.labels(result).inc()

@@ -298,3 +298,12 @@ def test_tables_that_are_not_there_are_said(new_url: NewUrl) -> None:
 def test_every_error_tells_the_exit_code() -> None:
     assert (AccountingError("a", "b").exit_code, SettingsError("a", "b").exit_code) == (1, 2)
     assert str(AccountingError("what", "cure")) == "what → cure"
+
+
+def test_sqlite_writes_through_to_the_disk_and_lets_readers_read(tmp_path: Path) -> None:
+    with Database(f"sqlite:///{tmp_path / 'a.db'}") as database, database.begin() as connection:
+        pragmas = {
+            name: connection.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("synchronous", "journal_mode", "foreign_keys")
+        }
+    assert pragmas == {"synchronous": 2, "journal_mode": "wal", "foreign_keys": 1}
