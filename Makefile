@@ -18,7 +18,8 @@ test: prepared lint types imports tests  ## lint, types, import rules and all te
 
 prepared:
 	@scripts/venv development
-	@scripts/provide prometheus victoria-metrics initdb openssl curl
+	@scripts/node
+	@scripts/provide prometheus victoria-metrics initdb openssl curl chromium restic rclone sftp-server bwrap
 
 lint:
 	$(BIN)/ruff check $(SOURCES)
@@ -43,7 +44,7 @@ lock:  ## pin the dependencies of pyproject.toml anew
 	@scripts/venv development
 	@$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	    --upgrade --extra postgres --group build pyproject.toml -o requirements/service.lock
+	    --upgrade --extra login --extra parquet --extra postgres --group build pyproject.toml -o requirements/service.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --upgrade --all-extras --group build --group test -c requirements/service.lock \
 	    pyproject.toml -o requirements/development.lock
