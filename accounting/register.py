@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import Select, func, or_, select, tuple_
 
 from accounting import apel
 from accounting.database import Database
@@ -113,7 +113,8 @@ def _overlapping(query: Select[Any], selection: Selection) -> Select[Any]:
 def is_due() -> Any:
     """The condition of a record that must go out: its content is in no message yet (D3)."""
     columns = records.c
-    return (columns.held == "") & (columns.queued_digest.is_distinct_from(columns.digest))
+    differs = or_(columns.queued_digest.is_(None), columns.queued_digest != columns.digest)
+    return (columns.held == "") & differs
 
 
 def record_of(row: Any) -> Record:
@@ -149,4 +150,6 @@ def record_of(row: Any) -> Record:
         held=Held(row.held),
         problem=row.problem,
         digest=row.digest,
+        used_wall_seconds=row.used_wall_seconds,
+        used_cpu_seconds=row.used_cpu_seconds,
     )

@@ -60,6 +60,8 @@ class RecordModel(Model):
     end_at: int | None = _example(1793516400, "Unix seconds; null while it runs.")
     wall_seconds: int = _example(3600)
     cpu_seconds: int | None = _example(120)
+    used_wall_seconds: int = _example(3600, "Within the month.")
+    used_cpu_seconds: int | None = _example(120, "Within the month.")
     cpu_count: float | None = _example(2.0)
     received_gb: int | None = _example(1)
     sent_gb: int | None = _example(0)

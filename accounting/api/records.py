@@ -63,7 +63,7 @@ def list_records(
             description="By what; a minus in front: the largest first.",
             json_schema_extra={"enum": _SORTS},
         ),
-    ] = "-start",
+    ] = "-month",
     cursor: CursorQuery = "",
     limit: LimitQuery = 50,
     kind: FormatQuery = None,
