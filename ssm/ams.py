@@ -25,10 +25,12 @@ from argo_ams_library import AmsMessage, ArgoMessagingService
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from ssm.certificate import HostCertificate
-from ssm.errors import Refused, TokenExpired, TooLarge, TransportError, Unavailable
+from ssm.errors import Refused, Rejected, TokenExpired, TooLarge, TransportError, Unavailable
 
-_OK, _UNAUTHORIZED, _TOO_LARGE, _SERVER_ERROR = 200, 401, 413, 500
-_REFUSED = (400, 403, 404)
+_BAD_REQUEST, _UNAUTHORIZED, _TOO_LARGE, _SERVER_ERROR = 400, 401, 413, 500
+_CLIENT_ERRORS = range(400, 500)
+# A later answer may be another one.
+_PASSING = (408, 425, 429)
 _LOGIN_REFUSED = (400, 401, 403, 404)
 
 # Not a token; it only keeps the library's constructor from logging in by itself.
@@ -60,8 +62,8 @@ class AmsSettings:
             trickling in is not cut off.
         max_bytes: most bytes of base64 data in one message. The broker's limits are 1,500,000
             bytes and, behind it, commonly 1 MiB for the message with its frame.
-        suspect_bytes: above this many bytes of base64 data, a 5xx is taken to mean "too large",
-            because the broker may say so with 500.
+        suspect_bytes: above this many bytes of base64 data, a 500 is taken to mean "too large",
+            because the broker may say so with it.
 
     Raises:
         ValueError: a name that cannot be part of the broker's addresses.
@@ -257,12 +259,18 @@ class AmsTransport:
                 "It is tried again with a fresh login; if it stays, ask the broker's operators.",
             )
         suspect = size > self.settings.suspect_bytes
-        if status == _TOO_LARGE or (status is not None and status >= _SERVER_ERROR and suspect):
+        if status == _TOO_LARGE or (status == _SERVER_ERROR and suspect):
             return TooLarge(
                 f"{call.purpose}: {size} bytes (base64) were refused (HTTP {status})",
                 "Put fewer records into one message.",
             )
-        if status in _REFUSED:
+        if status == _BAD_REQUEST:
+            return Rejected(
+                f"{call.purpose}: the broker rejects this message (HTTP 400{_said(exc)})",
+                "Ask the broker's operators why; then send it again, or withdraw it, which builds "
+                "its records anew.",
+            )
+        if status in _CLIENT_ERRORS and status not in _PASSING:
             return Refused(
                 f"{call.purpose} was refused (HTTP {status}{_said(exc)})",
                 f"Check the project {self.settings.project!r} and the topic "

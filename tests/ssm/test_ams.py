@@ -13,6 +13,7 @@ from ssm.authority import Authority, Issued
 from ssm.errors import (
     CertificateError,
     Refused,
+    Rejected,
     SsmError,
     TokenExpired,
     TooLarge,
@@ -82,13 +83,13 @@ def test_a_failing_login_after_a_401_says_so(transport: AmsTransport, standin: A
 
 
 PUBLISH_STATUSES: list[tuple[int, type[TransportError]]] = [
-    (400, Refused),
+    (400, Rejected),
     (403, Refused),
     (404, Refused),
     (413, TooLarge),
     (408, Unavailable),
-    (409, Unavailable),
-    (418, Unavailable),
+    (409, Refused),
+    (418, Refused),
     (429, Unavailable),
     (500, Unavailable),
     (502, Unavailable),
@@ -212,9 +213,9 @@ def test_a_server_error_on_a_large_message_means_too_large(
     settings: AmsSettings, host: Issued, standin: AmsStandin
 ) -> None:
     transport = AmsTransport(dataclasses.replace(settings, suspect_bytes=400), *host)
-    for status in (500, 502):
+    for status, kind in ((500, TooLarge), (502, Unavailable)):
         standin.fail(status, calls=2)
-        assert type(failure(lambda: transport.publish(b"x" * 301, "1"))) is TooLarge
+        assert type(failure(lambda: transport.publish(b"x" * 301, "1"))) is kind
         assert type(failure(lambda: transport.publish(b"x" * 300, "1"))) is Unavailable
 
 
