@@ -114,7 +114,9 @@ def sender_of(settings: Settings) -> "Sender":
             port=ssm.ams_port,
             authn_port=ssm.authn_port,
             ca_file=ssm.ca_file,
+            connect_seconds=ssm.connect_timeout,
             timeout_seconds=ssm.timeout,
+            total_seconds=ssm.total_timeout,
             suspect_bytes=ssm.split_above_bytes,
         )
     except ValueError as exc:

@@ -73,8 +73,20 @@ class SsmSettings(Group):
         description="Most records in one message; bounded by the message's size as well.",
         examples=[500],
     )
+    connect_timeout: Duration = Field(
+        default=10.0, gt=0, description="Longest wait for a connection.", examples=["10s"]
+    )
     timeout: Duration = Field(
-        default=30.0, gt=0, description="Longest wait for the broker.", examples=["30s"]
+        default=30.0,
+        gt=0,
+        description="Longest wait for the broker to say something.",
+        examples=["30s"],
+    )
+    total_timeout: Duration = Field(
+        default=120.0,
+        gt=0,
+        description="Longest time for one call as a whole.",
+        examples=["2m"],
     )
     retry_first: Duration = Field(
         default=30.0,

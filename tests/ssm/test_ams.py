@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ssm import ams
 from ssm.ams import AmsSettings, AmsTransport
 from ssm.authority import Authority, Issued
 from ssm.errors import (
@@ -238,6 +239,29 @@ def test_a_hanging_broker_is_left_after_the_timeout(
     assert time.monotonic() - start < 20  # the broker hangs for 30 s
     assert type(error) is Unavailable
     assert "no answer within 0.3 s" in error.message
+
+
+@pytest.mark.parametrize("where", ["login", "publish"])
+def test_an_answer_that_trickles_in_is_cut_off(
+    settings: AmsSettings, host: Issued, standin: AmsStandin, where: str
+) -> None:
+    limits = dataclasses.replace(settings, timeout_seconds=5, total_seconds=0.5)
+    standin.fail(Fault.TRICKLE, on="login" if where == "login" else "publish", seconds=0.6)
+    start = time.monotonic()
+    error = failure(lambda: AmsTransport(limits, *host).publish(b"a", "1"))
+    assert time.monotonic() - start < 10  # whole, it would take longer than 12 s
+    assert type(error) is Unavailable
+    assert "an answer that does not end" in error.message
+
+
+def test_an_answer_that_is_far_too_long_is_cut_off(
+    settings: AmsSettings, host: Issued, standin: AmsStandin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ams, "_ANSWER_BYTES", 40)
+    standin.fail(Fault.HTML, status=200)
+    error = failure(lambda: AmsTransport(settings, *host).publish(b"a", "1"))
+    assert type(error) is Unavailable
+    assert "an answer that does not end (HTTP 200)" in error.message
 
 
 def test_a_port_that_accepts_and_says_nothing_is_left_after_the_timeout(
