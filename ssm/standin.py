@@ -281,6 +281,8 @@ class _Handler(BaseHTTPRequestHandler):
             case Fault.SLOW:
                 self.server.standin.stopping.wait(planned.seconds)
                 self._answer(*self._carry_out(body))
+            case Fault.TRICKLE:
+                self._trickle(planned.seconds, *self._carry_out(body))
             case Fault.DROP_ANSWER:
                 self._carry_out(body)
                 self._hang_up()
@@ -346,6 +348,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Location", "/v1/elsewhere")
         self.end_headers()
         self.wfile.write(body)
+
+    def _trickle(self, seconds: float, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        for byte in body:
+            self.wfile.flush()
+            self.wfile.write(bytes([byte]))
+            if self.server.standin.stopping.wait(seconds):
+                break
+        self.wfile.flush()
 
     def _hang_up(self) -> None:
         self.close_connection = True
