@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from accounting import web
-from accounting.api import health, ledger, messages, records, summaries
+from accounting.api import health, ledger, messages, records, runs, summaries
 from accounting.api.parts import Service
 from accounting.errors import AccountingError
 from accounting.guard import login, problem
@@ -94,7 +94,7 @@ def create_app(service: Service, doors: Doors | None = None) -> FastAPI:
     app.state.doors = doors
     app.state.error_page = web.error_page
     api = APIRouter(prefix=API, dependencies=[Depends(_known_parameters)])
-    for part in (records, summaries, ledger, messages):
+    for part in (records, summaries, ledger, messages, runs):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.router)

@@ -50,7 +50,7 @@ def configure_logs(level: str, *, as_json: bool, stream: TextIO | None = None) -
     stream = stream or sys.stderr
 
     def with_run(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-        return {**event, "run": run}
+        return {"run": run, **event}  # a job that the service does has an id of its own
 
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
