@@ -87,9 +87,9 @@ def create_app(service: Service, doors: Doors | None = None) -> FastAPI:
         openapi_url=f"{API}/openapi.json",
         docs_url=None,
         redoc_url=None,
-        root_path=prefix_of(service.settings),
         redirect_slashes=False,
     )
+    prefix = prefix_of(service.settings)
     app.state.service = service
     app.state.doors = doors
     app.state.error_page = web.error_page
@@ -100,10 +100,10 @@ def create_app(service: Service, doors: Doors | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(login.routes(doors))
     app.include_router(web.router)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign] # FastAPI's way to change it
+    app.openapi = lambda: _openapi(app, prefix)  # type: ignore[method-assign] # FastAPI's way to change it
     _handle_errors(app)
     app.add_middleware(Gate, doors=doors)
-    app.add_middleware(Armour, observe=lambda *_: None, clock=time.monotonic)
+    app.add_middleware(Armour, prefix=prefix, observe=lambda *_: None, clock=time.monotonic)
     return app
 
 
@@ -188,12 +188,12 @@ def _unexpected(request: Request, exc: Exception) -> Response:
     )
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: FastAPI, prefix: str) -> dict[str, Any]:
     """FastAPI's, with the one shape that refusals have."""
     if app.openapi_schema is None:
         found = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes,
-            servers=[{"url": app.root_path or "/"}],
+            servers=[{"url": prefix or "/"}],
         )  # fmt: skip
         for operations in found["paths"].values():
             for operation in operations.values():
