@@ -16,7 +16,10 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from pyarrow import parquet
 
+from accounting.cli.export import write_parquet
+from accounting.errors import AccountingError
 from accounting.simulation.cluster import Cluster
 from accounting.simulation.engines import free_port, run_prometheus
 from accounting.simulation.features import Features
@@ -62,6 +65,11 @@ class Site:
         assert len(errors) == 1, result
         assert " → " in errors[0]
         return result.code, errors[0]
+
+    def succeeds(self, *arguments: str) -> str:
+        result = self.run(*arguments)
+        assert result.code == 0, result
+        return result.out
 
     def copied(self, folder: Path) -> "Site":
         shutil.copytree(self.folder, folder / "site")
@@ -186,11 +194,22 @@ def test_every_format_exports_the_same_records(polled: Site) -> None:
     assert text.endswith("%%\n")
 
 
-def test_parquet_without_pyarrow_says_how_to_get_it(polled: Site) -> None:
-    code, said = polled.fails("records", "export", "--format", "parquet", "--output", "x.parquet")
-    assert code == 1
-    assert "pip install pyarrow" in said
-    assert not list(polled.folder.glob("*x.parquet*"))
+def test_parquet_holds_what_json_holds(polled: Site, tmp_path: Path) -> None:
+    file = tmp_path / "x.parquet"
+    polled.succeeds("records", "export", "--format", "parquet", "--output", str(file))
+    rows = json.loads(polled.succeeds("records", "export", "--format", "json"))
+    assert rows
+    assert parquet.read_table(file).to_pylist() == rows
+
+
+def test_parquet_without_pyarrow_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(AccountingError, match="needs pyarrow") as caught:
+        write_parquet([], tmp_path / "x.parquet")
+    assert "'notebooks-accounting[parquet]'" in caught.value.cure
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_push_delivers_once_and_tells_what_is_held(polled: Site) -> None:

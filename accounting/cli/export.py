@@ -46,7 +46,7 @@ def export(
     only = False if kind is Format.APEL else None
     found = found_records(settings, Selection(month=month, held=only))
     if kind is Format.PARQUET and output is not None:
-        _write_parquet(found, output)
+        write_parquet(found, output)
         return
     writers = {Format.APEL: _write_apel, Format.CSV: _write_csv, Format.JSON: _write_lines}
     if output is None:
@@ -98,13 +98,18 @@ def _write_lines(found: Iterable[Record], file: IO[str]) -> None:
     file.write("\n]\n" if before != "[\n" else "[]\n")
 
 
-def _write_parquet(found: Iterable[Record], output: Path) -> None:
+def write_parquet(found: Iterable[Record], output: Path) -> None:
+    """Write records into a Parquet file, whole or not at all.
+
+    Raises:
+        AccountingError: pyarrow is not installed.
+    """
     try:
         arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as exc:
         raise AccountingError(
             "--format parquet needs pyarrow, which is not installed",
-            "run 'pip install pyarrow', or choose --format csv",
+            "install 'notebooks-accounting[parquet]' with pip, or choose --format csv",
         ) from exc
     rows = [as_row(record) for record in found]
     with _replacing(output) as path:
