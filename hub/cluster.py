@@ -28,7 +28,9 @@ class ClusterError(Exception):
         if status is None or status >= _SERVER_ERROR or status == _TOO_MANY:
             cure = "see the API server's health, then try again"
         else:
-            cure = f"see that the hub's service account may {verb} {what.split()[0]}s there"
+            cure = (
+                f"see that the hub's service account may {verb} {what.split(maxsplit=1)[0]}s there"
+            )
         super().__init__(f"Kubernetes did not {verb} {what}: {cause}; {cure}")
 
 
@@ -103,7 +105,7 @@ class Cluster:
                 if status < _SERVER_ERROR and status != _TOO_MANY:
                     raise error from exc
             except (TimeoutError, aiohttp.ClientError) as exc:
-                error = ClusterError(verb, what, None, exc or "no answer in time")
+                error = ClusterError(verb, what, None, str(exc) or "no answer in time")
             else:
                 return self._api.api_client.sanitize_for_serialization(answer)  # type: ignore[no-any-return]
             if time.monotonic() + pause > deadline:

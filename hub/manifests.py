@@ -1,4 +1,4 @@
-"""What the spawner changes on a pod: pure functions over its parts, before KubeSpawner builds it."""
+"""What the spawner changes on a pod: pure functions over the parts that it is built from."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -24,6 +24,15 @@ from hub.refusal import refusal
 USER_ID = "egi.eu/userid"
 """The label that tells users apart: short, valid for any user's name, and not personal."""
 
+_NOTHING_OPEN = (
+    "None of this service's environments is open to you: join one of the virtual organisations "
+    "that it serves, then log in again."
+)
+_NO_CHOICE = "A choice for this environment does not exist (any more). Choose again."
+_NO_CLUSTER = (
+    "Your server cannot start now: the cluster did not answer as it should. Try again in a "
+    "minute; if it stays so, tell the operators of this service."
+)
 _LISTS = ("volumes", "volume_mounts", "init_containers", "extra_containers")
 
 
@@ -146,12 +155,7 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
         found = open_profiles(every, self._groups())
         self._open_slugs = [profile["slug"] for profile in found]
         if every and not found:
-            raise refusal(
-                403,
-                "None of this service's environments is open to you: join one of the virtual "
-                "organisations that it serves, then log in again.",
-                reason="profile",
-            )
+            raise refusal(403, _NOTHING_OPEN, reason="profile")
         return found
 
     async def load_user_options(self) -> None:
@@ -168,25 +172,15 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
         try:
             await self._prepare()
         except ClusterError as exc:
-            self.log.error("Not starting the server of %s: %s", self._log_name, exc)
-            raise refusal(
-                503,
-                "Your server cannot start now: the cluster did not answer as it should. "
-                "Try again in a minute; if it stays so, tell the operators of this service.",
-                reason="cluster",
-            ) from exc
+            self.log.error("Cannot start %s: %s", self._log_name, exc)  # noqa: TRY400 - all is said
+            raise refusal(503, _NO_CLUSTER, reason="cluster") from exc
 
     def _refused_choice(self, chosen: str | None) -> Exception:
         if chosen and chosen not in self._open_slugs:
             names = ", ".join(self._open_slugs)
-            return refusal(
-                403, f"The environment {chosen!r} is not open to you. Choose one of: {names}.",
-                reason="profile",
-            )  # fmt: skip
-        return refusal(
-            400, "A choice for this environment does not exist (any more). Choose again.",
-            reason="profile",
-        )  # fmt: skip
+            message = f"The environment {chosen!r} is not open to you. Choose one of: {names}."
+            return refusal(403, message, reason="profile")
+        return refusal(400, _NO_CHOICE, reason="profile")
 
     def _get_profile(self, slug: str | None, profile_list: list[Profile]) -> Profile:
         profile: Profile = super()._get_profile(slug, profile_list)
@@ -245,8 +239,7 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
 
     @contextmanager
     def _settings(self, parts: Parts) -> Iterator[None]:
-        """KubeSpawner's settings as `parts` has them; afterwards as they were, so that nothing
-        of this start is left for the next."""
+        """For a while, KubeSpawner's settings as `parts` has them; the next start finds the old."""
         before = {name: getattr(self, name) for name in Parts.__dataclass_fields__}
         try:
             for name in before:
@@ -301,4 +294,6 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
 
 
 def _label(value: str) -> str:
-    return str(value if not value or is_valid_label(value) else safe_slug(value, is_valid=is_valid_label))
+    if not value or is_valid_label(value):
+        return value
+    return str(safe_slug(value, is_valid=is_valid_label))
