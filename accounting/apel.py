@@ -251,6 +251,14 @@ def _decimal(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}".rstrip("0").rstrip(".")
 
 
+def is_final(record: Record) -> bool:
+    """Whether it is its month's last word on the pod: what follows would be a correction.
+
+    It is if the pod has ended, or was measured at the month's last second (M8).
+    """
+    return record.status is Status.COMPLETED or record.created_at == record.month.last_second
+
+
 def refusal(record: Record) -> str:
     """Why the repository would refuse the record: field and reason; empty if it would not (D2).
 
@@ -303,6 +311,29 @@ def text(record: Record) -> str:
 
 def _lines(values: Fields) -> list[str]:
     return [f"{key}: {value}" for key, value in values.items() if value is not None and value != ""]
+
+
+def parsed(text: str) -> dict[str, str]:
+    """Keys and values of what ``text`` wrote."""
+    return dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+
+
+def text_digest(text: str) -> str:
+    """The digest of a record, from what ``text`` wrote of it."""
+    return _digest(text.removesuffix(f"\n{SEPARATOR}\n").split("\n"))
+
+
+def renamed(text: str, user: str) -> str:
+    """What ``text`` wrote, with another user, and without the machine's name, which tells users."""
+    lines = [line for line in text.split("\n") if line.partition(": ")[0] not in _PERSONAL]
+    for key, following in (("LocalUserId", {"LocalGroupId", "FQAN", "Status"}),
+                           ("GlobalUserName", {"FQAN", "Status"})):  # fmt: skip
+        places = (n for n, line in enumerate(lines) if line.partition(": ")[0] in following)
+        lines.insert(next(places, len(lines)), f"{key}: {user}")
+    return "\n".join(lines)
+
+
+_PERSONAL = frozenset({"LocalUserId", "GlobalUserName", "MachineName"})
 
 
 def message(texts: Iterable[str]) -> str:

@@ -37,7 +37,7 @@ _IN_LIST = 900
 _POD_COLUMNS = tuple(column.name for column in pods.columns)
 _OWNER = slice(_POD_COLUMNS.index("user"), _POD_COLUMNS.index("flavor") + 1)
 _RESOURCES = slice(_POD_COLUMNS.index("cpu_request"), _POD_COLUMNS.index("gpu_resource") + 1)
-_OUTBOX_COLUMNS = {"queued_digest", "message_id"}
+_OUTBOX_COLUMNS = {"queued_digest", "message_id", "queued_final"}
 _RECORD_COLUMNS = tuple(c.name for c in records.columns if c.name not in _OUTBOX_COLUMNS)
 
 

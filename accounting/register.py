@@ -14,6 +14,9 @@ from accounting.tables import records
 
 _AT_ONCE = 1000
 
+NOTHING_CLOSED = Month(1970, 1)
+"""As ``open_from``: every correction goes out at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -23,7 +26,9 @@ class Selection:
         month: only this month.
         uid, user, vo, status: equal to these.
         held: True: only those held back; False: only those that go out.
-        due: only those whose content is not in a message yet.
+        due: only those that must go out and are in no message yet.
+        differing: only those of closed months that differ from what was queued, and wait.
+        open_from: the first month that is not closed: see ``is_due``.
         limit: at most that many.
     """
 
@@ -34,6 +39,8 @@ class Selection:
     status: str = ""
     held: bool | None = None
     due: bool = False
+    differing: bool = False
+    open_from: Month = NOTHING_CLOSED
     limit: int | None = None
 
 
@@ -84,14 +91,38 @@ def _narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
     if selection.held is not None:
         query = query.where(columns.held != "" if selection.held else columns.held == "")
     if selection.due:
-        query = query.where(is_due())
+        query = query.where(is_due(selection.open_from))
+    if selection.differing:
+        query = query.where(is_late(selection.open_from))
     return query.limit(selection.limit)
 
 
-def is_due() -> Any:
-    """The condition of a record that must go out: its content is in no message yet (D3)."""
+def is_due(open_from: Month = NOTHING_CLOSED) -> Any:
+    """The condition of a record that must go out: its content is in no message yet (D3).
+
+    A record that says something new after its month's last word was queued is a correction: it
+    goes out while the month is open. Later it waits for ``republish`` (D6).
+
+    Args:
+        open_from: the first month that is not closed.
+    """
+    return _differs() & ~(records.c.queued_final & _is_closed(open_from))
+
+
+def is_late(open_from: Month) -> Any:
+    """The condition of a correction that came after its month was closed, and waits (D6)."""
+    return _differs() & records.c.queued_final & _is_closed(open_from)
+
+
+def _differs() -> Any:
     columns = records.c
     return (columns.held == "") & (columns.queued_digest.is_distinct_from(columns.digest))
+
+
+def _is_closed(open_from: Month) -> Any:
+    columns = records.c
+    earlier = (columns.year == open_from.year) & (columns.month < open_from.month)
+    return (columns.year < open_from.year) | earlier
 
 
 def record_of(row: Any) -> Record:

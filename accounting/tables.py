@@ -1,4 +1,4 @@
-"""The database's tables: the ledger, the records, and the outbox.
+"""The database's tables: the ledger, the records, the outbox, and what was delivered.
 
 Times are Unix seconds, durations seconds, as everywhere in the domain.
 """
@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -103,6 +104,13 @@ records = Table(
     Column("digest", String(64), nullable=False, comment="SHA-256 of the text that goes out"),
     Column("queued_digest", String(64), comment="digest when last put into a message"),
     Column("message_id", _Number, comment="the message that took it last"),
+    Column(
+        "queued_final",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="what was queued was the month's last word on the pod",
+    ),
     Index(None, "year", "month", "vo"),
     sqlite_with_rowid=False,
 )
@@ -141,16 +149,23 @@ messages = Table(
     Column("id", _Number, primary_key=True, autoincrement=True),
     Column("empaid", String(64), nullable=False, unique=True),
     Column("destination", Text, nullable=False),
-    Column("state", String(16), nullable=False, comment="pending, sent"),
+    Column("state", String(16), nullable=False, comment="see outbox.State"),
     Column("body", Text, nullable=False),
     Column("records", Integer, nullable=False),
     Column("built_at", Float, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("tried_at", Float),
-    Column("error", Text, nullable=False),
+    Column("tried_at", Float, comment="when the last attempt began"),
+    Column("error", Text, nullable=False, comment="what went wrong last, without names or secrets"),
     Column("sent_at", Float),
     Column("broker_id", Text, nullable=False, comment="the id the broker gave it"),
-    Index(None, "destination", "state", "id"),
+    Column("next_try_at", Float, comment="not before; nothing: at once"),
+    Column("error_kind", String(32), nullable=False, server_default="", comment="see outbox.Kind"),
+    Column("cure", Text, nullable=False, server_default="", comment="what the operator does"),
+    Column("origin", _Number, nullable=False, server_default="0", comment="the whole's number"),
+    Column("part", String(32), nullable=False, server_default="", comment="of a split: a, b, aa …"),
+    # The queue: first in, first out; parts stand where the whole was.
+    Index(None, "destination", "state", "origin", "part"),
+    Index(None, "origin"),
 )
 
 message_records = Table(
@@ -163,4 +178,32 @@ message_records = Table(
     Column("digest", String(64), nullable=False),
     ForeignKeyConstraint(["message_id"], ["messages.id"]),
     Index(None, "uid"),
+)
+
+stops = Table(
+    "stops",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("stopped_at", Float, nullable=False),
+    Column("kind", String(32), nullable=False, comment="see outbox.Kind"),
+    Column("reason", Text, nullable=False),
+    Column("cure", Text, nullable=False),
+    Column("message_id", _Number, comment="what was being sent"),
+    Column("probe_at", Float, comment="when it is tried again; nothing: at every push"),
+)
+
+# The receiver's table as it must be after all that was delivered: the same key, the last one wins.
+delivered = Table(
+    "delivered",
+    metadata,
+    Column("uid", String(64), primary_key=True),
+    Column("year", Integer, primary_key=True),
+    Column("month", Integer, primary_key=True),
+    Column("destination", Text, nullable=False),
+    Column("message_id", _Number, nullable=False),
+    Column("digest", String(64), nullable=False, comment="SHA-256 of the text"),
+    Column("text", Text, nullable=False, comment="the record as it went out; empty: forgotten"),
+    Column("delivered_at", Float, nullable=False),
+    Index(None, "year", "month"),
+    sqlite_with_rowid=False,
 )
