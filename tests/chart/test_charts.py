@@ -54,7 +54,9 @@ def test_there_are_charts_with_cases() -> None:
     assert {case.parent.parent for case in CASES} == set(ALONE)
 
 
-@pytest.mark.parametrize("chart", CHARTS.glob("*/Chart.yaml"), ids=lambda file: file.parent.name)
+@pytest.mark.parametrize(
+    "chart", sorted(CHARTS.glob("*/Chart.yaml")), ids=lambda file: file.parent.name
+)
 def test_a_chart_has_the_version_of_the_project(chart: Path) -> None:
     version = tomllib.loads((helm.ROOT / "pyproject.toml").read_text())["project"]["version"]
     about = yaml.safe_load(chart.read_text())
