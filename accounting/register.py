@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, tuple_
 
 from accounting import apel
 from accounting.database import Database
@@ -21,16 +21,21 @@ class Selection:
 
     Attributes:
         month: only this month.
-        uid, user, vo, status: equal to these.
+        since, until: only those with usage in [since, until), Unix seconds.
+        uid, machine, user, vo, flavor, status: equal to these.
         held: True: only those held back; False: only those that go out.
         due: only those whose content is not in a message yet.
         limit: at most that many.
     """
 
     month: Month | None = None
+    since: int | None = None
+    until: int | None = None
     uid: str = ""
+    machine: str = ""
     user: str = ""
     vo: str = ""
+    flavor: str = ""
     status: str = ""
     held: bool | None = None
     due: bool = False
@@ -45,7 +50,7 @@ class Register:
 
     def find(self, selection: Selection | None = None) -> Iterator[Record]:
         """The selected records by pod and month, streamed."""
-        query = _narrowed(select(records), selection or Selection())
+        query = narrowed(select(records), selection or Selection())
         query = query.order_by(records.c.uid, records.c.year, records.c.month)
         with self.database.begin(reading=True) as connection:
             rows = connection.execution_options(yield_per=_AT_ONCE).execute(query)
@@ -53,9 +58,9 @@ class Register:
 
     def count(self, selection: Selection | None = None) -> int:
         """How many records are selected."""
-        narrowed = _narrowed(select(records.c.uid), selection or Selection()).subquery()
+        selected = narrowed(select(records.c.uid), selection or Selection()).subquery()
         with self.database.begin(reading=True) as connection:
-            return connection.execute(select(func.count()).select_from(narrowed)).scalar_one()
+            return connection.execute(select(func.count()).select_from(selected)).scalar_one()
 
     def held(self) -> Mapping[Held, int]:
         """How many records are held back, by reason."""
@@ -72,13 +77,15 @@ class Register:
         return apel.totals(self.find())
 
 
-def _narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
+def narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
+    """The query, of the selected records only."""
     columns = records.c
     if selection.month is not None:
         query = query.where(
             columns.year == selection.month.year, columns.month == selection.month.month
         )
-    for name in ("uid", "user", "vo", "status"):
+    query = _overlapping(query, selection)
+    for name in ("uid", "machine", "user", "vo", "flavor", "status"):
         if value := getattr(selection, name):
             query = query.where(columns[name] == value)
     if selection.held is not None:
@@ -86,6 +93,21 @@ def _narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
     if selection.due:
         query = query.where(is_due())
     return query.limit(selection.limit)
+
+
+def _overlapping(query: Select[Any], selection: Selection) -> Select[Any]:
+    """A record's usage ends when it was measured, and lies in its month but for a first start."""
+    columns = records.c
+    of_month = tuple_(columns.year, columns.month)
+    if selection.since is not None:
+        query = query.where(
+            columns.created_at > selection.since, of_month >= tuple_(*Month.of(selection.since))
+        )
+    if selection.until is not None:
+        query = query.where(
+            columns.start_at < selection.until, of_month <= tuple_(*Month.of(selection.until - 1))
+        )
+    return query
 
 
 def is_due() -> Any:
