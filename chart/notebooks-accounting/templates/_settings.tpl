@@ -8,6 +8,10 @@
 {{- default .Release.Namespace .Values.prometheus.namespace -}}
 {{- end -}}
 
+{{- define "accounting.hubNamespace" -}}
+{{- default (include "accounting.namespace" .) .Values.networkPolicy.hubNamespace -}}
+{{- end -}}
+
 {{- /* The first of Prometheus' usual Services that is there; the first of all without a cluster. */ -}}
 {{- define "accounting.prometheus" -}}
 {{- if .Values.prometheus.url -}}
@@ -40,15 +44,15 @@
 {{- with .Values.cloudType }}{{ $_ := set $settings "cloud_type" . }}{{ end -}}
 {{- with .Values.cloudComputeService }}{{ $_ := set $settings "cloud_compute_service" . }}{{ end -}}
 {{- /* A key is the setting's name in other letters, unless it names the chart's own means. */ -}}
-{{- $own := list "hostcert" "hostkey" "existingSecret" "certManager" "tokenSecret" "caSecret" "servercertSecret" "pseudonymKeySecret" -}}
-{{- range $group := list "prometheus" "poll" "vo" "record" "ssm" "log" -}}
+{{- $own := list "hostcert" "hostkey" "existingSecret" "certManager" "enabled" -}}
+{{- range $group := list "prometheus" "poll" "vo" "record" "ssm" "api" "hub" "log" -}}
 {{- $given := dict -}}
 {{- range $key, $value := get $.Values $group -}}
-{{- if and (not (has $key $own)) (not (kindIs "invalid" $value)) (or (not (kindIs "map" $value)) $value) -}}
+{{- if and (not (has $key $own)) (not (hasSuffix "Secret" $key)) (not (kindIs "invalid" $value)) (or (not (kindIs "map" $value)) $value) -}}
 {{- $_ := set $given (snakecase $key) $value -}}
 {{- end -}}
 {{- end -}}
-{{- $_ := set $settings $group $given -}}
+{{- if or (ne $group "hub") $.Values.hub.enabled }}{{ $_ := set $settings $group $given }}{{ end -}}
 {{- end -}}
 {{- $files := include "accounting.files" . | fromYaml -}}
 {{- $settings := mergeOverwrite $settings $files .Values.settings -}}
@@ -83,4 +87,16 @@ ssm:
   {{- end }}
 api:
   token_file: {{ $secrets }}/token
+  job_token_file: {{ $secrets }}/job-token
+  metrics_token_file: {{ $secrets }}/metrics-token
+{{- if .Values.hub.enabled }}
+hub:
+  api_token_file: {{ $secrets }}/hub-token
+  {{- if not .Values.hub.apiUrl }}
+  api_url: http://hub.{{ include "accounting.hubNamespace" . }}.svc:8081/hub/api
+  {{- end }}
+  {{- if not .Values.hub.prefix }}
+  prefix: /services/{{ default "accounting" .Values.hub.service }}/
+  {{- end }}
+{{- end }}
 {{- end -}}
