@@ -54,13 +54,16 @@ class Policy:
         close_after_seconds: a month is closed that long after its end.
         backoff: how long to wait after a failure that may pass.
         probe_seconds: how long after a refusal a stopped destination is tried again by itself.
-        at_once: do not wait for either of them.
+        settle_seconds: an attempt that a crash cut short may still be on its way to the broker
+            for so long; what overtook it would be overwritten by it.
+        at_once: wait for neither backoff nor probe.
     """
 
     records_per_message: int = 500
     close_after_seconds: float = 2 * 86400.0
     backoff: Backoff = field(default_factory=Backoff)
     probe_seconds: float = 6 * 3600.0
+    settle_seconds: float = 120.0
     at_once: bool = False
 
 
@@ -239,8 +242,10 @@ class _Run:
         return Month.of(self.now() - self.policy.close_after_seconds)
 
     def _is_early(self, message: Message) -> bool:
-        at = message.next_try_at
-        if at is None or self.policy.at_once or self.now() >= at:
+        at = None if self.policy.at_once else message.next_try_at
+        if message.state is State.SENDING and message.tried_at is not None:
+            at = message.tried_at + self.policy.settle_seconds
+        if at is None or self.now() >= at:
             return False
         self.report.next_try_at = at
         return True

@@ -11,7 +11,8 @@ only then is it sent. Whatever happens between, it is sent from here, with the s
                  └─────  parked  ◄───────┘
                             └──► withdrawn             (its records are due again)
 
-A crash leaves ``sending``: nobody knows whether the broker has it, so it is sent again.
+A crash leaves ``sending``: nobody knows whether the broker has it, so it is sent again, as soon as
+the attempt that was cut short cannot be under way any more.
 """
 
 import uuid
@@ -100,6 +101,8 @@ class Message:
         empaid: our own id of it, which the receiver logs.
         attempts: how often sending it was tried.
         next_try_at: not before that; None: at once.
+        state: ``sending`` if an attempt was cut short by a crash.
+        tried_at: when the last attempt began.
         origin, part: its place in the queue: the whole's number, and which part of it this is.
     """
 
@@ -110,6 +113,8 @@ class Message:
     records: int
     attempts: int
     next_try_at: float | None
+    state: State
+    tried_at: float | None
     origin: int
     part: str
 
@@ -199,7 +204,7 @@ class Outbox:
             if connection.execute(parked.limit(1)).first() is not None:
                 query = query.where(~_stands_behind())
             row = connection.execute(query).one_or_none()
-        return None if row is None else Message(*row)
+        return None if row is None else replace(Message(*row), state=State(row.state))
 
     def claim(self, message: Message, now: float) -> Message | None:
         """Note that an attempt begins; None if the message has changed: ask for the next one."""
@@ -213,7 +218,9 @@ class Outbox:
                 )
                 .values(state=State.SENDING.value, attempts=message.attempts + 1, tried_at=now)
             )
-        return replace(message, attempts=message.attempts + 1) if changed.rowcount else None
+        if not changed.rowcount:
+            return None
+        return replace(message, state=State.SENDING, attempts=message.attempts + 1, tried_at=now)
 
     def sent(self, message: Message, broker_id: str, now: float) -> None:
         """Note that the destination has taken the message over, and with it its records."""

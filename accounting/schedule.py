@@ -146,6 +146,7 @@ def pusher_of(settings: Settings, database: Database, *, at_once: bool = False) 
         close_after_seconds=settings.record.close_after,
         backoff=Backoff(ssm.retry_first, ssm.retry_longest),
         probe_seconds=ssm.probe_after,
+        settle_seconds=ssm.total_timeout,
         at_once=at_once,
     )
     return Pusher(Outbox(database), sender_of(settings), policy)

@@ -121,6 +121,11 @@ class AmsStandin:
         with self._lock:
             return tuple(self._calls)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a connection is open that was accepted."""
+        return self._api.busy or self._authn.busy
+
     def fail(
         self,
         fault: Fault | int,
@@ -223,6 +228,12 @@ class _Server(ThreadingHTTPServer):
             for connection in self._open:
                 _cut(connection)
         self.server_close()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a connection is open that was accepted."""
+        with self._open_lock:
+            return bool(self._open)
 
     def get_request(self) -> tuple[ssl.SSLSocket, Any]:
         plain, address = self.socket.accept()

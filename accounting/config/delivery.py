@@ -85,7 +85,8 @@ class SsmSettings(Group):
     total_timeout: Duration = Field(
         default=120.0,
         gt=0,
-        description="Longest time for one call as a whole.",
+        description="Longest time for one call as a whole; after a crash, what was being sent "
+        "is sent again that long after its attempt began.",
         examples=["2m"],
     )
     retry_first: Duration = Field(

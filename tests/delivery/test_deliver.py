@@ -30,7 +30,9 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def push(database: Database, sender: Sender, most: int = 500) -> deliver.Report:
-    return deliver.Pusher(Outbox(database), sender, deliver.Policy(most, at_once=True)).push()
+    return deliver.Pusher(
+        Outbox(database), sender, deliver.Policy(most, at_once=True, settle_seconds=0)
+    ).push()
 
 
 def unreachable() -> None:
@@ -124,6 +126,30 @@ def test_a_crash_after_the_broker_stored_the_message_repeats_the_same_bytes(
     assert push(database, inbox).is_complete
     assert len(inbox.bodies) == 2
     assert inbox.bodies[0] == inbox.bodies[1]
+
+
+def test_what_a_crash_cut_short_is_sent_again_only_when_it_cannot_be_on_its_way_any_more(
+    database: Database,
+) -> None:
+    write(database, [account(1)])
+    at = 1_800_000_000.0
+    inbox = Inbox(before=unreachable)
+    policy = deliver.Policy(settle_seconds=120, at_once=True)
+    pusher = deliver.Pusher(Outbox(database), inbox, policy, now=lambda: at)
+
+    def crash() -> None:
+        raise KeyboardInterrupt
+
+    inbox.before = crash
+    with pytest.raises(KeyboardInterrupt):
+        pusher.push()
+    inbox.before = lambda: None
+    at += 119
+    early = pusher.push()
+    assert (early.sent, early.pending, early.next_try_at) == (0, 1, at + 1)
+    assert not early.is_complete
+    at += 1
+    assert pusher.push().is_complete
 
 
 def test_a_bad_record_stays_here_with_field_and_reason_and_its_neighbours_go(

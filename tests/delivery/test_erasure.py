@@ -27,7 +27,9 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def push(database: Database, inbox: Inbox) -> deliver.Report:
-    return deliver.Pusher(Outbox(database), inbox, deliver.Policy(at_once=True)).push()
+    return deliver.Pusher(
+        Outbox(database), inbox, deliver.Policy(at_once=True, settle_seconds=0)
+    ).push()
 
 
 def everything(database: Database) -> str:
