@@ -18,8 +18,8 @@ OTHERS = "others"
 _MOST_LABELS = 31
 _STYLE = Style(
     font_family="inherit",
-    label_font_size=13,
-    major_label_font_size=13,
+    label_font_size=14,
+    major_label_font_size=14,
     value_font_size=12,
     no_data_font_size=16,
 )
