@@ -89,10 +89,14 @@ class Runs:
 
     Args:
         clock: tells Unix time.
+        note: told of every run that has ended.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], note: Callable[[Run], None] = lambda _: None
+    ) -> None:
         self._clock = clock
+        self._note = note
         self._lock = threading.Lock()
         self._runs: OrderedDict[str, Run] = OrderedDict()
         self._thread: threading.Thread | None = None
@@ -140,6 +144,7 @@ class Runs:
                 seconds=round(run.ended_at - run.begun_at, 3),
                 **({"problem": error.message, "cure": error.cure} if error else {}),
             )
+        self._note(run)
         run.ended.set()
 
     def find(self, name: str) -> Run | None:
