@@ -20,6 +20,7 @@ test: prepared lint types imports tests  ## lint, types, import rules and all te
 
 prepared:
 	@scripts/venv development
+	@scripts/venv hub5
 	@scripts/node
 	@scripts/provide prometheus victoria-metrics initdb openssl curl chromium restic rclone sftp-server bwrap
 
@@ -47,12 +48,18 @@ docs: prepared  ## write the generated pages of docs/ anew
 
 lock:  ## pin the dependencies of pyproject.toml anew
 	@scripts/venv development
-	@$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --upgrade --extra login --extra parquet --extra postgres --group build pyproject.toml -o requirements/service.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --upgrade --all-extras --group build --group test -c requirements/service.lock \
 	    pyproject.toml -o requirements/development.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --upgrade requirements/hub5.in -o requirements/hub5.lock
+	for release in 5 6; do \
+	    $(BIN)/python scripts/hub-requirements $$release | $(BIN)/uv pip compile --quiet --universal \
+	        --python-version 3.11 --generate-hashes --no-header --upgrade --no-annotate \
+	        $$([ $$release = 5 ] || echo -c requirements/service.lock) \
+	        - -o requirements/hub-jupyterhub$$release.lock || exit 1; done
 
 clean:  ## remove what demo, tests and bench left
 	rm -rf demo var .mypy_cache .ruff_cache .pytest_cache .hypothesis

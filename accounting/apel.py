@@ -70,8 +70,14 @@ def records(account: Account, site: Site, rules: VoRules) -> Iterator[Record]:
     held = Held.NO if pod.owner_known else Held.OWNER_UNKNOWN
     if held is Held.NO and not vo.name:
         held = Held.UNMAPPED
+    wall_before, cpu_before = 0, 0
     for moment in _moments(account):
         record = _measured(pod, vo, site, rules, moment)
+        record.used_wall_seconds = record.wall_seconds - wall_before
+        wall_before = record.wall_seconds
+        if record.cpu_seconds is not None:
+            record.used_cpu_seconds = record.cpu_seconds - cpu_before
+            cpu_before = record.cpu_seconds
         lines = _lines(fields(record))
         record.problem = _refused_record(record) if _is_plain(lines) else refusal(record)
         record.held = Held.INVALID if record.problem else held
@@ -342,18 +348,11 @@ def message(texts: Iterable[str]) -> str:
 
 
 def totals(found: Iterable[Record]) -> Mapping[tuple[Month, str], tuple[int, int, int]]:
-    """(month, VO) → pods, wall and CPU seconds used *within* the month.
-
-    Records are cumulative: what a pod's record of the month before said is taken off, as the
-    repository's summariser does (apel.md, rule 3).
-    """
-    before: dict[str, tuple[int, int]] = {}
+    """(month, VO) → pods, wall and CPU seconds used *within* the month."""
     sums: dict[tuple[Month, str], tuple[int, int, int]] = {}
-    for record in sorted(found, key=lambda r: (r.uid, r.month)):
-        wall, cpu = before.get(record.uid, (0, 0))
-        now = record.wall_seconds, record.cpu_seconds or 0
+    for record in found:
         pods, walls, cpus = sums.get((record.month, record.vo.name), (0, 0, 0))
-        used = pods + 1, walls + now[0] - wall, cpus + now[1] - cpu
-        sums[record.month, record.vo.name] = used
-        before[record.uid] = now
+        walls += record.used_wall_seconds
+        cpus += record.used_cpu_seconds or 0
+        sums[record.month, record.vo.name] = pods + 1, walls, cpus
     return sums

@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, select, updat
 from accounting import apel
 from accounting.database import Database
 from accounting.errors import AccountingError
-from accounting.model import ERASED
+from accounting.ledger import note_change
+from accounting.model import ERASED, Month
 from accounting.outbox import UNDELIVERED
 from accounting.register import is_due, record_of
 from accounting.tables import delivered, message_records, messages, pods, progress, records
@@ -132,6 +133,7 @@ def _erase_records(connection: Connection, uids: Sequence[str]) -> None:
             }
         )
     if changes:
+        note_change(connection, {Month(row.year, row.month) for row in rows})
         connection.execute(
             update(records)
             .where(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, or_, select, tuple_
 
 from accounting import apel
 from accounting.database import Database
@@ -24,7 +24,8 @@ class Selection:
 
     Attributes:
         month: only this month.
-        uid, user, vo, status: equal to these.
+        since, until: only those with usage in [since, until), Unix seconds.
+        uid, machine, user, vo, flavor, status: equal to these.
         held: True: only those held back; False: only those that go out.
         due: only those that must go out and are in no message yet.
         differing: only those of closed months that differ from what was queued, and wait.
@@ -33,9 +34,13 @@ class Selection:
     """
 
     month: Month | None = None
+    since: int | None = None
+    until: int | None = None
     uid: str = ""
+    machine: str = ""
     user: str = ""
     vo: str = ""
+    flavor: str = ""
     status: str = ""
     held: bool | None = None
     due: bool = False
@@ -52,7 +57,7 @@ class Register:
 
     def find(self, selection: Selection | None = None) -> Iterator[Record]:
         """The selected records by pod and month, streamed."""
-        query = _narrowed(select(records), selection or Selection())
+        query = narrowed(select(records), selection or Selection())
         query = query.order_by(records.c.uid, records.c.year, records.c.month)
         with self.database.begin(reading=True) as connection:
             rows = connection.execution_options(yield_per=_AT_ONCE).execute(query)
@@ -60,9 +65,9 @@ class Register:
 
     def count(self, selection: Selection | None = None) -> int:
         """How many records are selected."""
-        narrowed = _narrowed(select(records.c.uid), selection or Selection()).subquery()
+        selected = narrowed(select(records.c.uid), selection or Selection()).subquery()
         with self.database.begin(reading=True) as connection:
-            return connection.execute(select(func.count()).select_from(narrowed)).scalar_one()
+            return connection.execute(select(func.count()).select_from(selected)).scalar_one()
 
     def held(self) -> Mapping[Held, int]:
         """How many records are held back, by reason."""
@@ -79,13 +84,15 @@ class Register:
         return apel.totals(self.find())
 
 
-def _narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
+def narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
+    """The query, of the selected records only."""
     columns = records.c
     if selection.month is not None:
         query = query.where(
             columns.year == selection.month.year, columns.month == selection.month.month
         )
-    for name in ("uid", "user", "vo", "status"):
+    query = _overlapping(query, selection)
+    for name in ("uid", "machine", "user", "vo", "flavor", "status"):
         if value := getattr(selection, name):
             query = query.where(columns[name] == value)
     if selection.held is not None:
@@ -95,6 +102,21 @@ def _narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
     if selection.differing:
         query = query.where(is_late(selection.open_from))
     return query.limit(selection.limit)
+
+
+def _overlapping(query: Select[Any], selection: Selection) -> Select[Any]:
+    """A record's usage ends when it was measured, and lies in its month but for a first start."""
+    columns = records.c
+    of_month = tuple_(columns.year, columns.month)
+    if selection.since is not None:
+        query = query.where(
+            columns.created_at > selection.since, of_month >= tuple_(*Month.of(selection.since))
+        )
+    if selection.until is not None:
+        query = query.where(
+            columns.start_at < selection.until, of_month <= tuple_(*Month.of(selection.until - 1))
+        )
+    return query
 
 
 def is_due(open_from: Month = NOTHING_CLOSED) -> Any:
@@ -116,7 +138,8 @@ def is_late(open_from: Month) -> Any:
 
 def _differs() -> Any:
     columns = records.c
-    return (columns.held == "") & (columns.queued_digest.is_distinct_from(columns.digest))
+    differs = or_(columns.queued_digest.is_(None), columns.queued_digest != columns.digest)
+    return (columns.held == "") & differs
 
 
 def _is_closed(open_from: Month) -> Any:
@@ -158,4 +181,6 @@ def record_of(row: Any) -> Record:
         held=Held(row.held),
         problem=row.problem,
         digest=row.digest,
+        used_wall_seconds=row.used_wall_seconds,
+        used_cpu_seconds=row.used_cpu_seconds,
     )

@@ -3,6 +3,8 @@
 Times are Unix seconds, durations seconds, as everywhere in the domain.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -18,6 +20,12 @@ from sqlalchemy import (
     false,
     text,
 )
+
+
+def is_of(dialect: str, item: Any) -> bool:
+    """Whether a part of the schema is for this engine; most are for all."""
+    return bool(getattr(item, "info", {}).get("only", dialect) == dialect)
+
 
 metadata = MetaData(
     naming_convention={
@@ -61,6 +69,9 @@ pods = Table(
     Column("readings", Text, nullable=False, comment="JSON: see ledger.py"),
     sqlite_with_rowid=False,
 )
+# A user's own usage is looked for by the name that the hub wrote. Equality only, and names may be
+# longer than PostgreSQL's ordered indexes take.
+Index("ix_pods_user", pods.c.user, postgresql_using="hash")
 # The pods that still run are few among all that ever did, and every poll asks for them.
 _still = text("NOT ended")
 Index("ix_pods_running", pods.c.uid, sqlite_where=_still, postgresql_where=_still)
@@ -111,8 +122,44 @@ records = Table(
         server_default=false(),
         comment="what was queued was the month's last word on the pod",
     ),
-    Index(None, "year", "month", "vo"),
+    Column(
+        "used_wall_seconds",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="within the month",
+    ),
+    Column("used_cpu_seconds", BigInteger, comment="within the month"),
+    Index(None, "year", "month", "start_at", "uid"),
     sqlite_with_rowid=False,
+)
+Index("ix_records_user", records.c.user, postgresql_using="hash")
+# Summaries read all of a month. SQLite fetches rows one by one: there, the index holds all that
+# they need. In PostgreSQL it would refuse long names, and reading the rows is as fast.
+_summed = ("user", "flavor", "image", "created_at", "used_wall_seconds", "used_cpu_seconds",
+           "cpu_count", "memory_mb", "gpu_count")  # fmt: skip
+_month_vo = (records.c.year, records.c.month, records.c.vo)
+Index(
+    "ix_records_usage",
+    *_month_vo,
+    *(records.c[name] for name in _summed),
+    info={"only": "sqlite"},
+).ddl_if(dialect="sqlite")
+Index("ix_records_year_month_vo", *_month_vo, info={"only": "postgresql"}).ddl_if(
+    dialect="postgresql"
+)
+# Few are due or held among all that ever were, and every scrape of the metrics counts them.
+_waits = text("queued_digest IS NULL OR queued_digest <> digest")
+Index("ix_records_waiting", records.c.uid, sqlite_where=_waits, postgresql_where=_waits)
+_stays = text("held <> ''")
+Index("ix_records_held", records.c.held, sqlite_where=_stays, postgresql_where=_stays)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("year", Integer, primary_key=True),
+    Column("month", Integer, primary_key=True),
+    Column("revision", BigInteger, nullable=False, comment="grows when a record of it is written"),
 )
 
 windows = Table(

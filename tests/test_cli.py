@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from pyarrow import parquet
 
 from accounting.simulation.cluster import Cluster
 from accounting.simulation.engines import free_port, run_prometheus
@@ -39,9 +40,10 @@ class Result:
 class Site:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    hidden: dict[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str, **changes: str) -> Result:
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), **self.hidden}
         for name, value in {**self.environment, **changes}.items():
             environment[f"ACCOUNTING_{name}"] = value
         done = subprocess.run(
@@ -188,10 +190,21 @@ def test_every_format_exports_the_same_records(polled: Site) -> None:
     assert text.endswith("%%\n")
 
 
-def test_parquet_without_pyarrow_says_how_to_get_it(polled: Site) -> None:
+def test_a_parquet_file_holds_the_same_records(polled: Site) -> None:
+    everything = json.loads(polled.run("records", "export", "--format", "json").out)
+    done = polled.run("records", "export", "--format", "parquet", "--output", "records.parquet")
+    assert (done.code, done.err) == (0, "")
+    assert parquet.read_table(polled.folder / "records.parquet").to_pylist() == everything
+
+
+def test_parquet_without_pyarrow_says_how_to_get_it(
+    polled: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyarrow.py").write_text("raise ImportError")
+    monkeypatch.setitem(polled.hidden, "PYTHONPATH", str(tmp_path))
     code, said = polled.fails("records", "export", "--format", "parquet", "--output", "x.parquet")
     assert code == 1
-    assert "pip install pyarrow" in said
+    assert "install notebooks-accounting[parquet]" in said
     assert not list(polled.folder.glob("*x.parquet*"))
 
 

@@ -3,7 +3,6 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,23 +25,6 @@ class StatusOption(StrEnum):
 
     STARTED = "started"
     COMPLETED = "completed"
-
-
-def as_row(record: Record) -> dict[str, Any]:
-    """A record as one level of names and values."""
-    row = asdict(record)
-    vo = row.pop("vo")
-    return {
-        **row,
-        "month": str(record.month),
-        "status": record.status.value,
-        "held": record.held.value,
-        "flags": list(record.flags),
-        "vo": vo["name"],
-        "fqan": vo["fqan"],
-        "vo_rule": vo["rule"],
-        "vo_source": vo["source"],
-    }
 
 
 def found_records(settings: "Settings", selection: "Selection") -> Iterator[Record]:
@@ -78,9 +60,11 @@ def list_records(
         held=held,
         limit=limit + 1,
     )
+    from accounting.export import row_of
+
     found = list(found_records(settings, chosen))
     if as_json:
-        write_json([as_row(record) for record in found[:limit]])
+        write_json([row_of(record) for record in found[:limit]])
     else:
         table("Records", _COLUMNS, map(_cells, found[:limit]))
     if len(found) > limit:
@@ -118,6 +102,7 @@ def show(
 ) -> None:
     """Show all that is recorded of one notebook, and the messages that took its records."""
     settings = program_of(ctx).settings()
+    from accounting.export import row_of
     from accounting.messages import Messages
     from accounting.register import Register, Selection
 
@@ -130,10 +115,10 @@ def show(
         )
     messages = {record.month: _messages(record.month, taken) for record in found}
     if as_json:
-        write_json([{**as_row(record), "messages": messages[record.month]} for record in found])
+        write_json([{**row_of(record), "messages": messages[record.month]} for record in found])
         return
     for record in found:
-        row = as_row(record)
+        row = row_of(record)
         rows = [
             (name, ", ".join(value) if isinstance(value, list) else value)
             for name, value in row.items()
