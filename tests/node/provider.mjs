@@ -156,7 +156,9 @@ function build() {
     'subject_token', 'subject_token_type', 'requested_token_type', 'scope', 'audience']);
   built.use(asKeycloak);
   // Revoking an access token leaves its session alone; without a grant the rest is worthless anyway.
-  for (const model of [built.AccessToken, built.RefreshToken]) model.revokeByGrantId = async () => {};
+  for (const model of [built.AccessToken, built.RefreshToken, built.AuthorizationCode]) {
+    model.revokeByGrantId = async () => {};
+  }
   return built;
 }
 
