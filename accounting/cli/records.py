@@ -2,7 +2,6 @@
 # ruff: noqa: PLC0415 - see accounting/cli/__init__.py
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,23 +23,6 @@ class StatusOption(StrEnum):
 
     STARTED = "started"
     COMPLETED = "completed"
-
-
-def as_row(record: Record) -> dict[str, Any]:
-    """A record as one level of names and values."""
-    row = asdict(record)
-    vo = row.pop("vo")
-    return {
-        **row,
-        "month": str(record.month),
-        "status": record.status.value,
-        "held": record.held.value,
-        "flags": list(record.flags),
-        "vo": vo["name"],
-        "fqan": vo["fqan"],
-        "vo_rule": vo["rule"],
-        "vo_source": vo["source"],
-    }
 
 
 def found_records(settings: "Settings", selection: "Selection") -> Iterator[Record]:
@@ -76,9 +58,11 @@ def list_records(
         held=held,
         limit=limit + 1,
     )
+    from accounting.export import row_of
+
     found = list(found_records(settings, chosen))
     if as_json:
-        write_json([as_row(record) for record in found[:limit]])
+        write_json([row_of(record) for record in found[:limit]])
     else:
         table("Records", _COLUMNS, map(_cells, found[:limit]))
     if len(found) > limit:
@@ -116,22 +100,23 @@ def show(
 ) -> None:
     """Show all that is recorded of one notebook, and the messages that took its records."""
     settings = program_of(ctx).settings()
-    from accounting.outbox import Outbox
+    from accounting.export import row_of
+    from accounting.messages import Messages
     from accounting.register import Register, Selection
 
     with opened(settings) as database:
         found = list(Register(database).find(Selection(month=month, uid=uid)))
-        taken = Outbox(database).taken_by(uid)
+        taken = Messages(database).taken_by(uid)
     if not found:
         raise AccountingError(
             f"there is no record of '{uid}'", "see 'notebooks-accounting records list'"
         )
     messages = {record.month: _messages(record.month, taken) for record in found}
     if as_json:
-        write_json([{**as_row(record), "messages": messages[record.month]} for record in found])
+        write_json([{**row_of(record), "messages": messages[record.month]} for record in found])
         return
     for record in found:
-        row = as_row(record)
+        row = row_of(record)
         rows = [
             (name, ", ".join(value) if isinstance(value, list) else value)
             for name, value in row.items()

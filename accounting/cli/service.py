@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from accounting.config import Settings
 
+_MOST_AT_ONCE = 200
+"""Connections and requests; more are told to come back."""
+
 
 def serve(
     ctx: typer.Context,
@@ -23,8 +26,8 @@ def serve(
 ) -> None:
     """Poll every ACCOUNTING_POLL__INTERVAL (5 min if not set), and answer over HTTP, until stopped.
 
-    /healthz: the program lives. /readyz: polls go well, else 503 and why not. /metrics: figures
-    about the polls and the messages, for Prometheus. 'push' is still to be run by itself.
+    /healthz: the program lives. /readyz: polls go well, else 503 and why not. All else needs a
+    token: the pages at /, the API at /api/v1 with its description at /docs, and /metrics.
     """
     settings = program_of(ctx).settings("info")
     _require_token(settings, host)
@@ -35,13 +38,14 @@ def serve(
 
 
 def _require_token(settings: "Settings", host: str) -> None:
-    """Beyond this machine, metrics are for the administrator only."""
-    from accounting.api import is_loopback
-    from accounting.config import read_secret
+    """Where others can reach the service, somebody must be able to show a token."""
+    from accounting.app import is_loopback
+    from accounting.guard.hub import hub_of
+    from accounting.guard.tokens import StaticTokens
 
-    if settings.api.token_file is not None:
-        read_secret(settings.api.token_file, "api.token_file")
-    elif not is_loopback(host):
+    tokens = StaticTokens(settings)
+    tokens.check()
+    if not tokens and hub_of(settings) is None and not is_loopback(host):
         raise SettingsError(
             f"to listen on {host}, which others can reach, ACCOUNTING_API__TOKEN_FILE is needed",
             "for example ACCOUNTING_API__TOKEN_FILE=/etc/notebooks-accounting/token",
@@ -54,7 +58,8 @@ def _serve(settings: "Settings", listener: "socket", stack: ExitStack) -> None:
     import structlog
     import uvicorn
 
-    from accounting.api import Service, create_app
+    from accounting.api.parts import Service
+    from accounting.app import create_app
     from accounting.schedule import PollLoop, forgetter_of, poller_of, source_of
     from accounting.telemetry import Metrics
 
@@ -69,7 +74,16 @@ def _serve(settings: "Settings", listener: "socket", stack: ExitStack) -> None:
         forget=forgetter_of(settings, database),
     )
     web = create_app(Service(settings, database, metrics, loop))
-    server = uvicorn.Server(uvicorn.Config(web, log_config=None, access_log=False))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            web,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=_MOST_AT_ONCE,
+            forwarded_allow_ips=",".join(sorted(settings.api.trusted_proxies)),
+        )
+    )
     polling = threading.Thread(target=loop.run, name="poll loop")
     polling.start()
     try:
