@@ -148,7 +148,13 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
     async def _render_open_profiles(self, spawner: "EGISpawner") -> str:
         if callable(self.profile_list):
             return str(await self._render_options_form_dynamically(spawner))
-        return str(self._render_options_form(self._sorted_dict_values(self.profile_list)))
+        return self._render_options_form(self._sorted_dict_values(self.profile_list))
+
+    def _render_options_form(self, profile_list: list[Profile]) -> str:
+        self._get_initialized_profile_list(profile_list)
+        if self.user_options.get("profile") not in self._open_slugs:
+            self.user_options = {}  # what was chosen last time is no choice any more
+        return str(super()._render_options_form(profile_list))
 
     def _get_initialized_profile_list(self, profile_list: list[Profile]) -> list[Profile]:
         every = super()._get_initialized_profile_list(profile_list)
