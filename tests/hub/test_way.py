@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -146,7 +147,7 @@ def test_from_login_to_the_same_home_again(
         )
     site.provider.set(access_token_seconds=3600)
 
-    page.goto(f"{site.hub.url}hub/home")
+    page.goto(f"{site.hub.url}hub/home", wait_until="networkidle")  # its scripts are there
     page.get_by_role("button", name="Stop My Server").click()
     wait_for(lambda: not site.hub.user("alice")["servers"], "the end of the server")
     assert cluster.all("pods") == []
@@ -171,6 +172,26 @@ def test_two_named_servers_run_at_once_in_one_home_that_outlives_them(
         remove = {"remove": True}
         site.hub.api("DELETE", f"/users/bob/servers/{server}", json=remove).raise_for_status()
     assert cluster.find("persistentvolumeclaims", first)
+
+
+@pytest.mark.parametrize("site", ["6"], indirect=True)
+def test_twelve_first_servers_at_once_all_start(site: Site, cluster: KubernetesStandin) -> None:
+    site.provider.user("dora", entitlements=[VO])
+    with Visitor(site.hub) as visitor:
+        visitor.login("dora")
+    names = [f"server-{number}" for number in range(12)]
+
+    def ask(server: str) -> int:
+        path = f"/users/dora/servers/{server}"
+        return site.hub.api("POST", path, json={"profile": "tiny"}).status_code
+
+    with ThreadPoolExecutor(12) as pool:
+        assert set(pool.map(ask, names)) <= {201, 202}
+    for name in names:
+        site.hub.start_server("dora", name)  # waits until it is ready
+    assert len(set(claims(cluster))) == 1
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda name: site.hub.stop_server("dora", name), names))
 
 
 def test_what_is_not_open_is_refused_by_the_api_with_a_message(
