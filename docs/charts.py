@@ -17,6 +17,8 @@ ROOT = Path(__file__).parent.parent
 CHARTS = ROOT / "chart"
 _TABLE = re.compile(r"(<!-- values: .* -->\n).*?(<!-- end of values -->)", re.DOTALL)
 
+_WIDEST = 80
+
 # Where a file that a chart must bring has its home.
 COPIES = {"_notebooks.tpl": ("shared/_notebooks.tpl", "templates/_notebooks.tpl")}
 
@@ -80,4 +82,5 @@ def _default(path: str, values: dict[str, Any], program: Mapping[str, str]) -> s
         value = program.get(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", path).lower())
     if value is None or value in ("", {}, []):
         return ""
-    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+    shown = value if isinstance(value, str) else json.dumps(value)
+    return f"`{shown}`" if len(shown) <= _WIDEST else "[values.yaml](values.yaml)"
