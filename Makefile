@@ -2,9 +2,11 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 WORKERS ?= 2
+SOAK_RUNS ?= 500
+SOAK_SEED ?= 1
 SOURCES := accounting ssm hub tests bench docs migrations
 
-.PHONY: help demo test lint types imports tests bench lock docs clean
+.PHONY: help demo test lint types imports tests soak bench lock docs clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,6 +20,7 @@ test: prepared lint types imports tests  ## lint, types, import rules and all te
 
 prepared:
 	@scripts/venv development
+	@scripts/venv hub5
 	@scripts/node
 	@scripts/provide prometheus victoria-metrics initdb openssl curl chromium restic rclone sftp-server bwrap
 
@@ -33,6 +36,9 @@ imports:
 
 tests:
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+soak: prepared  ## kill pushers at random, SOAK_RUNS=500 times (SOAK_SEED=1: from there)
+	SOAK_RUNS=$(SOAK_RUNS) SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest tests/delivery/test_crash.py -s -q
 
 bench: prepared  ## measure speed and memory; writes bench/results
 	@$(BIN)/python -m bench

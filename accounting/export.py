@@ -47,6 +47,8 @@ def row_of(record: Record) -> dict[str, Any]:
         "end_at": record.end_at,
         "wall_seconds": record.wall_seconds,
         "cpu_seconds": record.cpu_seconds,
+        "used_wall_seconds": record.used_wall_seconds,
+        "used_cpu_seconds": record.used_cpu_seconds,
         "cpu_count": record.cpu_count,
         "received_gb": record.received_gb,
         "sent_gb": record.sent_gb,
@@ -71,16 +73,16 @@ def row_of(record: Record) -> dict[str, Any]:
 
 COLUMNS = (
     "uid", "month", "site", "compute_service", "cloud_type", "machine", "user", "group", "status",
-    "created_at", "start_at", "end_at", "wall_seconds", "cpu_seconds", "cpu_count", "received_gb",
-    "sent_gb", "memory_mb", "disk_gb", "image", "flavor", "gpu_count", "gpu_resource",
-    "benchmark_type", "benchmark", "flags", "held", "problem", "digest", "vo", "fqan", "vo_rule",
-    "vo_source",
+    "created_at", "start_at", "end_at", "wall_seconds", "cpu_seconds", "used_wall_seconds",
+    "used_cpu_seconds", "cpu_count", "received_gb", "sent_gb", "memory_mb", "disk_gb", "image",
+    "flavor", "gpu_count", "gpu_resource", "benchmark_type", "benchmark", "flags", "held",
+    "problem", "digest", "vo", "fqan", "vo_rule", "vo_source",
 )  # fmt: skip
 """The names of a row, in the order of the columns of CSV and Parquet."""
 
 _WHOLE = frozenset({
-    "created_at", "start_at", "end_at", "wall_seconds", "cpu_seconds", "received_gb", "sent_gb",
-    "memory_mb", "disk_gb",
+    "created_at", "start_at", "end_at", "wall_seconds", "cpu_seconds", "used_wall_seconds",
+    "used_cpu_seconds", "received_gb", "sent_gb", "memory_mb", "disk_gb",
 })  # fmt: skip
 _BROKEN = frozenset({"cpu_count", "gpu_count", "benchmark"})
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import Select, func, or_, select, tuple_
 
 from accounting import apel
 from accounting.database import Database
@@ -13,6 +13,9 @@ from accounting.model import Held, Month, Record, Status, Vo
 from accounting.tables import records
 
 _AT_ONCE = 1000
+
+NOTHING_CLOSED = Month(1970, 1)
+"""As ``open_from``: every correction goes out at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,9 @@ class Selection:
         since, until: only those with usage in [since, until), Unix seconds.
         uid, machine, user, vo, flavor, status: equal to these.
         held: True: only those held back; False: only those that go out.
-        due: only those whose content is not in a message yet.
+        due: only those that must go out and are in no message yet.
+        differing: only those of closed months that differ from what was queued, and wait.
+        open_from: the first month that is not closed: see ``is_due``.
         limit: at most that many.
     """
 
@@ -39,6 +44,8 @@ class Selection:
     status: str = ""
     held: bool | None = None
     due: bool = False
+    differing: bool = False
+    open_from: Month = NOTHING_CLOSED
     limit: int | None = None
 
 
@@ -91,7 +98,9 @@ def narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
     if selection.held is not None:
         query = query.where(columns.held != "" if selection.held else columns.held == "")
     if selection.due:
-        query = query.where(is_due())
+        query = query.where(is_due(selection.open_from))
+    if selection.differing:
+        query = query.where(is_late(selection.open_from))
     return query.limit(selection.limit)
 
 
@@ -110,10 +119,33 @@ def _overlapping(query: Select[Any], selection: Selection) -> Select[Any]:
     return query
 
 
-def is_due() -> Any:
-    """The condition of a record that must go out: its content is in no message yet (D3)."""
+def is_due(open_from: Month = NOTHING_CLOSED) -> Any:
+    """The condition of a record that must go out: its content is in no message yet (D3).
+
+    A record that says something new after its month's last word was queued is a correction: it
+    goes out while the month is open. Later it waits for ``republish`` (D6).
+
+    Args:
+        open_from: the first month that is not closed.
+    """
+    return _differs() & ~(records.c.queued_final & _is_closed(open_from))
+
+
+def is_late(open_from: Month) -> Any:
+    """The condition of a correction that came after its month was closed, and waits (D6)."""
+    return _differs() & records.c.queued_final & _is_closed(open_from)
+
+
+def _differs() -> Any:
     columns = records.c
-    return (columns.held == "") & (columns.queued_digest.is_distinct_from(columns.digest))
+    differs = or_(columns.queued_digest.is_(None), columns.queued_digest != columns.digest)
+    return (columns.held == "") & differs
+
+
+def _is_closed(open_from: Month) -> Any:
+    columns = records.c
+    earlier = (columns.year == open_from.year) & (columns.month < open_from.month)
+    return (columns.year < open_from.year) | earlier
 
 
 def record_of(row: Any) -> Record:
@@ -149,4 +181,6 @@ def record_of(row: Any) -> Record:
         held=Held(row.held),
         problem=row.problem,
         digest=row.digest,
+        used_wall_seconds=row.used_wall_seconds,
+        used_cpu_seconds=row.used_cpu_seconds,
     )

@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING
 import structlog
 
 from accounting import collect
+from accounting.backoff import Backoff
 from accounting.collect import Options, Poller
 from accounting.config import PREFIX, Settings
 from accounting.database import Database
 from accounting.erasure import expire_users
 from accounting.errors import AccountingError, Busy, SettingsError, SourceError
 from accounting.ledger import Ledger
+from accounting.messages import Messages
+from accounting.model import Month
 from accounting.outbox import Outbox
 from accounting.prometheus import Source
 from accounting.register import Register
 from accounting.telemetry import Metrics, Standing
 
 if TYPE_CHECKING:
+    from accounting.deliver import Pusher
     from ssm.sender import Sender
 
 log = structlog.get_logger(__name__)
@@ -110,7 +114,10 @@ def sender_of(settings: Settings) -> "Sender":
             port=ssm.ams_port,
             authn_port=ssm.authn_port,
             ca_file=ssm.ca_file,
+            connect_seconds=ssm.connect_timeout,
             timeout_seconds=ssm.timeout,
+            total_seconds=ssm.total_timeout,
+            suspect_bytes=ssm.split_above_bytes,
         )
     except ValueError as exc:
         raise SettingsError(
@@ -120,22 +127,52 @@ def sender_of(settings: Settings) -> "Sender":
     return AmsSender(broker, ssm.hostcert, ssm.hostkey, receiver_cert_path=ssm.servercert)
 
 
+def pusher_of(settings: Settings, database: Database, *, at_once: bool = False) -> "Pusher":
+    """What delivers.
+
+    Args:
+        settings: the service's.
+        database: the outbox's.
+        at_once: do not wait for the next try that a failure has put off.
+
+    Raises:
+        SettingsError: a name that cannot be part of the broker's addresses.
+    """
+    from accounting.deliver import Policy, Pusher  # noqa: PLC0415 - as for sender_of
+
+    ssm = settings.ssm
+    policy = Policy(
+        records_per_message=ssm.records_per_message,
+        close_after_seconds=settings.record.close_after,
+        backoff=Backoff(ssm.retry_first, ssm.retry_longest),
+        probe_seconds=ssm.probe_after,
+        settle_seconds=ssm.total_timeout,
+        at_once=at_once,
+    )
+    return Pusher(Outbox(database), sender_of(settings), policy)
+
+
+def open_from(settings: Settings, now: float) -> Month:
+    """The first month that is not closed: corrections of earlier ones wait for ``republish``."""
+    return Month.of(now - settings.record.close_after)
+
+
 def standing_of(settings: Settings, database: Database, now: float) -> Standing:
     """How things stand at ``now`` (Unix seconds).
 
     Raises:
         DatabaseError: the database cannot be read.
     """
-    outbox = Outbox(database)
+    messages = Messages(database)
     progress = Ledger(database).progress()
-    oldest = outbox.oldest_pending_at()
+    oldest = messages.oldest_pending_at()
     return Standing(
         lag_seconds=None if progress is None else now - progress.watermark,
-        due=outbox.due_count(),
-        messages={state.value: count for state, count in outbox.counts().items()},
+        due=Outbox(database).due_count(open_from(settings, now)),
+        messages={state.value: count for state, count in messages.counts().items()},
         oldest_seconds=0.0 if oldest is None else now - oldest,
         held=Register(database).held(),
-        last_push_at=outbox.last_sent_at(),
+        last_push_at=messages.last_sent_at(),
         certificate_days=_certificate_days(settings, now),
     )
 

@@ -28,7 +28,7 @@ RESULTS = ("done", "incomplete", "unavailable", "busy", "failed")
 REASONS = ("not a number", "negative", "too small", "absurdly large", "no uid label", "other")
 """Why a value of the source is set aside."""
 
-STATES = ("pending", "sent")
+STATES = ("pending", "sending", "sent", "parked", "split", "withdrawn")
 
 _PERSONAL = ("user", "username", "pod", "machine")
 _POLL_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200)

@@ -216,7 +216,8 @@ def test_a_push_delivers_once_and_tells_what_is_held(polled: Site) -> None:
     assert json.loads(second.out)["built"] == 0
     assert second.code == 3
     status = json.loads(polled.run("db", "status", "--json").out)
-    assert status["messages"] == {"pending": 0, "sent": first["sent"]}
+    assert status["messages"].pop("sent") == first["sent"]
+    assert set(status["messages"].values()) == {0}
 
 
 def test_a_record_is_shown_with_the_messages_that_took_it(polled: Site) -> None:
@@ -277,7 +278,7 @@ def test_the_ledger_can_be_looked_at(polled: Site) -> None:
     assert gap["end_at"] - gap["start_at"] > 60
     shown = polled.run("db", "gaps")
     assert f"{(gap['end_at'] - gap['start_at']) / 60:,.1f}" in shown.out
-    assert polled.run("db", "upgrade").out.endswith("is of version 0001\n")
+    assert polled.run("db", "upgrade").out.endswith("is of version 0002\n")
 
 
 def test_a_user_is_erased_and_totals_stay(polled: Site) -> None:

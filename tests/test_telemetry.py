@@ -9,6 +9,7 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from accounting.model import Held
+from accounting.outbox import State
 from accounting.telemetry import Metrics, Standing, configure_logs
 
 
@@ -85,7 +86,7 @@ def test_labels_exist_before_anything_happened() -> None:
     assert {key[1] for key in shown if key[0] == "held_records"} == {
         reason.value for reason in Held if reason
     }
-    assert {key[1] for key in shown if key[0] == "outbox_messages"} == {"pending", "sent"}
+    assert {key[1] for key in shown if key[0] == "outbox_messages"} == set(State)
 
 
 def test_what_is_not_known_is_nan() -> None:
@@ -105,7 +106,8 @@ def test_what_is_not_known_is_nan() -> None:
 
 def test_a_standing_is_shown() -> None:
     metrics = Metrics("1")
-    standing = Standing(60.0, 5, {"pending": 2, "sent": 9}, 30.0, {Held.UNMAPPED: 4}, 1e9, 12.5)
+    messages = {state.value: 0 for state in State} | {"pending": 2, "sent": 9}
+    standing = Standing(60.0, 5, messages, 30.0, {Held.UNMAPPED: 4}, 1e9, 12.5)
     metrics.show(standing)
     metrics.reject("negative", 2)
     metrics.reject("of a later version", 1)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from accounting.lookup.records import Delivery
 from accounting.model import Held, Status
+from accounting.outbox import Kind, State
 
 At = Annotated[int, Field(description="Unix seconds, UTC.", examples=[1793512800])]
 MonthText = Annotated[
@@ -60,6 +61,8 @@ class RecordModel(Model):
     end_at: int | None = _example(1793516400, "Unix seconds; null while it runs.")
     wall_seconds: int = _example(3600)
     cpu_seconds: int | None = _example(120)
+    used_wall_seconds: int = _example(3600, "Within the month.")
+    used_cpu_seconds: int | None = _example(120, "Within the month.")
     cpu_count: float | None = _example(2.0)
     received_gb: int | None = _example(1)
     sent_gb: int | None = _example(0)
@@ -173,20 +176,31 @@ class GapsModel(Model):
     gaps: list[GapModel]
 
 
+class FailureModel(Model):
+    """Why a message did not go, or a destination is stopped."""
+
+    kind: Kind = _example("refused")
+    reason: str = _example("the broker refused the message")
+    cure: str = _example("register the certificate's DN in GOCDB", "What the operator does.")
+
+
 class MessageModel(Model):
     """A message of the outbox."""
 
-    id: int = _example(12, "Its place in the outbox.")
+    id: int = _example(12, "Its number.")
     empaid: str = _example("5f0c7a52-4c58-4a52-9f57-0d3f8f1f6c11", "Our id of it.")
     destination: str = _example("ams://msg.example.org/accounting/eu-egi-cloud-accounting")
-    state: str = _example("sent")
+    state: State = _example("sent")
     records: int = _example(500)
     built_at: float = _example(1793516400.0, "Unix seconds.")
     attempts: int = _example(1)
     tried_at: float | None = _example(1793516401.0, "Unix seconds.")
-    error: str = _example("", "Why the last attempt failed.")
+    next_try_at: float | None = _example(None, "Not before, Unix seconds.")
     sent_at: float | None = _example(1793516401.0, "Unix seconds.")
-    broker_id: str = _example("4711")
+    broker_id: str = _example("4711", "The broker's id of it; empty until it is delivered.")
+    failure: FailureModel | None = Field(description="The last one; null once it is sent.")
+    origin: int = _example(12, "The number of the whole that it is a part of, after a split.")
+    part: str = _example("", "Which part: a, b, aa …; empty: the whole.")
 
 
 class MessagesModel(Model):
@@ -194,6 +208,24 @@ class MessagesModel(Model):
 
     messages: list[MessageModel]
     next: str | None = Field(examples=["WyItaWQiLDFd"])
+
+
+class DestinationModel(Model):
+    """How delivery to one destination stands."""
+
+    name: str = _example("ams://msg.example.org/accounting/eu-egi-cloud-accounting")
+    messages: dict[str, int] = _example({"pending": 0, "sent": 12})
+    oldest_at: float | None = _example(None, "When the oldest undelivered message was built.")
+    last_sent_at: float | None = _example(1793516401.0, "Unix seconds.")
+    next_try_at: float | None = _example(None, "Unix seconds.")
+    failure: FailureModel | None = Field(description="What is wrong there now.")
+    stopped_at: float | None = _example(None, "Since when it takes nothing, Unix seconds.")
+
+
+class DestinationsModel(Model):
+    """All destinations that a message was ever for."""
+
+    destinations: list[DestinationModel]
 
 
 class DeliveryModel(Model):

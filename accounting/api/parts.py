@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -12,6 +13,7 @@ from accounting.config import Settings
 from accounting.database import Database
 from accounting.guard.gate import Identity
 from accounting.guard.problem import Problem
+from accounting.lookup.summaries import Summaries
 from accounting.schedule import PollLoop
 from accounting.telemetry import Metrics
 
@@ -35,6 +37,11 @@ class Service:
     metrics: Metrics
     loop: PollLoop
     clock: Callable[[], float] = time.time
+
+    @cached_property
+    def summaries(self) -> Summaries:
+        """Adds up, and keeps what it has added up."""
+        return Summaries(self.database)
 
 
 def service_of(request: Request) -> Service:

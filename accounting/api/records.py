@@ -28,6 +28,7 @@ from accounting.lookup import records
 from accounting.lookup.records import Delivery, Entry, Question, Sort
 from accounting.model import Month, Status
 from accounting.register import Selection
+from accounting.schedule import open_from
 
 router = APIRouter(prefix="/records", tags=["records"])
 
@@ -63,7 +64,7 @@ def list_records(
             description="By what; a minus in front: the largest first.",
             json_schema_extra={"enum": _SORTS},
         ),
-    ] = "-start",
+    ] = "-month",
     cursor: CursorQuery = "",
     limit: LimitQuery = 50,
     kind: FormatQuery = None,
@@ -76,7 +77,10 @@ def list_records(
         status=status.value if status else "",
     )  # fmt: skip
     order, descending = _sort(sort)
-    question = Question(selection, delivery, order, descending=descending, cursor=cursor)
+    question = Question(
+        selection, delivery, open_from(service.settings, service.clock()), order,
+        descending=descending, cursor=cursor,
+    )  # fmt: skip
     wanted = chosen(request, kind)
     if wanted is not Format.JSON:
         return _file(service, viewer, question, wanted)
@@ -121,7 +125,8 @@ def one(
     ],
 ) -> Response:
     """One notebook: its records by month, and the messages that took them."""
-    found = records.notebook(service.database, viewer, uid)
+    since = open_from(service.settings, service.clock())
+    found = records.notebook(service.database, viewer, uid, since)
     if found is None:
         raise Problem(_NOT_FOUND, "no notebook has this uid", "look for it in the list of records")
     return as_json({

@@ -64,11 +64,11 @@ def summarise(
         flavor=flavor,
     )
     months = question.months if question else []
-    version = summaries.version(service.database, months)
+    version = service.summaries.version(months)
     tag = tag_of(version, viewer.name, viewer.role, sorted(viewer.vos), question, wanted)
     if (answer := unchanged(request, tag)) is not None:
         return answer
-    rows = summaries.summary(service.database, viewer, question) if question else []
+    rows = service.summaries.summary(viewer, question) if question else []
     if wanted is Format.CSV:
         return _csv(by, rows, tag)
     ends = (str(months[0]), str(months[-1])) if months else (None, None)

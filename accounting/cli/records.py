@@ -101,12 +101,12 @@ def show(
     """Show all that is recorded of one notebook, and the messages that took its records."""
     settings = program_of(ctx).settings()
     from accounting.export import row_of
-    from accounting.outbox import Outbox
+    from accounting.messages import Messages
     from accounting.register import Register, Selection
 
     with opened(settings) as database:
         found = list(Register(database).find(Selection(month=month, uid=uid)))
-        taken = Outbox(database).taken_by(uid)
+        taken = Messages(database).taken_by(uid)
     if not found:
         raise AccountingError(
             f"there is no record of '{uid}'", "see 'notebooks-accounting records list'"

@@ -5,31 +5,46 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, literal_column, select
 
 from accounting.access import Right, Viewer, own
 from accounting.database import Database
 from accounting.errors import AccountingError
 from accounting.lookup import cursor
-from accounting.model import Record
-from accounting.register import Selection, is_due, narrowed, record_of
+from accounting.model import Month, Record
+from accounting.outbox import WAITING, State
+from accounting.register import NOTHING_CLOSED, Selection, is_due, is_late, narrowed, record_of
 from accounting.tables import message_records, messages, records
 
 _AT_ONCE = 1000
 
 
 class Delivery(StrEnum):
-    """How far a record's content has come."""
+    """How far a record's content has come.
+
+    ``late`` is a correction of a closed month: it waits for ``republish``.
+    """
 
     HELD = "held"
     DUE = "due"
+    LATE = "late"
     PENDING = "pending"
+    PARKED = "parked"
     SENT = "sent"
 
 
-class Sort(StrEnum):
-    """What a list is sorted by; a minus in front of it, as the API writes it, is downwards."""
+_RARE = (Delivery.HELD, Delivery.DUE, Delivery.LATE)
+"""What few of many records are, or, before the first push, most."""
 
+
+class Sort(StrEnum):
+    """What a list is sorted by; a minus in front of it, as the API writes it, is downwards.
+
+    By month (and by start within it) and by pod there are indexes, so that a page is quick however
+    many records there are.
+    """
+
+    MONTH = "month"
     START = "start"
     END = "end"
     MEASURED = "measured"
@@ -53,11 +68,15 @@ _SORTED: Mapping[Sort, tuple[ColumnElement[Any], type]] = {
 }
 _KEY: tuple[ColumnElement[Any], ...] = (_c.uid, _c.year, _c.month)
 _KEY_KINDS: tuple[type, ...] = (str, int, int)
-_DELIVERY = case(
-    (_c.held != "", Delivery.HELD.value),
-    (is_due(), Delivery.DUE.value),
-    else_=messages.c.state,
-)
+_STATES: Mapping[Delivery, tuple[State, ...]] = {
+    Delivery.PENDING: WAITING,
+    Delivery.PARKED: (State.PARKED,),
+    Delivery.SENT: (State.SENT,),
+}
+_DELIVERY_OF = {state.value: delivery for delivery, states in _STATES.items() for state in states}
+
+_FEW = 1000
+"""So many records are rather found by what they wait for than met in the order of a list."""
 
 
 class Forbidden(AccountingError):
@@ -94,6 +113,7 @@ class Question:
     Attributes:
         selection: which; its limit is the page's.
         delivery: only those that have come this far.
+        open_from: the first month that is not closed, which decides what is due and what late.
         sort: by what.
         descending: the largest first.
         cursor: where the page before ended; empty for the first.
@@ -101,7 +121,8 @@ class Question:
 
     selection: Selection = _ALL
     delivery: Delivery | None = None
-    sort: Sort = Sort.START
+    open_from: Month = NOTHING_CLOSED
+    sort: Sort = Sort.MONTH
     descending: bool = True
     cursor: str = ""
 
@@ -132,15 +153,20 @@ def page(database: Database, viewer: Viewer, question: Question) -> Page:
     if question.cursor:
         values = cursor.decode(question.cursor, question.sort_name, kinds)
         query = query.where(cursor.after(key, values, descending=question.descending))
-    query = query.add_columns(key[0].label("sorted_by")).limit(limit + 1)
+    sorted_by = [part.label(f"sorted_{place}") for place, part in enumerate(key)]
+    query = query.add_columns(*sorted_by).limit(limit + 1)
     with database.begin(reading=True) as connection:
+        if question.delivery in _RARE:
+            waiting = _is(question.delivery, question.open_from)
+            few = connection.scalars(select(_c.uid).where(waiting).limit(_FEW + 1)).all()
+            if len(few) <= _FEW:
+                query = query.where(_c.uid.in_(few))
         rows = connection.execute(query).all()
     following = ""
     if len(rows) > limit:
         last = rows[limit - 1]
-        named = (last.uid, last.year, last.month)
-        values = named if question.sort is Sort.POD else (last.sorted_by, *named)
-        following = cursor.encode(question.sort_name, values)
+        ends = [getattr(last, f"sorted_{place}") for place in range(len(key))]
+        following = cursor.encode(question.sort_name, ends)
     return Page([_entry(row) for row in rows[:limit]], following)
 
 
@@ -167,20 +193,31 @@ def _asked(viewer: Viewer, question: Question) -> Select[Any]:
 
 
 def _selected(viewer: Viewer, question: Question) -> Select[Any]:
-    selection = question.selection
-    query = select(records, _DELIVERY.label("delivery")).outerjoin(
+    selection, open_from = question.selection, question.open_from
+    delivery = case(
+        *((_is(way, open_from), way.value) for way in _RARE), else_=messages.c.state
+    )  # fmt: skip
+    query = select(records, delivery.label("delivery")).outerjoin(
         messages, messages.c.id == records.c.message_id
     )
     query = query.where(*allowed(viewer, selection))
-    if question.delivery is Delivery.DUE:
-        query = query.where(is_due())
-    elif question.delivery is Delivery.HELD:
-        query = query.where(_c.held != "")
-    elif question.delivery is not None:
-        query = query.where(_c.held == "", ~is_due(), messages.c.state == question.delivery.value)
+    if question.delivery is not None:
+        query = query.where(_is(question.delivery, open_from))
     if selection.user and selection.user == viewer.user:
         selection = replace(selection, user="")
     return narrowed(query, selection)
+
+
+def _is(delivery: Delivery, open_from: Month) -> ColumnElement[bool]:
+    """The condition of a record whose content has come this far."""
+    held = _c.held != literal_column("''")
+    due: ColumnElement[bool] = is_due(open_from)
+    late: ColumnElement[bool] = is_late(open_from)
+    rare = {Delivery.HELD: held, Delivery.DUE: due, Delivery.LATE: late}
+    if delivery in rare:
+        return rare[delivery]
+    states = [state.value for state in _STATES[delivery]]
+    return and_(~held, ~due, ~late, messages.c.state.in_(states))
 
 
 def allowed(viewer: Viewer, selection: Selection) -> list[ColumnElement[bool]]:
@@ -199,14 +236,18 @@ def allowed(viewer: Viewer, selection: Selection) -> list[ColumnElement[bool]]:
 
 
 def _order(sort: Sort) -> tuple[tuple[ColumnElement[Any], ...], tuple[type, ...]]:
+    """The columns of a sort, with the key as their end, and what kind of value each holds."""
     if sort is Sort.POD:
         return _KEY, _KEY_KINDS
+    if sort is Sort.MONTH:
+        return (_c.year, _c.month, _c.start_at, _c.uid), (int, int, int, str)
     column, kind = _SORTED[sort]
     return (column, *_KEY), (kind, *_KEY_KINDS)
 
 
 def _entry(row: Any) -> Entry:
-    return Entry(record_of(row), Delivery(row.delivery), row.message_id)
+    delivery = _DELIVERY_OF.get(row.delivery) or Delivery(row.delivery)
+    return Entry(record_of(row), delivery, row.message_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,14 +283,16 @@ class Notebook:
     messages: list[Taken]
 
 
-def notebook(database: Database, viewer: Viewer, uid: str) -> Notebook | None:
+def notebook(
+    database: Database, viewer: Viewer, uid: str, open_from: Month = NOTHING_CLOSED
+) -> Notebook | None:
     """All that is recorded of one notebook; None if nothing is.
 
     Raises:
         Forbidden: it is not the viewer's, or there is none: only an admin is told which.
     """
     selection = Selection(uid=uid)
-    query = _selected(viewer, Question(selection)).order_by(_c.year, _c.month)
+    query = _selected(viewer, Question(selection, open_from=open_from)).order_by(_c.year, _c.month)
     took = (
         select(message_records, messages, records.c.digest.label("now"))
         .join(messages, messages.c.id == message_records.c.message_id)
@@ -260,7 +303,7 @@ def notebook(database: Database, viewer: Viewer, uid: str) -> Notebook | None:
             & (records.c.month == message_records.c.month),
         )
         .where(message_records.c.uid == uid, *allowed(viewer, selection))
-        .order_by(messages.c.id)
+        .order_by(messages.c.origin, messages.c.part)
     )
     with database.begin(reading=True) as connection:
         months = [_entry(row) for row in connection.execute(query)]

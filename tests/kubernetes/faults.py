@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Request:
-    """One call that was made; name is empty for collections."""
+    """One call that was made; name is empty for collections, selector if there was none."""
 
     verb: str
     plural: str
     namespace: str
     name: str
+    selector: str = ""
 
 
 @dataclass

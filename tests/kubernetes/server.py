@@ -266,7 +266,8 @@ class _Call:
         subresource = rest[2] if len(rest) > 2 else ""
         if subresource and subresource not in ("status", *resource.subresources):
             raise Failure(404, "the server could not find the requested resource")
-        request = Request(_verb(http, name), resource.plural, namespace, name)
+        selector = http.query.get("labelSelector", "")
+        request = Request(_verb(http, name), resource.plural, namespace, name, selector)
         if resource.namespaced and not namespace and request.verb not in ("list", "watch"):
             raise Failure(405, "the server does not allow this method on the requested resource")
         return cls(resource, request, subresource)

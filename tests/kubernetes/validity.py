@@ -3,9 +3,13 @@
 import base64
 import binascii
 import re
+from functools import cache
 from typing import Any
 
-import kubernetes_validate
+from jsonschema import Draft202012Validator
+from kubernetes_validate.utils import all_versions, schema_contents
+from referencing import Registry
+from referencing import Resource as Schema
 
 from tests.kubernetes.failure import Failure, invalid
 from tests.kubernetes.resources import Resource
@@ -57,11 +61,25 @@ def _qualified(key: str) -> bool:
 
 
 def _schema(found: Document) -> None:
-    try:
-        kubernetes_validate.validate(_without_nulls(found), KUBERNETES, strict=True)
-    except kubernetes_validate.ValidationError as exc:
-        path = ".".join(str(part) for part in exc.absolute_path)
-        raise Failure(400, f"strict decoding error: {path}: {exc.message}") from exc
+    validator = _validator(found["kind"].lower(), found["apiVersion"])
+    for error in validator.iter_errors(_without_nulls(found)):
+        path = ".".join(str(part) for part in error.absolute_path)
+        raise Failure(400, f"strict decoding error: {path}: {error.message}")
+
+
+@cache
+def _validator(kind: str, api_version: str) -> Draft202012Validator:
+    """Kubernetes' own schema of a kind, without fields that it does not know."""
+    version = next(name for name in all_versions() if name.startswith(f"{KUBERNETES}."))
+    folder = f"kubernetes-json-schema/v{version}-local-strict"
+    group, slash, number = api_version.rpartition("/")
+    name = f"{kind}-{group.partition('.')[0]}{slash and '-'}{number}.json"
+    schema, definitions = (
+        schema_contents(f"{folder}/{file}", KUBERNETES) for file in (name, "_definitions.json")
+    )
+    registry: Registry[Any] = Schema.from_contents(definitions) @ Registry()
+    registry = Schema.from_contents(schema) @ registry
+    return Draft202012Validator(schema, registry=registry)
 
 
 def _without_nulls(value: Any) -> Any:

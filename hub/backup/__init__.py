@@ -1,0 +1,1 @@
+"""Keeps what users made: backup of their volumes with restic, and the way back."""
