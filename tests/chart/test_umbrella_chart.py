@@ -149,22 +149,23 @@ def test_the_hub_may_renew_the_users_tokens(production: list[helm.Manifest]) -> 
     assert find(production, "RoleBinding")["subjects"][0]["name"] == "hub"
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        (("jupyterhub.ingress.hosts={}",), "jupyterhub.ingress.hosts is empty"),
-        (
-            ("jupyterhub.hub.config.EGICheckinAuthenticator.allowed_groups={}",),
-            "nobody may log in: set allowed_groups",
-        ),
-        (("prometheus.enabled=false",), "set notebooks-accounting.prometheus.url"),
-        (("notebooks-accounting.siteName=",), "siteName is not set"),
-        (("notebooks-accounting.sitename=A",), "sitename: did you mean siteName?"),
-        (("accounting.siteName=A",), "accounting: did you mean notebooks-accounting?"),
-        (("singleuser.memory.limit=1G",), "singleuser: write jupyterhub.singleuser"),
-    ],
-)
+REFUSED = {
+    "jupyterhub: {ingress: {hosts: []}}": "jupyterhub.ingress.hosts is empty",
+    "jupyterhub: {hub: {config: {EGICheckinAuthenticator: {allowed_groups: []}}}}": (
+        "nobody may log in: set allowed_groups"
+    ),
+    "prometheus: {enabled: false}": "set notebooks-accounting.prometheus.url",
+    "notebooks-accounting: {siteName: null}": "siteName is not set",
+    "notebooks-accounting: {sitename: A}": "sitename: did you mean siteName?",
+    "accounting: {siteName: A}": "accounting: did you mean notebooks-accounting?",
+    "singleuser: {memory: {limit: 1G}}": "singleuser: write jupyterhub.singleuser",
+}
+
+
+@pytest.mark.parametrize(("values", "said"), REFUSED.items())
 def test_wrong_values_are_refused_with_what_to_write(
-    chart: Path, settings: tuple[str, ...], said: str
+    chart: Path, tmp_path: Path, values: str, said: str
 ) -> None:
-    assert said in refusal(chart, PRODUCTION, settings=settings)
+    file = tmp_path / "values.yaml"
+    file.write_text(values)
+    assert said in refusal(chart, PRODUCTION, file)
