@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _MOST_AT_ONCE = 200
 """Connections and requests; more are told to come back."""
 
+_RUN_SECONDS = 20
+"""What a run that is under way has to end in, when the service stops."""
+
 
 def serve(
     ctx: typer.Context,
@@ -73,7 +76,8 @@ def _serve(settings: "Settings", listener: "socket", stack: ExitStack) -> None:
         metrics=metrics,
         forget=forgetter_of(settings, database),
     )
-    web = create_app(Service(settings, database, metrics, loop))
+    service = Service(settings, database, metrics, loop)
+    web = create_app(service)
     server = uvicorn.Server(
         uvicorn.Config(
             web,
@@ -92,6 +96,7 @@ def _serve(settings: "Settings", listener: "socket", stack: ExitStack) -> None:
         server.run([listener])
     finally:
         loop.stop()
+        service.runs.close(_RUN_SECONDS)
         polling.join()
 
 
