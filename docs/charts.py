@@ -19,8 +19,12 @@ _TABLE = re.compile(r"(<!-- values: .* -->\n).*?(<!-- end of values -->)", re.DO
 
 _WIDEST = 80
 
-# Where a file that a chart must bring has its home.
-COPIES = {"_notebooks.tpl": ("shared/_notebooks.tpl", "templates/_notebooks.tpl")}
+# Which files of the repository are copied into which charts, and where.
+COPIES = [
+    ("*", "chart/shared/_notebooks.tpl", "templates/_notebooks.tpl"),
+    ("notebooks-accounting", "monitoring/alerts.yaml", "files/alerts.yaml"),
+    ("notebooks-accounting", "monitoring/dashboard.json", "files/dashboard.json"),
+]
 
 
 def pages(program: Mapping[str, str]) -> dict[Path, str]:
@@ -35,8 +39,9 @@ def pages(program: Mapping[str, str]) -> dict[Path, str]:
         schema = json.loads(file.read_text(encoding="utf-8"))
         found[chart / "README.md"] = _readme(chart, schema, program)
         found[chart / "files" / "keys.yaml"] = _keys(schema)
-        for source, target in COPIES.values():
-            found[chart / target] = (CHARTS / source).read_text(encoding="utf-8")
+        for charts, source, target in COPIES:
+            if charts in ("*", chart.name):
+                found[chart / target] = (ROOT / source).read_text(encoding="utf-8")
     return found
 
 
