@@ -18,6 +18,7 @@ test: prepared lint types imports tests  ## lint, types, import rules and all te
 
 prepared:
 	@scripts/venv development
+	@scripts/venv hub5
 	@scripts/node
 	@scripts/provide prometheus victoria-metrics initdb openssl curl chromium restic rclone sftp-server bwrap
 
@@ -48,6 +49,8 @@ lock:  ## pin the dependencies of pyproject.toml anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --upgrade --all-extras --group build --group test -c requirements/service.lock \
 	    pyproject.toml -o requirements/development.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --upgrade requirements/hub5.in -o requirements/hub5.lock
 
 clean:  ## remove what demo, tests and bench left
 	rm -rf demo var .mypy_cache .ruff_cache .pytest_cache .hypothesis

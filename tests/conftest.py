@@ -27,6 +27,8 @@ from accounting.simulation.engines import (
 from accounting.simulation.features import Features
 from accounting.simulation.history import import_history, populate
 
+pytest_plugins = ["tests.browser"]
+
 # The examples are the same in every run, however slow or busy the machine is.
 settings.register_profile(
     "exact",

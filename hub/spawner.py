@@ -1,0 +1,299 @@
+"""KubeSpawner with a home for each user, fresh tokens, profiles by VO and words for accounting."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from kubespawner import KubeSpawner
+from kubespawner.slugs import is_valid_label, safe_slug
+from traitlets import Bool, Dict, List, TraitError, Unicode, default, validate
+
+from hub import home, token_secret
+from hub.cluster import Cluster, ClusterError, Manifest
+from hub.manifests import (
+    Parts,
+    with_additions,
+    with_annotations,
+    with_home,
+    with_tokens,
+    wrong_addition,
+)
+from hub.profiles import Profile, open_profiles
+from hub.refusal import refusal
+
+USER_ID = "egi.eu/userid"
+"""The label that tells users apart: short, valid for any user's name, and not personal."""
+
+_NOTHING_OPEN = (
+    "None of this service's environments is open to you: join one of the virtual organisations "
+    "that it serves, then log in again."
+)
+_NO_CHOICE = "A choice for this environment does not exist (any more). Choose again."
+_NO_CLUSTER = (
+    "Your server cannot start now: the cluster did not answer as it should. Try again in a "
+    "minute; if it stays so, tell the operators of this service."
+)
+_LISTS = ("volumes", "volume_mounts", "init_containers", "extra_containers")
+
+
+class EGISpawner(KubeSpawner):  # type: ignore[misc]
+    """Notebook servers of EGI Notebooks, as pods."""
+
+    token_secret_name_template = Unicode(
+        "access-token-{userid}",
+        help="""The name of the Secret with a user's tokens.
+
+        Every hub that spawns in the same namespace needs names of its own.
+        """,
+    ).tag(config=True)
+
+    token_mount_path = Unicode(
+        "/var/run/secrets/egi.eu/",
+        help="""Where the user's tokens are mounted, as files `access_token` and `id_token`.
+
+        The notebook finds this path in `SECRETS_MOUNT_PATH`.
+        """,
+    ).tag(config=True)
+
+    mount_secrets_volume = Bool(
+        default_value=True,
+        help="""Whether the notebook sees the user's tokens (read-only).
+
+        If not, it finds an empty folder in memory at the same path. Side-cars (`extra_containers`,
+        and init containers with `restartPolicy: Always`) see the tokens always. The notebook
+        finds the answer, `1` or `0`, in `SECRETS_VOLUME_MOUNTED`.
+        """,
+    ).tag(config=True)
+
+    legacy_pvc_name_templates = List(
+        Unicode(),
+        ["claim-{username}", "claim-{escaped_username}"],
+        help="""What a user's home may be called if `pvc_name_template` does not name it.
+
+        Claims that this spawner made are found by their label, however the names have changed
+        since. These names are for claims that carry no label with the user's name.
+        """,
+    ).tag(config=True)
+
+    additions = List(
+        Dict(),
+        help="""Volumes, side-cars, environment and annotations for some profiles or VOs.
+
+        Each is a mapping. `vo_claims` lists groups or VOs and `profiles` the profiles' slugs that
+        it is for (without them it is for all). It brings `volumes`, `volume_mounts`,
+        `init_containers`, `extra_containers` (lists), `environment` and `extra_annotations`
+        (mappings), as KubeSpawner's settings of these names have them.
+        """,
+    ).tag(config=True)
+
+    @default("pvc_name_template")
+    def _default_pvc_name_template(self) -> str:
+        return "claim-{userid}"
+
+    @default("delete_pvc")
+    def _default_delete_pvc(self) -> bool:
+        return False  # a user's data outlives the hub's account until the operator says otherwise
+
+    @default("remember_pvc_name")
+    def _default_remember_pvc_name(self) -> bool:
+        return False  # it is looked up at each start
+
+    @validate("additions")
+    def _valid_additions(self, proposal: Any) -> list[Manifest]:
+        for number, addition in enumerate(proposal.value):
+            wrong = wrong_addition(addition)
+            if wrong:
+                raise TraitError(f"{type(self).__name__}.additions[{number}]: {wrong}")
+        return list(proposal.value)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.pvc_name = self._home_name()
+        self.token_secret_name = self._expand_user_properties(self.token_secret_name_template)
+        self._flavor = ""
+        self._open_slugs: list[str] = []
+
+    # Tokens
+
+    async def set_tokens(self, access_token: str, id_token: str) -> None:
+        """Put fresh tokens where the user's servers see them; running ones within a minute or so.
+
+        An empty token leaves what is there.
+
+        Raises:
+            ClusterError: the Secret could not be read or written. Nothing was lost.
+        """
+        tokens = {"access_token": access_token, "id_token": id_token}
+        await token_secret.save(self._cluster(), self._token_secret(), tokens)
+
+    def _token_secret(self) -> Manifest:
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": self.token_secret_name,
+                "labels": self._build_common_labels({"component": "singleuser-tokens"}),
+                "annotations": {home.OWNER: self.user.name},
+            },
+            "type": "Opaque",
+        }
+
+    # Profiles
+
+    @default("options_form")
+    def _options_form_default(self) -> Any:
+        # always rendered anew: what is open to a user changes with their groups
+        return self._render_open_profiles if self.profile_list else ""
+
+    async def _render_open_profiles(self, spawner: "EGISpawner") -> str:
+        if callable(self.profile_list):
+            return str(await self._render_options_form_dynamically(spawner))
+        return str(self._render_options_form(self._sorted_dict_values(self.profile_list)))
+
+    def _get_initialized_profile_list(self, profile_list: list[Profile]) -> list[Profile]:
+        every = super()._get_initialized_profile_list(profile_list)
+        found = open_profiles(every, self._groups())
+        self._open_slugs = [profile["slug"] for profile in found]
+        if every and not found:
+            raise refusal(403, _NOTHING_OPEN, reason="profile")
+        return found
+
+    async def load_user_options(self) -> None:
+        """Apply the chosen profile, find the home, and see that the tokens are there."""
+        chosen = self.user_options.get("profile")
+        self._flavor = ""
+        try:
+            await super().load_user_options()
+        except (ValueError, KeyError) as exc:
+            self.log.warning("The choice of %s is refused: %s", self._log_name, exc)
+            raise self._refused_choice(chosen) from exc
+        if self.enable_user_namespaces:
+            await self._ensure_namespace()
+        try:
+            await self._prepare()
+        except ClusterError as exc:
+            self.log.error("Cannot start %s: %s", self._log_name, exc)  # noqa: TRY400 - all is said
+            raise refusal(503, _NO_CLUSTER, reason="cluster") from exc
+
+    def _refused_choice(self, chosen: str | None) -> Exception:
+        if chosen and chosen not in self._open_slugs:
+            names = ", ".join(self._open_slugs)
+            message = f"The environment {chosen!r} is not open to you. Choose one of: {names}."
+            return refusal(403, message, reason="profile")
+        return refusal(400, _NO_CHOICE, reason="profile")
+
+    def _get_profile(self, slug: str | None, profile_list: list[Profile]) -> Profile:
+        profile: Profile = super()._get_profile(slug, profile_list)
+        self._flavor = profile["slug"]
+        return profile
+
+    def _groups(self) -> list[str]:
+        return sorted(group.name for group in self.user.groups)
+
+    # The home and the pod
+
+    async def _prepare(self) -> None:
+        cluster = self._cluster()
+        found = await self._find_home(cluster)
+        self.pvc_name = found or await home.free_name(cluster, self.user.name, self._home_name())
+        self._pvc_exists = found is not None
+        state = await self._auth_state()
+        if state.get("access_token") or state.get("id_token"):
+            await self.set_tokens(state.get("access_token") or "", state.get("id_token") or "")
+
+    async def _find_home(self, cluster: Cluster) -> str | None:
+        selector = f"component=singleuser-storage,{home.OWNER}={self._owner_label()}"
+        templates = (self.pvc_name_template, *self.legacy_pvc_name_templates)
+        names = dict.fromkeys(self._home_name(template) for template in templates)
+        return await home.find(cluster, self.user.name, selector, tuple(names))
+
+    def _home_name(self, template: str = "") -> str:
+        plain = home.without_server(template or self.pvc_name_template)
+        return str(self._expand_user_properties(plain))
+
+    def _owner_label(self) -> str:
+        return str(safe_slug(self.user.name, is_valid=is_valid_label))
+
+    async def get_pod_manifest(self) -> Any:
+        """KubeSpawner's pod, with the home, the tokens, the additions and the annotations."""
+        parts = self._parts(await self._auth_state())
+        with self._settings(parts):
+            return await super().get_pod_manifest()
+
+    def _parts(self, state: Mapping[str, Any]) -> Parts:
+        configured = {name: tuple(self._sorted_dict_values(getattr(self, name))) for name in _LISTS}
+        parts = Parts(
+            **configured,
+            environment=dict(self.environment),
+            extra_annotations=dict(self.extra_annotations),
+        )
+        parts = with_additions(parts, self.additions, self._groups(), self._flavor)
+        usual = self._home_name()
+        parts = with_home(
+            parts, self.pvc_name, lambda name: self._expand_user_properties(name) == usual
+        )
+        secret, path = self.token_secret_name, self.token_mount_path
+        parts = with_tokens(parts, secret, path, shown=self.mount_secrets_volume)
+        group = state.get("primary_group") or ""
+        return with_annotations(parts, self.user.name, group, self._flavor)
+
+    @contextmanager
+    def _settings(self, parts: Parts) -> Iterator[None]:
+        """For a while, KubeSpawner's settings as `parts` has them; the next start finds the old."""
+        before = {name: getattr(self, name) for name in Parts.__dataclass_fields__}
+        try:
+            for name in before:
+                value = getattr(parts, name)
+                setattr(self, name, list(value) if name in _LISTS else dict(value))
+            yield
+        finally:
+            for name, value in before.items():
+                setattr(self, name, value)
+
+    def get_pvc_manifest(self) -> Any:
+        """The claim of the home: it carries the user's label, and no server's name."""
+        claim = super().get_pvc_manifest()
+        claim.metadata.labels[home.OWNER] = self._owner_label()
+        claim.metadata.annotations.pop("hub.jupyter.org/servername", None)
+        return claim
+
+    def _build_common_labels(self, extra_labels: Mapping[str, str]) -> dict[str, str]:
+        labels = super()._build_common_labels(extra_labels)
+        labels.pop(home.OWNER, None)
+        labels[USER_ID] = str(self.user.id)
+        return {key: _label(value) for key, value in labels.items()}
+
+    async def delete_forever(self) -> None:
+        """Forget a named server, or with the default server the user.
+
+        A named server's home and tokens are the user's, and stay. With the user go the tokens,
+        and the home if `delete_pvc` says so.
+        """
+        if self.name:
+            self.log.info("Keeping the home of %s", self._log_name)
+            return
+        cluster = self._cluster()
+        secret = await cluster.secret(self.token_secret_name)
+        if secret and home.owner_of(secret) == self.user.name:
+            await cluster.delete_secret(self.token_secret_name)
+        found = await self._find_home(cluster) if self.delete_pvc else None
+        if found:
+            self.pvc_name = found
+            await super().delete_forever()
+
+    def _cluster(self) -> Cluster:
+        return Cluster(
+            self.api,
+            self.namespace,
+            request_seconds=self.k8s_api_request_timeout,
+            retry_seconds=self.k8s_api_request_retry_timeout,
+        )
+
+    async def _auth_state(self) -> Mapping[str, Any]:
+        return await self.user.get_auth_state() or {}
+
+
+def _label(value: str) -> str:
+    if not value or is_valid_label(value):
+        return value
+    return str(safe_slug(value, is_valid=is_valid_label))

@@ -1,0 +1,120 @@
+"""A real browser for tests: Debian's Chromium through Playwright, screenshots and axe-core."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+SCREENSHOTS = ROOT / "var" / "screenshots"
+AXE = ROOT / "tests" / "node" / "node_modules" / "axe-core" / "axe.min.js"
+WIDTHS = {"phone": 390, "tablet": 820, "desktop": 1440}
+HEIGHT = 900
+THEMES: tuple["Theme", ...] = ("light", "dark")
+WAIT_MILLISECONDS = 60_000
+_ARGUMENTS = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+Theme = Literal["light", "dark"]
+NewPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for a worker's tests."""
+    program = shutil.which("chromium") or "/usr/bin/chromium"
+    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=[*_ARGUMENTS, *as_root])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def new_page(browser: Browser) -> Iterator[NewPage]:
+    """Makes pages, each in a fresh context (its own cookies): `new_page(theme, width)`."""
+    with ExitStack() as contexts:
+
+        def new(theme: Theme = "light", width: int = WIDTHS["desktop"], **options: Any) -> Page:
+            context = browser.new_context(
+                color_scheme=theme, viewport={"width": width, "height": HEIGHT}, **options
+            )
+            contexts.callback(context.close)
+            context.set_default_timeout(WAIT_MILLISECONDS)
+            return context.new_page()
+
+        yield new
+
+
+@pytest.fixture
+def page(new_page: NewPage) -> Page:
+    """A page as wide as a desktop's, in the light theme."""
+    return new_page()
+
+
+def screenshots(page: Page, name: str) -> list[Path]:
+    """Pictures of the page as it stands, in both themes and three widths: `NAME-THEME-WIDTH.png`.
+
+    The page keeps its state; it is as it was before when this returns.
+    """
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    stem = re.sub(r"[^a-z0-9-]+", "-", name.lower())
+    before = page.viewport_size
+    taken = []
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme)
+        for width_name, width in WIDTHS.items():
+            page.set_viewport_size({"width": width, "height": HEIGHT})
+            path = SCREENSHOTS / f"{stem}-{theme}-{width_name}.png"
+            page.screenshot(path=path, full_page=True)
+            taken.append(path)
+    page.emulate_media(color_scheme="light")
+    if before:
+        page.set_viewport_size(before)
+    return taken
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds serious or critical on the page: rule, help and where, a line each."""
+    if not page.evaluate("typeof window.axe === 'object'"):
+        page.evaluate(
+            AXE.read_text(encoding="utf-8")
+        )  # as a debugger would: no page policy stops it
+    found = page.evaluate("async () => (await axe.run()).violations")
+    return [
+        f"{violation['id']}: {violation['help']} at {node['html'][:120]}"
+        for violation in found
+        if violation["impact"] in {"serious", "critical"}
+        for node in violation["nodes"]
+    ]
+
+
+def check_accessible(page: Page) -> None:
+    """Fail with axe-core's serious and critical findings, in both themes."""
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme)
+        found = violations(page)
+        assert not found, f"{page.url} in the {theme} theme:\n" + "\n".join(found)
+    page.emulate_media(color_scheme="light")
+
+
+def check_fits(page: Page) -> None:
+    """Fail where the page must be scrolled sideways on a phone, a tablet or a desktop."""
+    before = page.viewport_size
+    for name, width in WIDTHS.items():
+        page.set_viewport_size({"width": width, "height": HEIGHT})
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{page.url} is {wide} px wide on a {name} of {width} px"
+    if before:
+        page.set_viewport_size(before)
