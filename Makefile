@@ -11,10 +11,10 @@ SOURCES := accounting ssm hub tests bench docs migrations
 help:  ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo:  ## the whole way of the numbers on a simulated cluster (SERVE=1: it stays up)
+demo:  ## the whole way of the numbers, simulated (ARGS=--serve: it stays, with its pages)
 	@scripts/venv service
 	@scripts/provide prometheus openssl
-	@$(BIN)/notebooks-accounting demo $(if $(SERVE),--serve)
+	@$(BIN)/notebooks-accounting demo $(ARGS)
 
 test: prepared lint types imports tests  ## lint, types, import rules and all tests
 
@@ -55,11 +55,8 @@ lock:  ## pin the dependencies of pyproject.toml anew
 	    pyproject.toml -o requirements/development.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --upgrade requirements/hub5.in -o requirements/hub5.lock
-	for release in 5 6; do \
-	    $(BIN)/python scripts/hub-requirements $$release | $(BIN)/uv pip compile --quiet --universal \
-	        --python-version 3.11 --generate-hashes --no-header --upgrade --no-annotate \
-	        $$([ $$release = 5 ] || echo -c requirements/service.lock) \
-	        - -o requirements/hub-jupyterhub$$release.lock || exit 1; done
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --upgrade requirements/hub6.in -c requirements/service.lock -o requirements/hub6.lock
 
 clean:  ## remove what demo, tests and bench left
 	rm -rf demo var .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,19 +5,18 @@ crash would: what was committed stays, and the next run goes on from there.
 """
 
 import threading
-import traceback
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from accounting.errors import AccountingError
 from accounting.outcome import DONE, FAILED, Outcome
+from accounting.schedule import unexpected
 
 log = structlog.get_logger(__name__)
 
@@ -89,10 +88,14 @@ class Runs:
 
     Args:
         clock: tells Unix time.
+        note: told of every run that has ended.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], note: Callable[[Run], None] = lambda _: None
+    ) -> None:
         self._clock = clock
+        self._note = note
         self._lock = threading.Lock()
         self._runs: OrderedDict[str, Run] = OrderedDict()
         self._thread: threading.Thread | None = None
@@ -128,7 +131,7 @@ class Runs:
             except AccountingError as exc:
                 outcome = Outcome(exc.exit_code, error=exc)
             except Exception as exc:  # noqa: BLE001 - whoever follows the run must be told
-                outcome = Outcome(FAILED, error=_unexpected(exc))
+                outcome = Outcome(FAILED, error=unexpected(exc))
             with self._lock:
                 run.ended_at = self._clock()
                 run.outcome = outcome
@@ -140,6 +143,7 @@ class Runs:
                 seconds=round(run.ended_at - run.begun_at, 3),
                 **({"problem": error.message, "cure": error.cure} if error else {}),
             )
+        self._note(run)
         run.ended.set()
 
     def find(self, name: str) -> Run | None:
@@ -156,14 +160,3 @@ class Runs:
         """Give the run that is under way some time to end."""
         if self._thread is not None:
             self._thread.join(wait_seconds)
-
-
-def _unexpected(exc: Exception) -> AccountingError:
-    """Where it happened; its own text may hold user names (I3)."""
-    log.debug("run failed unexpectedly", exc_info=exc)
-    frame = traceback.extract_tb(exc.__traceback__)[-1]
-    return AccountingError(
-        f"unexpected {type(exc).__name__} in {frame.name}, {Path(frame.filename).name}"
-        f" line {frame.lineno}",
-        "please report this; debug logs hold the traceback",
-    )

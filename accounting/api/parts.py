@@ -42,7 +42,7 @@ class Service:
     @cached_property
     def runs(self) -> Runs:
         """What was asked to be done."""
-        return Runs(self.clock)
+        return Runs(self.clock, lambda run: self.metrics.runs.labels(run.kind, run.state).inc())
 
     @cached_property
     def summaries(self) -> Summaries:
