@@ -50,6 +50,8 @@ def push(
         notice(f"{count:,} records are held back: {reason}; see 'records list --held'")
     if report.left_out:
         notice(f"{report.left_out:,} records have text that this destination cannot carry")
+    for warning in report.warnings:
+        notice(warning)
     if report.parked:
         notice(f"{report.parked:,} messages are parked: see 'outbox list --state parked'")
     if report.elsewhere:
@@ -86,6 +88,7 @@ def _push_data(
         "destination": destination,
         **_counts(report),
         "next_try_at": report.next_try_at,
+        "warnings": list(report.warnings),
         "held": held,
         "error": error,
     }
