@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _MOST_AT_ONCE = 200
 """Connections and requests; more are told to come back."""
 
+_RUN_SECONDS = 20
+"""What a run that is under way has to end in, when the service stops."""
+
 
 def serve(
     ctx: typer.Context,
@@ -77,7 +80,8 @@ def _serve(settings: "Settings", listener: "socket", stack: ExitStack) -> None:
         metrics=metrics,
         forget=forgetter_of(settings, database),
     )
-    web = create_app(Service(settings, database, metrics, loop))
+    service = Service(settings, database, metrics, loop)
+    web = create_app(service)
     server = uvicorn.Server(
         uvicorn.Config(
             web,
@@ -105,6 +109,7 @@ def _serve(settings: "Settings", listener: "socket", stack: ExitStack) -> None:
     finally:
         loop.stop()
         pushing.stop()
+        service.runs.close(_RUN_SECONDS)
         for thread in threads:
             thread.join()
 
