@@ -33,7 +33,7 @@ from accounting.schedule import open_from
 router = APIRouter(prefix="/records", tags=["records"])
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_NOT_FOUND = 404
+_BAD, _NOT_FOUND = 400, 404
 _SORTS = sorted(f"{sign}{sort}" for sort in Sort for sign in ("", "-"))
 _FILES = {
     MEDIA_TYPES[kind].partition(";")[0]: {"schema": {"type": "string"}}
@@ -103,10 +103,13 @@ def _file(service: Parts, viewer: Reader, question: Question, kind: Format) -> R
 
 def _sort(said: str) -> tuple[Sort, bool]:
     if said not in _SORTS:
+        problem = "is not something to sort by"
         raise Problem(
-            400, "a parameter is wrong", f"sort by one of {', '.join(_SORTS)}",
-            errors=[{"parameter": "sort", "problem": "is not something to sort by"}],
-        )  # fmt: skip
+            _BAD,
+            f"sort {problem}",
+            f"sort by one of {', '.join(_SORTS)}",
+            errors=[{"parameter": "sort", "problem": problem}],
+        )
     return Sort(said.removeprefix("-")), said.startswith("-")
 
 
