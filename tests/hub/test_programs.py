@@ -275,14 +275,23 @@ def test_a_revocation_that_fails_says_that_the_old_token_still_works(site: Site)
     assert site.hub.user("hugo")["auth_state"]["access_token"] != before["access_token"]
 
 
-def test_an_access_token_is_exchanged_for_a_refresh_token(
+def test_in_the_eosc_node_an_access_token_is_exchanged_for_a_refresh_token(
     provider: Provider, tmp_path: Path
 ) -> None:
-    config = CONFIG + "c.EGICheckinAuthenticator.jwt_exchange = True\n"
-    with run_site(tmp_path, provider, config) as site:
-        token = access_token(site, "ines", seconds=600)
-        body = login(site, token).json()
+    config = f"""
+c.EOSCNodeAuthenticator.client_id = {CLIENT!r}
+c.EOSCNodeAuthenticator.client_secret = {CLIENT_SECRET!r}
+c.EOSCNodeAuthenticator.jwt_exchange = True
+"""
+    groups = ["urn:geant:example.org:group:staff", "urn:geant:example.org:group:pp-4711"]
+    with run_site(
+        tmp_path, provider, config, fragments=("eosc",), name="EOSCNodeAuthenticator"
+    ) as site:
+        site.provider.user("ines", entitlements=groups)
+        tokens = site.provider.tokens("ines", CLIENT, scope=SCOPE, seconds=600)
+        body = login(site, tokens["access_token"]).json()
         assert body["expires_in"] == 3600  # it may outlast the access token
         state = site.hub.user("ines")["auth_state"]
         assert state["refresh_token"]
-        assert state["access_token"] != token
+        assert state["access_token"] != tokens["access_token"]
+        assert state["primary_group"] == "pp-4711"
