@@ -42,10 +42,10 @@ RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
 
 # The same, and what hub/ needs beside it.
 FROM service AS programs
-COPY requirements/hub-jupyterhub6.lock ./
+COPY requirements/hub6.lock ./
 RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=cache,target=/root/.cache/uv \
-    uv pip install --python /opt/notebooks --require-hashes --requirements hub-jupyterhub6.lock
+    uv pip install --python /opt/notebooks --require-hashes --requirements hub6.lock
 
 # A user, and nothing that a process might write.
 FROM ${PYTHON_IMAGE} AS user
@@ -86,7 +86,7 @@ RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=bind,source=requirements,target=/requirements \
     --mount=type=cache,target=/root/.cache/uv \
     uv pip install --system --break-system-packages --link-mode copy --require-hashes \
-        --requirements "/requirements/hub-jupyterhub${JUPYTERHUB}.lock" \
+        --requirements "/requirements/hub${JUPYTERHUB}.lock" \
     && uv pip install --system --break-system-packages --no-deps --no-cache \
         /dist/notebooks_accounting-*.whl
 USER 1000

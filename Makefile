@@ -55,11 +55,8 @@ lock:  ## pin the dependencies of pyproject.toml anew
 	    pyproject.toml -o requirements/development.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --upgrade requirements/hub5.in -o requirements/hub5.lock
-	for release in 5 6; do \
-	    $(BIN)/python scripts/hub-requirements $$release | $(BIN)/uv pip compile --quiet --universal \
-	        --python-version 3.11 --generate-hashes --no-header --upgrade --no-annotate \
-	        $$([ $$release = 5 ] || echo -c requirements/service.lock) \
-	        - -o requirements/hub-jupyterhub$$release.lock || exit 1; done
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --upgrade requirements/hub6.in -c requirements/service.lock -o requirements/hub6.lock
 
 clean:  ## remove what demo, tests and bench left
 	rm -rf demo var .mypy_cache .ruff_cache .pytest_cache .hypothesis

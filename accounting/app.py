@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib.metadata import version
 from ipaddress import ip_address
@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from accounting import web
-from accounting.api import health, ledger, messages, records, summaries
+from accounting.api import health, ledger, messages, records, runs, summaries
 from accounting.api.parts import Service
 from accounting.errors import AccountingError
 from accounting.guard import login, problem
@@ -31,6 +31,7 @@ from accounting.guard.throttle import Throttle
 from accounting.guard.tokens import StaticTokens
 from accounting.lookup.cursor import BadCursor
 from accounting.lookup.records import Forbidden
+from accounting.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +67,7 @@ def doors_of(service: Service) -> Doors:
         hub_of(service.settings),
         Sessions(time.monotonic),
         Throttle(time.monotonic),
+        service.metrics.failed_logins.inc,
     )
 
 
@@ -87,24 +89,51 @@ def create_app(service: Service, doors: Doors | None = None) -> FastAPI:
         openapi_url=f"{API}/openapi.json",
         docs_url=None,
         redoc_url=None,
-        root_path=prefix_of(service.settings),
         redirect_slashes=False,
     )
+    prefix = prefix_of(service.settings)
     app.state.service = service
     app.state.doors = doors
     app.state.error_page = web.error_page
     api = APIRouter(prefix=API, dependencies=[Depends(_known_parameters)])
-    for part in (records, summaries, ledger, messages):
+    for part in (records, summaries, ledger, messages, runs):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.router)
     app.include_router(login.routes(doors))
     app.include_router(web.router)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign] # FastAPI's way to change it
+    app.openapi = lambda: _openapi(app, prefix)  # type: ignore[method-assign] # FastAPI's way to change it
     _handle_errors(app)
     app.add_middleware(Gate, doors=doors)
-    app.add_middleware(Armour, observe=lambda *_: None, clock=time.monotonic)
+    app.add_middleware(
+        Armour, prefix=prefix, observe=_observed(service.metrics), clock=time.monotonic
+    )
     return app
+
+
+def _observed(metrics: Metrics) -> Callable[[str, int, float], None]:
+    def observe(route: str, status: int, seconds: float) -> None:
+        metrics.answered(area_of(route), status, seconds)
+
+    return observe
+
+
+def area_of(route: str) -> str:
+    """What a route is about, for metrics: one of few words, whatever was asked for."""
+    first = route.removeprefix(API).strip("/").partition("/")[0]
+    if not route.startswith(API):
+        return _PLACES.get(first, "pages") if route else "other"
+    return _API_AREAS.get(first, "ledger")
+
+
+_PLACES = {
+    "healthz": "health", "readyz": "health", "metrics": "health", "login": "login",
+    "logout": "login", "oauth_callback": "login", "docs": "other",
+}  # fmt: skip
+_API_AREAS = {
+    "records": "records", "summaries": "summaries", "messages": "messages", "runs": "runs",
+    "poll": "runs", "push": "runs", "republish": "runs", "openapi.json": "other",
+}  # fmt: skip
 
 
 def _known_parameters(request: Request) -> None:
@@ -188,12 +217,12 @@ def _unexpected(request: Request, exc: Exception) -> Response:
     )
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: FastAPI, prefix: str) -> dict[str, Any]:
     """FastAPI's, with the one shape that refusals have."""
     if app.openapi_schema is None:
         found = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes,
-            servers=[{"url": app.root_path or "/"}],
+            servers=[{"url": prefix or "/"}],
         )  # fmt: skip
         for operations in found["paths"].values():
             for operation in operations.values():

@@ -17,8 +17,14 @@ ROOT = Path(__file__).parent.parent
 CHARTS = ROOT / "chart"
 _TABLE = re.compile(r"(<!-- values: .* -->\n).*?(<!-- end of values -->)", re.DOTALL)
 
-# Where a file that a chart must bring has its home.
-COPIES = {"_notebooks.tpl": ("shared/_notebooks.tpl", "templates/_notebooks.tpl")}
+_WIDEST = 80
+
+# Which files of the repository are copied into which charts, and where.
+COPIES = [
+    ("*", "chart/shared/_notebooks.tpl", "templates/_notebooks.tpl"),
+    ("notebooks-accounting", "monitoring/alerts.yaml", "files/alerts.yaml"),
+    ("notebooks-accounting", "monitoring/dashboard.json", "files/dashboard.json"),
+]
 
 
 def pages(program: Mapping[str, str]) -> dict[Path, str]:
@@ -33,8 +39,9 @@ def pages(program: Mapping[str, str]) -> dict[Path, str]:
         schema = json.loads(file.read_text(encoding="utf-8"))
         found[chart / "README.md"] = _readme(chart, schema, program)
         found[chart / "files" / "keys.yaml"] = _keys(schema)
-        for source, target in COPIES.values():
-            found[chart / target] = (CHARTS / source).read_text(encoding="utf-8")
+        for charts, source, target in COPIES:
+            if charts in ("*", chart.name):
+                found[chart / target] = (ROOT / source).read_text(encoding="utf-8")
     return found
 
 
@@ -80,4 +87,5 @@ def _default(path: str, values: dict[str, Any], program: Mapping[str, str]) -> s
         value = program.get(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", path).lower())
     if value is None or value in ("", {}, []):
         return ""
-    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+    shown = value if isinstance(value, str) else json.dumps(value)
+    return f"`{shown}`" if len(shown) <= _WIDEST else "[values.yaml](values.yaml)"

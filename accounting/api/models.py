@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from accounting.lookup.records import Delivery
 from accounting.model import Held, Status
 from accounting.outbox import Kind, State
+from accounting.runs import Kind as Kinds
+from accounting.runs import State as States
 
 At = Annotated[int, Field(description="Unix seconds, UTC.", examples=[1793512800])]
 MonthText = Annotated[
@@ -257,3 +259,30 @@ class MeModel(Model):
     rights: list[str] = _example(["read"])
     vos: list[str] = _example(["vo.example.org"], "The VOs that you manage.")
     user: str = _example("ada@example.org", "Whose own usage you see; empty for a program.")
+
+
+class RunErrorModel(Model):
+    """Why a run failed."""
+
+    error: str = _example("the broker does not answer")
+    cure: str = _example("check ACCOUNTING_SSM__AMS_HOST")
+
+
+class RunModel(Model):
+    """A poll, push or republishing."""
+
+    id: str = _example("3f2a9c01b7de")
+    kind: Kinds = _example("push")
+    state: States = _example("done")
+    begun_at: float = _example(1793516400.0, "Unix seconds.")
+    ended_at: float | None = _example(1793516402.5, "Unix seconds; null while it runs.")
+    progress: dict[str, Any] = _example({"sent": 3}, "Figures on the way.")
+    exit_code: int | None = _example(0, "As the command's: 0 done, 1 failed, 3 incomplete.")
+    result: dict[str, Any] | None = _example({"sent": 3, "pending": 0}, "As of the command.")
+    error: RunErrorModel | None = Field(description="Why it failed.")
+
+
+class RunsModel(Model):
+    """Runs, the latest first."""
+
+    runs: list[RunModel]

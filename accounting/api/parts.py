@@ -14,6 +14,7 @@ from accounting.database import Database
 from accounting.guard.gate import Identity
 from accounting.guard.problem import Problem
 from accounting.lookup.summaries import Summaries
+from accounting.runs import Runs
 from accounting.schedule import PollLoop
 from accounting.telemetry import Metrics
 
@@ -37,6 +38,11 @@ class Service:
     metrics: Metrics
     loop: PollLoop
     clock: Callable[[], float] = time.time
+
+    @cached_property
+    def runs(self) -> Runs:
+        """What was asked to be done."""
+        return Runs(self.clock, lambda run: self.metrics.runs.labels(run.kind, run.state).inc())
 
     @cached_property
     def summaries(self) -> Summaries:

@@ -55,6 +55,7 @@ class Armour:
 
     Args:
         app: what is behind it.
+        prefix: path that a proxy in front keeps; requests come with it and without.
         seconds: how long an answer may take to begin.
         observe: told of every answer: route's path or empty text, status, seconds.
         clock: monotonic seconds.
@@ -64,11 +65,13 @@ class Armour:
         self,
         app: ASGIApp,
         *,
+        prefix: str,
         observe: Callable[[str, int, float], None],
         clock: Callable[[], float],
         seconds: float = ANSWER_SECONDS,
     ) -> None:
         self.app = app
+        self._prefix = prefix
         self._observe = observe
         self._clock = clock
         self._seconds = seconds
@@ -79,6 +82,7 @@ class Armour:
             await self.app(scope, receive, send)
             return
         begun = self._clock()
+        scope["root_path"] = self._prefix
         nonce = secrets.token_urlsafe(18)
         scope.setdefault("state", {})["csp_nonce"] = nonce
         status = 0

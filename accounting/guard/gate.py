@@ -5,6 +5,7 @@ nothing, not even which paths there are.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -55,6 +56,7 @@ class Doors:
     hub: Hub | None
     sessions: Sessions
     throttle: Throttle
+    note_failure: Callable[[], None] = lambda: None
 
     async def identify(self, request: Request) -> Identity | None:
         """Who asks; None if they show nothing.
@@ -96,6 +98,7 @@ class Doors:
             viewer = await self.hub.viewer(token)
         if viewer is None:
             self.throttle.failed(client, digest)
+            self.note_failure()
             log.warning("failed login", client=client)
             raise unauthorized("the token is not one that this service knows")
         self.throttle.succeeded(digest)

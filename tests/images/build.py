@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.images.dockerfile import Dockerfile, Instruction
@@ -108,16 +108,17 @@ class Builder:
 
     def _copy(self, instruction: Instruction, root: Path) -> None:
         origin = ROOT
+        take: Callable[..., object] = shutil.copy2
         for flag in instruction.flags:
             if flag.startswith("--from="):
-                origin = self.build(flag.removeprefix("--from="))
+                origin, take = self.build(flag.removeprefix("--from=")), os.link
         *sources, target = instruction.text.split()
         place = root / target.lstrip("/") if target.startswith("/") else root / "src" / target
         for source in sources:
             found = origin / source.lstrip("/")
             if found.is_dir():
                 ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(found, place, symlinks=True, dirs_exist_ok=True, ignore=ignored)
+                shutil.copytree(found, place, True, ignored, copy_function=take, dirs_exist_ok=True)
             else:
                 shutil.copy(found, place)
 

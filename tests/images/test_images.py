@@ -184,7 +184,7 @@ def test_each_release_of_jupyterhub_that_can_be_asked_for_is_locked() -> None:
     asked = [i.text for i in DOCKERFILE.stages["hub"].instructions if i.name == "ARG"]
     assert asked == ["JUPYTERHUB=5"]
     for release in ("5", "6"):
-        lock = (ROOT / "requirements" / f"hub-jupyterhub{release}.lock").read_text()
+        lock = (ROOT / "requirements" / f"hub{release}.lock").read_text()
         assert f"\njupyterhub=={release}." in lock
         assert "\noauthenticator==17." in lock
 
