@@ -5,19 +5,18 @@ crash would: what was committed stays, and the next run goes on from there.
 """
 
 import threading
-import traceback
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from accounting.errors import AccountingError
 from accounting.outcome import DONE, FAILED, Outcome
+from accounting.schedule import unexpected
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +131,7 @@ class Runs:
             except AccountingError as exc:
                 outcome = Outcome(exc.exit_code, error=exc)
             except Exception as exc:  # noqa: BLE001 - whoever follows the run must be told
-                outcome = Outcome(FAILED, error=_unexpected(exc))
+                outcome = Outcome(FAILED, error=unexpected(exc))
             with self._lock:
                 run.ended_at = self._clock()
                 run.outcome = outcome
@@ -161,14 +160,3 @@ class Runs:
         """Give the run that is under way some time to end."""
         if self._thread is not None:
             self._thread.join(wait_seconds)
-
-
-def _unexpected(exc: Exception) -> AccountingError:
-    """Where it happened; its own text may hold user names (I3)."""
-    log.debug("run failed unexpectedly", exc_info=exc)
-    frame = traceback.extract_tb(exc.__traceback__)[-1]
-    return AccountingError(
-        f"unexpected {type(exc).__name__} in {frame.name}, {Path(frame.filename).name}"
-        f" line {frame.lineno}",
-        "please report this; debug logs hold the traceback",
-    )

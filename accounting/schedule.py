@@ -23,7 +23,7 @@ from accounting.messages import Messages
 from accounting.model import Month
 from accounting.outbox import Outbox
 from accounting.prometheus import Source
-from accounting.register import Register
+from accounting.register import Register, Selection
 from accounting.telemetry import RESULTS, Metrics, Standing
 
 if TYPE_CHECKING:
@@ -163,17 +163,19 @@ def standing_of(settings: Settings, database: Database, now: float) -> Standing:
     Raises:
         DatabaseError: the database cannot be read.
     """
-    messages = Messages(database)
+    messages, first = Messages(database), open_from(settings, now)
     progress = Ledger(database).progress()
     oldest = messages.oldest_pending_at()
     return Standing(
         lag_seconds=None if progress is None else now - progress.watermark,
-        due=Outbox(database).due_count(open_from(settings, now)),
+        due=Outbox(database).due_count(first),
         messages={state.value: count for state, count in messages.counts().items()},
         oldest_seconds=0.0 if oldest is None else now - oldest,
         held=Register(database).held(),
         last_push_at=messages.last_sent_at(),
         certificate_days=_certificate_days(settings, now),
+        stopped=sum(1 for found in messages.destinations() if found.stop),
+        late=Register(database).count(Selection(differing=True, open_from=first)),
     )
 
 
@@ -297,7 +299,7 @@ class PollLoop:
             return Polled("unavailable" if isinstance(exc, SourceError) else "failed", error=exc)
         except Exception as exc:  # noqa: BLE001 - the loop must outlive any of them
             # The loop must outlive what nobody thought of; the next poll starts anew.
-            error = _unexpected(exc)
+            error = unexpected(exc)
             self._failed(error)
             return Polled("failed", error=error)
 
@@ -348,9 +350,9 @@ class PollLoop:
         )
 
 
-def _unexpected(exc: Exception) -> AccountingError:
+def unexpected(exc: Exception) -> AccountingError:
     """Where it happened; its own text may hold user names, which are for debugging only (I3)."""
-    log.debug("poll failed unexpectedly", exc_info=exc)
+    log.debug("unexpected", exc_info=exc)
     frame = traceback.extract_tb(exc.__traceback__)[-1]
     return AccountingError(
         f"unexpected {type(exc).__name__} in {frame.name}, {Path(frame.filename).name}"

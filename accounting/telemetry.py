@@ -23,7 +23,8 @@ from accounting.model import Held
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 RESULTS = ("done", "incomplete", "unavailable", "busy", "failed")
-"""How a poll can end: ``unavailable`` is the source's failure, ``failed`` any other."""
+"""How a poll or a push can end: ``unavailable`` is the other side's failure, ``failed`` any other.
+"""
 
 REASONS = ("not a number", "negative", "too small", "absurdly large", "no uid label", "other")
 """Why a value of the source is set aside."""
@@ -107,6 +108,8 @@ class Standing:
         held: records that are held back, by reason.
         last_push_at: when a message was last delivered, Unix seconds.
         certificate_days: until the host certificate expires.
+        stopped: destinations that take nothing until something is put right.
+        late: records of closed months that differ from what was sent.
     """
 
     lag_seconds: float | None = None
@@ -116,6 +119,8 @@ class Standing:
     held: Mapping[Held, int] | None = None
     last_push_at: float | None = None
     certificate_days: float | None = None
+    stopped: int | None = None
+    late: int | None = None
 
 
 class Metrics:
@@ -159,6 +164,12 @@ class Metrics:
         self.certificate = gauge(
             "certificate_left_days", "Days until the host certificate expires."
         )
+        self.pushes = counter("pushes", "Pushes of `serve`, by how they ended.", ("result",))
+        self.delivered = counter("delivered_records", "Records that `serve` delivered.")
+        self.stopped = gauge("stopped_destinations", "Destinations that take nothing for now.")
+        self.late = gauge(
+            "differing_records", "Records of closed months that differ from what was sent."
+        )
         self.answers = Histogram(
             "notebooks_accounting_http_answer_duration_seconds",
             "How long answers took, by what they were about.",
@@ -176,6 +187,7 @@ class Metrics:
     def _create_labels(self) -> None:
         for result in RESULTS:
             self.polls.labels(result)
+            self.pushes.labels(result)
         for reason in REASONS:
             self.rejected.labels(reason)
         for area in AREAS:
@@ -197,6 +209,8 @@ class Metrics:
         self.oldest.set(_known(standing.oldest_seconds))
         self.last_push.set(_known(standing.last_push_at))
         self.certificate.set(_known(standing.certificate_days))
+        self.stopped.set(_known(standing.stopped))
+        self.late.set(_known(standing.late))
         for state in STATES:
             self.outbox.labels(state).set(_known(standing.messages.get(state)))
         for reason in Held:

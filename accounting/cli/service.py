@@ -27,7 +27,10 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for a free one.")] = 8000,
 ) -> None:
-    """Poll every ACCOUNTING_POLL__INTERVAL (5 min if not set), and answer over HTTP, until stopped.
+    """Poll, push, and answer over HTTP, until stopped.
+
+    It polls every ACCOUNTING_POLL__INTERVAL (5 min if not set) and pushes every
+    ACCOUNTING_SSM__INTERVAL (1 h if not set).
 
     /healthz: the program lives. /readyz: polls go well, else 503 and why not. All else needs a
     token: the pages at /, the API at /api/v1 with its description at /docs, and /metrics.
@@ -63,7 +66,8 @@ def _serve(settings: "Settings", listener: "socket", stack: ExitStack) -> None:
 
     from accounting.api.parts import Service
     from accounting.app import create_app
-    from accounting.schedule import PollLoop, forgetter_of, poller_of, source_of
+    from accounting.dispatch import PushLoop
+    from accounting.schedule import PollLoop, forgetter_of, poller_of, pusher_of, source_of
     from accounting.telemetry import Metrics
 
     database = stack.enter_context(opened(settings, create=True))
@@ -88,16 +92,26 @@ def _serve(settings: "Settings", listener: "socket", stack: ExitStack) -> None:
             forwarded_allow_ips=",".join(sorted(settings.api.trusted_proxies)),
         )
     )
-    polling = threading.Thread(target=loop.run, name="poll loop")
-    polling.start()
+    pushing = PushLoop(
+        lambda: pusher_of(settings, database),
+        interval_seconds=settings.ssm.interval,
+        metrics=metrics,
+    )
+    threads = [threading.Thread(target=loop.run, name="poll loop")]
+    if settings.ssm.interval:
+        threads.append(threading.Thread(target=pushing.run, name="push loop"))
+    for thread in threads:
+        thread.start()
     try:
         where = listener.getsockname()
         structlog.get_logger(__name__).info("serving", host=where[0], port=where[1])
         server.run([listener])
     finally:
         loop.stop()
+        pushing.stop()
         service.runs.close(_RUN_SECONDS)
-        polling.join()
+        for thread in threads:
+            thread.join()
 
 
 def _listening(host: str, port: int) -> "socket":

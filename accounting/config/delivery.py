@@ -73,6 +73,13 @@ class SsmSettings(Group):
         description="Most records in one message; bounded by the message's size as well.",
         examples=[500],
     )
+    interval: Duration = Field(
+        default=3600.0,
+        ge=0,
+        description="How often `serve` pushes, besides trying again after failures; 0 for never: "
+        "`push` is then run by itself.",
+        examples=["1h"],
+    )
     connect_timeout: Duration = Field(
         default=10.0, gt=0, description="Longest wait for a connection.", examples=["10s"]
     )

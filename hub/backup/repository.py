@@ -108,7 +108,8 @@ class Access:
         address = _SFTP.match(self.repository)
         if address and key.exists() and not any(o.startswith("sftp.command") for o in options):
             ssh = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes",
-                   "-o", f"UserKnownHostsFile={self.secrets / KNOWN_HOSTS}", "-i", str(key)]  # fmt: skip
+                   "-o", f"UserKnownHostsFile={self.secrets / KNOWN_HOSTS}",
+                   "-i", str(key)]  # fmt: skip
             if address["port"]:
                 ssh += ["-p", address["port"]]
             host = address["host"]

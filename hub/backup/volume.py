@@ -66,7 +66,7 @@ class Volume:
             return [root]
         found: dict[bytes, None] = {}
         for pattern in include:
-            names = glob.glob(  # pathlib knows no names of any bytes
+            names = glob.glob(  # noqa: PTH207 - pathlib knows no names of any bytes
                 os.fsencode(pattern), root_dir=root, recursive=True, include_hidden=True
             )
             found |= {os.path.join(root, name): None for name in sorted(names)}  # noqa: PTH118

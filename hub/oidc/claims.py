@@ -52,7 +52,7 @@ def username(
     if anonymous and claims.get("sub"):
         subject = f"{issuer} {claims['sub']}".encode()
         return f"anonymous-{hashlib.sha256(subject).hexdigest()[:ANONYMOUS_DIGITS]}"
-    known = ", ".join(sorted(claims)) or "none"
+    known = ", ".join(sorted(name for name, value in claims.items() if value)) or "none"
     raise Refused(
         f"The provider gave no {claim!r} (it gave: {known}): request its scope, set username_claim "
         "to a claim that it gives, or allow_anonymous"

@@ -1,5 +1,6 @@
 """A hub whose users log in at the tests' provider, configured by the documentation's fragments."""
 
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from accounting.simulation.engines import free_port
 from tests.hub.provider import CLIENT_SECRET, Provider
 from tests.hub.rig import HUB_5, ROOT, Hub, new_url, run_hub
 
@@ -38,9 +40,15 @@ class Site:
 
     def tokens(self, name: str) -> tuple[str, str]:
         """The access and the id token that a user's servers were given last."""
-        path = self.hub.folder / str(self.user_id(name))
-        access_token, id_token = path.read_text(encoding="utf-8").split("\n")
+        access_token, id_token = self._note(str(self.user_id(name))).split("\n")
         return access_token, id_token
+
+    def server_token(self, name: str, server: str = "") -> str:
+        """The token with which a user's running server knows itself."""
+        return self._note(f"{self.user_id(name)}-{server}-server")
+
+    def _note(self, name: str) -> str:
+        return (self.hub.folder / name).read_text(encoding="utf-8")
 
     def user_id(self, name: str) -> int:
         """The number of a user in the hub's database."""
@@ -59,6 +67,7 @@ def run_site(
     version: str = "6",
     fragments: tuple[str, ...] = ("checkin",),
     name: str = "EGICheckinAuthenticator",
+    replacing: Mapping[str, str] | None = None,
 ) -> Iterator[Site]:
     """A hub with these fragments of docs/hub, then `config`.
 
@@ -69,12 +78,21 @@ def run_site(
         version: Of JupyterHub.
         fragments: Names of files in docs/hub, without their ending.
         name: The authenticator's class.
+        replacing: Pieces of the fragments' text by what stands there for this test.
     """
     url = new_url()
     provider.client(CLIENT, [f"{url}hub/oauth_callback"])
     texts = [(FRAGMENTS / f"{fragment}.py").read_text(encoding="utf-8") for fragment in fragments]
+    texts = [re.sub(r"127\.0\.0\.1:\d+", _free_address, text) for text in texts]
+    for piece, other in (replacing or {}).items():
+        texts = [text.replace(piece, other) for text in texts]
     tests = _TESTS.format(name=name, issuer=provider.issuer, folder=str(folder))
     environment = {"EGICHECKIN_CLIENT_ID": CLIENT, "EGICHECKIN_CLIENT_SECRET": CLIENT_SECRET}
     whole = "\n".join([*texts, tests, config])
     with run_hub(folder, whole, url=url, python=PYTHONS[version], environment=environment) as hub:
         yield Site(hub, provider)
+
+
+def _free_address(_: re.Match[str]) -> str:
+    """The fragments' services listen where nobody else does."""
+    return f"127.0.0.1:{free_port()}"

@@ -28,7 +28,7 @@ else:
     from traitlets import Unicode
 
     class TokenSpawner(SimpleLocalProcessSpawner):  # type: ignore[misc]
-        """Writes the tokens that it is given to `tokens_folder/USER_ID`."""
+        """Writes the tokens that it is given to `tokens_folder/USER_ID`, its own beside it."""
 
         tokens_folder = Unicode().tag(config=True)
 
@@ -36,8 +36,12 @@ else:
             super().__init__(*args, **kwargs)
             self.cmd = [sys.executable, __file__]
 
+        async def start(self) -> Any:
+            self._note(f"{self.user.id}-{self.name}-server", self.api_token)
+            return await super().start()
+
         async def set_tokens(self, access_token: str, id_token: str) -> None:
-            if access_token == "unwritable":
-                raise OSError
-            path = Path(self.tokens_folder) / str(self.user.id)
-            path.write_text(f"{access_token}\n{id_token}", encoding="utf-8")
+            self._note(str(self.user.id), f"{access_token}\n{id_token}")
+
+        def _note(self, name: str, text: str) -> None:
+            (Path(self.tokens_folder) / name).write_text(text, encoding="utf-8")
