@@ -11,7 +11,8 @@ from typer.core import TyperGroup
 
 from hub.failure import Failure
 
-_USAGE_ERROR: Any = typer.BadParameter.__mro__[-4]
+# What typer turns into a message; the class has different names in its versions.
+USAGE_ERROR: Any = typer.BadParameter.__mro__[-4]
 Result = TypeVar("Result")
 
 
@@ -27,7 +28,7 @@ def told(work: Callable[[], Result]) -> Result:
     """Do it; an error becomes one line and an exit code. Its own text may hold anything."""
     try:
         return work()
-    except (typer.Exit, typer.Abort, _USAGE_ERROR):
+    except (typer.Exit, typer.Abort, USAGE_ERROR):
         raise
     except Failure as failure:
         code, said = failure.exit_code, str(failure)
