@@ -2,9 +2,11 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 WORKERS ?= 2
+SOAK_RUNS ?= 500
+SOAK_SEED ?= 1
 SOURCES := accounting ssm hub tests bench docs migrations
 
-.PHONY: help demo test lint types imports tests bench lock docs clean
+.PHONY: help demo test lint types imports tests soak bench lock docs clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +37,9 @@ imports:
 tests:
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
+soak: prepared  ## kill pushers at random, SOAK_RUNS=500 times (SOAK_SEED=1: from there)
+	SOAK_RUNS=$(SOAK_RUNS) SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest tests/delivery/test_crash.py -s -q
+
 bench: prepared  ## measure speed and memory; writes bench/results
 	@$(BIN)/python -m bench
 
@@ -43,7 +48,6 @@ docs: prepared  ## write the generated pages of docs/ anew
 
 lock:  ## pin the dependencies of pyproject.toml anew
 	@scripts/venv development
-	@$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --upgrade --extra login --extra parquet --extra postgres --group build pyproject.toml -o requirements/service.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
@@ -51,6 +55,8 @@ lock:  ## pin the dependencies of pyproject.toml anew
 	    pyproject.toml -o requirements/development.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --upgrade requirements/hub5.in -o requirements/hub5.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --upgrade requirements/hub6.in -c requirements/service.lock -o requirements/hub6.lock
 
 clean:  ## remove what demo, tests and bench left
 	rm -rf demo var .mypy_cache .ruff_cache .pytest_cache .hypothesis

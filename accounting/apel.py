@@ -70,8 +70,14 @@ def records(account: Account, site: Site, rules: VoRules) -> Iterator[Record]:
     held = Held.NO if pod.owner_known else Held.OWNER_UNKNOWN
     if held is Held.NO and not vo.name:
         held = Held.UNMAPPED
+    wall_before, cpu_before = 0, 0
     for moment in _moments(account):
         record = _measured(pod, vo, site, rules, moment)
+        record.used_wall_seconds = record.wall_seconds - wall_before
+        wall_before = record.wall_seconds
+        if record.cpu_seconds is not None:
+            record.used_cpu_seconds = record.cpu_seconds - cpu_before
+            cpu_before = record.cpu_seconds
         lines = _lines(fields(record))
         record.problem = _refused_record(record) if _is_plain(lines) else refusal(record)
         record.held = Held.INVALID if record.problem else held
@@ -251,6 +257,14 @@ def _decimal(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}".rstrip("0").rstrip(".")
 
 
+def is_final(record: Record) -> bool:
+    """Whether it is its month's last word on the pod: what follows would be a correction.
+
+    It is if the pod has ended, or was measured at the month's last second (M8).
+    """
+    return record.status is Status.COMPLETED or record.created_at == record.month.last_second
+
+
 def refusal(record: Record) -> str:
     """Why the repository would refuse the record: field and reason; empty if it would not (D2).
 
@@ -305,24 +319,40 @@ def _lines(values: Fields) -> list[str]:
     return [f"{key}: {value}" for key, value in values.items() if value is not None and value != ""]
 
 
+def parsed(text: str) -> dict[str, str]:
+    """Keys and values of what ``text`` wrote."""
+    return dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+
+
+def text_digest(text: str) -> str:
+    """The digest of a record, from what ``text`` wrote of it."""
+    return _digest(text.removesuffix(f"\n{SEPARATOR}\n").split("\n"))
+
+
+def renamed(text: str, user: str) -> str:
+    """What ``text`` wrote, with another user, and without the machine's name, which tells users."""
+    lines = [line for line in text.split("\n") if line.partition(": ")[0] not in _PERSONAL]
+    for key, following in (("LocalUserId", {"LocalGroupId", "FQAN", "Status"}),
+                           ("GlobalUserName", {"FQAN", "Status"})):  # fmt: skip
+        places = (n for n, line in enumerate(lines) if line.partition(": ")[0] in following)
+        lines.insert(next(places, len(lines)), f"{key}: {user}")
+    return "\n".join(lines)
+
+
+_PERSONAL = frozenset({"LocalUserId", "GlobalUserName", "MachineName"})
+
+
 def message(texts: Iterable[str]) -> str:
     """A message's body from its records' texts."""
     return f"{HEADER}\n" + "".join(texts)
 
 
 def totals(found: Iterable[Record]) -> Mapping[tuple[Month, str], tuple[int, int, int]]:
-    """(month, VO) → pods, wall and CPU seconds used *within* the month.
-
-    Records are cumulative: what a pod's record of the month before said is taken off, as the
-    repository's summariser does (apel.md, rule 3).
-    """
-    before: dict[str, tuple[int, int]] = {}
+    """(month, VO) → pods, wall and CPU seconds used *within* the month."""
     sums: dict[tuple[Month, str], tuple[int, int, int]] = {}
-    for record in sorted(found, key=lambda r: (r.uid, r.month)):
-        wall, cpu = before.get(record.uid, (0, 0))
-        now = record.wall_seconds, record.cpu_seconds or 0
+    for record in found:
         pods, walls, cpus = sums.get((record.month, record.vo.name), (0, 0, 0))
-        used = pods + 1, walls + now[0] - wall, cpus + now[1] - cpu
-        sums[record.month, record.vo.name] = used
-        before[record.uid] = now
+        walls += record.used_wall_seconds
+        cpus += record.used_cpu_seconds or 0
+        sums[record.month, record.vo.name] = pods + 1, walls, cpus
     return sums

@@ -9,10 +9,11 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, select, updat
 from accounting import apel
 from accounting.database import Database
 from accounting.errors import AccountingError
-from accounting.model import ERASED
-from accounting.outbox import State
+from accounting.ledger import note_change
+from accounting.model import ERASED, Month
+from accounting.outbox import UNDELIVERED
 from accounting.register import is_due, record_of
-from accounting.tables import message_records, messages, pods, progress, records
+from accounting.tables import delivered, message_records, messages, pods, progress, records
 
 _AT_ONCE = 500
 
@@ -36,7 +37,7 @@ def expire_users(database: Database, before: float) -> int:
     waiting = (
         select(message_records.c.uid)
         .join(messages, messages.c.id == message_records.c.message_id)
-        .where(messages.c.state != State.SENT.value)
+        .where(messages.c.state.in_(UNDELIVERED))
     )
     return _erase(
         database,
@@ -56,6 +57,7 @@ def _erase(database: Database, whose: ColumnElement[bool]) -> int:
             chunk = uids[start : start + _AT_ONCE]
             _refuse_waiting(connection, chunk)
             _erase_messages(connection, chunk)
+            _erase_delivered(connection, chunk)
             _erase_records(connection, chunk)
             connection.execute(update(pods).where(pods.c.uid.in_(chunk)).values(user=ERASED))
             connection.execute(
@@ -68,7 +70,7 @@ def _refuse_waiting(connection: Connection, uids: Sequence[str]) -> None:
     waiting = connection.execute(
         select(func.count(messages.c.id.distinct()))
         .join(message_records, messages.c.id == message_records.c.message_id)
-        .where(message_records.c.uid.in_(uids), messages.c.state != State.SENT.value)
+        .where(message_records.c.uid.in_(uids), messages.c.state.in_(UNDELIVERED))
     ).scalar_one()
     if waiting:
         raise AccountingError(
@@ -81,6 +83,37 @@ def _erase_messages(connection: Connection, uids: Sequence[str]) -> None:
     """Delivered bodies are only kept to look at: those that name the user are emptied."""
     took = select(message_records.c.message_id).where(message_records.c.uid.in_(uids))
     connection.execute(update(messages).where(messages.c.id.in_(took)).values(body=""))
+
+
+def _erase_delivered(connection: Connection, uids: Sequence[str]) -> None:
+    """What was delivered stays known, without the name."""
+    columns = delivered.c
+    query = select(columns.uid, columns.year, columns.month, columns.text)
+    changes = []
+    for uid, year, month, text in connection.execute(
+        query.where(columns.uid.in_(uids), columns.text != "")
+    ):
+        erased = apel.renamed(text, ERASED)
+        changes.append(
+            {
+                "b_uid": uid,
+                "b_year": year,
+                "b_month": month,
+                "b_text": erased,
+                "b_digest": apel.text_digest(erased),
+            }
+        )
+    if changes:
+        connection.execute(
+            update(delivered)
+            .where(
+                columns.uid == bindparam("b_uid"),
+                columns.year == bindparam("b_year"),
+                columns.month == bindparam("b_month"),
+            )
+            .values(text=bindparam("b_text"), digest=bindparam("b_digest")),
+            changes,
+        )
 
 
 def _erase_records(connection: Connection, uids: Sequence[str]) -> None:
@@ -100,6 +133,7 @@ def _erase_records(connection: Connection, uids: Sequence[str]) -> None:
             }
         )
     if changes:
+        note_change(connection, {Month(row.year, row.month) for row in rows})
         connection.execute(
             update(records)
             .where(

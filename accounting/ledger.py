@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from accounting.database import Database
 from accounting.errors import Busy
@@ -29,7 +30,7 @@ from accounting.model import (
     SeriesKey,
     Window,
 )
-from accounting.tables import gaps, pods, progress, records, windows
+from accounting.tables import gaps, pods, progress, records, revisions, windows
 
 # Old SQLite libraries take 999 variables in a statement.
 _IN_LIST = 900
@@ -37,7 +38,7 @@ _IN_LIST = 900
 _POD_COLUMNS = tuple(column.name for column in pods.columns)
 _OWNER = slice(_POD_COLUMNS.index("user"), _POD_COLUMNS.index("flavor") + 1)
 _RESOURCES = slice(_POD_COLUMNS.index("cpu_request"), _POD_COLUMNS.index("gpu_resource") + 1)
-_OUTBOX_COLUMNS = {"queued_digest", "message_id"}
+_OUTBOX_COLUMNS = {"queued_digest", "message_id", "queued_final"}
 _RECORD_COLUMNS = tuple(c.name for c in records.columns if c.name not in _OUTBOX_COLUMNS)
 
 
@@ -135,6 +136,7 @@ class Ledger:
             write = self.database.write
             write(connection, pods, _POD_COLUMNS, [_account_row(a) for a in step.accounts])
             write(connection, records, _RECORD_COLUMNS, [_record_row(r) for r in step.records])
+            note_change(connection, {record.month for record in step.records})
             write(connection, gaps, ("start_at", "end_at"), [tuple(gap) for gap in step.gaps])
             columns = tuple(column.name for column in windows.columns)
             window = step.window
@@ -173,6 +175,17 @@ class Ledger:
         raise Busy(
             "the ledger has changed during this poll: by another poller, or a user was erased",
             "nothing was lost or written twice; the next poll goes on from here",
+        )
+
+
+def note_change(connection: Connection, months: Iterable[Month]) -> None:
+    """Note that records of these months are written: what was added up of them is out of date."""
+    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(revisions)
+    for year, month in sorted(months):  # in order: two writers never wait for each other in a ring
+        connection.execute(
+            insert.values(year=year, month=month, revision=1).on_conflict_do_update(
+                index_elements=["year", "month"], set_={"revision": revisions.c.revision + 1}
+            )
         )
 
 
@@ -297,4 +310,6 @@ def _record_row(record: Record) -> tuple[Any, ...]:
         record.held.value,
         record.problem,
         record.digest,
+        record.used_wall_seconds,
+        record.used_cpu_seconds,
     )

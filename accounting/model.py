@@ -271,7 +271,9 @@ class Vo:
 class Record:
     """The APEL cloud record of one pod in one month; durations cumulative since ``start_at``.
 
-    ``flags`` says what was estimated or incomplete; ``held`` and ``problem`` why it stays here.
+    ``used_…`` is what of them was used within the month: what the record of the month before says
+    is taken off, as the repository's summariser does (apel.md, rule 3). ``flags`` says what was
+    estimated or incomplete; ``held`` and ``problem`` why it stays here.
     """
 
     uid: str
@@ -304,3 +306,5 @@ class Record:
     held: Held = Held.NO
     problem: str = ""
     digest: str = ""
+    used_wall_seconds: int = 0
+    used_cpu_seconds: int | None = None

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, or_, select, tuple_
 
 from accounting import apel
 from accounting.database import Database
@@ -14,6 +14,9 @@ from accounting.tables import records
 
 _AT_ONCE = 1000
 
+NOTHING_CLOSED = Month(1970, 1)
+"""As ``open_from``: every correction goes out at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -21,19 +24,28 @@ class Selection:
 
     Attributes:
         month: only this month.
-        uid, user, vo, status: equal to these.
+        since, until: only those with usage in [since, until), Unix seconds.
+        uid, machine, user, vo, flavor, status: equal to these.
         held: True: only those held back; False: only those that go out.
-        due: only those whose content is not in a message yet.
+        due: only those that must go out and are in no message yet.
+        differing: only those of closed months that differ from what was queued, and wait.
+        open_from: the first month that is not closed: see ``is_due``.
         limit: at most that many.
     """
 
     month: Month | None = None
+    since: int | None = None
+    until: int | None = None
     uid: str = ""
+    machine: str = ""
     user: str = ""
     vo: str = ""
+    flavor: str = ""
     status: str = ""
     held: bool | None = None
     due: bool = False
+    differing: bool = False
+    open_from: Month = NOTHING_CLOSED
     limit: int | None = None
 
 
@@ -45,7 +57,7 @@ class Register:
 
     def find(self, selection: Selection | None = None) -> Iterator[Record]:
         """The selected records by pod and month, streamed."""
-        query = _narrowed(select(records), selection or Selection())
+        query = narrowed(select(records), selection or Selection())
         query = query.order_by(records.c.uid, records.c.year, records.c.month)
         with self.database.begin(reading=True) as connection:
             rows = connection.execution_options(yield_per=_AT_ONCE).execute(query)
@@ -53,9 +65,9 @@ class Register:
 
     def count(self, selection: Selection | None = None) -> int:
         """How many records are selected."""
-        narrowed = _narrowed(select(records.c.uid), selection or Selection()).subquery()
+        selected = narrowed(select(records.c.uid), selection or Selection()).subquery()
         with self.database.begin(reading=True) as connection:
-            return connection.execute(select(func.count()).select_from(narrowed)).scalar_one()
+            return connection.execute(select(func.count()).select_from(selected)).scalar_one()
 
     def held(self) -> Mapping[Held, int]:
         """How many records are held back, by reason."""
@@ -72,26 +84,68 @@ class Register:
         return apel.totals(self.find())
 
 
-def _narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
+def narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
+    """The query, of the selected records only."""
     columns = records.c
     if selection.month is not None:
         query = query.where(
             columns.year == selection.month.year, columns.month == selection.month.month
         )
-    for name in ("uid", "user", "vo", "status"):
+    query = _overlapping(query, selection)
+    for name in ("uid", "machine", "user", "vo", "flavor", "status"):
         if value := getattr(selection, name):
             query = query.where(columns[name] == value)
     if selection.held is not None:
         query = query.where(columns.held != "" if selection.held else columns.held == "")
     if selection.due:
-        query = query.where(is_due())
+        query = query.where(is_due(selection.open_from))
+    if selection.differing:
+        query = query.where(is_late(selection.open_from))
     return query.limit(selection.limit)
 
 
-def is_due() -> Any:
-    """The condition of a record that must go out: its content is in no message yet (D3)."""
+def _overlapping(query: Select[Any], selection: Selection) -> Select[Any]:
+    """A record's usage ends when it was measured, and lies in its month but for a first start."""
     columns = records.c
-    return (columns.held == "") & (columns.queued_digest.is_distinct_from(columns.digest))
+    of_month = tuple_(columns.year, columns.month)
+    if selection.since is not None:
+        query = query.where(
+            columns.created_at > selection.since, of_month >= tuple_(*Month.of(selection.since))
+        )
+    if selection.until is not None:
+        query = query.where(
+            columns.start_at < selection.until, of_month <= tuple_(*Month.of(selection.until - 1))
+        )
+    return query
+
+
+def is_due(open_from: Month = NOTHING_CLOSED) -> Any:
+    """The condition of a record that must go out: its content is in no message yet (D3).
+
+    A record that says something new after its month's last word was queued is a correction: it
+    goes out while the month is open. Later it waits for ``republish`` (D6).
+
+    Args:
+        open_from: the first month that is not closed.
+    """
+    return _differs() & ~(records.c.queued_final & _is_closed(open_from))
+
+
+def is_late(open_from: Month) -> Any:
+    """The condition of a correction that came after its month was closed, and waits (D6)."""
+    return _differs() & records.c.queued_final & _is_closed(open_from)
+
+
+def _differs() -> Any:
+    columns = records.c
+    differs = or_(columns.queued_digest.is_(None), columns.queued_digest != columns.digest)
+    return (columns.held == "") & differs
+
+
+def _is_closed(open_from: Month) -> Any:
+    columns = records.c
+    earlier = (columns.year == open_from.year) & (columns.month < open_from.month)
+    return (columns.year < open_from.year) | earlier
 
 
 def record_of(row: Any) -> Record:
@@ -127,4 +181,6 @@ def record_of(row: Any) -> Record:
         held=Held(row.held),
         problem=row.problem,
         digest=row.digest,
+        used_wall_seconds=row.used_wall_seconds,
+        used_cpu_seconds=row.used_cpu_seconds,
     )

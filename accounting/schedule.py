@@ -4,7 +4,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,18 +12,22 @@ from typing import TYPE_CHECKING
 import structlog
 
 from accounting import collect
+from accounting.backoff import Backoff
 from accounting.collect import Options, Poller
 from accounting.config import PREFIX, Settings
 from accounting.database import Database
 from accounting.erasure import expire_users
 from accounting.errors import AccountingError, Busy, SettingsError, SourceError
 from accounting.ledger import Ledger
+from accounting.messages import Messages
+from accounting.model import Month
 from accounting.outbox import Outbox
 from accounting.prometheus import Source
-from accounting.register import Register
-from accounting.telemetry import Metrics, Standing
+from accounting.register import Register, Selection
+from accounting.telemetry import RESULTS, Metrics, Standing
 
 if TYPE_CHECKING:
+    from accounting.deliver import Pusher
     from ssm.sender import Sender
 
 log = structlog.get_logger(__name__)
@@ -110,7 +114,10 @@ def sender_of(settings: Settings) -> "Sender":
             port=ssm.ams_port,
             authn_port=ssm.authn_port,
             ca_file=ssm.ca_file,
+            connect_seconds=ssm.connect_timeout,
             timeout_seconds=ssm.timeout,
+            total_seconds=ssm.total_timeout,
+            suspect_bytes=ssm.split_above_bytes,
         )
     except ValueError as exc:
         raise SettingsError(
@@ -120,23 +127,55 @@ def sender_of(settings: Settings) -> "Sender":
     return AmsSender(broker, ssm.hostcert, ssm.hostkey, receiver_cert_path=ssm.servercert)
 
 
+def pusher_of(settings: Settings, database: Database, *, at_once: bool = False) -> "Pusher":
+    """What delivers.
+
+    Args:
+        settings: the service's.
+        database: the outbox's.
+        at_once: do not wait for the next try that a failure has put off.
+
+    Raises:
+        SettingsError: a name that cannot be part of the broker's addresses.
+    """
+    from accounting.deliver import Policy, Pusher  # noqa: PLC0415 - as for sender_of
+
+    ssm = settings.ssm
+    policy = Policy(
+        records_per_message=ssm.records_per_message,
+        close_after_seconds=settings.record.close_after,
+        backoff=Backoff(ssm.retry_first, ssm.retry_longest),
+        probe_seconds=ssm.probe_after,
+        settle_seconds=ssm.total_timeout,
+        at_once=at_once,
+    )
+    return Pusher(Outbox(database), sender_of(settings), policy)
+
+
+def open_from(settings: Settings, now: float) -> Month:
+    """The first month that is not closed: corrections of earlier ones wait for ``republish``."""
+    return Month.of(now - settings.record.close_after)
+
+
 def standing_of(settings: Settings, database: Database, now: float) -> Standing:
     """How things stand at ``now`` (Unix seconds).
 
     Raises:
         DatabaseError: the database cannot be read.
     """
-    outbox = Outbox(database)
+    messages, first = Messages(database), open_from(settings, now)
     progress = Ledger(database).progress()
-    oldest = outbox.oldest_pending_at()
+    oldest = messages.oldest_pending_at()
     return Standing(
         lag_seconds=None if progress is None else now - progress.watermark,
-        due=outbox.due_count(),
-        messages={state.value: count for state, count in outbox.counts().items()},
+        due=Outbox(database).due_count(first),
+        messages={state.value: count for state, count in messages.counts().items()},
         oldest_seconds=0.0 if oldest is None else now - oldest,
         held=Register(database).held(),
-        last_push_at=outbox.last_sent_at(),
+        last_push_at=messages.last_sent_at(),
         certificate_days=_certificate_days(settings, now),
+        stopped=sum(1 for found in messages.destinations() if found.stop),
+        late=Register(database).count(Selection(differing=True, open_from=first)),
     )
 
 
@@ -151,6 +190,23 @@ def _certificate_days(settings: Settings, now: float) -> float | None:
     except CertificateError:
         return None
     return host.days_left(datetime.fromtimestamp(now, UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """How a poll of the loop ended.
+
+    Attributes:
+        result: one of ``telemetry.RESULTS``.
+        report: what it read; None if it failed or was stopped.
+        forgotten: in how many pods user names were replaced.
+        error: why it failed.
+    """
+
+    result: str
+    report: collect.Report | None = None
+    forgotten: int = 0
+    error: AccountingError | None = None
 
 
 class _Stopped(Exception):
@@ -191,6 +247,7 @@ class PollLoop:
         self._clock = clock
         self._forget = forget
         self._stop = threading.Event()
+        self._turn = threading.Lock()
         self._failures = 0
 
     @property
@@ -215,27 +272,38 @@ class PollLoop:
         waits = self.interval_seconds * 2.0 ** min(max(self._failures - 1, 0), 16)
         return min(waits, max(self.interval_seconds, LONGEST_BACKOFF_SECONDS))
 
-    def poll_once(self) -> None:
-        """One poll; its failure is logged and counted, and never raised."""
-        until = int(self._clock() - self._settle_seconds)
-        result = "failed"
-        with self._metrics.poll_seconds.time():
-            try:
-                result = self._poll(until)
-            except _Stopped:
-                return
-            except Busy as exc:
-                result = "busy"
-                log.warning("poll left to another process", problem=exc.message)
-            except AccountingError as exc:
-                result = "unavailable" if isinstance(exc, SourceError) else "failed"
-                self._failed(exc)
-            except Exception as exc:  # noqa: BLE001 - the loop must outlive any of them
-                # The loop must outlive what nobody thought of; the next poll starts anew.
-                self._failed(_unexpected(exc))
-        self._metrics.polls.labels(result).inc()
+    def poll_once(self, notice: collect.Notice = lambda _: None) -> Polled:
+        """One poll; its failure is logged, counted and returned, and never raised.
 
-    def _poll(self, until: int) -> str:
+        Args:
+            notice: called after each window.
+        """
+        with self._turn:
+            until = int(self._clock() - self._settle_seconds)
+            with self._metrics.poll_seconds.time():
+                polled = self._tried(until, notice)
+            if polled.result in RESULTS:
+                self._metrics.polls.labels(polled.result).inc()
+            return polled
+
+    def _tried(self, until: int, notice: collect.Notice) -> Polled:
+        try:
+            return self._poll(until, notice)
+        except _Stopped:
+            return Polled("stopped")
+        except Busy as exc:
+            log.warning("poll left to another process", problem=exc.message)
+            return Polled("busy", error=exc)
+        except AccountingError as exc:
+            self._failed(exc)
+            return Polled("unavailable" if isinstance(exc, SourceError) else "failed", error=exc)
+        except Exception as exc:  # noqa: BLE001 - the loop must outlive any of them
+            # The loop must outlive what nobody thought of; the next poll starts anew.
+            error = unexpected(exc)
+            self._failed(error)
+            return Polled("failed", error=error)
+
+    def _poll(self, until: int, tell: collect.Notice) -> Polled:
         seen = collect.Report(0, 0)
 
         def notice(report: collect.Report) -> None:
@@ -243,6 +311,7 @@ class PollLoop:
             self._count(seen, report)
             seen = _copy(report)
             self.progress_at = self._clock()
+            tell(report)
             if self._stop.is_set():
                 raise _Stopped
 
@@ -262,7 +331,7 @@ class PollLoop:
             forgotten=forgotten,
             until=report.end,
         )
-        return "done" if report.is_complete else "incomplete"
+        return Polled("done" if report.is_complete else "incomplete", report, forgotten)
 
     def _count(self, before: collect.Report, report: collect.Report) -> None:
         self._metrics.windows.inc(report.windows - before.windows)
@@ -281,9 +350,9 @@ class PollLoop:
         )
 
 
-def _unexpected(exc: Exception) -> AccountingError:
+def unexpected(exc: Exception) -> AccountingError:
     """Where it happened; its own text may hold user names, which are for debugging only (I3)."""
-    log.debug("poll failed unexpectedly", exc_info=exc)
+    log.debug("unexpected", exc_info=exc)
     frame = traceback.extract_tb(exc.__traceback__)[-1]
     return AccountingError(
         f"unexpected {type(exc).__name__} in {frame.name}, {Path(frame.filename).name}"

@@ -1,7 +1,9 @@
-"""The database's tables: the ledger, the records, and the outbox.
+"""The database's tables: the ledger, the records, the outbox, and what was delivered.
 
 Times are Unix seconds, durations seconds, as everywhere in the domain.
 """
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -15,8 +17,15 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )
+
+
+def is_of(dialect: str, item: Any) -> bool:
+    """Whether a part of the schema is for this engine; most are for all."""
+    return bool(getattr(item, "info", {}).get("only", dialect) == dialect)
+
 
 metadata = MetaData(
     naming_convention={
@@ -60,6 +69,9 @@ pods = Table(
     Column("readings", Text, nullable=False, comment="JSON: see ledger.py"),
     sqlite_with_rowid=False,
 )
+# A user's own usage is looked for by the name that the hub wrote. Equality only, and names may be
+# longer than PostgreSQL's ordered indexes take.
+Index("ix_pods_user", pods.c.user, postgresql_using="hash")
 # The pods that still run are few among all that ever did, and every poll asks for them.
 _still = text("NOT ended")
 Index("ix_pods_running", pods.c.uid, sqlite_where=_still, postgresql_where=_still)
@@ -103,8 +115,51 @@ records = Table(
     Column("digest", String(64), nullable=False, comment="SHA-256 of the text that goes out"),
     Column("queued_digest", String(64), comment="digest when last put into a message"),
     Column("message_id", _Number, comment="the message that took it last"),
-    Index(None, "year", "month", "vo"),
+    Column(
+        "queued_final",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="what was queued was the month's last word on the pod",
+    ),
+    Column(
+        "used_wall_seconds",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="within the month",
+    ),
+    Column("used_cpu_seconds", BigInteger, comment="within the month"),
+    Index(None, "year", "month", "start_at", "uid"),
     sqlite_with_rowid=False,
+)
+Index("ix_records_user", records.c.user, postgresql_using="hash")
+# Summaries read all of a month. SQLite fetches rows one by one: there, the index holds all that
+# they need. In PostgreSQL it would refuse long names, and reading the rows is as fast.
+_summed = ("user", "flavor", "image", "created_at", "used_wall_seconds", "used_cpu_seconds",
+           "cpu_count", "memory_mb", "gpu_count")  # fmt: skip
+_month_vo = (records.c.year, records.c.month, records.c.vo)
+Index(
+    "ix_records_usage",
+    *_month_vo,
+    *(records.c[name] for name in _summed),
+    info={"only": "sqlite"},
+).ddl_if(dialect="sqlite")
+Index("ix_records_year_month_vo", *_month_vo, info={"only": "postgresql"}).ddl_if(
+    dialect="postgresql"
+)
+# Few are due or held among all that ever were, and every scrape of the metrics counts them.
+_waits = text("queued_digest IS NULL OR queued_digest <> digest")
+Index("ix_records_waiting", records.c.uid, sqlite_where=_waits, postgresql_where=_waits)
+_stays = text("held <> ''")
+Index("ix_records_held", records.c.held, sqlite_where=_stays, postgresql_where=_stays)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("year", Integer, primary_key=True),
+    Column("month", Integer, primary_key=True),
+    Column("revision", BigInteger, nullable=False, comment="grows when a record of it is written"),
 )
 
 windows = Table(
@@ -141,16 +196,23 @@ messages = Table(
     Column("id", _Number, primary_key=True, autoincrement=True),
     Column("empaid", String(64), nullable=False, unique=True),
     Column("destination", Text, nullable=False),
-    Column("state", String(16), nullable=False, comment="pending, sent"),
+    Column("state", String(16), nullable=False, comment="see outbox.State"),
     Column("body", Text, nullable=False),
     Column("records", Integer, nullable=False),
     Column("built_at", Float, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("tried_at", Float),
-    Column("error", Text, nullable=False),
+    Column("tried_at", Float, comment="when the last attempt began"),
+    Column("error", Text, nullable=False, comment="what went wrong last, without names or secrets"),
     Column("sent_at", Float),
     Column("broker_id", Text, nullable=False, comment="the id the broker gave it"),
-    Index(None, "destination", "state", "id"),
+    Column("next_try_at", Float, comment="not before; nothing: at once"),
+    Column("error_kind", String(32), nullable=False, server_default="", comment="see outbox.Kind"),
+    Column("cure", Text, nullable=False, server_default="", comment="what the operator does"),
+    Column("origin", _Number, nullable=False, server_default="0", comment="the whole's number"),
+    Column("part", String(32), nullable=False, server_default="", comment="of a split: a, b, aa …"),
+    # The queue: first in, first out; parts stand where the whole was.
+    Index(None, "destination", "state", "origin", "part"),
+    Index(None, "origin"),
 )
 
 message_records = Table(
@@ -163,4 +225,32 @@ message_records = Table(
     Column("digest", String(64), nullable=False),
     ForeignKeyConstraint(["message_id"], ["messages.id"]),
     Index(None, "uid"),
+)
+
+stops = Table(
+    "stops",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("stopped_at", Float, nullable=False),
+    Column("kind", String(32), nullable=False, comment="see outbox.Kind"),
+    Column("reason", Text, nullable=False),
+    Column("cure", Text, nullable=False),
+    Column("message_id", _Number, comment="what was being sent"),
+    Column("probe_at", Float, comment="when it is tried again; nothing: at every push"),
+)
+
+# The receiver's table as it must be after all that was delivered: the same key, the last one wins.
+delivered = Table(
+    "delivered",
+    metadata,
+    Column("uid", String(64), primary_key=True),
+    Column("year", Integer, primary_key=True),
+    Column("month", Integer, primary_key=True),
+    Column("destination", Text, nullable=False),
+    Column("message_id", _Number, nullable=False),
+    Column("digest", String(64), nullable=False, comment="SHA-256 of the text"),
+    Column("text", Text, nullable=False, comment="the record as it went out; empty: forgotten"),
+    Column("delivered_at", Float, nullable=False),
+    Index(None, "year", "month"),
+    sqlite_with_rowid=False,
 )

@@ -23,14 +23,25 @@ from accounting.model import Held
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 RESULTS = ("done", "incomplete", "unavailable", "busy", "failed")
-"""How a poll can end: ``unavailable`` is the source's failure, ``failed`` any other."""
+"""How a poll or a push can end: ``unavailable`` is the other side's failure, ``failed`` any other.
+"""
 
 REASONS = ("not a number", "negative", "too small", "absurdly large", "no uid label", "other")
 """Why a value of the source is set aside."""
 
-STATES = ("pending", "sent")
+STATES = ("pending", "sending", "sent", "parked", "split", "withdrawn")
+
+AREAS = (
+    "records", "summaries", "ledger", "messages", "runs", "pages", "login", "health", "other",
+)  # fmt: skip
+"""What of the API and the pages a request was for."""
+
+STATUSES = ("2xx", "3xx", "4xx", "5xx")
+RUNS = ("poll", "push", "republish")
+RUN_STATES = ("done", "incomplete", "failed")
 
 _PERSONAL = ("user", "username", "pod", "machine")
+_ANSWER_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _POLL_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200)
 
 
@@ -50,7 +61,7 @@ def configure_logs(level: str, *, as_json: bool, stream: TextIO | None = None) -
     stream = stream or sys.stderr
 
     def with_run(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-        return {**event, "run": run}
+        return {"run": run, **event}  # a job that the service does has an id of its own
 
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -97,6 +108,8 @@ class Standing:
         held: records that are held back, by reason.
         last_push_at: when a message was last delivered, Unix seconds.
         certificate_days: until the host certificate expires.
+        stopped: destinations that take nothing until something is put right.
+        late: records of closed months that differ from what was sent.
     """
 
     lag_seconds: float | None = None
@@ -106,6 +119,8 @@ class Standing:
     held: Mapping[Held, int] | None = None
     last_push_at: float | None = None
     certificate_days: float | None = None
+    stopped: int | None = None
+    late: int | None = None
 
 
 class Metrics:
@@ -149,13 +164,39 @@ class Metrics:
         self.certificate = gauge(
             "certificate_left_days", "Days until the host certificate expires."
         )
+        self.pushes = counter("pushes", "Pushes of `serve`, by how they ended.", ("result",))
+        self.delivered = counter("delivered_records", "Records that `serve` delivered.")
+        self.stopped = gauge("stopped_destinations", "Destinations that take nothing for now.")
+        self.late = gauge(
+            "differing_records", "Records of closed months that differ from what was sent."
+        )
+        self.answers = Histogram(
+            "notebooks_accounting_http_answer_duration_seconds",
+            "How long answers took, by what they were about.",
+            ("area",),
+            buckets=_ANSWER_SECONDS,
+            registry=registry,
+        )
+        self.requests = counter("http_requests", "Requests answered.", ("area", "status"))
+        self.failed_logins = counter("failed_logins", "Tokens that were shown and are not good.")
+        self.runs = counter(
+            "runs", "Runs that were asked for, by how they ended.", ("kind", "state")
+        )
         self._create_labels()
 
     def _create_labels(self) -> None:
         for result in RESULTS:
             self.polls.labels(result)
+            self.pushes.labels(result)
         for reason in REASONS:
             self.rejected.labels(reason)
+        for area in AREAS:
+            self.answers.labels(area)
+            for status in STATUSES:
+                self.requests.labels(area, status)
+        for kind in RUNS:
+            for state in RUN_STATES:
+                self.runs.labels(kind, state)
         for value in (self.last_poll, self.lag, self.due, self.oldest, self.last_push):
             value.set(math.nan)
         self.certificate.set(math.nan)
@@ -168,12 +209,19 @@ class Metrics:
         self.oldest.set(_known(standing.oldest_seconds))
         self.last_push.set(_known(standing.last_push_at))
         self.certificate.set(_known(standing.certificate_days))
+        self.stopped.set(_known(standing.stopped))
+        self.late.set(_known(standing.late))
         for state in STATES:
             self.outbox.labels(state).set(_known(standing.messages.get(state)))
         for reason in Held:
             if reason:
                 count = None if standing.held is None else standing.held.get(reason, 0)
                 self.held.labels(reason.value).set(_known(count))
+
+    def answered(self, area: str, status: int, seconds: float) -> None:
+        """Count an answer."""
+        self.answers.labels(area).observe(seconds)
+        self.requests.labels(area, f"{min(max(status // 100, 2), 5)}xx").inc()
 
     def reject(self, reason: str, count: int) -> None:
         """Count values that cannot be true."""

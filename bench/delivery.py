@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from accounting import apel
 from accounting.database import Database
-from accounting.deliver import push
+from accounting.deliver import Policy, Pusher
 from accounting.outbox import Outbox
 from accounting.register import Register, Selection
 from bench.figures import Figure
@@ -70,7 +70,9 @@ def measure_push(database: Path) -> list[Figure]:
         outbox = Outbox(opened)
         due = outbox.due_count()
         begun = time.monotonic()
-        report = push(outbox, DirqSender(Path(spool) / "outgoing"), RECORDS_PER_MESSAGE, time.time)
+        report = Pusher(
+            outbox, DirqSender(Path(spool) / "outgoing"), Policy(RECORDS_PER_MESSAGE)
+        ).push()
         seconds = time.monotonic() - begun
     return [
         Figure("push into a spool", seconds, "s", note=f"{due:,} records, {report.sent} messages"),

@@ -1,11 +1,12 @@
 # noqa: INP001 - a script
-"""Writes docs/settings.md and docs/commands.md from the code; ``--check`` only compares."""
+"""Writes the pages of docs/ and of the charts that come from code; ``--check`` only compares."""
 
 import os
 import sys
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import charts
 import typer.main
 
 from accounting import cli, config
@@ -111,15 +112,19 @@ def _helps(command: Any, name: str, parent: Any) -> list[tuple[str, str]]:
 
 
 def main() -> int:
-    """Write both files, or with ``--check`` tell which are not as they should be."""
+    """Write all files, or with ``--check`` tell which are not as they should be."""
     wrong = 0
-    pages = {"settings.md": settings_reference(), "commands.md": commands_reference()}
-    for name, text in pages.items():
-        path = FOLDER / name
+    pages = {
+        FOLDER / "settings.md": settings_reference(),
+        FOLDER / "commands.md": commands_reference(),
+        **charts.pages({setting.path: _default(setting) for setting in config.settings()}),
+    }
+    for path, text in pages.items():
         if "--check" not in sys.argv:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            sys.stderr.write(f"{path} is out of date: run 'python docs/generate.py'\n")
+            sys.stderr.write(f"{path} is out of date: run 'make docs'\n")
             wrong = 1
     return wrong
 

@@ -39,6 +39,8 @@ _LISTS = ("volumes", "volume_mounts", "init_containers", "extra_containers")
 class EGISpawner(KubeSpawner):  # type: ignore[misc]
     """Notebook servers of EGI Notebooks, as pods."""
 
+    user_options: Any  # JupyterHub's trait
+
     token_secret_name_template = Unicode(
         "access-token-{userid}",
         help="""The name of the Secret with a user's tokens.
@@ -123,7 +125,13 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
         Raises:
             ClusterError: the Secret could not be read or written. Nothing was lost.
         """
-        tokens = {"access_token": access_token, "id_token": id_token}
+        await self._save({"access_token": access_token, "id_token": id_token})
+
+    def _tokens(self, state: Mapping[str, Any]) -> dict[str, str]:
+        """What of auth_state goes into the Secret."""
+        return {key: state.get(key) or "" for key in ("access_token", "id_token")}
+
+    async def _save(self, tokens: Mapping[str, str]) -> None:
         await token_secret.save(self._cluster(), self._token_secret(), tokens)
 
     def _token_secret(self) -> Manifest:
@@ -148,7 +156,13 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
     async def _render_open_profiles(self, spawner: "EGISpawner") -> str:
         if callable(self.profile_list):
             return str(await self._render_options_form_dynamically(spawner))
-        return str(self._render_options_form(self._sorted_dict_values(self.profile_list)))
+        return self._render_options_form(self._sorted_dict_values(self.profile_list))
+
+    def _render_options_form(self, profile_list: list[Profile]) -> str:
+        self._get_initialized_profile_list(profile_list)
+        if self.user_options.get("profile") not in self._open_slugs:
+            self.user_options = {}  # what was chosen last time is no choice any more
+        return str(super()._render_options_form(profile_list))
 
     def _get_initialized_profile_list(self, profile_list: list[Profile]) -> list[Profile]:
         every = super()._get_initialized_profile_list(profile_list)
@@ -197,9 +211,9 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
         found = await self._find_home(cluster)
         self.pvc_name = found or await home.free_name(cluster, self.user.name, self._home_name())
         self._pvc_exists = found is not None
-        state = await self._auth_state()
-        if state.get("access_token") or state.get("id_token"):
-            await self.set_tokens(state.get("access_token") or "", state.get("id_token") or "")
+        tokens = self._tokens(await self._auth_state())
+        if any(tokens.values()):
+            await self._save(tokens)
 
     async def _find_home(self, cluster: Cluster) -> str | None:
         selector = f"component=singleuser-storage,{home.OWNER}={self._owner_label()}"
@@ -227,7 +241,7 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
             environment=dict(self.environment),
             extra_annotations=dict(self.extra_annotations),
         )
-        parts = with_additions(parts, self.additions, self._groups(), self._flavor)
+        parts = self._added(parts, state)
         usual = self._home_name()
         parts = with_home(
             parts, self.pvc_name, lambda name: self._expand_user_properties(name) == usual
@@ -236,6 +250,10 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
         parts = with_tokens(parts, secret, path, shown=self.mount_secrets_volume)
         group = state.get("primary_group") or ""
         return with_annotations(parts, self.user.name, group, self._flavor)
+
+    def _added(self, parts: Parts, _state: Mapping[str, Any]) -> Parts:
+        """With what is not for every server."""
+        return with_additions(parts, self.additions, self._groups(), self._flavor)
 
     @contextmanager
     def _settings(self, parts: Parts) -> Iterator[None]:

@@ -2,11 +2,13 @@
 
 from alembic import context
 
-from accounting.tables import metadata
+from accounting.tables import is_of, metadata
 
+connection = context.config.attributes["connection"]
 context.configure(
-    connection=context.config.attributes["connection"],
+    connection=connection,
     target_metadata=metadata,
     render_as_batch=True,
+    include_object=lambda item, *_: is_of(connection.dialect.name, item),
 )
 context.run_migrations()

@@ -14,6 +14,7 @@ Every foreign exception ends here: see `ssm.errors` for what becomes of it.
 
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,10 +26,14 @@ from argo_ams_library import AmsMessage, ArgoMessagingService
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from ssm.certificate import HostCertificate
-from ssm.errors import Refused, TokenExpired, TooLarge, TransportError, Unavailable
+from ssm.errors import Refused, Rejected, TokenExpired, TooLarge, TransportError, Unavailable
 
-_OK, _UNAUTHORIZED, _TOO_LARGE, _SERVER_ERROR = 200, 401, 413, 500
-_REFUSED = (400, 403, 404)
+_BAD_REQUEST, _UNAUTHORIZED, _TOO_LARGE, _SERVER_ERROR = 400, 401, 413, 500
+# The longest true answer has some hundred bytes.
+_ANSWER_BYTES = 1_000_000
+_CLIENT_ERRORS = range(400, 500)
+# A later answer may be another one.
+_PASSING = (408, 425, 429)
 _LOGIN_REFUSED = (400, 401, 403, 404)
 
 # Not a token; it only keeps the library's constructor from logging in by itself.
@@ -56,12 +61,14 @@ class AmsSettings:
         authn_port: the port of the X.509 login.
         ca_file: CA certificates (a PEM file, or a hashed directory) that the broker's certificate
             is checked against; None for those of `requests` (and `REQUESTS_CA_BUNDLE`).
-        timeout_seconds: limit for connecting, and for each wait for data. An answer that goes on
-            trickling in is not cut off.
+        connect_seconds: limit for connecting.
+        timeout_seconds: limit for each wait for data.
+        total_seconds: limit for a call from its begin to the end of the answer; one that goes on
+            trickling in is cut off.
         max_bytes: most bytes of base64 data in one message. The broker's limits are 1,500,000
             bytes and, behind it, commonly 1 MiB for the message with its frame.
-        suspect_bytes: above this many bytes of base64 data, a 5xx is taken to mean "too large",
-            because the broker may say so with 500.
+        suspect_bytes: above this many bytes of base64 data, a 500 is taken to mean "too large",
+            because the broker may say so with it.
 
     Raises:
         ValueError: a name that cannot be part of the broker's addresses.
@@ -73,7 +80,9 @@ class AmsSettings:
     port: int = 443
     authn_port: int = 8443
     ca_file: Path | None = None
+    connect_seconds: float = 10.0
     timeout_seconds: float = 30.0
+    total_seconds: float = 120.0
     max_bytes: int = 1_000_000
     suspect_bytes: int = 500_000
 
@@ -94,10 +103,22 @@ class _Call:
     """One HTTP call: what it was for, and the status that came back, if any."""
 
     purpose: str
+    total_seconds: float
     status: int | None = field(default=None, init=False)
+    begun: float = field(default_factory=time.monotonic, init=False)
 
     def note(self, response: requests.Response, *_args: Any, **_options: Any) -> None:
+        """Note the status, and read the answer: `requests` would do so without an end."""
         self.status = response.status_code
+        pieces, size = [], 0
+        while piece := response.raw.read1(_ANSWER_BYTES, decode_content=True):
+            pieces.append(piece)
+            size += len(piece)
+            if size > _ANSWER_BYTES or time.monotonic() - self.begun > self.total_seconds:
+                response.close()
+                raise requests.exceptions.ReadTimeout("the answer does not end")
+        # What `content` gives; there is no public way to hand it a body that was read already.
+        response._content = b"".join(pieces)  # noqa: SLF001
 
 
 class AmsTransport:
@@ -186,7 +207,7 @@ class AmsTransport:
             project=settings.project,
         )
         url = service.routes["auth_x509"][1].format(settings.host, settings.authn_port)
-        call = _Call(f"the login at {settings.host}:{settings.authn_port}")
+        call = _Call(f"the login at {settings.host}:{settings.authn_port}", settings.total_seconds)
         options = self._options(call) | {"cert": (str(self._cert_path), str(self._key_path))}
         try:
             answer = service.do_get(url, "auth_x509", **options)
@@ -203,7 +224,7 @@ class AmsTransport:
     def _publish(
         self, service: ArgoMessagingService, data: bytes, message_id: str, size: int
     ) -> str:
-        call = _Call(f"publishing to {self.settings.destination}")
+        call = _Call(f"publishing to {self.settings.destination}", self.settings.total_seconds)
         message = AmsMessage(data=data, attributes={"empaid": message_id})
         try:
             answer = service.publish(self.settings.topic, message, retry=0, **self._options(call))
@@ -219,7 +240,10 @@ class AmsTransport:
         """What every call hands on to `requests`."""
         ca_file = self.settings.ca_file
         return {
-            "timeout": self.settings.timeout_seconds,
+            "timeout": (
+                min(self.settings.connect_seconds, self.settings.timeout_seconds),
+                self.settings.timeout_seconds,
+            ),
             "verify": True if ca_file is None else str(ca_file),
             "allow_redirects": False,
             "hooks": {"response": call.note},
@@ -257,12 +281,18 @@ class AmsTransport:
                 "It is tried again with a fresh login; if it stays, ask the broker's operators.",
             )
         suspect = size > self.settings.suspect_bytes
-        if status == _TOO_LARGE or (status is not None and status >= _SERVER_ERROR and suspect):
+        if status == _TOO_LARGE or (status == _SERVER_ERROR and suspect):
             return TooLarge(
                 f"{call.purpose}: {size} bytes (base64) were refused (HTTP {status})",
                 "Put fewer records into one message.",
             )
-        if status in _REFUSED:
+        if status == _BAD_REQUEST:
+            return Rejected(
+                f"{call.purpose}: the broker rejects this message (HTTP 400{_said(exc)})",
+                "Ask the broker's operators why; then send it again, or withdraw it, which builds "
+                "its records anew.",
+            )
+        if status in _CLIENT_ERRORS and status not in _PASSING:
             return Refused(
                 f"{call.purpose} was refused (HTTP {status}{_said(exc)})",
                 f"Check the project {self.settings.project!r} and the topic "
@@ -284,12 +314,17 @@ def _no_answer(call: _Call, lack: str) -> Unavailable:
 
 
 def _unavailable(call: _Call, exc: Exception, settings: AmsSettings) -> Unavailable:
+    foreign = exc.__context__
+    if call.status is not None and isinstance(foreign, requests.exceptions.Timeout):
+        return Unavailable(
+            f"{call.purpose}: an answer that does not end (HTTP {call.status})",
+            "It is tried again; if it stays, check what stands between here and the broker.",
+        )
     if call.status is not None:
         return Unavailable(
             f"{call.purpose} failed (HTTP {call.status}{_said(exc)})",
             "It is tried again; if it stays, ask the broker's operators.",
         )
-    foreign = exc.__context__
     if isinstance(foreign, requests.exceptions.SSLError):
         return Unavailable(
             f"{call.purpose}: no trusted TLS connection",
@@ -297,8 +332,11 @@ def _unavailable(call: _Call, exc: Exception, settings: AmsSettings) -> Unavaila
             "trusts the CA of the host certificate, and that the port is right.",
         )
     if isinstance(foreign, requests.exceptions.Timeout):
+        limit = settings.timeout_seconds
+        if isinstance(foreign, requests.exceptions.ConnectTimeout):
+            limit = min(settings.connect_seconds, limit)
         return Unavailable(
-            f"{call.purpose}: no answer within {settings.timeout_seconds:g} s",
+            f"{call.purpose}: no answer within {limit:g} s",
             "It is tried again; if it stays, check the network, or raise the timeout.",
         )
     kind = type(foreign or exc).__name__

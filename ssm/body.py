@@ -1,13 +1,13 @@
 """The body of a message, as text and as bytes."""
 
-from ssm.errors import SigningError
+from ssm.errors import BodyError
 
 
 def encode_body(body: str) -> bytes:
     """The body as UTF-8.
 
     Raises:
-        SigningError: it holds a lone surrogate, which has no encoding.
+        BodyError: it holds a lone surrogate, which has no encoding.
     """
     try:
         return body.encode()
@@ -15,7 +15,7 @@ def encode_body(body: str) -> bytes:
         # The exception would carry the whole body into tracebacks and logs.
         exc.object = ""
         exc.args = (exc.encoding, "", exc.start, exc.end, exc.reason)
-        raise SigningError(
+        raise BodyError(
             "The message body holds a lone surrogate, which no encoding can carry",
             "Correct the value in the record.",
         ) from exc

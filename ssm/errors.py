@@ -3,14 +3,16 @@
     SsmError                    message and cure, both written for the operator
     ├── CertificateError        the host's or the receiver's certificate or key cannot be used:
     │                           nothing was sent, stop this destination until it is replaced
-    ├── SigningError            the body has no encoding, the signature or encryption could not
-    │                           be made, or our own signature does not verify: nothing was sent
+    ├── SigningError            the signature or encryption could not be made, or our own
+    │   │                       signature does not verify: nothing was sent, stop
+    │   └── BodyError           this body cannot be sent by anybody: set this message aside
     └── TransportError          signed, but not taken over by the destination
         ├── Unavailable         retry the same message later, with back-off
         │   ├── SpoolError      the spool directory cannot be written (disk full, permissions)
         │   └── TokenExpired    401 again right after a fresh login: the broker accepts the
         │                       certificate but not the token it gave for it
         ├── Refused             refused for good: stop this destination, fix what the cure names
+        │   └── Rejected        this message is refused, not its sender: set it aside
         └── TooLarge            split the message and send the parts
 
 Texts never hold a key, a token or a message body.
@@ -42,6 +44,10 @@ class SigningError(SsmError):
     """A message could not be encoded, signed, verified or encrypted."""
 
 
+class BodyError(SigningError):
+    """The body has no encoding; another message may well have one."""
+
+
 class TransportError(SsmError):
     """The destination did not take the message over."""
 
@@ -64,6 +70,10 @@ class TokenExpired(Unavailable):
 
 class Refused(TransportError):
     """The destination will never take this: not registered, not allowed, wrong topic."""
+
+
+class Rejected(Refused):
+    """The destination will never take this message, whoever sends it; others it may take."""
 
 
 class TooLarge(TransportError):

@@ -20,6 +20,7 @@ class Fault(StrEnum):
     HANG = "hang"  # nothing for `seconds`, then the connection closes; nothing is stored
     CLOSE = "close"  # the connection closes at once; nothing is stored
     DROP_ANSWER = "drop answer"  # the call is carried out, then the connection closes
+    TRICKLE = "trickle"  # the call is carried out; its answer comes a byte every `seconds`
     SLOW = "slow"  # the call is carried out and answered after `seconds`
 
 

@@ -12,7 +12,7 @@ from cryptography import x509
 
 from ssm.ams import AmsSettings, AmsTransport
 from ssm.certificate import HostCertificate
-from ssm.errors import CertificateError, Refused, SigningError
+from ssm.errors import CertificateError, Rejected, SigningError
 from ssm.smime import encrypt, load_receiver_certificate, sign, verify
 from ssm.spool import DirqTransport
 
@@ -165,11 +165,11 @@ class DirqSender:
 
         Raises:
             SpoolError: not written; retry.
-            Refused: the body is not ASCII.
-            SigningError: the body has no encoding.
+            Rejected: the body is not ASCII.
+            BodyError: the body has no encoding.
         """
         if not self._allow_non_ascii and not body.isascii():
-            raise Refused(
+            raise Rejected(
                 "The message has text outside ASCII, which the reference sender cannot send safely",
                 "Publish to AMS directly (it is encoded then), or replace those names.",
             )

@@ -32,7 +32,7 @@ class DirqTransport:
 
         Raises:
             SpoolError: the directory cannot be made or written, or the disk is full.
-            SigningError: the text has no encoding.
+            BodyError: the text has no encoding.
         """
         data = encode_body(body)
         try:

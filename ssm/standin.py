@@ -121,6 +121,11 @@ class AmsStandin:
         with self._lock:
             return tuple(self._calls)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a connection is open that was accepted."""
+        return self._api.busy or self._authn.busy
+
     def fail(
         self,
         fault: Fault | int,
@@ -224,6 +229,12 @@ class _Server(ThreadingHTTPServer):
                 _cut(connection)
         self.server_close()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a connection is open that was accepted."""
+        with self._open_lock:
+            return bool(self._open)
+
     def get_request(self) -> tuple[ssl.SSLSocket, Any]:
         plain, address = self.socket.accept()
         connection = self._context.wrap_socket(
@@ -281,6 +292,8 @@ class _Handler(BaseHTTPRequestHandler):
             case Fault.SLOW:
                 self.server.standin.stopping.wait(planned.seconds)
                 self._answer(*self._carry_out(body))
+            case Fault.TRICKLE:
+                self._trickle(planned.seconds, *self._carry_out(body))
             case Fault.DROP_ANSWER:
                 self._carry_out(body)
                 self._hang_up()
@@ -346,6 +359,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Location", "/v1/elsewhere")
         self.end_headers()
         self.wfile.write(body)
+
+    def _trickle(self, seconds: float, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        for byte in body:
+            self.wfile.flush()
+            self.wfile.write(bytes([byte]))
+            if self.server.standin.stopping.wait(seconds):
+                break
+        self.wfile.flush()
 
     def _hang_up(self) -> None:
         self.close_connection = True

@@ -352,7 +352,9 @@ def test_the_digest_tells_what_goes_out(changes: dict[str, Any], differs: bool) 
 
 def test_the_months_totals_are_what_was_used_within_them() -> None:
     account = lived(NOVEMBER.end - 100, NOVEMBER.end + 50, (NOVEMBER, 60), (DECEMBER, 90))
-    assert apel.totals([*records(account), record(uid="other", cpu_seconds=None)]) == {
+    assert apel.totals(
+        [*records(account), record(uid="other", cpu_seconds=None, used_cpu_seconds=None)]
+    ) == {
         (NOVEMBER, "vo.example.org"): (2, 99 + 3598, 60),
         (DECEMBER, "vo.example.org"): (1, 51, 30),
     }

@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from pyarrow import parquet
 
 from accounting.simulation.cluster import Cluster
 from accounting.simulation.engines import free_port, run_prometheus
@@ -39,9 +40,10 @@ class Result:
 class Site:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    hidden: dict[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str, **changes: str) -> Result:
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), **self.hidden}
         for name, value in {**self.environment, **changes}.items():
             environment[f"ACCOUNTING_{name}"] = value
         done = subprocess.run(
@@ -163,7 +165,9 @@ def test_records_are_listed_shown_added_up_and_exported(polled: Site) -> None:
     few = polled.run("records", "list", "--limit", "2")
     assert "there are more than 2" in few.err
     totals = json.loads(polled.run("records", "summary", "--json").out)
-    assert sum(row["pods"] for row in totals) == len(listed) + len(held_records(polled))
+    assert sum(row["pods"] for row in totals) == len(listed)
+    assert sum(row["delivered"]["pods"] for row in totals) == 0
+    assert "are held back and not in it" in polled.run("records", "summary").err
 
 
 def held_records(site: Site) -> list[dict[str, str]]:
@@ -186,10 +190,21 @@ def test_every_format_exports_the_same_records(polled: Site) -> None:
     assert text.endswith("%%\n")
 
 
-def test_parquet_without_pyarrow_says_how_to_get_it(polled: Site) -> None:
+def test_a_parquet_file_holds_the_same_records(polled: Site) -> None:
+    everything = json.loads(polled.run("records", "export", "--format", "json").out)
+    done = polled.run("records", "export", "--format", "parquet", "--output", "records.parquet")
+    assert (done.code, done.err) == (0, "")
+    assert parquet.read_table(polled.folder / "records.parquet").to_pylist() == everything
+
+
+def test_parquet_without_pyarrow_says_how_to_get_it(
+    polled: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyarrow.py").write_text("raise ImportError")
+    monkeypatch.setitem(polled.hidden, "PYTHONPATH", str(tmp_path))
     code, said = polled.fails("records", "export", "--format", "parquet", "--output", "x.parquet")
     assert code == 1
-    assert "pip install pyarrow" in said
+    assert "install notebooks-accounting[parquet]" in said
     assert not list(polled.folder.glob("*x.parquet*"))
 
 
@@ -203,7 +218,76 @@ def test_a_push_delivers_once_and_tells_what_is_held(polled: Site) -> None:
     assert json.loads(second.out)["built"] == 0
     assert second.code == 3
     status = json.loads(polled.run("db", "status", "--json").out)
-    assert status["messages"] == {"pending": 0, "sent": first["sent"]}
+    assert status["messages"].pop("sent") == first["sent"]
+    assert set(status["messages"].values()) == {0}
+
+
+def test_a_month_is_delivered_republished_and_added_up(polled: Site) -> None:
+    pushed = json.loads(polled.run("push", "--json").out)
+    totals = json.loads(polled.run("records", "summary", "--json").out)
+    assert sum(row["delivered"]["pods"] for row in totals) == pushed["records"]
+    assert sum(row["pods"] for row in totals) == pushed["records"] + pushed["left_out"]
+    month = totals[0]["month"]
+    sent = sum(row["delivered"]["pods"] for row in totals if row["month"] == month)
+    by_user = json.loads(
+        polled.run("records", "summary", "--month", month, "--by", "user", "--json").out
+    )
+    pods = sum(row["pods"] for row in totals if row["month"] == month)
+    assert sum(row["pods"] for row in by_user) == pods
+    shown = polled.run("republish", "--month", month, "--dry-run")
+    assert "nothing was queued" in shown.out
+    assert json.loads(polled.run("push", "--json").out)["built"] == 0
+    connection = sqlite3.connect(polled.folder / "accounting.db")
+    connection.execute("UPDATE delivered SET text = replace(text, 'CpuDuration: ', 'CpuDuration: 9'"
+                       "), digest = 'x' WHERE uid = (SELECT min(uid) FROM delivered)")  # fmt: skip
+    connection.commit()
+    connection.close()
+    told = json.loads(polled.run("republish", "--month", month, "--dry-run", "--json").out)
+    assert told["counts"] == {"same": sent - 1, "changed": 1, "never sent": pods - sent}
+    (difference,) = (one for one in told["differences"] if one["kind"] == "changed")
+    assert difference["cpu_seconds"] < 0
+    assert list(difference["changes"]) == ["CpuDuration"]
+    assert "CpuDuration 9" in polled.run("republish", "--month", month, "--dry-run").out
+    done = json.loads(polled.run("republish", "--month", month, "--json").out)
+    assert done["queued"] == pods
+    assert json.loads(polled.run("push", "--json").out)["records"] == sent
+    again = json.loads(polled.run("republish", "--month", month, "--changed", "--json").out)
+    assert (again["queued"], again["counts"]["changed"]) == (pods - sent, 0)
+    code, said = polled.fails("republish", "--month", "2001-01", "--dry-run")
+    assert (code, "no record of 2001-01" in said) == (1, True)
+    assert polled.run("republish").code == 2
+
+
+def test_the_outbox_can_be_looked_at_and_handled(polled: Site, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    wrong_path = {"SSM__DIRQ_PATH": str(tmp_path / "file"), "SSM__RETRY_FIRST": "1h"}
+    failed = polled.run("push", **wrong_path)
+    assert failed.code == 1
+    assert "notice: the next try is at" in failed.err
+    wrong = json.loads(polled.run("outbox", "status", "--json").out)[0]
+    assert (wrong["messages"]["pending"], wrong["failure"]["kind"]) == (1, "unavailable")
+    assert "cannot be written" in polled.run("outbox", "status").out
+    assert polled.run("push", **wrong_path).code == 3
+    assert polled.run("outbox", "park", "1").code == 0
+    (parked,) = json.loads(polled.run("outbox", "list", "--state", "parked", "--json").out)
+    assert (parked["id"], parked["failure"]["kind"]) == (1, "operator")
+    assert "parked by the operator" in polled.run("outbox", "list").out
+    assert polled.run("outbox", "retry", "1").code == 0
+    elsewhere = polled.run("push")
+    assert elsewhere.code == 3
+    assert "wait for another destination" in elsewhere.err
+    moved = polled.run("outbox", "readdress", wrong["name"])
+    assert "1 messages wait for dirq://" in moved.out
+    assert json.loads(polled.run("push", "--json").out)["sent"] == 1
+    shown = json.loads(polled.run("outbox", "show", "1", "--json").out)
+    assert (shown["state"], len(shown["taken"])) == ("sent", shown["records"])
+    assert "as then" in polled.run("outbox", "show", "1").out
+    assert "nothing keeps" in polled.run("outbox", "resume").out
+    for command in ("retry", "park", "withdraw"):
+        code, said = polled.fails("outbox", command, "1")
+        assert (code, "message 1 is sent" in said) == (1, True)
+    assert polled.fails("outbox", "show", "9")[0] == 1
+    assert polled.fails("outbox", "readdress", "nowhere")[0] == 1
 
 
 def test_a_record_is_shown_with_the_messages_that_took_it(polled: Site) -> None:
@@ -264,7 +348,7 @@ def test_the_ledger_can_be_looked_at(polled: Site) -> None:
     assert gap["end_at"] - gap["start_at"] > 60
     shown = polled.run("db", "gaps")
     assert f"{(gap['end_at'] - gap['start_at']) / 60:,.1f}" in shown.out
-    assert polled.run("db", "upgrade").out.endswith("is of version 0001\n")
+    assert polled.run("db", "upgrade").out.endswith("is of version 0002\n")
 
 
 def test_a_user_is_erased_and_totals_stay(polled: Site) -> None:

@@ -9,6 +9,7 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from accounting.model import Held
+from accounting.outbox import State
 from accounting.telemetry import Metrics, Standing, configure_logs
 
 
@@ -73,7 +74,7 @@ def test_metric_names_follow_the_rule() -> None:
     assert "build_info" in names
     allowed = re.compile(
         r"build_info|.*(_total|_created|_seconds|_seconds_(bucket|sum|count)|_days)"
-        r"|(due|held)_records|outbox_messages"
+        r"|(due|held|differing)_records|outbox_messages|stopped_destinations"
     )
     assert [name for name in names if not allowed.fullmatch(name)] == []
 
@@ -81,11 +82,11 @@ def test_metric_names_follow_the_rule() -> None:
 def test_labels_exist_before_anything_happened() -> None:
     shown = samples(Metrics("1"))
     for result in ("done", "incomplete", "unavailable", "busy", "failed"):
-        assert shown["polls_total", result] == 0
+        assert shown["polls_total", result] == shown["pushes_total", result] == 0
     assert {key[1] for key in shown if key[0] == "held_records"} == {
         reason.value for reason in Held if reason
     }
-    assert {key[1] for key in shown if key[0] == "outbox_messages"} == {"pending", "sent"}
+    assert {key[1] for key in shown if key[0] == "outbox_messages"} == set(State)
 
 
 def test_what_is_not_known_is_nan() -> None:
@@ -93,6 +94,7 @@ def test_what_is_not_known_is_nan() -> None:
     unknown = {key[0] for key, value in shown.items() if value != value}  # noqa: PLR0124 - NaN
     assert unknown == {
         "certificate_left_days",
+        "differing_records",
         "due_records",
         "held_records",
         "lag_seconds",
@@ -100,12 +102,14 @@ def test_what_is_not_known_is_nan() -> None:
         "last_push_timestamp_seconds",
         "outbox_messages",
         "outbox_oldest_seconds",
+        "stopped_destinations",
     }
 
 
 def test_a_standing_is_shown() -> None:
     metrics = Metrics("1")
-    standing = Standing(60.0, 5, {"pending": 2, "sent": 9}, 30.0, {Held.UNMAPPED: 4}, 1e9, 12.5)
+    messages = {state.value: 0 for state in State} | {"pending": 2, "sent": 9}
+    standing = Standing(60.0, 5, messages, 30.0, {Held.UNMAPPED: 4}, 1e9, 12.5, 1, 3)
     metrics.show(standing)
     metrics.reject("negative", 2)
     metrics.reject("of a later version", 1)
@@ -121,6 +125,8 @@ def test_a_standing_is_shown() -> None:
         ("held_records", "unmapped"): 4,
         ("last_push_timestamp_seconds",): 1e9,
         ("certificate_left_days",): 12.5,
+        ("stopped_destinations",): 1,
+        ("differing_records",): 3,
         ("rejected_values_total", "negative"): 2,
         ("rejected_values_total", "other"): 1,
     }  # fmt: skip

@@ -7,7 +7,17 @@ option answer at once.
 import io
 import sys
 
-from accounting.cli import database, deliver, demo, export, measure, records, service
+from accounting.cli import (
+    database,
+    deliver,
+    demo,
+    export,
+    measure,
+    outbox,
+    records,
+    republish,
+    service,
+)
 from accounting.cli.program import app, group
 
 __all__ = ["app", "main"]
@@ -15,6 +25,7 @@ __all__ = ["app", "main"]
 app.command()(measure.doctor)
 app.command()(measure.poll)
 app.command()(deliver.push)
+app.command()(republish.republish)
 app.command()(service.serve)
 app.command()(demo.demo)
 
@@ -23,6 +34,16 @@ _records.command("list")(records.list_records)
 _records.command("show")(records.show)
 _records.command("export")(export.export)
 _records.command("summary")(records.summary)
+
+_outbox = group("outbox", "Look at the messages, and at what keeps them.")
+_outbox.command("status")(outbox.status)
+_outbox.command("list")(outbox.list_messages)
+_outbox.command("show")(outbox.show)
+_outbox.command("retry")(outbox.retry)
+_outbox.command("park")(outbox.park)
+_outbox.command("withdraw")(outbox.withdraw)
+_outbox.command("resume")(outbox.resume)
+_outbox.command("readdress")(outbox.readdress)
 
 _db = group("db", "Look at the ledger, and keep its database.")
 _db.command("upgrade")(database.upgrade)

@@ -1,6 +1,7 @@
 """The ``db`` commands."""
 # ruff: noqa: PLC0415 - see accounting/cli/__init__.py
 
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -26,22 +27,24 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
     """Show how far the ledger has come, and what waits."""
     settings = program_of(ctx).settings()
     from accounting.ledger import Ledger
+    from accounting.messages import Messages
     from accounting.outbox import Outbox
     from accounting.register import Register
+    from accounting.schedule import open_from
 
     with opened(settings) as database:
         register = Register(database)
-        progress, outbox = Ledger(database).progress(), Outbox(database)
+        progress, messages = Ledger(database).progress(), Messages(database)
         status: dict[str, Any] = {
             "database": database.name,
             "version": database.revision(),
             "read_until": progress and progress.watermark,
             "records": register.count(),
-            "due": outbox.due_count(),
+            "due": Outbox(database).due_count(open_from(settings, time.time())),
             "held": {reason.value: count for reason, count in register.held().items()},
-            "messages": {state.value: count for state, count in outbox.counts().items()},
-            "oldest_pending_at": outbox.oldest_pending_at(),
-            "last_sent_at": outbox.last_sent_at(),
+            "messages": {state.value: count for state, count in messages.counts().items()},
+            "oldest_pending_at": messages.oldest_pending_at(),
+            "last_sent_at": messages.last_sent_at(),
         }
     if as_json:
         write_json(status)

@@ -1,74 +1,71 @@
 """``push``."""
 # ruff: noqa: PLC0415 - see accounting/cli/__init__.py
 
-import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from accounting.cli.options import Json
-from accounting.cli.output import complain, notice, table, write_json
-from accounting.cli.program import DONE, INCOMPLETE, opened, program_of
-from accounting.errors import SettingsError
-
-if TYPE_CHECKING:
-    from accounting import deliver
+from accounting.cli.options import Json, ServiceUrl, TokenFile
+from accounting.cli.output import complain, notice, shown_time, table, write_json
+from accounting.cli.program import opened, program_of
+from accounting.cli.remote import service_of
+from accounting.outcome import Outcome, of_push, push_counts
 
 
 def push(
     ctx: typer.Context,
-    url: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Through a running service (of a later version)."),
-    ] = None,
+    url: ServiceUrl = None,
+    token_file: TokenFile = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="Do not wait for the next try after a failure.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Put due records into signed messages, and deliver what waits, in order."""
-    if url is not None:
-        raise SettingsError(
-            "--url is for a later version, whose API can push",
-            "run 'notebooks-accounting push' where the database is",
-        )
     settings = program_of(ctx).settings()
+    if service := service_of(settings, url, token_file):
+        _finish(service.run("push", {"now": now}), as_json=as_json)
     settings.site()
-    from accounting import deliver
-    from accounting.outbox import Outbox
     from accounting.register import Register
-    from accounting.schedule import sender_of
+    from accounting.schedule import pusher_of
 
-    sender = sender_of(settings)
     with opened(settings) as database:
-        most = settings.ssm.records_per_message
-        report = deliver.push(Outbox(database), sender, most, time.time)
+        pusher = pusher_of(settings, database, at_once=now)
+        report = pusher.push()
         held = {reason.value: count for reason, count in Register(database).held().items()}
-    if as_json:
-        write_json(_push_data(report, sender.name, held))
-    else:
-        rows = [(name.replace("_", " "), count) for name, count in _counts(report).items()]
-        table(f"Pushed to {sender.name}", ("", ">"), rows)
-    for reason, count in held.items():
+    _finish(of_push(report, pusher.destination, held), as_json=as_json)
+
+
+def _finish(outcome: Outcome, *, as_json: bool) -> NoReturn:
+    """Show how a push ended, and end with its exit code."""
+    if outcome.result is not None:
+        if as_json:
+            write_json(outcome.result)
+        else:
+            _show_push(outcome.result)
+        _point_further(outcome.result)
+    if outcome.error is not None:
+        complain(str(outcome.error))
+    raise typer.Exit(outcome.exit_code)
+
+
+def _show_push(pushed: Mapping[str, Any]) -> None:
+    rows = [(name.replace("_", " "), count) for name, count in push_counts(pushed).items()]
+    table(f"Pushed to {pushed['destination']}", ("", ">"), rows)
+
+
+def _point_further(pushed: Mapping[str, Any]) -> None:
+    for reason, count in pushed["held"].items():
         notice(f"{count:,} records are held back: {reason}; see 'records list --held'")
-    if report.left_out:
-        notice(f"{report.left_out:,} records have text that this destination cannot carry")
-    if report.error is not None:
-        complain(str(report.error))
-        raise typer.Exit(report.error.exit_code)
-    raise typer.Exit(DONE if report.is_complete and not held else INCOMPLETE)
-
-
-def _counts(report: "deliver.Report") -> dict[str, int]:
-    return {
-        "built": report.built,
-        "records": report.records,
-        "left_out": report.left_out,
-        "sent": report.sent,
-        "pending": report.pending,
-    }
-
-
-def _push_data(
-    report: "deliver.Report", destination: str, held: Mapping[str, int]
-) -> dict[str, Any]:
-    error = report.error and {"error": report.error.message, "cure": report.error.cure}
-    return {"destination": destination, **_counts(report), "held": held, "error": error}
+    if left_out := pushed["left_out"]:
+        notice(f"{left_out:,} records have text that this destination cannot carry")
+    if parked := pushed["parked"]:
+        notice(f"{parked:,} messages are parked: see 'outbox list --state parked'")
+    if elsewhere := pushed["elsewhere"]:
+        notice(
+            f"{elsewhere:,} messages wait for another destination than the one in the"
+            " settings: see 'outbox status', and 'outbox readdress'"
+        )
+    if pushed["next_try_at"] is not None:
+        notice(f"the next try is at {shown_time(pushed['next_try_at'])}, or 'push --now'")

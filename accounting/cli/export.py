@@ -1,32 +1,19 @@
 """``records export``."""
 # ruff: noqa: PLC0415 - see accounting/cli/__init__.py
 
-import csv
-import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from accounting.cli.options import MonthOption
 from accounting.cli.program import program_of
-from accounting.cli.records import as_row, found_records
+from accounting.cli.records import found_records
 from accounting.errors import AccountingError
-from accounting.model import Record
-
-
-class Format(StrEnum):
-    """How records are exported."""
-
-    APEL = "apel"
-    CSV = "csv"
-    JSON = "json"
-    PARQUET = "parquet"
+from accounting.export import Format
 
 
 def export(
@@ -38,22 +25,22 @@ def export(
     ] = None,
 ) -> None:
     """Write records to a file: as APEL text those that go out, else all."""
+    from accounting.export import WRITERS, parquet_libraries
     from accounting.register import Selection
 
-    if kind is Format.PARQUET and output is None:
-        raise typer.BadParameter("--format parquet needs --output")
+    if kind is Format.PARQUET:
+        if output is None:
+            raise typer.BadParameter("--format parquet needs --output")
+        parquet_libraries()
     settings = program_of(ctx).settings()
     only = False if kind is Format.APEL else None
-    found = found_records(settings, Selection(month=month, held=only))
-    if kind is Format.PARQUET and output is not None:
-        _write_parquet(found, output)
-        return
-    writers = {Format.APEL: _write_apel, Format.CSV: _write_csv, Format.JSON: _write_lines}
+    pieces = WRITERS[kind](found_records(settings, Selection(month=month, held=only)))
     if output is None:
-        writers[kind](found, sys.stdout)
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
         return
-    with _replacing(output) as path, path.open("w", encoding="utf-8", newline="") as file:
-        writers[kind](found, file)
+    with _replacing(output) as path, path.open("wb") as file:
+        file.writelines(pieces)
 
 
 @contextmanager
@@ -69,43 +56,3 @@ def _replacing(output: Path) -> Iterator[Path]:
         ) from exc
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _write_apel(found: Iterable[Record], file: IO[str]) -> None:
-    from accounting import apel
-
-    file.write(apel.message(()))
-    for record in found:
-        file.write(apel.text(record))
-
-
-def _write_csv(found: Iterable[Record], file: IO[str]) -> None:
-    writer: Any = None
-    for record in found:
-        row = {**as_row(record), "flags": "; ".join(record.flags)}
-        if writer is None:
-            writer = csv.DictWriter(file, row, lineterminator="\n")
-            writer.writeheader()
-        writer.writerow(row)
-
-
-def _write_lines(found: Iterable[Record], file: IO[str]) -> None:
-    """One JSON array, with a record per line."""
-    before = "[\n"
-    for record in found:
-        file.write(before + json.dumps(as_row(record), ensure_ascii=False))
-        before = ",\n"
-    file.write("\n]\n" if before != "[\n" else "[]\n")
-
-
-def _write_parquet(found: Iterable[Record], output: Path) -> None:
-    try:
-        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError as exc:
-        raise AccountingError(
-            "--format parquet needs pyarrow, which is not installed",
-            "run 'pip install pyarrow', or choose --format csv",
-        ) from exc
-    rows = [as_row(record) for record in found]
-    with _replacing(output) as path:
-        parquet.write_table(arrow.Table.from_pylist(rows), path)

@@ -2,22 +2,22 @@
 # ruff: noqa: PLC0415 - see accounting/cli/__init__.py
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from accounting.cli.options import Json, moment
-from accounting.cli.output import notice, open_console, shown_time, table, write_json
-from accounting.cli.program import DONE, FAILED, INCOMPLETE, opened, program_of
+from accounting.cli.options import Json, ServiceUrl, TokenFile, moment
+from accounting.cli.output import complain, notice, open_console, shown_time, table, write_json
+from accounting.cli.program import opened, program_of
+from accounting.cli.remote import service_of
+from accounting.outcome import DONE, FAILED, Outcome, of_poll
 
 if TYPE_CHECKING:
     from accounting import collect
     from accounting.doctor import Finding
-    from accounting.prometheus import Source
 
 _SIGNS = {
     "ok": "[green]ok     [/]",
@@ -75,7 +75,13 @@ Until = Annotated[
 
 
 def poll(
-    ctx: typer.Context, since: Since = None, until: Until = None, as_json: Json = False
+    ctx: typer.Context,
+    *,
+    since: Since = None,
+    until: Until = None,
+    url: ServiceUrl = None,
+    token_file: TokenFile = None,
+    as_json: Json = False,
 ) -> None:
     """Read usage from Prometheus, from where the last poll ended up to now.
 
@@ -83,6 +89,10 @@ def poll(
     a while, that is a gap: it is told, nothing is guessed, and the exit code is 3.
     """
     settings = program_of(ctx).settings()
+    if service := service_of(settings, url, token_file):
+        if since is not None or until is not None:
+            raise typer.BadParameter("a service polls up to now: leave out --since and --until")
+        _finish(service.run("poll"), as_json=as_json)
     now = time.time()
     if until is not None and until > now:
         raise typer.BadParameter("--until is in the future")
@@ -98,12 +108,20 @@ def poll(
         with _progress(end) as watch:
             report = poller.poll(end, since, watch)
         forgotten = forgetter_of(settings, database)(now)
-    if as_json:
-        write_json(_poll_data(report, forgotten))
-    else:
-        _show_poll(report, forgotten)
-        _point_further(report, source)
-    raise typer.Exit(DONE if report.is_complete else INCOMPLETE)
+    _finish(of_poll(report, forgotten), as_json=as_json)
+
+
+def _finish(outcome: Outcome, *, as_json: bool) -> NoReturn:
+    """Show how a poll ended, and end with its exit code."""
+    if outcome.result is not None:
+        if as_json:
+            write_json(outcome.result)
+        else:
+            _show_poll(outcome.result)
+            _point_further(outcome.result)
+    if outcome.error is not None:
+        complain(str(outcome.error))
+    raise typer.Exit(outcome.exit_code)
 
 
 @contextmanager
@@ -125,56 +143,29 @@ def _progress(until: int) -> "Iterator[Callable[[collect.Report], None]]":
         yield watch
 
 
-def _poll_data(report: "collect.Report", forgotten: int) -> dict[str, Any]:
-    return {
-        "start": report.start,
-        "end": report.end,
-        "windows": report.windows,
-        "pods": len(report.pods),
-        "gaps": [list(gap) for gap in report.gaps],
-        "silent_since": report.silent_since,
-        "held": _held(report),
-        "rejected": _rejected(report),
-        "forgotten": forgotten,
-        "complete": report.is_complete,
-    }
-
-
-def _show_poll(report: "collect.Report", forgotten: int) -> None:
+def _show_poll(polled: Mapping[str, Any]) -> None:
+    gaps = [gap for gap in polled["gaps"] if gap[1] is not None]
     rows = [
-        ("from", shown_time(report.start)),
-        ("to", shown_time(report.end)),
-        ("windows", report.windows),
-        ("pods", f"{len(report.pods):,}"),
-        *(("gap", f"{shown_time(start)} to {shown_time(end)}") for start, end in _gaps(report)),
-        *((f"held back: {reason}", f"{count:,}") for reason, count in _held(report).items()),
-        *((f"set aside: {what}", f"{count:,}") for what, count in _rejected(report).items()),
+        ("from", shown_time(polled["start"])),
+        ("to", shown_time(polled["end"])),
+        ("windows", polled["windows"]),
+        ("pods", f"{polled['pods']:,}"),
+        *(("gap", f"{shown_time(start)} to {shown_time(end)}") for start, end in gaps),
+        *((f"held back: {reason}", f"{count:,}") for reason, count in polled["held"].items()),
+        *((f"set aside: {what}", f"{count:,}") for what, count in polled["rejected"].items()),
     ]
-    if forgotten:
-        rows.append(("user names forgotten", f"in {forgotten:,} pods"))
+    if polled["forgotten"]:
+        rows.append(("user names forgotten", f"in {polled['forgotten']:,} pods"))
     table("What was read", ("", ""), rows)
 
 
-def _point_further(report: "collect.Report", source: "Source") -> None:
-    if report.silent_since is not None:
-        since = shown_time(report.silent_since)
-        notice(f"{source.url} says nothing since {since}; see 'doctor'")
-    if gaps := _gaps(report):
+def _point_further(polled: Mapping[str, Any]) -> None:
+    if polled["silent_since"] is not None:
+        since = shown_time(polled["silent_since"])
+        notice(f"Prometheus says nothing since {since}; see 'doctor'")
+    if gaps := [gap for gap in polled["gaps"] if gap[1] is not None]:
         notice(f"the source was silent {len(gaps)} times; see 'db gaps'")
-    if report.held:
+    if polled["held"]:
         notice("some records are held back; see 'records list --held'")
-    if report.rejected:
+    if polled["rejected"]:
         notice("some values cannot be true and were set aside")
-
-
-def _gaps(report: "collect.Report") -> list[tuple[float, float]]:
-    """The gaps that are over."""
-    return [(gap.start_at, gap.end_at) for gap in report.gaps if gap.end_at is not None]
-
-
-def _held(report: "collect.Report") -> Counter[str]:
-    return Counter(reason.value for reason in report.held.values())
-
-
-def _rejected(report: "collect.Report") -> dict[str, int]:
-    return {f"{r.metric}: {r.reason}": count for r, count in report.rejected.items()}

@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,6 +37,21 @@ def month(text: str) -> Month:
         raise typer.BadParameter(f"'{text}' is not a month; for example 2026-11") from None
 
 
+ServiceUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="Through the service that runs there.  [env: ACCOUNTING_API__URL]",
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="File with the service's token. Default: ACCOUNTING_API__JOB_TOKEN_FILE, else"
+        " ACCOUNTING_API__TOKEN_FILE.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON instead of text.")]
 MonthOption = Annotated[
     Month | None,

@@ -15,13 +15,12 @@ from typer.core import TyperGroup
 
 from accounting.cli.output import complain
 from accounting.errors import AccountingError
+from accounting.outcome import FAILED
 
 if TYPE_CHECKING:
     from accounting.config import Settings
     from accounting.database import Database
 
-
-DONE, FAILED, INCOMPLETE = 0, 1, 3  # 2, wrong use, is what SettingsError and typer say
 
 # What typer itself turns into a message; its base class has different names in its versions.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[-4]

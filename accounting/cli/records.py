@@ -1,6 +1,7 @@
 """``records list``, ``show`` and ``summary``."""
 # ruff: noqa: PLC0415 - see accounting/cli/__init__.py
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
@@ -16,6 +17,7 @@ from accounting.model import Month, Record
 
 if TYPE_CHECKING:
     from accounting.config import Settings
+    from accounting.holdings import Line
     from accounting.register import Selection
 
 
@@ -24,23 +26,6 @@ class StatusOption(StrEnum):
 
     STARTED = "started"
     COMPLETED = "completed"
-
-
-def as_row(record: Record) -> dict[str, Any]:
-    """A record as one level of names and values."""
-    row = asdict(record)
-    vo = row.pop("vo")
-    return {
-        **row,
-        "month": str(record.month),
-        "status": record.status.value,
-        "held": record.held.value,
-        "flags": list(record.flags),
-        "vo": vo["name"],
-        "fqan": vo["fqan"],
-        "vo_rule": vo["rule"],
-        "vo_source": vo["source"],
-    }
 
 
 def found_records(settings: "Settings", selection: "Selection") -> Iterator[Record]:
@@ -76,9 +61,11 @@ def list_records(
         held=held,
         limit=limit + 1,
     )
+    from accounting.export import row_of
+
     found = list(found_records(settings, chosen))
     if as_json:
-        write_json([as_row(record) for record in found[:limit]])
+        write_json([row_of(record) for record in found[:limit]])
     else:
         table("Records", _COLUMNS, map(_cells, found[:limit]))
     if len(found) > limit:
@@ -116,22 +103,23 @@ def show(
 ) -> None:
     """Show all that is recorded of one notebook, and the messages that took its records."""
     settings = program_of(ctx).settings()
-    from accounting.outbox import Outbox
+    from accounting.export import row_of
+    from accounting.messages import Messages
     from accounting.register import Register, Selection
 
     with opened(settings) as database:
         found = list(Register(database).find(Selection(month=month, uid=uid)))
-        taken = Outbox(database).taken_by(uid)
+        taken = Messages(database).taken_by(uid)
     if not found:
         raise AccountingError(
             f"there is no record of '{uid}'", "see 'notebooks-accounting records list'"
         )
     messages = {record.month: _messages(record.month, taken) for record in found}
     if as_json:
-        write_json([{**as_row(record), "messages": messages[record.month]} for record in found])
+        write_json([{**row_of(record), "messages": messages[record.month]} for record in found])
         return
     for record in found:
-        row = as_row(record)
+        row = row_of(record)
         rows = [
             (name, ", ".join(value) if isinstance(value, list) else value)
             for name, value in row.items()
@@ -171,31 +159,68 @@ def _show_messages(month: Month, messages: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
-def summary(ctx: typer.Context, month: MonthOption = None, as_json: Json = False) -> None:
-    """Add up what was used within each month by each VO."""
+class By(StrEnum):
+    """What is added up together."""
+
+    VO = "vo"
+    USER = "user"
+    SUMMARY = "summary"
+
+
+def summary(
+    ctx: typer.Context,
+    month: MonthOption = None,
+    by: Annotated[
+        By,
+        typer.Option(help="Add up per VO, per user, or by all that the repository's summaries do."),
+    ] = By.VO,
+    as_json: Json = False,
+) -> None:
+    """Show months as the EGI Accounting Portal will: from what was delivered, and from all.
+
+    What was used within a month is the difference of cumulative values with the month before.
+    'delivered' is what the repository shows now, 'all' what it shows when all is delivered.
+    """
     settings = program_of(ctx).settings()
-    from accounting.register import Register
+    from accounting.holdings import Holdings
+    from accounting.register import Register, Selection
+    from accounting.schedule import open_from
 
     with opened(settings) as database:
-        totals = sorted(Register(database).month_totals().items())
-    rows = [
-        {
-            "month": str(of),
-            "vo": vo,
-            "pods": pods,
-            "wall_seconds": wall,
-            "cpu_seconds": cpu,
-        }
-        for (of, vo), (pods, wall, cpu) in totals
-        if month is None or of == month
-    ]
+        holdings = Holdings(database)
+        months = [month] if month else holdings.months()
+        lines = [line for of in months for line in holdings.summary(of, by.value)]
+        chosen = Selection(month=month, differing=True, open_from=open_from(settings, time.time()))
+        late = Register(database).count(chosen)
+        held = Register(database).count(Selection(month=month, held=True))
     if as_json:
-        write_json(rows)
-        return
-    columns = ("month", "VO", ">pods", ">wall h", ">CPU h")
-    table("Used within the month", columns, map(_hours, rows))
+        write_json([_summed(line) for line in lines])
+    else:
+        columns = ("month", *(name for name in (lines[0].group if lines else ["VO"])),
+                   ">pods delivered", ">all", ">wall h delivered", ">all", ">CPU h delivered",
+                   ">all")  # fmt: skip
+        table("Used within the month", columns, map(_hours, lines))
+    if held:
+        notice(f"{held:,} records are held back and not in it: see 'records list --held'")
+    if late:
+        notice(f"{late:,} records of closed months differ from what was sent: see 'republish'")
 
 
-def _hours(row: Mapping[str, Any]) -> tuple[str, ...]:
-    wall, cpu = row["wall_seconds"] / 3600, row["cpu_seconds"] / 3600
-    return row["month"], row["vo"] or "(held)", f"{row['pods']:,}", f"{wall:,.2f}", f"{cpu:,.2f}"
+def _summed(line: "Line") -> dict[str, Any]:
+    return {
+        "month": str(line.month),
+        **({"vo": line.group["VO"]} if "VO" in line.group else {}),
+        "group": dict(line.group),
+        **asdict(line.due),
+        "delivered": asdict(line.delivered),
+    }
+
+
+def _hours(line: "Line") -> tuple[str, ...]:
+    there, all_of_it = line.delivered, line.due
+    pairs = (
+        (f"{there.pods:,}", f"{all_of_it.pods:,}"),
+        (f"{there.wall_seconds / 3600:,.2f}", f"{all_of_it.wall_seconds / 3600:,.2f}"),
+        (f"{there.cpu_seconds / 3600:,.2f}", f"{all_of_it.cpu_seconds / 3600:,.2f}"),
+    )
+    return (str(line.month), *line.group.values(), *(cell for pair in pairs for cell in pair))

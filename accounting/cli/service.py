@@ -15,16 +15,25 @@ if TYPE_CHECKING:
 
     from accounting.config import Settings
 
+_MOST_AT_ONCE = 200
+"""Connections and requests; more are told to come back."""
+
+_RUN_SECONDS = 20
+"""What a run that is under way has to end in, when the service stops."""
+
 
 def serve(
     ctx: typer.Context,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for a free one.")] = 8000,
 ) -> None:
-    """Poll every ACCOUNTING_POLL__INTERVAL (5 min if not set), and answer over HTTP, until stopped.
+    """Poll, push, and answer over HTTP, until stopped.
 
-    /healthz: the program lives. /readyz: polls go well, else 503 and why not. /metrics: figures
-    about the polls and the messages, for Prometheus. 'push' is still to be run by itself.
+    It polls every ACCOUNTING_POLL__INTERVAL (5 min if not set) and pushes every
+    ACCOUNTING_SSM__INTERVAL (1 h if not set).
+
+    /healthz: the program lives. /readyz: polls go well, else 503 and why not. All else needs a
+    token: the pages at /, the API at /api/v1 with its description at /docs, and /metrics.
     """
     settings = program_of(ctx).settings("info")
     _require_token(settings, host)
@@ -35,13 +44,14 @@ def serve(
 
 
 def _require_token(settings: "Settings", host: str) -> None:
-    """Beyond this machine, metrics are for the administrator only."""
-    from accounting.api import is_loopback
-    from accounting.config import read_secret
+    """Where others can reach the service, somebody must be able to show a token."""
+    from accounting.app import is_loopback
+    from accounting.guard.hub import hub_of
+    from accounting.guard.tokens import StaticTokens
 
-    if settings.api.token_file is not None:
-        read_secret(settings.api.token_file, "api.token_file")
-    elif not is_loopback(host):
+    tokens = StaticTokens(settings)
+    tokens.check()
+    if not tokens and hub_of(settings) is None and not is_loopback(host):
         raise SettingsError(
             f"to listen on {host}, which others can reach, ACCOUNTING_API__TOKEN_FILE is needed",
             "for example ACCOUNTING_API__TOKEN_FILE=/etc/notebooks-accounting/token",
@@ -54,8 +64,10 @@ def _serve(settings: "Settings", listener: "socket", stack: ExitStack) -> None:
     import structlog
     import uvicorn
 
-    from accounting.api import Service, create_app
-    from accounting.schedule import PollLoop, forgetter_of, poller_of, source_of
+    from accounting.api.parts import Service
+    from accounting.app import create_app
+    from accounting.dispatch import PushLoop
+    from accounting.schedule import PollLoop, forgetter_of, poller_of, pusher_of, source_of
     from accounting.telemetry import Metrics
 
     database = stack.enter_context(opened(settings, create=True))
@@ -68,17 +80,38 @@ def _serve(settings: "Settings", listener: "socket", stack: ExitStack) -> None:
         metrics=metrics,
         forget=forgetter_of(settings, database),
     )
-    web = create_app(Service(settings, database, metrics, loop))
-    server = uvicorn.Server(uvicorn.Config(web, log_config=None, access_log=False))
-    polling = threading.Thread(target=loop.run, name="poll loop")
-    polling.start()
+    service = Service(settings, database, metrics, loop)
+    web = create_app(service)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            web,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=_MOST_AT_ONCE,
+            forwarded_allow_ips=",".join(sorted(settings.api.trusted_proxies)),
+        )
+    )
+    pushing = PushLoop(
+        lambda: pusher_of(settings, database),
+        interval_seconds=settings.ssm.interval,
+        metrics=metrics,
+    )
+    threads = [threading.Thread(target=loop.run, name="poll loop")]
+    if settings.ssm.interval:
+        threads.append(threading.Thread(target=pushing.run, name="push loop"))
+    for thread in threads:
+        thread.start()
     try:
         where = listener.getsockname()
         structlog.get_logger(__name__).info("serving", host=where[0], port=where[1])
         server.run([listener])
     finally:
         loop.stop()
-        polling.join()
+        pushing.stop()
+        service.runs.close(_RUN_SECONDS)
+        for thread in threads:
+            thread.join()
 
 
 def _listening(host: str, port: int) -> "socket":

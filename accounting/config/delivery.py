@@ -73,8 +73,52 @@ class SsmSettings(Group):
         description="Most records in one message; bounded by the message's size as well.",
         examples=[500],
     )
+    interval: Duration = Field(
+        default=3600.0,
+        ge=0,
+        description="How often `serve` pushes, besides trying again after failures; 0 for never: "
+        "`push` is then run by itself.",
+        examples=["1h"],
+    )
+    connect_timeout: Duration = Field(
+        default=10.0, gt=0, description="Longest wait for a connection.", examples=["10s"]
+    )
     timeout: Duration = Field(
-        default=30.0, gt=0, description="Longest wait for the broker.", examples=["30s"]
+        default=30.0,
+        gt=0,
+        description="Longest wait for the broker to say something.",
+        examples=["30s"],
+    )
+    total_timeout: Duration = Field(
+        default=120.0,
+        gt=0,
+        description="Longest time for one call as a whole; after a crash, what was being sent "
+        "is sent again that long after its attempt began.",
+        examples=["2m"],
+    )
+    retry_first: Duration = Field(
+        default=30.0,
+        gt=0,
+        description="Wait after the first failure of a message; it doubles with each further "
+        "one, and up to half of it is left to chance.",
+        examples=["30s"],
+    )
+    retry_longest: Duration = Field(
+        default=3600.0, gt=0, description="The longest such wait.", examples=["1h"]
+    )
+    probe_after: Duration = Field(
+        default=21600.0,
+        gt=0,
+        description="A destination that refused a message is tried again by itself after this "
+        "long; `outbox resume` tries it at once.",
+        examples=["6h"],
+    )
+    split_above_bytes: int = Field(
+        default=500_000,
+        ge=1,
+        description="A message above this size (bytes of base64) that the broker answers with "
+        "500 counts as too large, and is split.",
+        examples=[500_000],
     )
 
     @model_validator(mode="after")

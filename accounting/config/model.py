@@ -8,7 +8,7 @@ from accounting.config.delivery import SsmSettings
 from accounting.config.measuring import PollSettings, PrometheusSettings
 from accounting.config.records import RecordSettings, VoSettings
 from accounting.config.secret import read_secret
-from accounting.config.service import ApiSettings, LogSettings
+from accounting.config.service import ApiSettings, HubSettings, LogSettings
 from accounting.config.setting import PREFIX, Setting
 from accounting.config.values import SiteName, Text
 from accounting.errors import SettingsError
@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     record: RecordSettings = Field(default_factory=RecordSettings)
     ssm: SsmSettings = Field(default_factory=SsmSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
+    hub: HubSettings = Field(default_factory=HubSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod

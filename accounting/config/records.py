@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from accounting.config.setting import PREFIX
-from accounting.config.values import Benchmark, Group, Names, PrivacyMap, VoMap, VoName
+from accounting.config.values import Benchmark, Duration, Group, Names, PrivacyMap, VoMap, VoName
 from accounting.identity import Privacy
 
 
@@ -96,6 +96,14 @@ class RecordSettings(Group):
     )
     benchmark: float | None = Field(
         default=None, gt=0, description="Its result for one core.", examples=[12.5]
+    )
+
+    close_after: Duration = Field(
+        default=172800.0,
+        ge=0,
+        description="A month is closed this long after its end. What was not said of it before "
+        "still goes out; corrections wait for `republish`.",
+        examples=["2d"],
     )
 
     @model_validator(mode="after")

@@ -87,6 +87,12 @@ def _label(value: str) -> str:
     return value
 
 
+def _prefix(value: str) -> str:
+    if value and not re.fullmatch(r"/(?:[A-Za-z0-9._~@%-]+/?)*", value):
+        raise ValueError("is not a path such as /services/accounting/")
+    return value.rstrip("/")
+
+
 def _one_line(value: str) -> str:
     if not value.isprintable():
         raise ValueError("holds a line break or a control character")
@@ -103,6 +109,7 @@ Label = Annotated[str, AfterValidator(_label)]
 Benchmark = Annotated[str, Field(max_length=MAX_BENCHMARK_TYPE), AfterValidator(_one_line)]
 VoMap = Annotated[dict[str, VoName], BeforeValidator(_from_json)]
 PrivacyMap = Annotated[dict[Pattern, Privacy], BeforeValidator(_from_json)]
+Prefix = Annotated[str, AfterValidator(_prefix)]
 Names = Annotated[frozenset[str], BeforeValidator(_list)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 

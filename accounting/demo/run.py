@@ -125,18 +125,24 @@ def _show(scene: Stage, console: Console) -> None:
 
 
 def _push(scene: Stage, console: Console) -> None:
-    outbox = Outbox(scene.database)
+    pusher = _pusher(scene)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        task = progress.add_task("Signing and pushing messages", total=None)
+        task = progress.add_task("Signing and pushing records", total=None)
 
         def notice(report: deliver.Report) -> None:
-            progress.update(task, completed=report.sent, total=report.sent + report.pending or None)
+            total = report.delivered + report.remaining
+            progress.update(task, completed=report.delivered, total=total or None)
 
-        report = deliver.push(outbox, scene.sender, RECORDS_PER_MESSAGE, time.time, notice)
+        report = pusher.push(notice)
     if report.error is not None:
         raise report.error
     console.print(f"  {report.records:,} records in {report.sent} messages, to {scene.sender.name}")
+
+
+def _pusher(scene: Stage) -> deliver.Pusher:
+    policy = deliver.Policy(records_per_message=RECORDS_PER_MESSAGE)
+    return deliver.Pusher(Outbox(scene.database), scene.sender, policy)
 
 
 def _receive(scene: Stage, console: Console) -> Repository:
@@ -211,8 +217,7 @@ def _stay(scene: Stage, console: Console) -> None:
             while True:
                 time.sleep(30)
                 report = poller.poll(int(time.time()))
-                outbox = Outbox(scene.database)
-                sent = deliver.push(outbox, scene.sender, RECORDS_PER_MESSAGE, time.time)
+                sent = _pusher(scene).push()
                 console.print(f"  {len(report.pods)} pods polled, {sent.records} records sent")
     except KeyboardInterrupt:
         console.print("Stopped.")

@@ -45,9 +45,9 @@ def ran_on(page: Account, seconds: float, *, ended: bool = False) -> Account:
     pod.last_running_at += seconds
     pod.last_listed_at = pod.last_running_at
     pod.ended = ended
-    old = page.readings[NOVEMBER]
+    old = max(page.readings.values(), key=lambda reading: reading.at)
     at, cpu = old.at + int(seconds), (old.cpu_seconds or 0) + seconds / 2
-    page.readings[NOVEMBER] = Reading(at, cpu, old.received_bytes, old.sent_bytes)
+    page.readings[Month.of(at)] = Reading(at, cpu, old.received_bytes, old.sent_bytes)
     return page
 
 

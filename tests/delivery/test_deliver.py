@@ -1,5 +1,4 @@
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from sqlalchemy import select
 from accounting import apel, deliver
 from accounting.database import Database
 from accounting.errors import Busy
+from accounting.messages import Messages
 from accounting.outbox import Outbox, State
 from accounting.register import Register, Selection
 from accounting.tables import messages
@@ -30,7 +30,9 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def push(database: Database, sender: Sender, most: int = 500) -> deliver.Report:
-    return deliver.push(Outbox(database), sender, most, time.time)
+    return deliver.Pusher(
+        Outbox(database), sender, deliver.Policy(most, at_once=True, settle_seconds=0)
+    ).push()
 
 
 def unreachable() -> None:
@@ -98,16 +100,15 @@ def test_a_push_stops_at_the_first_failure_so_that_nothing_overtakes(database: D
 
     inbox.before = third
     report = push(database, inbox, most=1)
-    assert (report.built, report.sent, report.pending) == (4, 2, 2)
+    assert (report.built, report.sent, report.pending, report.remaining) == (3, 2, 1, 2)
     with database.begin() as connection:
         rows = connection.execute(select(messages).order_by(messages.c.id)).all()
     assert [(row.state, row.attempts) for row in rows] == [
         ("sent", 1),
         ("sent", 1),
         ("pending", 1),
-        ("pending", 0),
     ]
-    assert rows[2].error == "Unavailable: The broker does not answer"
+    assert rows[2].error == "The broker does not answer"
 
 
 def test_a_crash_after_the_broker_stored_the_message_repeats_the_same_bytes(
@@ -125,6 +126,30 @@ def test_a_crash_after_the_broker_stored_the_message_repeats_the_same_bytes(
     assert push(database, inbox).is_complete
     assert len(inbox.bodies) == 2
     assert inbox.bodies[0] == inbox.bodies[1]
+
+
+def test_what_a_crash_cut_short_is_sent_again_only_when_it_cannot_be_on_its_way_any_more(
+    database: Database,
+) -> None:
+    write(database, [account(1)])
+    at = 1_800_000_000.0
+    inbox = Inbox(before=unreachable)
+    policy = deliver.Policy(settle_seconds=120, at_once=True)
+    pusher = deliver.Pusher(Outbox(database), inbox, policy, now=lambda: at)
+
+    def crash() -> None:
+        raise KeyboardInterrupt
+
+    inbox.before = crash
+    with pytest.raises(KeyboardInterrupt):
+        pusher.push()
+    inbox.before = lambda: None
+    at += 119
+    early = pusher.push()
+    assert (early.sent, early.pending, early.next_try_at) == (0, 1, at + 1)
+    assert not early.is_complete
+    at += 1
+    assert pusher.push().is_complete
 
 
 def test_a_bad_record_stays_here_with_field_and_reason_and_its_neighbours_go(
@@ -199,7 +224,7 @@ def test_records_arrive_at_ams_signed_and_a_refusal_keeps_them(
         refused = push(database, sender, most=2)
         assert refused.error is not None
         assert "GOCDB" in refused.error.cure
-        assert refused.pending == 3
+        assert (refused.pending, refused.remaining) == (1, 5)
         broker.registered = {dn}
         assert push(database, sender, most=2).is_complete
         certificate = HostCertificate.load(*host).certificate
@@ -229,9 +254,9 @@ def test_records_arrive_in_the_spool_as_the_reference_sender_reads_them(
 
 
 def test_the_outbox_counts_what_waits_and_what_went(database: Database) -> None:
-    outbox = Outbox(database)
-    assert (outbox.counts(), outbox.oldest_pending_at(), outbox.last_sent_at()) == (
-        {State.PENDING: 0, State.SENT: 0},
+    found = Messages(database)
+    assert (found.counts(), found.oldest_pending_at(), found.last_sent_at()) == (
+        dict.fromkeys(State, 0),
         None,
         None,
     )
@@ -244,7 +269,7 @@ def test_the_outbox_counts_what_waits_and_what_went(database: Database) -> None:
 
     inbox.before = second_fails
     push(database, inbox, most=1)
-    assert outbox.counts() == {State.PENDING: 1, State.SENT: 1}
-    assert outbox.oldest_pending_at() is not None
-    assert outbox.last_sent_at() is not None
-    assert [row["state"] for row in outbox.messages()] == ["pending", "sent"]
+    assert found.counts() == dict.fromkeys(State, 0) | {State.PENDING: 1, State.SENT: 1}
+    assert found.oldest_pending_at() is not None
+    assert found.last_sent_at() is not None
+    assert [entry.state for entry in found.page()] == ["pending", "sent"]

@@ -1,4 +1,3 @@
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from accounting.erasure import erase_user, expire_users
 from accounting.errors import AccountingError
 from accounting.identity import Privacy
 from accounting.ledger import Ledger
+from accounting.messages import Messages
 from accounting.outbox import Outbox
 from accounting.register import Register
 from accounting.tables import messages
@@ -27,12 +27,14 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def push(database: Database, inbox: Inbox) -> deliver.Report:
-    return deliver.push(Outbox(database), inbox, 500, time.time)
+    return deliver.Pusher(
+        Outbox(database), inbox, deliver.Policy(at_once=True, settle_seconds=0)
+    ).push()
 
 
 def everything(database: Database) -> str:
     with database.begin() as connection:
-        tables = ("pods", "records", "messages", "message_records")
+        tables = ("pods", "records", "messages", "message_records", "delivered")
         return str([connection.execute(text(f"select * from {t}")).all() for t in tables])  # noqa: S608
 
 
@@ -65,7 +67,6 @@ def test_a_record_that_is_built_anew_after_erasing_is_the_same(database: Databas
 
 def test_a_user_with_undelivered_messages_is_not_erased_yet(database: Database) -> None:
     write(database, [account(1, user=USER)])
-    outbox = Outbox(database)
 
     def unreachable() -> None:
         raise KeyboardInterrupt
@@ -76,7 +77,7 @@ def test_a_user_with_undelivered_messages_is_not_erased_yet(database: Database) 
         erase_user(database, USER)
     with database.begin() as connection:
         assert USER in connection.execute(select(messages.c.body)).scalar_one()
-    assert outbox.oldest_pending_at() is not None
+    assert Messages(database).oldest_pending_at() is not None
 
 
 def test_a_change_that_was_not_sent_yet_is_still_due_after_erasing(database: Database) -> None:

@@ -35,13 +35,18 @@ USUAL = {
 class Users:
     """Makes users and their spawners; everything else is JupyterHub's own."""
 
-    def __init__(self, cluster: KubernetesStandin, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, cluster: KubernetesStandin, settings: Mapping[str, Any], kind: type[EGISpawner]
+    ) -> None:
         self.cluster = cluster
+        self._kind = kind
         self._db = orm.new_session_factory("sqlite:///:memory:")()
-        self._config = Config({"EGISpawner": {**USUAL, "namespace": cluster.namespace, **settings}})
+        self._config = Config(
+            {kind.__name__: {**USUAL, "namespace": cluster.namespace, **settings}}
+        )
         self._hub = Hub(ip="127.0.0.1", port=8081, base_url="/hub/")
 
-    async def user(self, name: str, groups: Iterable[str] = (), **auth_state: str) -> User:
+    async def user(self, name: str, groups: Iterable[str] = (), **auth_state: Any) -> User:
         """A user with these groups, who logged in with this auth_state."""
         row = self._db.query(orm.User).filter_by(name=name).one_or_none()
         if row is None:
@@ -53,7 +58,7 @@ class Users:
             row,
             {
                 "config": self._config,
-                "spawner_class": EGISpawner,
+                "spawner_class": self._kind,
                 "hub": self._hub,
                 "base_url": "/",
                 "cookie_options": {},
@@ -88,13 +93,15 @@ def spawner_of(user: User, server: str = "", **options: str) -> EGISpawner:
 
 
 @asynccontextmanager
-async def _users(cluster: KubernetesStandin, settings: Mapping[str, Any]) -> AsyncIterator[Users]:
+async def _users(
+    cluster: KubernetesStandin, settings: Mapping[str, Any], kind: type[EGISpawner]
+) -> AsyncIterator[Users]:
     CryptKeeper.clear_instance()
     CryptKeeper.instance(keys=[bytes(32)])
     usual = kube_config.KUBE_CONFIG_DEFAULT_LOCATION
     kube_config.KUBE_CONFIG_DEFAULT_LOCATION = str(cluster.kubeconfig)
     clients.load_config.cache_clear()
-    users = Users(cluster, settings)
+    users = Users(cluster, settings, kind)
     try:
         yield users
     finally:
@@ -112,12 +119,15 @@ async def _users(cluster: KubernetesStandin, settings: Mapping[str, Any]) -> Asy
 
 
 def with_users(
-    cluster: KubernetesStandin, work: Callable[[Users], Awaitable[Any]], **settings: Any
+    cluster: KubernetesStandin,
+    work: Callable[[Users], Awaitable[Any]],
+    kind: type[EGISpawner] = EGISpawner,
+    **settings: Any,
 ) -> Any:
     """Run `work` with users whose spawners have these settings."""
 
     async def inside() -> Any:
-        async with _users(cluster, settings) as users:
+        async with _users(cluster, settings, kind) as users:
             return await asyncio.wait_for(work(users), SECONDS)
 
     return asyncio.run(inside())

@@ -1,5 +1,7 @@
 """The OpenID Connect provider of the tests (tests/node/provider.mjs), and its controls."""
 
+import json
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 
 from accounting.simulation.engines import free_port
 from tests.hub.process import program
@@ -70,7 +74,9 @@ class Provider:
 
     def rotate_keys(self) -> str:
         """Sign with a new key from now on and forget the old one; returns the new `kid`."""
-        return str(self._control("POST", "keys")["kid"])
+        key = new_key()
+        self._control("PUT", "keys", key)
+        return str(key["kid"])
 
     def tokens(
         self, sub: str, client_id: str, scope: str = "openid profile", seconds: int = 3600
@@ -78,6 +84,13 @@ class Provider:
         """An access and a refresh token of a user, as a client got them elsewhere."""
         wanted = {"sub": sub, "client_id": client_id, "scope": scope, "seconds": seconds}
         return dict(self._control("POST", "tokens", wanted))
+
+    def revoke(self, token: str, client_id: str = "notebooks") -> None:
+        """Revoke a token, as its client would."""
+        answer = httpx.post(
+            self.endpoint("revoke"), data={"token": token}, auth=(client_id, CLIENT_SECRET)
+        )
+        answer.raise_for_status()
 
     def signed(self, **claims: object) -> str:
         """A JWT with these claims, signed by the provider's key, that it never issued."""
@@ -96,12 +109,21 @@ class Provider:
         )
 
 
+def new_key() -> dict[str, Any]:
+    """A private key for signatures, as a JWK with a `kid` of its own."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    jwk = RSAAlgorithm.to_jwk(key, as_dict=True)
+    return {**jwk, "kid": secrets.token_hex(8), "use": "sig", "alg": "RS256"}
+
+
 @contextmanager
 def run_provider(folder: Path, realm: str = "egi", port: int | None = None) -> Iterator[Provider]:
     """A provider without users on a free port of the loopback; its log goes into the folder."""
     host = f"127.0.0.1:{port or free_port()}"
     issuer = f"http://{host}/auth/realms/{realm}"
-    command = ["node", str(NODE / "provider.mjs"), host.rpartition(":")[2], realm]
+    key = folder / "provider-key.json"
+    key.write_text(json.dumps(new_key()), encoding="utf-8")
+    command = ["node", str(NODE / "provider.mjs"), host.rpartition(":")[2], realm, str(key)]
     log = folder / "provider.log"
 
     def ready() -> bool:

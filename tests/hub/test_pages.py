@@ -1,17 +1,14 @@
 """The hub's pages in the EGI look: in both themes, on all widths, and for everyone."""
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
 
-from hub import pages
 from tests.browser import NewPage, browser, check_accessible, check_fits, new_page, screenshots
-from tests.hub.cloud import fragments, run_cloud_hub
-from tests.hub.rig import DUMMY_LOGIN, Hub
+from tests.hub.cloud import PODS, fragments
+from tests.hub.rig import DUMMY_LOGIN, Hub, run_hub
 from tests.hub.visitor import Visitor
 from tests.kubernetes.standin import KubernetesStandin
 
@@ -30,8 +27,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesStan
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory, cluster: KubernetesStandin) -> Iterator[Hub]:
-    config = CONFIG + fragments("spawner", "pages")
-    with run_cloud_hub(tmp_path_factory.mktemp("hub"), cluster, config) as running:
+    config = fragments("spawner", "pages") + CONFIG + PODS
+    environment = {"KUBECONFIG": str(cluster.kubeconfig)}
+    folder = tmp_path_factory.mktemp("hub")
+    with run_hub(folder, config, environment=environment) as running:
         yield running
 
 
@@ -72,6 +71,7 @@ def spawn(page: Page, hub: Hub) -> None:
 def refused(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}hub/spawn?opt-profile=large")
     page.get_by_text("The environment 'large' is not open to you. Choose one of: small.").wait_for()
+    assert page.get_by_role("radio", name="Small").is_checked()
 
 
 def pending(page: Page, hub: Hub) -> None:
@@ -111,32 +111,3 @@ def test_a_page_is_for_everyone_on_everything(member: Page, hub: Hub, show: Show
     screenshots(member, f"hub-{show.__name__}")
     assert member.title().endswith("EGI Notebooks")
     assert member.locator("main").count() == member.locator("h1").count() == 1
-
-
-def test_an_operator_replaces_logo_welcome_and_colours_by_files_of_their_own(
-    tmp_path: Path, cluster: KubernetesStandin, new_page: NewPage
-) -> None:
-    own = tmp_path / "own"
-    own.mkdir()
-    (own / "welcome.html").write_text("<h1>Notebooks of the Example Institute</h1>")
-    shutil.copy(Path(pages.LOGO), own / "logo.svg")
-    (own / "logo.svg").write_text(Path(pages.LOGO).read_text().replace("#00528f", "#123456"))
-    config = (
-        DUMMY_LOGIN
-        + fragments("spawner", "pages")
-        + f"""
-c.JupyterHub.template_paths.insert(0, {str(own)!r})
-c.JupyterHub.logo_file = {str(own / "logo.svg")!r}
-c.JupyterHub.template_vars = {{"egi_service_name": "Example Notebooks"}}
-"""
-    )
-    with run_cloud_hub(tmp_path / "hub", cluster, config) as hub:
-        page = new_page(reduced_motion="reduce")
-        page.goto(f"{hub.url}hub/login")
-        page.get_by_role("heading", name="Notebooks of the Example Institute").wait_for()
-        page.get_by_label("Username:").wait_for()
-        assert page.title() == "Sign in · Example Notebooks"
-        assert "#123456" in page.request.get(f"{hub.url}hub/logo").text()
-        check_fits(page)
-        check_accessible(page)
-        screenshots(page, "hub-login-form")

@@ -10,9 +10,11 @@ import pytest
 from kubespawner.slugs import escape_slug
 from tornado.web import HTTPError
 from traitlets import TraitError
+from traitlets.config import Config
 
 from accounting import queries
 from hub.cluster import ClusterError
+from tests.hub.cloud import FRAGMENTS
 from tests.hub.pods import Users, manifest_of, spawner_of, tokens_in, with_users
 from tests.kubernetes.standin import KubernetesStandin
 
@@ -545,3 +547,24 @@ def test_a_wrong_addition_stops_the_hub_with_its_place(cluster: KubernetesStandi
 
     with pytest.raises(TraitError, match=r"EGISpawner.additions\[1\]: unknown key 'volume'"):
         with_users(cluster, work, additions=[{}, {"volume": []}])
+
+
+def test_the_documented_additions_make_a_pod_that_kubernetes_takes(
+    cluster: KubernetesStandin,
+) -> None:
+    config = Config()
+    for name in ("spawner", "additions"):
+        text = (FRAGMENTS / f"{name}.py").read_text(encoding="utf-8")
+        exec(compile(text, name, "exec"), {"get_config": lambda: config})  # noqa: S102 - our own
+
+    async def work(users: Users) -> dict[str, Any]:
+        user = await users.user("alice", ["vo.example.org"])
+        return await manifest_of(spawner_of(user, profile="large"))
+
+    pod = with_users(cluster, work, **config.EGISpawner)
+    cluster.create(pod)
+    names = [container["name"] for container in pod["spec"]["containers"]]
+    assert names == ["notebook", "webdav", "datahub"]
+    for sidecar in pod["spec"]["containers"][1:]:
+        paths = [mount["mountPath"] for mount in sidecar["volumeMounts"]]
+        assert "/var/run/secrets/egi.eu/" in paths

@@ -5,13 +5,15 @@
 //    revocation accept; oidc-provider keeps opaque ones, so they are translated on the way
 //  - token exchange (RFC 8693) of an access token for a refresh token, UMA tickets
 // The tests steer it at /control: see tests/hub/provider.py.
-//   node provider.mjs PORT REALM
+// The signing key comes from the tests: exporting one that was just made now and then hangs Node 20.
+//   node provider.mjs PORT REALM KEY, a file with a private key as JWK
 import { createServer } from 'node:http';
-import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
-import { SignJWT, exportJWK, importJWK, jwtVerify, createLocalJWKSet } from 'jose';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { SignJWT, importJWK, jwtVerify, createLocalJWKSet } from 'jose';
 import { Provider, errors } from 'oidc-provider';
 
-const [port, realm] = [Number(process.argv[2]), process.argv[3]];
+const [port, realm, keyFile] = [Number(process.argv[2]), ...process.argv.slice(3)];
 const PREFIX = `/auth/realms/${realm}`;
 const ISSUER = `http://127.0.0.1:${port}${PREFIX}`;
 const CONNECT = '/protocol/openid-connect';
@@ -39,13 +41,8 @@ let settings = {
   audience: undefined, // of access tokens; Check-in gives none
   introspection: {}, // what introspection adds to, or overrides in, its answers
 };
-let keys = [];
+let keys = [JSON.parse(readFileSync(keyFile))];
 let provider;
-
-async function newKey() {
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  return { ...(await exportJWK(privateKey)), kid: randomUUID(), use: 'sig', alg: 'RS256' };
-}
 
 async function sign(claims) {
   const key = keys[0];
@@ -158,6 +155,10 @@ function build() {
   built.registerGrantType(EXCHANGE, exchange, [
     'subject_token', 'subject_token_type', 'requested_token_type', 'scope', 'audience']);
   built.use(asKeycloak);
+  // Revoking an access token leaves its session alone; without a grant the rest is worthless anyway.
+  for (const model of [built.AccessToken, built.RefreshToken, built.AuthorizationCode]) {
+    model.revokeByGrantId = async () => {};
+  }
   return built;
 }
 
@@ -234,10 +235,9 @@ const controls = {
   'PUT documents': (named) => {
     for (const [path, document] of Object.entries(named)) documents.set(path, document);
   },
-  'POST keys': async () => {
-    keys = [await newKey()];
+  'PUT keys': (key) => {
+    keys = [key];
     provider = build();
-    return { kid: keys[0].kid };
   },
   'POST tokens': issue,
   'POST signed': async (claims) => ({ token: await sign(claims) }),
@@ -283,7 +283,6 @@ async function serve(req, res) {
   return provider.callback()(req, res);
 }
 
-keys = [await newKey()];
 clients.set('internal', {
   client_id: 'internal', client_secret: randomBytes(16).toString('hex'),
   redirect_uris: [], grant_types: ['client_credentials'], response_types: [] });

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from ssm import ams
 from ssm.ams import AmsSettings, AmsTransport
 from ssm.authority import Authority, Issued
 from ssm.errors import (
     CertificateError,
     Refused,
+    Rejected,
     SsmError,
     TokenExpired,
     TooLarge,
@@ -82,13 +84,13 @@ def test_a_failing_login_after_a_401_says_so(transport: AmsTransport, standin: A
 
 
 PUBLISH_STATUSES: list[tuple[int, type[TransportError]]] = [
-    (400, Refused),
+    (400, Rejected),
     (403, Refused),
     (404, Refused),
     (413, TooLarge),
     (408, Unavailable),
-    (409, Unavailable),
-    (418, Unavailable),
+    (409, Refused),
+    (418, Refused),
     (429, Unavailable),
     (500, Unavailable),
     (502, Unavailable),
@@ -212,9 +214,9 @@ def test_a_server_error_on_a_large_message_means_too_large(
     settings: AmsSettings, host: Issued, standin: AmsStandin
 ) -> None:
     transport = AmsTransport(dataclasses.replace(settings, suspect_bytes=400), *host)
-    for status in (500, 502):
+    for status, kind in ((500, TooLarge), (502, Unavailable)):
         standin.fail(status, calls=2)
-        assert type(failure(lambda: transport.publish(b"x" * 301, "1"))) is TooLarge
+        assert type(failure(lambda: transport.publish(b"x" * 301, "1"))) is kind
         assert type(failure(lambda: transport.publish(b"x" * 300, "1"))) is Unavailable
 
 
@@ -237,6 +239,29 @@ def test_a_hanging_broker_is_left_after_the_timeout(
     assert time.monotonic() - start < 20  # the broker hangs for 30 s
     assert type(error) is Unavailable
     assert "no answer within 0.3 s" in error.message
+
+
+@pytest.mark.parametrize("where", ["login", "publish"])
+def test_an_answer_that_trickles_in_is_cut_off(
+    settings: AmsSettings, host: Issued, standin: AmsStandin, where: str
+) -> None:
+    limits = dataclasses.replace(settings, timeout_seconds=5, total_seconds=0.5)
+    standin.fail(Fault.TRICKLE, on="login" if where == "login" else "publish", seconds=0.6)
+    start = time.monotonic()
+    error = failure(lambda: AmsTransport(limits, *host).publish(b"a", "1"))
+    assert time.monotonic() - start < 10  # whole, it would take longer than 12 s
+    assert type(error) is Unavailable
+    assert "an answer that does not end" in error.message
+
+
+def test_an_answer_that_is_far_too_long_is_cut_off(
+    settings: AmsSettings, host: Issued, standin: AmsStandin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ams, "_ANSWER_BYTES", 40)
+    standin.fail(Fault.HTML, status=200)
+    error = failure(lambda: AmsTransport(settings, *host).publish(b"a", "1"))
+    assert type(error) is Unavailable
+    assert "an answer that does not end (HTTP 200)" in error.message
 
 
 def test_a_port_that_accepts_and_says_nothing_is_left_after_the_timeout(

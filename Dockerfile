@@ -1,0 +1,136 @@
+# syntax=docker/dockerfile:1
+# Images of EGI Notebooks: docker build --target accounting .
+# Targets: accounting, hub, monitor, backup, single-user. None keeps a build tool or runs as root;
+# all but single-user, whose notebooks write, run with a read-only root file system.
+
+ARG PYTHON_IMAGE=python:3.13.14-slim-trixie
+ARG UV_IMAGE=ghcr.io/astral-sh/uv:0.13.9
+# As in the chart jupyterhub of chart/egi-notebooks.
+ARG HUB_IMAGE=quay.io/jupyterhub/k8s-hub:4.4.0
+ARG SINGLE_USER_IMAGE=quay.io/jupyter/datascience-notebook:2026-08-24
+
+FROM ${UV_IMAGE} AS uv
+
+# This project as a wheel.
+FROM ${PYTHON_IMAGE} AS package
+ENV UV_PYTHON_DOWNLOADS=never
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE requirements/service.lock ./
+COPY accounting accounting
+COPY hub hub
+COPY migrations migrations
+COPY ssm ssm
+RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
+    --mount=type=cache,target=/root/.cache/uv \
+    uv build --wheel --build-constraints service.lock --require-hashes --out-dir /dist
+
+# What the service needs, as locked; without what only builds.
+FROM ${PYTHON_IMAGE} AS service
+ARG COMPILE_BYTECODE=1
+ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_COMPILE_BYTECODE=${COMPILE_BYTECODE}
+WORKDIR /src
+COPY requirements/service.lock ./
+RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
+    --mount=type=cache,target=/root/.cache/uv \
+    uv venv /opt/notebooks \
+    && uv pip install --python /opt/notebooks --require-hashes --requirements service.lock \
+    && uv pip uninstall --python /opt/notebooks \
+        editables hatchling pathspec pluggy trove-classifiers
+RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
+    --mount=type=bind,from=package,source=/dist,target=/dist \
+    uv pip install --python /opt/notebooks --no-deps --no-cache /dist/notebooks_accounting-*.whl
+
+# The same, and what hub/ needs beside it.
+FROM service AS programs
+COPY requirements/hub6.lock ./
+RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
+    --mount=type=cache,target=/root/.cache/uv \
+    uv pip install --python /opt/notebooks --require-hashes --requirements hub6.lock
+
+# A user, and nothing that a process might write.
+FROM ${PYTHON_IMAGE} AS user
+LABEL org.opencontainers.image.vendor="EGI Notebooks" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0"
+ENV PATH=/opt/notebooks/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+RUN groupadd --gid 10001 notebooks \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp notebooks \
+    && install --directory --owner=10001 --group=10001 /var/lib/notebooks-accounting
+
+# The accounting service.
+FROM user AS accounting
+LABEL org.opencontainers.image.title="notebooks-accounting" \
+      org.opencontainers.image.description="Exact usage accounting for EGI Notebooks"
+COPY --from=service /opt/notebooks /opt/notebooks
+WORKDIR /var/lib/notebooks-accounting
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10m \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
+ENTRYPOINT ["notebooks-accounting"]
+CMD ["serve", "--host", "0.0.0.0"]
+
+# JupyterHub with Check-in login, spawner and pages, on the hub of Zero to JupyterHub. Its JupyterHub
+# 5.5 stays, at the release that the lock names; JUPYTERHUB=6 raises it (and hub.db.upgrade must be set).
+FROM ${HUB_IMAGE} AS hub
+ARG JUPYTERHUB=5
+LABEL org.opencontainers.image.title="notebooks-hub" \
+      org.opencontainers.image.description="JupyterHub with EGI Check-in, for EGI Notebooks" \
+      org.opencontainers.image.vendor="EGI Notebooks" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0"
+ENV PYTHONDONTWRITEBYTECODE=1
+USER 0
+RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
+    --mount=type=bind,from=package,source=/dist,target=/dist \
+    --mount=type=bind,source=requirements,target=/requirements \
+    --mount=type=cache,target=/root/.cache/uv \
+    uv pip install --system --break-system-packages --link-mode copy --require-hashes \
+        --requirements "/requirements/hub${JUPYTERHUB}.lock" \
+    && uv pip install --system --break-system-packages --no-deps --no-cache \
+        /dist/notebooks_accounting-*.whl
+USER 1000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=2m \
+    CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8081/hub/health', timeout=4)"]
+
+# The hourly proof that a notebook can be started: it runs, tells, and ends.
+FROM user AS monitor
+LABEL org.opencontainers.image.title="notebooks-monitor" \
+      org.opencontainers.image.description="Starts a notebook as a user would, and tells whether it worked"
+COPY --from=programs /opt/notebooks /opt/notebooks
+WORKDIR /tmp
+USER 10001:10001
+HEALTHCHECK NONE
+ENTRYPOINT ["python", "-m", "hub.monitor"]
+
+# Backups of the users' volumes: it runs, tells, and ends.
+FROM user AS backup
+LABEL org.opencontainers.image.title="notebooks-backup" \
+      org.opencontainers.image.description="Backs up the volumes of notebook users"
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends openssh-client rclone restic \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=programs /opt/notebooks /opt/notebooks
+WORKDIR /tmp
+USER 10001:10001
+HEALTHCHECK NONE
+ENTRYPOINT ["python", "-m", "hub.backup"]
+
+# The users' notebooks: what the base has stays as it is, libraries.txt comes beside it.
+FROM ${SINGLE_USER_IMAGE} AS single-user
+LABEL org.opencontainers.image.title="notebooks-single-user" \
+      org.opencontainers.image.description="JupyterLab with the libraries that EGI Notebooks users ask for" \
+      org.opencontainers.image.vendor="EGI Notebooks" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0"
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+RUN --mount=type=bind,source=images/single-user,target=/libraries \
+    pip list --format=freeze --exclude pip | sed "/ @ /d" > /tmp/base.txt \
+    && pip install --no-cache-dir --only-binary :all: \
+        --constraint /tmp/base.txt --requirement /libraries/libraries.txt \
+    && rm /tmp/base.txt \
+    && fix-permissions "${CONDA_DIR}" \
+    && fix-permissions "/home/${NB_USER}"
+# Its health check is the base's own, which knows the path that the hub gives.
+USER 1000

@@ -1,0 +1,59 @@
+"""``/healthz``, ``/readyz`` and ``/metrics``: for Kubernetes and Prometheus."""
+
+import threading
+from contextlib import suppress
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from accounting.api.parts import Parts, Scraper, Service
+from accounting.errors import DatabaseError
+from accounting.guard.problem import Problem
+from accounting.schedule import standing_of
+from accounting.telemetry import CONTENT_TYPE, Standing
+
+router = APIRouter(include_in_schema=False)
+_shown = threading.Lock()
+_UNAVAILABLE = 503
+
+
+@router.get("/healthz")
+def healthz() -> dict[str, str]:
+    """The program lives."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz")
+def readyz(service: Parts) -> dict[str, str]:
+    """Polls go well."""
+    if reason := _unready(service):
+        raise Problem(
+            _UNAVAILABLE, reason, "see the service's log, and 'notebooks-accounting doctor'"
+        )
+    return {"status": "ready"}
+
+
+@router.get("/metrics")
+def metrics(service: Parts, _viewer: Scraper) -> Response:
+    """Figures about the service itself."""
+    standing = Standing()
+    with suppress(DatabaseError):  # the other metrics, and NaN for these, tell of it
+        standing = standing_of(service.settings, service.database, service.clock())
+    with _shown:
+        service.metrics.show(standing)
+        return Response(service.metrics.render(), media_type=CONTENT_TYPE)
+
+
+def _unready(service: Service) -> str:
+    """Why the service is not ready, or empty text."""
+    try:
+        if not service.database.is_current():
+            return "the database waits for 'notebooks-accounting db upgrade'"
+    except DatabaseError:
+        return "the database cannot be used"
+    progress_at = service.loop.progress_at
+    if progress_at is None:
+        return "nothing has been polled yet"
+    if service.clock() - progress_at > service.loop.allowed_seconds:
+        return f"the last poll that went well is {service.clock() - progress_at:.0f} s old"
+    return ""

@@ -1,0 +1,145 @@
+"""``/messages``: the outbox, for administrators: look, retry, park, withdraw."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from starlette.responses import Response
+
+from accounting.api.answers import as_json, refusals
+from accounting.api.models import DestinationsModel, MessageModel, MessagesModel
+from accounting.api.parameters import CursorQuery, LimitQuery
+from accounting.api.parts import Admin, Parts, Service
+from accounting.errors import AccountingError, DatabaseError
+from accounting.guard.problem import Problem
+from accounting.lookup import cursor as cursors
+from accounting.messages import Destination, Entry, Messages, Selection
+from accounting.outbox import Failure, Kind, Outbox, State
+
+router = APIRouter(prefix="/messages", tags=["messages"])
+
+_SORT = "-id"
+_NOT_FOUND, _CONFLICT = 404, 409
+_LARGEST = 2**63 - 1
+_SET_ASIDE = Failure(
+    Kind.OPERATOR, "set aside by an administrator", "retry it, or withdraw it"
+)  # fmt: skip
+Number = Annotated[int, Path(ge=1, le=_LARGEST, description="The message's id.")]
+
+
+@router.get("", response_model=MessagesModel, responses=refusals())
+def list_messages(
+    service: Parts,
+    _viewer: Admin,
+    state: Annotated[State | None, Query(description="Only those that are there.")] = None,
+    cursor: CursorQuery = "",
+    limit: LimitQuery = 100,
+) -> Response:
+    """Messages, the latest first."""
+    before = cursors.decode(cursor, _SORT, (int,))[0] if cursor else None
+    chosen = Selection(states=(state,) if state else ())
+    found = Messages(service.database).page(chosen, before, limit + 1)
+    more = cursors.encode(_SORT, [found[limit - 1].id]) if len(found) > limit else None
+    return as_json({"messages": [shown(entry) for entry in found[:limit]], "next": more})
+
+
+@router.get("/destinations", response_model=DestinationsModel, responses=refusals())
+def list_destinations(service: Parts, _viewer: Admin) -> Response:
+    """Where messages go, and how delivery there stands."""
+    found = Messages(service.database).destinations()
+    return as_json({"destinations": [_destination(one) for one in found]})
+
+
+@router.get("/{number}", response_model=MessageModel, responses=refusals(404))
+def one(service: Parts, _viewer: Admin, number: Number) -> Response:
+    """One message."""
+    return as_json(shown(_found(service, number)))
+
+
+@router.get(
+    "/{number}/body",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+        **refusals(404),
+    },
+)
+def body(service: Parts, _viewer: Admin, number: Number) -> Response:
+    """The exact text that a message carries; empty if it named a user who was forgotten."""
+    _found(service, number)
+    text = Messages(service.database).body(number)
+    return Response(text, media_type="text/plain; charset=utf-8")
+
+
+@router.post("/{number}/retry", response_model=MessageModel, responses=refusals(404, 409))
+def retry(service: Parts, _viewer: Admin, number: Number) -> Response:
+    """Let the next push send a parked or failed message, without waiting any longer."""
+    return _changed(service, number, "retry")
+
+
+@router.post("/{number}/park", response_model=MessageModel, responses=refusals(404, 409))
+def park(service: Parts, _viewer: Admin, number: Number) -> Response:
+    """Set a message aside: only what shares a notebook and month with it waits for it."""
+    return _changed(service, number, "park")
+
+
+@router.post("/{number}/withdraw", response_model=MessageModel, responses=refusals(404, 409))
+def withdraw(service: Parts, _viewer: Admin, number: Number) -> Response:
+    """Give a parked message up: its records are due again, with what they say then."""
+    return _changed(service, number, "withdraw")
+
+
+def change(service: Service, number: int, action: str) -> Entry:
+    """Change a message; for the pages too.
+
+    Raises:
+        Problem: there is no such message, or its state does not allow it.
+    """
+    _found(service, number)
+    outbox = Outbox(service.database)
+    try:
+        if action == "retry":
+            outbox.retry(number)
+        elif action == "park":
+            outbox.park(number, _SET_ASIDE)
+        else:
+            outbox.withdraw(number)
+    except DatabaseError:
+        raise
+    except AccountingError as exc:
+        raise Problem(_CONFLICT, exc.message, "look at the message again") from exc
+    return _found(service, number)
+
+
+def _changed(service: Service, number: int, action: str) -> Response:
+    return as_json(shown(change(service, number, action)))
+
+
+def _found(service: Service, number: int) -> Entry:
+    found = Messages(service.database).find(number)
+    if found is None:
+        raise Problem(_NOT_FOUND, "no message has this id", "look for it in the list of messages")
+    return found
+
+
+def shown(entry: Entry) -> dict[str, Any]:
+    """A message as the API shows it."""
+    return {**asdict(entry), "state": entry.state.value, "failure": _failure(entry.failure)}
+
+
+def _failure(failure: Failure | None) -> dict[str, str] | None:
+    if failure is None:
+        return None
+    return {"kind": failure.kind.value, "reason": failure.reason, "cure": failure.cure}
+
+
+def _destination(found: Destination) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "messages": {state.value: count for state, count in found.messages.items()},
+        "oldest_at": found.oldest_at,
+        "last_sent_at": found.last_sent_at,
+        "next_try_at": found.next_try_at,
+        "failure": _failure(found.failure),
+        "stopped_at": found.stop.stopped_at if found.stop else None,
+    }

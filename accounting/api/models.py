@@ -1,0 +1,288 @@
+"""What the API answers, as OpenAPI shows it: every name carries its unit, every field an example.
+
+Times (``…_at``) are Unix seconds, UTC; what is not known is null, never 0.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from accounting.lookup.records import Delivery
+from accounting.model import Held, Status
+from accounting.outbox import Kind, State
+from accounting.runs import Kind as Kinds
+from accounting.runs import State as States
+
+At = Annotated[int, Field(description="Unix seconds, UTC.", examples=[1793512800])]
+MonthText = Annotated[
+    str,
+    Field(pattern=r"^\d{4}-\d{2}$", description="A UTC calendar month.", examples=["2026-11"]),
+]
+
+
+def _example(value: Any, says: str = "") -> Any:
+    return Field(description=says or None, examples=[value])
+
+
+class Model(BaseModel):
+    """An answer, or a part of one."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=False)
+
+
+class ProblemModel(BaseModel):
+    """A refusal or failure (RFC 9457)."""
+
+    type: str = _example("about:blank")
+    title: str = _example("Forbidden")
+    status: int = _example(403)
+    detail: str = _example("this is not yours to see", "What is the matter.")
+    cure: str = _example("ask for your own usage, or for a VO that you manage", "What to do.")
+    instance: str = _example("/api/v1/records", "The path that was asked for.")
+    errors: list[dict[str, str]] | None = Field(
+        default=None,
+        description="Which parameters are wrong, and why.",
+        examples=[[{"parameter": "month", "problem": "is not a month; for example 2026-11"}]],
+    )
+
+
+class RecordModel(Model):
+    """One notebook's APEL cloud record of one month; durations count from its start."""
+
+    uid: str = _example("0b6ff5b7-7b0c-4c53-9a9e-6f3f7d3a4f10", "The pod's uid: the VMUUID.")
+    month: MonthText
+    site: str = _example("EXAMPLE-NOTEBOOKS")
+    compute_service: str = _example("notebooks.example.org")
+    cloud_type: str = _example("EGI Notebooks")
+    machine: str = _example("jupyter-ada", "The pod's name; empty where the user is not shown.")
+    user: str = _example("ada@example.org", "Name, pseudonym, or empty, as the VO's privacy says.")
+    group: str = _example("urn:mace:egi.eu:group:vo.example.org#aai.egi.eu", "The primary group.")
+    status: Status = _example("completed")
+    created_at: int = _example(1793516400, "When it was measured last, Unix seconds.")
+    start_at: At
+    end_at: int | None = _example(1793516400, "Unix seconds; null while it runs.")
+    wall_seconds: int = _example(3600)
+    cpu_seconds: int | None = _example(120)
+    used_wall_seconds: int = _example(3600, "Within the month.")
+    used_cpu_seconds: int | None = _example(120, "Within the month.")
+    cpu_count: float | None = _example(2.0)
+    received_gb: int | None = _example(1)
+    sent_gb: int | None = _example(0)
+    memory_mb: int | None = _example(2048)
+    disk_gb: int | None = _example(10)
+    image: str = _example("registry.example.org/notebook:1")
+    flavor: str = _example("small")
+    gpu_count: float | None = _example(None)
+    gpu_resource: str = _example("")
+    benchmark_type: str = _example("HEPscore23")
+    benchmark: float | None = _example(12.5)
+    flags: list[str] = _example(["default VO"], "What was estimated or is incomplete.")
+    held: Held = _example("", "Why it does not go out; empty if it does.")
+    problem: str = _example("", "What the repository would refuse.")
+    digest: str = _example("9f86d081884c7d65", "SHA-256 of what goes out.")
+    vo: str = _example("vo.example.org")
+    fqan: str = _example("/vo.example.org")
+    vo_rule: str = _example("entitlement", "What decided the VO.")
+    vo_source: str = _example("urn:mace:egi.eu:group:vo.example.org#aai.egi.eu", "From what.")
+    delivery: Delivery = _example("sent", "How far its content has come.")
+    message_id: int | None = _example(12, "The message that took it last.")
+
+
+class RecordsModel(Model):
+    """A page of records."""
+
+    records: list[RecordModel]
+    next: str | None = Field(
+        description="Cursor of the next page; null on the last.", examples=["WyItc3RhcnQiLDFd"]
+    )
+
+
+class TakenModel(Model):
+    """A message that took a record."""
+
+    month: MonthText
+    id: int = _example(12)
+    empaid: str = _example("5f0c7a52-4c58-4a52-9f57-0d3f8f1f6c11", "Our id of the message.")
+    destination: str = _example("ams://msg.example.org/accounting/eu-egi-cloud-accounting")
+    state: str = _example("sent")
+    broker_id: str = _example("4711", "The broker's id of it; empty until it is delivered.")
+    built_at: float = _example(1793516400.0, "Unix seconds.")
+    sent_at: float | None = _example(1793516401.0, "Unix seconds.")
+    is_current: bool = _example(True, "It carried what the record says now.")
+
+
+class NotebookModel(Model):
+    """All that is recorded of one notebook."""
+
+    uid: str = _example("0b6ff5b7-7b0c-4c53-9a9e-6f3f7d3a4f10")
+    months: list[RecordModel]
+    messages: list[TakenModel]
+
+
+class UsageModel(Model):
+    """What was used; the members that the question names in ``by`` say by whom or when."""
+
+    month: MonthText | None = None
+    day: str | None = Field(default=None, examples=["2026-11-01"])
+    vo: str | None = Field(default=None, examples=["vo.example.org"])
+    user: str | None = Field(default=None, examples=["ada@example.org"])
+    flavor: str | None = Field(default=None, examples=["small"])
+    image: str | None = Field(default=None, examples=["registry.example.org/notebook:1"])
+    pods: int = _example(12, "Notebooks.")
+    users: int = _example(3, "Distinct users, as records show them.")
+    wall_seconds: int = _example(43200)
+    cpu_seconds: int = _example(1800)
+    core_seconds: float = _example(86400.0, "Wall time, times the cores of each notebook.")
+    memory_mb_seconds: float = _example(88473600.0, "Wall time, times the MB of each notebook.")
+    gpu_seconds: float = _example(0.0, "Wall time, times the GPUs of each notebook.")
+    pods_without_cpu: int = _example(0, "Their CPU time is unknown, and missing here.")
+
+
+class SummaryModel(Model):
+    """Usage within months."""
+
+    by: list[str] = _example(["month", "vo"])
+    first_month: str | None = Field(examples=["2026-11"])
+    last_month: str | None = Field(examples=["2026-11"])
+    rows: list[UsageModel]
+
+
+class WindowModel(Model):
+    """A span of time that was read."""
+
+    start_at: At
+    end_at: At
+    spoke: bool = _example(True, "The source said something in it.")
+    pods: int = _example(17)
+    rejected: int = _example(0, "Values that could not be true.")
+    polled_at: float = _example(1793516400.0, "Unix seconds.")
+
+
+class WindowsModel(Model):
+    """A page of windows, the latest first."""
+
+    windows: list[WindowModel]
+    next: str | None = Field(examples=["WyItc3RhcnQiLDFd"])
+
+
+class GapModel(Model):
+    """A silence of the source."""
+
+    start_at: float = _example(1793516400.0, "Its last sample before, Unix seconds.")
+    end_at: float | None = _example(1793520000.0, "Unix seconds; null: it is silent still.")
+
+
+class GapsModel(Model):
+    """Silences of the source, the earliest first."""
+
+    gaps: list[GapModel]
+
+
+class FailureModel(Model):
+    """Why a message did not go, or a destination is stopped."""
+
+    kind: Kind = _example("refused")
+    reason: str = _example("the broker refused the message")
+    cure: str = _example("register the certificate's DN in GOCDB", "What the operator does.")
+
+
+class MessageModel(Model):
+    """A message of the outbox."""
+
+    id: int = _example(12, "Its number.")
+    empaid: str = _example("5f0c7a52-4c58-4a52-9f57-0d3f8f1f6c11", "Our id of it.")
+    destination: str = _example("ams://msg.example.org/accounting/eu-egi-cloud-accounting")
+    state: State = _example("sent")
+    records: int = _example(500)
+    built_at: float = _example(1793516400.0, "Unix seconds.")
+    attempts: int = _example(1)
+    tried_at: float | None = _example(1793516401.0, "Unix seconds.")
+    next_try_at: float | None = _example(None, "Not before, Unix seconds.")
+    sent_at: float | None = _example(1793516401.0, "Unix seconds.")
+    broker_id: str = _example("4711", "The broker's id of it; empty until it is delivered.")
+    failure: FailureModel | None = Field(description="The last one; null once it is sent.")
+    origin: int = _example(12, "The number of the whole that it is a part of, after a split.")
+    part: str = _example("", "Which part: a, b, aa …; empty: the whole.")
+
+
+class MessagesModel(Model):
+    """A page of messages, the latest first."""
+
+    messages: list[MessageModel]
+    next: str | None = Field(examples=["WyItaWQiLDFd"])
+
+
+class DestinationModel(Model):
+    """How delivery to one destination stands."""
+
+    name: str = _example("ams://msg.example.org/accounting/eu-egi-cloud-accounting")
+    messages: dict[str, int] = _example({"pending": 0, "sent": 12})
+    oldest_at: float | None = _example(None, "When the oldest undelivered message was built.")
+    last_sent_at: float | None = _example(1793516401.0, "Unix seconds.")
+    next_try_at: float | None = _example(None, "Unix seconds.")
+    failure: FailureModel | None = Field(description="What is wrong there now.")
+    stopped_at: float | None = _example(None, "Since when it takes nothing, Unix seconds.")
+
+
+class DestinationsModel(Model):
+    """All destinations that a message was ever for."""
+
+    destinations: list[DestinationModel]
+
+
+class DeliveryModel(Model):
+    """What waits and what went."""
+
+    due: int = _example(0, "Records that must go out and are in no message yet.")
+    held: dict[str, int] = _example({"unmapped": 2}, "Records held back, by reason.")
+    messages: dict[str, int] = _example({"pending": 0, "sent": 12})
+    oldest_seconds: float = _example(0.0, "Age of the oldest message that waits.")
+    last_push_at: float | None = _example(1793516401.0, "Unix seconds.")
+    certificate_days: float | None = _example(211.4, "Until the host certificate expires.")
+
+
+class StatusModel(Model):
+    """Is everything measured and delivered?"""
+
+    now: float = _example(1793520000.0, "Unix seconds.")
+    read_until: int | None = _example(1793519940, "The watermark, Unix seconds.")
+    lag_seconds: float | None = _example(60.0)
+    gaps: list[GapModel]
+    delivery: DeliveryModel | None = Field(description="For administrators only.")
+
+
+class MeModel(Model):
+    """Who you are here."""
+
+    name: str = _example("ada@example.org")
+    role: str = _example("manager")
+    rights: list[str] = _example(["read"])
+    vos: list[str] = _example(["vo.example.org"], "The VOs that you manage.")
+    user: str = _example("ada@example.org", "Whose own usage you see; empty for a program.")
+
+
+class RunErrorModel(Model):
+    """Why a run failed."""
+
+    error: str = _example("the broker does not answer")
+    cure: str = _example("check ACCOUNTING_SSM__AMS_HOST")
+
+
+class RunModel(Model):
+    """A poll, push or republishing."""
+
+    id: str = _example("3f2a9c01b7de")
+    kind: Kinds = _example("push")
+    state: States = _example("done")
+    begun_at: float = _example(1793516400.0, "Unix seconds.")
+    ended_at: float | None = _example(1793516402.5, "Unix seconds; null while it runs.")
+    progress: dict[str, Any] = _example({"sent": 3}, "Figures on the way.")
+    exit_code: int | None = _example(0, "As the command's: 0 done, 1 failed, 3 incomplete.")
+    result: dict[str, Any] | None = _example({"sent": 3, "pending": 0}, "As of the command.")
+    error: RunErrorModel | None = Field(description="Why it failed.")
+
+
+class RunsModel(Model):
+    """Runs, the latest first."""
+
+    runs: list[RunModel]

@@ -1,0 +1,104 @@
+"""Parameters of questions: what they may be, and what is said when they are not."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import Query
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+
+from accounting.model import Month
+
+_EARLIEST_AT, _LATEST_AT = 1_388_534_400, 253_402_300_799
+_LONGEST = 300
+
+
+def month(text: object) -> Month:
+    """``2026-11`` → the month; ValueError with an example otherwise."""
+    if isinstance(text, Month):
+        return text
+    try:
+        return Month.parse(_plain(str(text)))
+    except ValueError:
+        raise ValueError("is not a month; for example 2026-11") from None
+
+
+def moment(text: object) -> int:
+    """ISO 8601 (UTC if it names no zone) or Unix seconds → Unix seconds."""
+    said = _plain(str(text))
+    try:
+        at = float(said)
+    except ValueError:
+        try:
+            found = datetime.fromisoformat(said)
+            at = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            raise ValueError(
+                "is not a time; for example 2026-11-01, 2026-11-01T06:00Z or 1793512800"
+            ) from None
+    if not _EARLIEST_AT <= at <= _LATEST_AT:
+        raise ValueError("is not a time after 2013")
+    return int(at)
+
+
+def _plain(text: str) -> str:
+    if not text.isascii():  # other scripts' digits
+        raise ValueError("is not ASCII")
+    return text
+
+
+def _text(value: str) -> str:
+    """Anything that a name may be; a database takes neither of the others."""
+    if "\0" in value:
+        raise ValueError("holds a zero byte")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not Unicode text") from None
+    return value
+
+
+_MonthType = Annotated[
+    Any,
+    BeforeValidator(month),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{4}-(0[1-9]|1[0-2])$"}),
+]
+_MomentType = Annotated[Any, BeforeValidator(moment), WithJsonSchema({"type": "string"})]
+_Name = Annotated[str, AfterValidator(_text)]
+
+MonthQuery = Annotated[
+    _MonthType | None,
+    Query(description="Only this UTC month.", examples=["2026-11"]),
+]
+SinceQuery = Annotated[
+    _MomentType | None,
+    Query(
+        description="Only what ends after this time: ISO 8601 (UTC if it names no zone) or Unix "
+        "seconds.",
+        examples=["2026-11-01T06:00Z"],
+    ),
+]
+UntilQuery = Annotated[
+    _MomentType | None,
+    Query(description="Only what begins before this time.", examples=["2026-12-01"]),
+]
+UserQuery = Annotated[
+    _Name, Query(max_length=_LONGEST, description="Only this user's.", examples=["ada@example.org"])
+]
+VoQuery = Annotated[
+    _Name, Query(max_length=_LONGEST, description="Only this VO's.", examples=["vo.example.org"])
+]
+FlavorQuery = Annotated[
+    _Name, Query(max_length=_LONGEST, description="Only this flavour's.", examples=["small"])
+]
+PodQuery = Annotated[
+    _Name,
+    Query(
+        max_length=_LONGEST,
+        description="Only this pod's: its uid, or its name as the record shows it.",
+        examples=["0b6ff5b7-7b0c-4c53-9a9e-6f3f7d3a4f10"],
+    ),
+]
+CursorQuery = Annotated[
+    _Name, Query(max_length=2000, description="``next`` of the page before.", examples=[""])
+]
+LimitQuery = Annotated[int, Query(ge=1, le=1000, description="At most that many.")]

@@ -1,0 +1,94 @@
+"""The service's parts, and how endpoints get at them and at who asks."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from accounting.access import Right, Viewer
+from accounting.config import Settings
+from accounting.database import Database
+from accounting.guard.gate import Identity
+from accounting.guard.problem import Problem
+from accounting.lookup.summaries import Summaries
+from accounting.runs import Runs
+from accounting.schedule import PollLoop
+from accounting.telemetry import Metrics
+
+_FORBIDDEN = 403
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the API and the pages work on.
+
+    Attributes:
+        settings: the service's.
+        database: the service's.
+        metrics: the service's.
+        loop: polls in the background.
+        clock: tells Unix time.
+    """
+
+    settings: Settings
+    database: Database
+    metrics: Metrics
+    loop: PollLoop
+    clock: Callable[[], float] = time.time
+
+    @cached_property
+    def runs(self) -> Runs:
+        """What was asked to be done."""
+        return Runs(self.clock, lambda run: self.metrics.runs.labels(run.kind, run.state).inc())
+
+    @cached_property
+    def summaries(self) -> Summaries:
+        """Adds up, and keeps what it has added up."""
+        return Summaries(self.database)
+
+
+def service_of(request: Request) -> Service:
+    """The service that a request is for."""
+    service = request.app.state.service
+    assert isinstance(service, Service)  # noqa: S101 - set where the application is made
+    return service
+
+
+def identity_of(request: Request) -> Identity:
+    """Who asks, as the gate found out."""
+    identity = request.state.identity
+    assert isinstance(identity, Identity)  # noqa: S101 - the gate lets nobody else through
+    return identity
+
+
+def _with(right: Right) -> Callable[[Request], Viewer]:
+    def viewer(request: Request) -> Viewer:
+        found = identity_of(request).viewer
+        if not found.may(right):
+            raise Problem(_FORBIDDEN, f"this token may not {_VERBS[right]}", "use a token that may")
+        return found
+
+    return viewer
+
+
+def _admin(request: Request) -> Viewer:
+    viewer = _with(Right.READ)(request)
+    if not viewer.is_admin:
+        raise Problem(_FORBIDDEN, "this is for administrators", "ask the service's operator")
+    return viewer
+
+
+_VERBS = {
+    Right.READ: "look at usage",
+    Right.OPERATE: "start polls or pushes",
+    Right.METRICS: "read metrics",
+}
+
+Parts = Annotated[Service, Depends(service_of)]
+Reader = Annotated[Viewer, Depends(_with(Right.READ))]
+Operator = Annotated[Viewer, Depends(_with(Right.OPERATE))]
+Scraper = Annotated[Viewer, Depends(_with(Right.METRICS))]
+Admin = Annotated[Viewer, Depends(_admin)]

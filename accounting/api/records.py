@@ -1,0 +1,145 @@
+"""``/records``: lists, exports, and one notebook."""
+
+import re
+from dataclasses import asdict, replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from accounting.api.answers import as_json, refusals, streamed
+from accounting.api.formats import MEDIA_TYPES, FormatQuery, chosen
+from accounting.api.models import NotebookModel, RecordsModel
+from accounting.api.parameters import (
+    CursorQuery,
+    FlavorQuery,
+    LimitQuery,
+    MonthQuery,
+    PodQuery,
+    SinceQuery,
+    UntilQuery,
+    UserQuery,
+    VoQuery,
+)
+from accounting.api.parts import Parts, Reader
+from accounting.export import WRITERS, Format, parquet_libraries, row_of
+from accounting.guard.problem import Problem
+from accounting.lookup import records
+from accounting.lookup.records import Delivery, Entry, Question, Sort
+from accounting.model import Month, Status
+from accounting.register import Selection
+from accounting.schedule import open_from
+
+router = APIRouter(prefix="/records", tags=["records"])
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_NOT_FOUND = 404
+_SORTS = sorted(f"{sign}{sort}" for sort in Sort for sign in ("", "-"))
+_FILES = {
+    MEDIA_TYPES[kind].partition(";")[0]: {"schema": {"type": "string"}}
+    for kind in (Format.APEL, Format.CSV, Format.PARQUET)
+}
+
+
+@router.get("", response_model=RecordsModel, responses={200: {"content": _FILES}, **refusals(406)})
+def list_records(
+    *,
+    request: Request,
+    service: Parts,
+    viewer: Reader,
+    month: MonthQuery = None,
+    since: SinceQuery = None,
+    until: UntilQuery = None,
+    user: UserQuery = "",
+    vo: VoQuery = "",
+    pod: PodQuery = "",
+    flavor: FlavorQuery = "",
+    status: Annotated[Status | None, Query(description="Running, or completed.")] = None,
+    delivery: Annotated[
+        Delivery | None, Query(description="How far the record's content has come.")
+    ] = None,
+    sort: Annotated[
+        str,
+        Query(
+            description="By what; a minus in front: the largest first.",
+            json_schema_extra={"enum": _SORTS},
+        ),
+    ] = "-month",
+    cursor: CursorQuery = "",
+    limit: LimitQuery = 50,
+    kind: FormatQuery = None,
+) -> Response:
+    """Records that you may see, a page at a time; or all of them as a file."""
+    selection = Selection(
+        month=month, since=since, until=until, user=user, vo=vo, flavor=flavor,
+        uid=pod.lower() if _UUID.fullmatch(pod) else "",
+        machine="" if _UUID.fullmatch(pod) else pod,
+        status=status.value if status else "",
+    )  # fmt: skip
+    order, descending = _sort(sort)
+    question = Question(
+        selection, delivery, open_from(service.settings, service.clock()), order,
+        descending=descending, cursor=cursor,
+    )  # fmt: skip
+    wanted = chosen(request, kind)
+    if wanted is not Format.JSON:
+        return _file(service, viewer, question, wanted)
+    question = replace(question, selection=replace(selection, limit=limit))
+    page = records.page(service.database, viewer, question)
+    return as_json({"records": [shown(e) for e in page.entries], "next": page.next or None})
+
+
+def _file(service: Parts, viewer: Reader, question: Question, kind: Format) -> Response:
+    if kind is Format.PARQUET:
+        parquet_libraries()
+    # In the order of the key: no sort holds all of them at once.
+    ordered = replace(question, sort=Sort.POD, descending=False)
+    entries = records.stream(service.database, viewer, ordered)
+    month = question.selection.month
+    name = f"records{f'-{month}' if month else ''}.{'txt' if kind is Format.APEL else kind}"
+    pieces = WRITERS[kind](entry.record for entry in entries)
+    return streamed(pieces, MEDIA_TYPES[kind], name)
+
+
+def _sort(said: str) -> tuple[Sort, bool]:
+    if said not in _SORTS:
+        raise Problem(
+            400, "a parameter is wrong", f"sort by one of {', '.join(_SORTS)}",
+            errors=[{"parameter": "sort", "problem": "is not something to sort by"}],
+        )  # fmt: skip
+    return Sort(said.removeprefix("-")), said.startswith("-")
+
+
+@router.get("/{uid}", response_model=NotebookModel, responses=refusals(404))
+def one(
+    service: Parts,
+    viewer: Reader,
+    uid: Annotated[
+        str,
+        Path(
+            max_length=64,
+            pattern=r"^[0-9A-Za-z-]+$",
+            description="The pod's uid.",
+            examples=["0b6ff5b7-7b0c-4c53-9a9e-6f3f7d3a4f10"],
+        ),
+    ],
+) -> Response:
+    """One notebook: its records by month, and the messages that took them."""
+    since = open_from(service.settings, service.clock())
+    found = records.notebook(service.database, viewer, uid, since)
+    if found is None:
+        raise Problem(_NOT_FOUND, "no notebook has this uid", "look for it in the list of records")
+    return as_json({
+        "uid": found.uid,
+        "months": [shown(entry) for entry in found.months],
+        "messages": [{**asdict(m), "month": str(Month(*m.month))} for m in found.messages],
+    })  # fmt: skip
+
+
+def shown(entry: Entry) -> dict[str, Any]:
+    """A record as the API shows it."""
+    return {
+        **row_of(entry.record),
+        "delivery": entry.delivery.value,
+        "message_id": entry.message_id,
+    }

@@ -1,0 +1,141 @@
+"""``POST /poll`` and ``/push`` start runs; ``/runs`` follows them."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from accounting import collect, outcome
+from accounting.api.answers import as_json, refusals
+from accounting.api.models import RunModel, RunsModel
+from accounting.api.parts import Operator, Parts, Service
+from accounting.guard.problem import Problem
+from accounting.outcome import FAILED, Outcome
+from accounting.register import Register
+from accounting.runs import Job, Kind, Notice, Run, Underway
+from accounting.schedule import pusher_of
+
+router = APIRouter(tags=["runs"])
+
+_ACCEPTED, _NOT_FOUND, _CONFLICT = 202, 404, 409
+_LONGEST_WAIT = 25
+_STARTED = {
+    _ACCEPTED: {
+        "model": RunModel,
+        "description": "The run has begun; follow it at its Location.",
+        "headers": {"Location": {"schema": {"type": "string"}}},
+    },
+    **refusals(409),
+}
+
+
+@router.post("/poll", status_code=_ACCEPTED, response_model=RunModel, responses=_STARTED)
+def poll(request: Request, service: Parts, _viewer: Operator) -> Response:
+    """Read usage from Prometheus, from where the last poll ended up to now."""
+    return _started(request, start(service, Kind.POLL, poll_job(service)))
+
+
+@router.post("/push", status_code=_ACCEPTED, response_model=RunModel, responses=_STARTED)
+def push(
+    request: Request,
+    service: Parts,
+    _viewer: Operator,
+    *,
+    now: Annotated[
+        bool, Query(description="Do not wait for the next try after a failure.")
+    ] = False,
+) -> Response:
+    """Put due records into signed messages, and deliver what waits, in order."""
+    return _started(request, start(service, Kind.PUSH, push_job(service, at_once=now)))
+
+
+@router.get("/runs", response_model=RunsModel, responses=refusals())
+def list_runs(service: Parts, _viewer: Operator) -> Response:
+    """The runs since the service has started, the latest first; a hundred at most."""
+    return as_json({"runs": [shown(run) for run in service.runs.latest()]})
+
+
+@router.get("/runs/{name}", response_model=RunModel, responses=refusals(404))
+async def one(
+    service: Parts,
+    _viewer: Operator,
+    name: Annotated[str, Path(max_length=64, description="The run's id.")],
+    wait: Annotated[
+        int, Query(ge=0, le=_LONGEST_WAIT, description="Seconds to wait for its end.")
+    ] = 0,
+) -> Response:
+    """How far a run has come, or how it ended."""
+    run = service.runs.find(name)
+    if run is None:
+        raise Problem(
+            _NOT_FOUND, "no run has this id", "runs are forgotten when the service restarts"
+        )
+    if wait and run.outcome is None:
+        await run_in_threadpool(run.ended.wait, wait)
+    return as_json(shown(run))
+
+
+def start(service: Service, kind: Kind, job: Job) -> Run:
+    """Start a run; for the pages too.
+
+    Raises:
+        Problem: another one is under way.
+    """
+    try:
+        return service.runs.start(kind, job)
+    except Underway as exc:
+        raise Problem(_CONFLICT, exc.message, exc.cure, run=exc.run.id) from exc
+
+
+def poll_job(service: Service) -> Job:
+    """A poll by the service's own loop, which never does two at once."""
+
+    def job(notice: Notice) -> Outcome:
+        def tell(report: collect.Report) -> None:
+            notice({"read_until": report.end, "pods": len(report.pods)})
+
+        polled = service.loop.poll_once(tell)
+        if polled.report is not None:
+            return outcome.of_poll(polled.report, polled.forgotten)
+        return Outcome(polled.error.exit_code if polled.error else FAILED, error=polled.error)
+
+    return job
+
+
+def push_job(service: Service, *, at_once: bool) -> Job:
+    """A push of all that is due."""
+
+    def job(notice: Notice) -> Outcome:
+        service.settings.site()
+        pusher = pusher_of(service.settings, service.database, at_once=at_once)
+        report = pusher.push(lambda report: notice(outcome.push_counts(report)))
+        held = Register(service.database).held()
+        named = {reason.value: count for reason, count in held.items()}
+        return outcome.of_push(report, pusher.destination, named)
+
+    return job
+
+
+def shown(run: Run) -> dict[str, Any]:
+    """A run as the API shows it."""
+    ended = run.outcome
+    error = ended.error if ended else None
+    result: Mapping[str, Any] | None = ended.result if ended else None
+    return {
+        "id": run.id,
+        "kind": run.kind.value,
+        "state": run.state.value,
+        "begun_at": run.begun_at,
+        "ended_at": run.ended_at,
+        "progress": run.progress,
+        "exit_code": ended.exit_code if ended else None,
+        "result": result,
+        "error": {"error": error.message, "cure": error.cure} if error else None,
+    }
+
+
+def _started(request: Request, run: Run) -> Response:
+    path = f"{request.scope.get('root_path', '')}/api/v1/runs/{run.id}"
+    return as_json(shown(run), _ACCEPTED, {"Location": path, "Retry-After": "1"})

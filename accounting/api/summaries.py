@@ -1,0 +1,118 @@
+"""``/summaries``: what was used within months, added up."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from accounting.api.answers import as_json, refusals, tag_of, tagged, unchanged
+from accounting.api.formats import MEDIA_TYPES, TableQuery, chosen
+from accounting.api.models import SummaryModel
+from accounting.api.parameters import FlavorQuery, MonthQuery, UserQuery, VoQuery
+from accounting.api.parts import Parts, Reader
+from accounting.export import Format, csv_line
+from accounting.guard.problem import Problem
+from accounting.lookup import summaries
+from accounting.lookup.summaries import By, Question, Usage
+from accounting.model import Month
+
+router = APIRouter(prefix="/summaries", tags=["summaries"])
+
+_BAD = 400
+_SUMS = (
+    "pods", "users", "wall_seconds", "cpu_seconds", "core_seconds", "memory_mb_seconds",
+    "gpu_seconds", "pods_without_cpu",
+)  # fmt: skip
+
+
+@router.get(
+    "",
+    response_model=SummaryModel,
+    responses={
+        200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
+        304: {"description": "Nothing has changed since the answer with this entity tag."},
+        **refusals(406),
+    },
+)
+def summarise(
+    *,
+    request: Request,
+    service: Parts,
+    viewer: Reader,
+    by: Annotated[
+        list[By],
+        Query(description="What the rows stand for; may be given several times."),
+    ] = [By.MONTH, By.VO],  # noqa: B006 - FastAPI copies it
+    month: MonthQuery = None,
+    first_month: MonthQuery = None,
+    last_month: MonthQuery = None,
+    user: UserQuery = "",
+    vo: VoQuery = "",
+    flavor: FlavorQuery = "",
+    kind: TableQuery = None,
+) -> Response:
+    """What you may see of what was used; the sums are those that APEL gets."""
+    wanted = chosen(request, Format(kind) if kind else None, (Format.JSON, Format.CSV))
+    question = _question(
+        service,
+        by,
+        month=month,
+        first=first_month,
+        last=last_month,
+        user=user,
+        vo=vo,
+        flavor=flavor,
+    )
+    months = question.months if question else []
+    version = service.summaries.version(months)
+    tag = tag_of(version, viewer.name, viewer.role, sorted(viewer.vos), question, wanted)
+    if (answer := unchanged(request, tag)) is not None:
+        return answer
+    rows = service.summaries.summary(viewer, question) if question else []
+    if wanted is Format.CSV:
+        return _csv(by, rows, tag)
+    ends = (str(months[0]), str(months[-1])) if months else (None, None)
+    return as_json(
+        {
+            "by": [one.value for one in by],
+            "first_month": ends[0],
+            "last_month": ends[1],
+            "rows": [{**row.key, **{name: getattr(row, name) for name in _SUMS}} for row in rows],
+        },
+        headers=tagged(tag),
+    )
+
+
+def _question(
+    service: Parts,
+    by: list[By],
+    *,
+    month: Month | None,
+    first: Month | None,
+    last: Month | None,
+    user: str,
+    vo: str,
+    flavor: str,
+) -> Question | None:
+    """The question with all its months; None if there are no records at all."""
+    known = summaries.known_months(service.database)
+    if known is None:
+        return None
+    first, last = month or first or known[0], month or last or known[1]
+    question = Question(tuple(by), max(first, known[0]), min(last, known[1]), user, vo, flavor)
+    if first > last:
+        raise Problem(_BAD, "first_month is after last_month", "exchange them")
+    if By.DAY in by and len(question.months) > summaries.MOST_MONTHS_BY_DAY:
+        most = summaries.MOST_MONTHS_BY_DAY
+        raise Problem(_BAD, f"these are more than {most} months", "ask for fewer days at a time")
+    return question
+
+
+def _csv(by: list[By], rows: list[Usage], tag: str) -> Response:
+    names = [one.value for one in by]
+    lines = [csv_line([*names, *_SUMS])]
+    for row in rows:
+        values = [row.key[name] for name in names] + [getattr(row, name) for name in _SUMS]
+        lines.append(csv_line(values))
+    headers = {**tagged(tag), "Content-Disposition": 'attachment; filename="summary.csv"'}
+    return Response(b"".join(lines), 200, headers, MEDIA_TYPES[Format.CSV])

@@ -1,0 +1,239 @@
+"""The application: the API and the pages behind the gate, over one service's parts."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from importlib.metadata import version
+from ipaddress import ip_address
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from accounting import web
+from accounting.api import health, ledger, messages, records, runs, summaries
+from accounting.api.parts import Service
+from accounting.errors import AccountingError
+from accounting.guard import login, problem
+from accounting.guard.armour import Armour
+from accounting.guard.gate import Doors, Gate
+from accounting.guard.hub import hub_of, prefix_of
+from accounting.guard.problem import Problem
+from accounting.guard.sessions import Sessions
+from accounting.guard.throttle import Throttle
+from accounting.guard.tokens import StaticTokens
+from accounting.lookup.cursor import BadCursor
+from accounting.lookup.records import Forbidden
+from accounting.telemetry import Metrics
+
+log = structlog.get_logger(__name__)
+
+API = "/api/v1"
+_BAD, _FORBIDDEN, _UNAVAILABLE = 400, 403, 503
+_ABOUT = """What every notebook used, as it is accounted for and delivered to APEL.
+
+Times are Unix seconds (UTC), durations seconds, memory MB, disk and traffic GB. Send a token as
+`Authorization: Bearer …`. Refusals are problem details (RFC 9457) with a `cure`.
+"""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens on ``host``."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def doors_of(service: Service) -> Doors:
+    """The ways in that the settings open.
+
+    Raises:
+        SettingsError: a token's file cannot be read, or the hub's login lacks its package.
+    """
+    tokens = StaticTokens(service.settings)
+    tokens.check()
+    return Doors(
+        tokens,
+        hub_of(service.settings),
+        Sessions(time.monotonic),
+        Throttle(time.monotonic),
+        service.metrics.failed_logins.inc,
+    )
+
+
+def create_app(service: Service, doors: Doors | None = None) -> FastAPI:
+    """The application over a service's parts.
+
+    Args:
+        service: the parts.
+        doors: the ways in; those of the settings if not given.
+
+    Raises:
+        SettingsError: a token's file cannot be read, or the hub's login lacks its package.
+    """
+    doors = doors or doors_of(service)
+    app = FastAPI(
+        title="notebooks-accounting",
+        description=_ABOUT,
+        version=version("notebooks-accounting"),
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    prefix = prefix_of(service.settings)
+    app.state.service = service
+    app.state.doors = doors
+    app.state.error_page = web.error_page
+    api = APIRouter(prefix=API, dependencies=[Depends(_known_parameters)])
+    for part in (records, summaries, ledger, messages, runs):
+        api.include_router(part.router)
+    app.include_router(api)
+    app.include_router(health.router)
+    app.include_router(login.routes(doors))
+    app.include_router(web.router)
+    app.openapi = lambda: _openapi(app, prefix)  # type: ignore[method-assign] # FastAPI's way to change it
+    _handle_errors(app)
+    app.add_middleware(Gate, doors=doors)
+    app.add_middleware(
+        Armour, prefix=prefix, observe=_observed(service.metrics), clock=time.monotonic
+    )
+    return app
+
+
+def _observed(metrics: Metrics) -> Callable[[str, int, float], None]:
+    def observe(route: str, status: int, seconds: float) -> None:
+        metrics.answered(area_of(route), status, seconds)
+
+    return observe
+
+
+def area_of(route: str) -> str:
+    """What a route is about, for metrics: one of few words, whatever was asked for."""
+    first = route.removeprefix(API).strip("/").partition("/")[0]
+    if not route.startswith(API):
+        return _PLACES.get(first, "pages") if route else "other"
+    return _API_AREAS.get(first, "ledger")
+
+
+_PLACES = {
+    "healthz": "health", "readyz": "health", "metrics": "health", "login": "login",
+    "logout": "login", "oauth_callback": "login", "docs": "other",
+}  # fmt: skip
+_API_AREAS = {
+    "records": "records", "summaries": "summaries", "messages": "messages", "runs": "runs",
+    "poll": "runs", "push": "runs", "republish": "runs", "openapi.json": "other",
+}  # fmt: skip
+
+
+def _known_parameters(request: Request) -> None:
+    """A parameter that is mistyped would silently select more than was meant."""
+    route = request.scope["route"]
+    assert isinstance(route, APIRoute)  # noqa: S101 - this is a dependency of such only
+    known = _parameters(route.dependant)
+    for name in request.query_params:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            raise _wrong_parameters([{
+                "parameter": name[:100],
+                "problem": "is not known" + (f"; did you mean {near[0]}?" if near else ""),
+            }])  # fmt: skip
+
+
+def _parameters(of: Dependant) -> set[str]:
+    return {p.alias for p in of.query_params}.union(*map(_parameters, of.dependencies))
+
+
+def _wrong_parameters(errors: list[dict[str, str]]) -> Problem:
+    said = "; ".join(f"{error['parameter']} {error['problem']}" for error in errors)
+    return Problem(_BAD, said, f"see {API}/openapi.json for what may be asked", errors=errors)
+
+
+def _handle_errors(app: FastAPI) -> None:
+    def own(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, Problem)  # noqa: S101 - registered for these
+        return problem.answer(request, exc)
+
+    def invalid(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, RequestValidationError)  # noqa: S101 - registered for these
+        errors = [
+            {
+                "parameter": ".".join(map(str, error["loc"][1:])),
+                "problem": error["msg"].removeprefix("Value error, "),
+            }
+            for error in exc.errors()
+        ]
+        return problem.answer(request, _wrong_parameters(errors))
+
+    def other(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, HTTPException)  # noqa: S101 - registered for these
+        found = Problem(
+            exc.status_code, str(exc.detail), f"see {API}/openapi.json for what there is",
+            exc.headers,
+        )  # fmt: skip
+        return problem.answer(request, found)
+
+    app.add_exception_handler(Problem, own)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, other)
+    app.add_exception_handler(AccountingError, _failed)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _failed(request: Request, exc: Exception) -> Response:
+    """What the question is to blame for is told; what the service is, is for the log."""
+    if isinstance(exc, BadCursor):
+        return problem.answer(request, Problem(_BAD, exc.message, exc.cure))
+    if isinstance(exc, Forbidden):
+        return problem.answer(request, Problem(_FORBIDDEN, exc.message, exc.cure))
+    if isinstance(exc, AccountingError):  # its text names files and addresses
+        log.error("request failed", problem=exc.message, cure=exc.cure)
+    return problem.answer(
+        request,
+        Problem(
+            _UNAVAILABLE,
+            "the service cannot answer now",
+            "see the service's log, and 'notebooks-accounting doctor'",
+        ),
+    )
+
+
+def _unexpected(request: Request, exc: Exception) -> Response:
+    """Its own text may hold anything: where it happened is for the log."""
+    log.debug("request failed unexpectedly", exc_info=exc)
+    return problem.answer(
+        request,
+        Problem(500, "the service has a defect", "please report what was asked, and the log"),
+    )
+
+
+def _openapi(app: FastAPI, prefix: str) -> dict[str, Any]:
+    """FastAPI's, with the one shape that refusals have."""
+    if app.openapi_schema is None:
+        found = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes,
+            servers=[{"url": prefix or "/"}],
+        )  # fmt: skip
+        for operations in found["paths"].values():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)
+                operation["security"] = [{"token": []}]
+        schemas: Mapping[str, Any] = found["components"]["schemas"]
+        found["components"]["schemas"] = {
+            name: schema
+            for name, schema in schemas.items()
+            if not re.fullmatch("(HTTP)?ValidationError", name)
+        }
+        found["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        app.openapi_schema = found
+    return app.openapi_schema

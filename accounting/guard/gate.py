@@ -1,0 +1,244 @@
+"""The gate: every request but liveness, readiness and logging in must show who asks.
+
+As a middleware it comes before all routes, those that do not exist included: who is nobody learns
+nothing, not even which paths there are.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qs, quote, urlsplit
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from accounting.access import Viewer
+from accounting.errors import SettingsError
+from accounting.guard import problem
+from accounting.guard.hub import STATE_COOKIE, STATE_SECONDS, Hub
+from accounting.guard.problem import Problem
+from accounting.guard.sessions import Session, Sessions, set_cookie
+from accounting.guard.throttle import Throttle
+from accounting.guard.tokens import StaticTokens, digest_of
+
+log = structlog.get_logger(__name__)
+
+OPEN = frozenset({"/healthz", "/readyz"})
+LOGIN = frozenset({"/login", "/oauth_callback"})
+"""Where people show who they are; these look at what they are shown themselves."""
+
+CSRF_HEADER = "x-csrf-token"
+CSRF_FIELD = "csrf_token"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_UNAUTHORIZED = 401
+_FORBIDDEN = 403
+_UNAVAILABLE = 503
+_TOO_MANY = 429
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="notebooks-accounting"'}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who asks, and by which session, if it is a browser."""
+
+    viewer: Viewer
+    session: Session | None = None
+
+
+@dataclass(frozen=True)
+class Doors:
+    """The ways of showing who one is."""
+
+    tokens: StaticTokens
+    hub: Hub | None
+    sessions: Sessions
+    throttle: Throttle
+    note_failure: Callable[[], None] = lambda: None
+
+    async def identify(self, request: Request) -> Identity | None:
+        """Who asks; None if they show nothing.
+
+        Raises:
+            Problem: what they show is not good, or cannot be looked at now.
+        """
+        shown = request.headers.get("authorization")
+        if shown is not None:
+            scheme, _, token = shown.partition(" ")
+            if scheme.lower() not in {"bearer", "token"}:
+                raise unauthorized("the token is not shown as a bearer token")
+            return Identity(await self.admit(request, token.strip()))
+        session = self.sessions.find(request)
+        if session is None:
+            return None
+        _require_own_page(request, session)
+        viewer = await self._again(request, session)
+        return None if viewer is None else Identity(viewer, session)
+
+    async def admit(self, request: Request, token: str) -> Viewer:
+        """Whose token it is; failures are counted.
+
+        Raises:
+            Problem: it is nobody's, or this client has failed too often.
+        """
+        client = request.client.host if request.client else ""
+        digest = digest_of(token.encode("latin-1", "replace"))
+        if wait := self.throttle.wait_seconds(client, digest):
+            log.warning("too many failed logins", client=client)
+            raise Problem(
+                _TOO_MANY,
+                "too many failed logins from this address",
+                f"wait {math.ceil(wait)} s, then try again with the right token",
+                {"Retry-After": str(math.ceil(wait))},
+            )
+        viewer = self._of_file(digest)
+        if viewer is None and self.hub is not None and token.isascii() and token.isprintable():
+            viewer = await self.hub.viewer(token)
+        if viewer is None:
+            self.throttle.failed(client, digest)
+            self.note_failure()
+            log.warning("failed login", client=client)
+            raise unauthorized("the token is not one that this service knows")
+        self.throttle.succeeded(digest)
+        return viewer
+
+    async def _again(self, request: Request, session: Session) -> Viewer | None:
+        """Whether what a session's user showed is still good."""
+        if session.digest:
+            return self._of_file(session.digest)
+        if self.hub is None:
+            return None
+        return await self.hub.viewer(
+            session.hub_token, request.cookies.get("jupyterhub-session-id", "")
+        )
+
+    def _of_file(self, digest: bytes) -> Viewer | None:
+        try:
+            return self.tokens.viewer(digest)
+        except SettingsError as exc:  # names the file: for the log only
+            log.error("token not readable", problem=exc.message, cure=exc.cure)  # noqa: TRY400
+            raise Problem(
+                _UNAVAILABLE, "the service cannot check tokens now", "see the service's log"
+            ) from exc
+
+
+def unauthorized(detail: str) -> Problem:
+    """Nobody without a token."""
+    return Problem(
+        _UNAUTHORIZED,
+        detail,
+        "send 'Authorization: Bearer …' with the token of ACCOUNTING_API__TOKEN_FILE or of the hub",
+        _CHALLENGE,
+    )
+
+
+def _require_own_page(request: Request, session: Session) -> None:
+    """A browser sends its cookie with whatever a page asks: take it only from our own pages.
+
+    Opening a page is no action and shows nothing to the page that led there. All else, scripts'
+    requests included, must bring what only our own pages know. On the hub's host, other users'
+    notebooks are of the same origin: what the browser says of the origin is not enough.
+    """
+    mode = request.headers.get("sec-fetch-mode", "navigate")
+    if request.method in _SAFE and (mode == "navigate" or _is_part_of_page(request)):
+        return
+    origin = request.headers.get("origin")
+    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    shown = request.headers.get(CSRF_HEADER) or request.state.csrf_token
+    if foreign or site not in {"same-origin", "none"} or not session.is_own(shown):
+        raise Problem(
+            _FORBIDDEN,
+            "this action does not come from a page of this service",
+            "load the page again, and repeat the action there",
+        )
+
+
+def _is_part_of_page(request: Request) -> bool:
+    """A style sheet, script or picture that a page of ours loads: shown, not read, by it."""
+    return request.headers.get("sec-fetch-mode") == "no-cors"
+
+
+class Gate:
+    """Lets requests through to the application, with ``request.state.identity``.
+
+    Args:
+        app: what is behind it.
+        doors: how to find out who asks.
+    """
+
+    def __init__(self, app: ASGIApp, doors: Doors) -> None:
+        self.app = app
+        self.doors = doors
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on, or refuse it."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        state = scope.setdefault("state", {})
+        state["csrf_token"] = ""
+        if path not in OPEN | LOGIN:
+            if _is_form(scope):
+                receive, state["csrf_token"] = await _form_token(receive)
+            request = Request(scope, receive)
+            refusal = await self._refusal(request, state)
+            if refusal is not None:
+                await refusal(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    async def _refusal(self, request: Request, state: dict[str, object]) -> Response | None:
+        try:
+            identity = await self.doors.identify(request)
+            if identity is None:
+                if request.method == "GET" and self.doors.hub and problem.wants_page(request):
+                    return begin_login(request, self.doors.hub, _asked_for(request))
+                raise unauthorized("a token is needed")
+        except Problem as exc:
+            return problem.answer(request, exc)
+        state["identity"] = identity
+        return None
+
+
+def begin_login(request: Request, hub: Hub, following: str) -> Response:
+    """Send a browser to the hub to log in."""
+    ticket = hub.begin(following)
+    response = RedirectResponse(ticket.address, 302)
+    set_cookie(request, response, STATE_COOKIE, ticket.cookie, STATE_SECONDS)
+    return response
+
+
+def _asked_for(request: Request) -> str:
+    query = request.scope.get("query_string", b"").decode("latin-1")
+    return quote(request.scope["path"]) + (f"?{query}" if query else "")
+
+
+def _is_form(scope: Scope) -> bool:
+    kind = Headers(scope=scope).get("content-type", "")
+    return scope["method"] == "POST" and kind.startswith("application/x-www-form-urlencoded")
+
+
+async def _form_token(receive: Receive) -> tuple[Receive, str]:
+    """The token in a form; and a ``receive`` that gives the form once more.
+
+    Its size is bounded before it comes here.
+    """
+    body = bytearray()
+    message: Message = {"more_body": True}
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        body += message.get("body", b"")
+    given = parse_qs(body.decode("latin-1")).get(CSRF_FIELD, [""])
+    again: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+
+    async def replay() -> Message:
+        return again.pop() if again else await receive()
+
+    return replay, given[0]

@@ -1,0 +1,329 @@
+"""Records as a viewer sees them: pages of a list, one notebook's months, streams for export."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, literal_column, select
+
+from accounting.access import Right, Viewer, own
+from accounting.database import Database
+from accounting.errors import AccountingError
+from accounting.lookup import cursor
+from accounting.model import Month, Record
+from accounting.outbox import WAITING, State
+from accounting.register import NOTHING_CLOSED, Selection, is_due, is_late, narrowed, record_of
+from accounting.tables import message_records, messages, records
+
+_AT_ONCE = 1000
+
+
+class Delivery(StrEnum):
+    """How far a record's content has come.
+
+    ``late`` is a correction of a closed month: it waits for ``republish``.
+    """
+
+    HELD = "held"
+    DUE = "due"
+    LATE = "late"
+    PENDING = "pending"
+    PARKED = "parked"
+    SENT = "sent"
+
+
+_RARE = (Delivery.HELD, Delivery.DUE, Delivery.LATE)
+"""What few of many records are, or, before the first push, most."""
+
+
+class Sort(StrEnum):
+    """What a list is sorted by; a minus in front of it, as the API writes it, is downwards.
+
+    By month (and by start within it) and by pod there are indexes, so that a page is quick however
+    many records there are.
+    """
+
+    MONTH = "month"
+    START = "start"
+    END = "end"
+    MEASURED = "measured"
+    WALL = "wall"
+    CPU = "cpu"
+    USER = "user"
+    VO = "vo"
+    POD = "pod"
+
+
+_c = records.c
+# An end or CPU time that is not known sorts below all that are.
+_SORTED: Mapping[Sort, tuple[ColumnElement[Any], type]] = {
+    Sort.START: (_c.start_at, int),
+    Sort.END: (func.coalesce(_c.end_at, -1), int),
+    Sort.MEASURED: (_c.created_at, int),
+    Sort.WALL: (_c.wall_seconds, int),
+    Sort.CPU: (func.coalesce(_c.cpu_seconds, -1), int),
+    Sort.USER: (_c.user, str),
+    Sort.VO: (_c.vo, str),
+}
+_KEY: tuple[ColumnElement[Any], ...] = (_c.uid, _c.year, _c.month)
+_KEY_KINDS: tuple[type, ...] = (str, int, int)
+_STATES: Mapping[Delivery, tuple[State, ...]] = {
+    Delivery.PENDING: WAITING,
+    Delivery.PARKED: (State.PARKED,),
+    Delivery.SENT: (State.SENT,),
+}
+_DELIVERY_OF = {state.value: delivery for delivery, states in _STATES.items() for state in states}
+
+_FEW = 1000
+"""So many records are rather found by what they wait for than met in the order of a list."""
+
+
+class Forbidden(AccountingError):
+    """The viewer may not ask this; says the same whether the thing exists or not."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this is not yours to see", "ask for your own usage, or for a VO that you manage"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record in a list.
+
+    Attributes:
+        record: as it stands.
+        delivery: how far its content has come.
+        message_id: the message that took it last.
+    """
+
+    record: Record
+    delivery: Delivery
+    message_id: int | None
+
+
+_ALL = Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which records, in which order.
+
+    Attributes:
+        selection: which; its limit is the page's.
+        delivery: only those that have come this far.
+        open_from: the first month that is not closed, which decides what is due and what late.
+        sort: by what.
+        descending: the largest first.
+        cursor: where the page before ended; empty for the first.
+    """
+
+    selection: Selection = _ALL
+    delivery: Delivery | None = None
+    open_from: Month = NOTHING_CLOSED
+    sort: Sort = Sort.MONTH
+    descending: bool = True
+    cursor: str = ""
+
+    @property
+    def sort_name(self) -> str:
+        """The sort as the API writes it."""
+        return f"-{self.sort}" if self.descending else self.sort.value
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list; ``next`` is the cursor of the page after it, empty on the last."""
+
+    entries: list[Entry]
+    next: str
+
+
+def page(database: Database, viewer: Viewer, question: Question) -> Page:
+    """A page of records.
+
+    Raises:
+        Forbidden: the viewer may not ask for that user or VO.
+        BadCursor: the cursor is not of this question.
+    """
+    limit = question.selection.limit or _AT_ONCE
+    query = _asked(viewer, replace(question, selection=replace(question.selection, limit=None)))
+    key, kinds = _order(question.sort)
+    if question.cursor:
+        values = cursor.decode(question.cursor, question.sort_name, kinds)
+        query = query.where(cursor.after(key, values, descending=question.descending))
+    sorted_by = [part.label(f"sorted_{place}") for place, part in enumerate(key)]
+    query = query.add_columns(*sorted_by).limit(limit + 1)
+    with database.begin(reading=True) as connection:
+        if question.delivery in _RARE:
+            waiting = _is(question.delivery, question.open_from)
+            few = connection.scalars(select(_c.uid).where(waiting).limit(_FEW + 1)).all()
+            if len(few) <= _FEW:
+                query = query.where(_c.uid.in_(few))
+        rows = connection.execute(query).all()
+    following = ""
+    if len(rows) > limit:
+        last = rows[limit - 1]
+        ends = [getattr(last, f"sorted_{place}") for place in range(len(key))]
+        following = cursor.encode(question.sort_name, ends)
+    return Page([_entry(row) for row in rows[:limit]], following)
+
+
+def stream(database: Database, viewer: Viewer, question: Question) -> Iterator[Entry]:
+    """All records that a question selects, from one snapshot of the database.
+
+    Raises:
+        Forbidden: the viewer may not ask for that user or VO.
+    """
+    query = _asked(viewer, question)
+
+    def entries() -> Iterator[Entry]:
+        with database.begin(reading=True) as connection:
+            rows = connection.execution_options(yield_per=_AT_ONCE).execute(query)
+            yield from map(_entry, rows)
+
+    return entries()
+
+
+def _asked(viewer: Viewer, question: Question) -> Select[Any]:
+    query = _selected(viewer, question)
+    key, _ = _order(question.sort)
+    return query.order_by(*(part.desc() if question.descending else part for part in key))
+
+
+def _selected(viewer: Viewer, question: Question) -> Select[Any]:
+    selection, open_from = question.selection, question.open_from
+    delivery = case(
+        *((_is(way, open_from), way.value) for way in _RARE), else_=messages.c.state
+    )  # fmt: skip
+    query = select(records, delivery.label("delivery")).outerjoin(
+        messages, messages.c.id == records.c.message_id
+    )
+    query = query.where(*allowed(viewer, selection))
+    if question.delivery is not None:
+        query = query.where(_is(question.delivery, open_from))
+    if selection.user and selection.user == viewer.user:
+        selection = replace(selection, user="")
+    return narrowed(query, selection)
+
+
+def _is(delivery: Delivery, open_from: Month) -> ColumnElement[bool]:
+    """The condition of a record whose content has come this far."""
+    held = _c.held != literal_column("''")
+    due: ColumnElement[bool] = is_due(open_from)
+    late: ColumnElement[bool] = is_late(open_from)
+    rare = {Delivery.HELD: held, Delivery.DUE: due, Delivery.LATE: late}
+    if delivery in rare:
+        return rare[delivery]
+    states = [state.value for state in _STATES[delivery]]
+    return and_(~held, ~due, ~late, messages.c.state.in_(states))
+
+
+def allowed(viewer: Viewer, selection: Selection) -> list[ColumnElement[bool]]:
+    """The conditions that a viewer's question about records carries.
+
+    Raises:
+        Forbidden: the viewer may not ask for that user or VO.
+    """
+    if not viewer.may(Right.READ):
+        raise Forbidden
+    if not viewer.may_ask_for(user=selection.user, vo=selection.vo):
+        raise Forbidden
+    if selection.user and selection.user == viewer.user:
+        return [viewer.restriction(), own(viewer.user)]
+    return [viewer.restriction()]
+
+
+def _order(sort: Sort) -> tuple[tuple[ColumnElement[Any], ...], tuple[type, ...]]:
+    """The columns of a sort, with the key as their end, and what kind of value each holds."""
+    if sort is Sort.POD:
+        return _KEY, _KEY_KINDS
+    if sort is Sort.MONTH:
+        return (_c.year, _c.month, _c.start_at, _c.uid), (int, int, int, str)
+    column, kind = _SORTED[sort]
+    return (column, *_KEY), (kind, *_KEY_KINDS)
+
+
+def _entry(row: Any) -> Entry:
+    delivery = _DELIVERY_OF.get(row.delivery) or Delivery(row.delivery)
+    return Entry(record_of(row), delivery, row.message_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A message that took a record.
+
+    Attributes:
+        month: of which month's record.
+        id: its place in the outbox.
+        empaid: our id of it.
+        broker_id: the broker's id of it; empty until it is delivered.
+        built_at, sent_at: Unix seconds.
+        is_current: it carried what the record says now.
+    """
+
+    month: tuple[int, int]
+    id: int
+    empaid: str
+    destination: str
+    state: str
+    broker_id: str
+    built_at: float
+    sent_at: float | None
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Notebook:
+    """One notebook: its records by month, and the messages that took them, the earliest first."""
+
+    uid: str
+    months: list[Entry]
+    messages: list[Taken]
+
+
+def notebook(
+    database: Database, viewer: Viewer, uid: str, open_from: Month = NOTHING_CLOSED
+) -> Notebook | None:
+    """All that is recorded of one notebook; None if nothing is.
+
+    Raises:
+        Forbidden: it is not the viewer's, or there is none: only an admin is told which.
+    """
+    selection = Selection(uid=uid)
+    query = _selected(viewer, Question(selection, open_from=open_from)).order_by(_c.year, _c.month)
+    took = (
+        select(message_records, messages, records.c.digest.label("now"))
+        .join(messages, messages.c.id == message_records.c.message_id)
+        .join(
+            records,
+            (records.c.uid == message_records.c.uid)
+            & (records.c.year == message_records.c.year)
+            & (records.c.month == message_records.c.month),
+        )
+        .where(message_records.c.uid == uid, *allowed(viewer, selection))
+        .order_by(messages.c.origin, messages.c.part)
+    )
+    with database.begin(reading=True) as connection:
+        months = [_entry(row) for row in connection.execute(query)]
+        taken = [_taken(row) for row in connection.execute(took)]
+    if not months:
+        if viewer.is_admin:
+            return None
+        raise Forbidden
+    return Notebook(uid, months, taken)
+
+
+def _taken(row: Any) -> Taken:
+    return Taken(
+        month=(row.year, row.month),
+        id=row.id,
+        empaid=row.empaid,
+        destination=row.destination,
+        state=row.state,
+        broker_id=row.broker_id,
+        built_at=row.built_at,
+        sent_at=row.sent_at,
+        is_current=row.digest == row.now,
+    )

@@ -1,0 +1,83 @@
+"""Is everything measured and delivered? How things stand, as far as the viewer may know."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from accounting.access import Viewer
+from accounting.config import Settings
+from accounting.database import Database
+from accounting.ledger import Ledger
+from accounting.lookup import windows
+from accounting.model import Gap
+from accounting.schedule import standing_of
+
+GAPS_DAYS = 35
+_DAY = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What waits and what went; for administrators.
+
+    Attributes:
+        due: records that must go out and are in no message yet.
+        held: records that are held back, by reason.
+        messages: messages, by state.
+        oldest_seconds: age of the oldest message that waits; 0 if none does.
+        last_push_at: when a message was last delivered, Unix seconds.
+        certificate_days: until the host certificate expires; None: none is needed or readable.
+    """
+
+    due: int
+    held: Mapping[str, int]
+    messages: Mapping[str, int]
+    oldest_seconds: float
+    last_push_at: float | None
+    certificate_days: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How things stand.
+
+    Attributes:
+        now: Unix seconds, when it was asked.
+        read_until: end of the last covered window, Unix seconds; None: nothing was read yet.
+        lag_seconds: from there to now.
+        gaps: the source's silences of the last weeks.
+        delivery: what waits and what went; None for who may not know.
+    """
+
+    now: float
+    read_until: int | None
+    lag_seconds: float | None
+    gaps: Sequence[Gap]
+    delivery: Delivery | None
+
+
+def status(settings: Settings, database: Database, viewer: Viewer, now: float) -> Status:
+    """How things stand at ``now`` (Unix seconds).
+
+    Raises:
+        DatabaseError: the database cannot be read.
+    """
+    progress = Ledger(database).progress()
+    return Status(
+        now=now,
+        read_until=None if progress is None else progress.watermark,
+        lag_seconds=None if progress is None else now - progress.watermark,
+        gaps=windows.silences(database, since=now - GAPS_DAYS * _DAY),
+        delivery=_delivery(settings, database, now) if viewer.is_admin else None,
+    )
+
+
+def _delivery(settings: Settings, database: Database, now: float) -> Delivery:
+    standing = standing_of(settings, database, now)
+    return Delivery(
+        due=standing.due or 0,
+        held={reason.value: count for reason, count in (standing.held or {}).items()},
+        messages=standing.messages,
+        oldest_seconds=standing.oldest_seconds or 0.0,
+        last_push_at=standing.last_push_at,
+        certificate_days=standing.certificate_days,
+    )

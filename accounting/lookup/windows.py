@@ -1,0 +1,81 @@
+"""Which windows were read, and when the source was silent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from accounting.database import Database
+from accounting.lookup import cursor
+from accounting.model import Gap
+from accounting.tables import gaps, windows
+
+_SORT = "-start"
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """A window that was read; times are Unix seconds.
+
+    Attributes:
+        spoke: the source said something in it.
+        pods: notebooks that it was about.
+        rejected: values that could not be true.
+        polled_at: when it was read.
+    """
+
+    start: int
+    end: int
+    spoke: bool
+    pods: int
+    rejected: int
+    polled_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some windows, the latest first; ``next`` is the cursor of those before them."""
+
+    windows: list[Covered]
+    next: str
+
+
+def page(
+    database: Database,
+    *,
+    since: int | None = None,
+    until: int | None = None,
+    limit: int = 100,
+    after: str = "",
+) -> Page:
+    """The windows that touch [since, until), Unix seconds.
+
+    Raises:
+        BadCursor: the cursor is not of this question.
+    """
+    query = select(windows).order_by(windows.c.start.desc()).limit(limit + 1)
+    if since is not None:
+        query = query.where(windows.c.end > since)
+    if until is not None:
+        query = query.where(windows.c.start < until)
+    if after:
+        (start,) = cursor.decode(after, _SORT, (int,))
+        query = query.where(windows.c.start < start)
+    with database.begin(reading=True) as connection:
+        found = [Covered(*row) for row in connection.execute(query)]
+    more = cursor.encode(_SORT, [found[limit - 1].start]) if len(found) > limit else ""
+    return Page(found[:limit], more)
+
+
+def silences(
+    database: Database, *, since: float | None = None, until: float | None = None
+) -> Sequence[Gap]:
+    """The source's silences that touch [since, until), the earliest first."""
+    query: Any = select(gaps).order_by(gaps.c.start_at)
+    if since is not None:
+        query = query.where((gaps.c.end_at >= since) | gaps.c.end_at.is_(None))
+    if until is not None:
+        query = query.where(gaps.c.start_at < until)
+    with database.begin(reading=True) as connection:
+        return [Gap(*row) for row in connection.execute(query)]

@@ -1,0 +1,102 @@
+{{- /* The program's settings file, from the values. */ -}}
+
+{{- define "accounting.data" -}}/var/lib/notebooks-accounting{{- end -}}
+{{- define "accounting.secrets" -}}/etc/notebooks-accounting/secrets{{- end -}}
+{{- define "accounting.hostCertificate" -}}/etc/grid-security{{- end -}}
+
+{{- define "accounting.namespace" -}}
+{{- default .Release.Namespace .Values.prometheus.namespace -}}
+{{- end -}}
+
+{{- define "accounting.hubNamespace" -}}
+{{- default (include "accounting.namespace" .) .Values.networkPolicy.hubNamespace -}}
+{{- end -}}
+
+{{- /* The first of Prometheus' usual Services that is there; the first of all without a cluster. */ -}}
+{{- define "accounting.prometheus" -}}
+{{- if .Values.prometheus.url -}}
+{{- .Values.prometheus.url -}}
+{{- else -}}
+{{- $ports := dict "prometheus-operated" ":9090" "prometheus-k8s" ":9090" -}}
+{{- $found := dict "name" "" -}}
+{{- range $name := list "prometheus-server" (printf "%s-prometheus-server" .Release.Name) "prometheus-operated" "prometheus-k8s" "prometheus" -}}
+{{- if and (not $found.name) (lookup "v1" "Service" $.Release.Namespace $name) }}{{ $_ := set $found "name" $name }}{{ end -}}
+{{- end -}}
+{{- $name := default "prometheus-server" $found.name -}}
+{{- printf "http://%s.%s.svc%s" $name .Release.Namespace (dig $name "" $ports) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "accounting.isSqlite" -}}
+{{- if not .Values.database.url }}yes{{ end -}}
+{{- end -}}
+
+{{- /* Whether the volume is needed: for SQLite, or for a spool. */ -}}
+{{- define "accounting.isStateful" -}}
+{{- if or (include "accounting.isSqlite" .) (and (eq (default "ams" .Values.ssm.transport) "dirq") (not .Values.ssm.dirqPath)) }}yes{{ end -}}
+{{- end -}}
+
+{{- define "accounting.settings" -}}
+{{- $settings := dict
+  "site_name" .Values.siteName
+  "database_url" (default (printf "sqlite:///%s/accounting.db" (include "accounting.data" .)) .Values.database.url)
+-}}
+{{- with .Values.cloudType }}{{ $_ := set $settings "cloud_type" . }}{{ end -}}
+{{- with .Values.cloudComputeService }}{{ $_ := set $settings "cloud_compute_service" . }}{{ end -}}
+{{- /* A key is the setting's name in other letters, unless it names the chart's own means. */ -}}
+{{- $own := list "hostcert" "hostkey" "existingSecret" "certManager" "enabled" -}}
+{{- range $group := list "prometheus" "poll" "vo" "record" "ssm" "api" "hub" "log" -}}
+{{- $given := dict -}}
+{{- range $key, $value := get $.Values $group -}}
+{{- if and (not (has $key $own)) (not (hasSuffix "Secret" $key)) (not (kindIs "invalid" $value)) (or (not (kindIs "map" $value)) $value) -}}
+{{- $_ := set $given (snakecase $key) $value -}}
+{{- end -}}
+{{- end -}}
+{{- if or (ne $group "hub") $.Values.hub.enabled }}{{ $_ := set $settings $group $given }}{{ end -}}
+{{- end -}}
+{{- $files := include "accounting.files" . | fromYaml -}}
+{{- $settings := mergeOverwrite $settings $files .Values.settings -}}
+{{- toYaml $settings -}}
+{{- end -}}
+
+{{- /* What the chart's own means become: paths of mounted files, and addresses. */ -}}
+{{- define "accounting.files" -}}
+{{- $secrets := include "accounting.secrets" . -}}
+prometheus:
+  url: {{ include "accounting.prometheus" . | quote }}
+  namespace: {{ include "accounting.namespace" . | quote }}
+  {{- if .Values.prometheus.tokenSecret.name }}
+  token_file: {{ $secrets }}/prometheus-token
+  {{- end }}
+  {{- if .Values.prometheus.caSecret.name }}
+  ca_file: {{ $secrets }}/prometheus-ca.crt
+  {{- end }}
+vo:
+  pseudonym_key_file: {{ $secrets }}/pseudonym-key
+ssm:
+  hostcert: {{ include "accounting.hostCertificate" . }}/hostcert.pem
+  hostkey: {{ include "accounting.hostCertificate" . }}/hostkey.pem
+  {{- if .Values.ssm.servercertSecret.name }}
+  servercert: {{ $secrets }}/servercert.pem
+  {{- end }}
+  {{- if .Values.ssm.caSecret.name }}
+  ca_file: {{ $secrets }}/broker-ca.crt
+  {{- end }}
+  {{- if and (eq (default "ams" .Values.ssm.transport) "dirq") (not .Values.ssm.dirqPath) }}
+  dirq_path: {{ include "accounting.data" . }}/spool
+  {{- end }}
+api:
+  token_file: {{ $secrets }}/token
+  job_token_file: {{ $secrets }}/job-token
+  metrics_token_file: {{ $secrets }}/metrics-token
+{{- if .Values.hub.enabled }}
+hub:
+  api_token_file: {{ $secrets }}/hub-token
+  {{- if not .Values.hub.apiUrl }}
+  api_url: http://hub.{{ include "accounting.hubNamespace" . }}.svc:8081/hub/api
+  {{- end }}
+  {{- if not .Values.hub.prefix }}
+  prefix: /services/{{ default "accounting" .Values.hub.service }}/
+  {{- end }}
+{{- end }}
+{{- end -}}

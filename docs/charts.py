@@ -1,0 +1,91 @@
+# noqa: INP001 - a part of docs/generate.py
+"""What is written into the charts: the values' tables of their READMEs, their keys, their copies.
+
+A chart's ``values.schema.json`` describes each key once. Helm reads only what lies inside a chart,
+so files that charts share, or that belong to the service, are copied into them.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+CHARTS = ROOT / "chart"
+_TABLE = re.compile(r"(<!-- values: .* -->\n).*?(<!-- end of values -->)", re.DOTALL)
+
+_WIDEST = 80
+
+# Which files of the repository are copied into which charts, and where.
+COPIES = [
+    ("*", "chart/shared/_notebooks.tpl", "templates/_notebooks.tpl"),
+    ("notebooks-accounting", "monitoring/alerts.yaml", "files/alerts.yaml"),
+    ("notebooks-accounting", "monitoring/dashboard.json", "files/dashboard.json"),
+]
+
+
+def pages(program: Mapping[str, str]) -> dict[Path, str]:
+    """All files that are written into the charts, and what they must hold.
+
+    Args:
+        program: what the service takes for a setting that is not given, by its name in the file.
+    """
+    found: dict[Path, str] = {}
+    for file in sorted(CHARTS.glob("*/values.schema.json")):
+        chart = file.parent
+        schema = json.loads(file.read_text(encoding="utf-8"))
+        found[chart / "README.md"] = _readme(chart, schema, program)
+        found[chart / "files" / "keys.yaml"] = _keys(schema)
+        for charts, source, target in COPIES:
+            if charts in ("*", chart.name):
+                found[chart / target] = (ROOT / source).read_text(encoding="utf-8")
+    return found
+
+
+def described(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every key of a schema with its dots, and what the schema says of it."""
+    for name, about in schema["properties"].items():
+        yield f"{prefix}{name}", about
+        if "properties" in about:
+            yield from described(about, f"{prefix}{name}.")
+
+
+def _keys(schema: dict[str, Any]) -> str:
+    lines = ["# Written by `make docs` from values.schema.json: what templates check keys against."]
+    for path, about in described(schema):
+        lines.append(f"{path}: {'section' if 'properties' in about else 'value'}")
+    return "\n".join(lines) + "\n"
+
+
+def _readme(chart: Path, schema: dict[str, Any], program: Mapping[str, str]) -> str:
+    values = yaml.safe_load((chart / "values.yaml").read_text(encoding="utf-8"))
+    page = (chart / "README.md").read_text(encoding="utf-8")
+    table = "\n".join(["", *_rows(schema, values, program), "", ""])
+    return _TABLE.sub(lambda found: found[1] + table + found[2], page)
+
+
+def _rows(
+    schema: dict[str, Any], values: dict[str, Any], program: Mapping[str, str]
+) -> Iterator[str]:
+    yield "| key | default | |"
+    yield "|---|---|---|"
+    for path, about in described(schema):
+        shown = "" if "properties" in about else _default(path, values, program)
+        text = about["description"].replace("|", "\\|")
+        name = f"**`{path}`**" if "properties" in about else f"`{path}`"
+        yield f"| {name} | {shown} | {text} |"
+
+
+def _default(path: str, values: dict[str, Any], program: Mapping[str, str]) -> str:
+    value: Any = values
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if value is None:
+        value = program.get(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", path).lower())
+    if value is None or value in ("", {}, []):
+        return ""
+    shown = value if isinstance(value, str) else json.dumps(value)
+    return f"`{shown}`" if len(shown) <= _WIDEST else "[values.yaml](values.yaml)"

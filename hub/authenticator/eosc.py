@@ -1,0 +1,22 @@
+"""Login in the EOSC EU Node."""
+
+from traitlets import List, Unicode, default
+
+from hub.authenticator.egi import EGICheckinAuthenticator
+
+
+class EOSCNodeAuthenticator(EGICheckinAuthenticator):
+    """Login by the EOSC AAI (`c.JupyterHub.authenticator_class = "eosc-node"`).
+
+    Work is accounted to the personal or project group, `urn:geant:…:group:pp-…`.
+    """
+
+    primary_group_priority = List(
+        Unicode(),
+        [r"^urn:geant:[^:]+:group:(pp-.*)$"],
+        help=EGICheckinAuthenticator.primary_group_priority.help,
+    ).tag(config=True)
+
+    @default("login_service")
+    def _login_service_default(self) -> str:
+        return "EOSC AAI"

@@ -1,0 +1,214 @@
+"""What becomes of a login afterwards: confirmed, refreshed, tolerated, turned away."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+from weakref import WeakValueDictionary
+
+from jupyterhub.handlers import BaseHandler
+from jupyterhub.user import User
+from jupyterhub.utils import maybe_future
+from tornado import web
+from traitlets import Float, default
+
+from hub.authenticator.provider import AuthModel, AuthState, ProviderAuthenticator
+from hub.oidc.errors import NothingRevoked, NotRevoked, OIDCError, Refused, Unavailable
+from hub.oidc.patience import Patience
+
+HAND_OVER_SECONDS = 10.0
+"""How long a request waits until the notebook has its fresh tokens; they also come at the next."""
+
+_SESSION_IS_OVER = "invalid_grant"
+"""RFC 6749, 5.2. Any other refusal is about the hub's own registration, not about the user."""
+
+
+class SessionAuthenticator(ProviderAuthenticator):
+    """Confirms users as JupyterHub asks for it (`auth_refresh_age`), and keeps tokens fresh."""
+
+    provider_absence_seconds = Float(
+        86400.0,
+        help="""How long users stay logged in while the provider does not answer.
+
+        Counted from when it last confirmed the user. Running servers are never stopped for it.
+        """,
+    ).tag(config=True)
+
+    token_margin_seconds = Float(
+        help="""Refresh an access token that expires within this time.
+
+        The default, three times `auth_refresh_age`, leaves a running notebook no gap.
+        """,
+    ).tag(config=True)
+
+    @default("token_margin_seconds")
+    def _token_margin_seconds_default(self) -> float:
+        return 3.0 * float(self.auth_refresh_age or 300)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._started_at = time.time()
+        self._patience = Patience(self.issuer)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def _lock(self, user: User) -> asyncio.Lock:
+        """Only one at a time uses a user's refresh token.
+
+        A provider that rotates them takes the second use for a theft and ends the session.
+        """
+        return self._locks.setdefault(user.name, asyncio.Lock())
+
+    async def refresh_user(
+        self, user: User, handler: BaseHandler | None = None, **_options: Any
+    ) -> bool | AuthModel:
+        """Ask the provider who the user is now.
+
+        Returns:
+            The new auth_model; True if all stays as it is, the provider's absence included;
+            False if the user must log in again.
+
+        Raises:
+            HTTPError: 403, the user is not allowed here any more and comes with an API token, or
+                somebody else asks for them: no login can be asked for then.
+        """
+        if not self.enable_auth_state:
+            return True
+        async with self._lock(user):
+            answer = await self._refreshed(user, await user.get_auth_state())
+        if isinstance(answer, bool) or await self._is_allowed(user.name, answer):
+            return answer
+        return self._turned_away(user, handler)
+
+    async def _refreshed(self, user: User, state: AuthState | None) -> bool | AuthModel:
+        if self.refresh_user_hook is not None:
+            answer = await self._call_refresh_user_hook(user, state)
+            if answer is not None:
+                return cast("bool | AuthModel", answer)
+        if not state or not state.get("token_response"):
+            return False
+        try:
+            return await self._confirmed(user, state)
+        except Unavailable as exc:
+            return self._tolerates(user, state, exc)
+        except Refused as exc:
+            self.log.info("User %s must log in again: %s", user.id, exc)
+            return False
+
+    async def _confirmed(self, user: User, state: AuthState) -> AuthModel:
+        self._patience.check()
+        try:
+            model = await self._asked_again(user, state)
+        except Unavailable:
+            self._patience.failed()
+            raise
+        self._patience.succeeded()
+        known, now = (s[self.user_auth_state_key].get("sub") for s in (state, model["auth_state"]))
+        if known != now:
+            raise Refused("the provider says that it is another user now")
+        return model
+
+    async def _asked_again(self, user: User, state: AuthState) -> AuthModel:
+        expires_at = state.get("expires_at")
+        is_due = expires_at and expires_at - time.time() < self.token_margin_seconds
+        if is_due and state.get("refresh_token"):
+            info = await self.renew_tokens(user, state)
+            return cast("AuthModel", await self._token_to_auth_model(info))
+        try:
+            return cast("AuthModel", await self._token_to_auth_model(state["token_response"]))
+        except Refused:
+            if not state.get("refresh_token"):
+                raise
+        info = await self.renew_tokens(user, state)
+        return cast("AuthModel", await self._token_to_auth_model(info))
+
+    async def renew_tokens(self, user: User, state: AuthState) -> dict[str, Any]:
+        """Get fresh tokens for the refresh token, keep them, and give them to running servers.
+
+        They are stored before anything else can fail: the old refresh token may be used up.
+
+        Raises:
+            Refused: The user's session at the provider is over.
+            Unavailable: There are no fresh tokens now; the old ones are as good as before.
+        """
+        if not state.get("refresh_token"):
+            raise Refused("there is no refresh token")
+        params = self.build_refresh_token_request_params(state["refresh_token"])
+        try:
+            info = await self.get_token_info(None, params)
+        except Refused as exc:
+            if exc.error == _SESSION_IS_OVER:
+                raise
+            raise Unavailable(f"the hub's own registration is refused: {exc}") from exc
+        for kept in ("refresh_token", "id_token"):
+            if not info.get(kept) and state.get(kept):
+                info[kept] = state[kept]
+        fresh = {name: info.get(name) for name in ("access_token", "refresh_token", "id_token")}
+        expiry = {"token_response": info, "expires_at": info.get("expires_at")}
+        await user.save_auth_state({**state, **fresh, **expiry})
+        await self._hand_over(user, info)
+        return info
+
+    async def _hand_over(self, user: User, info: Mapping[str, Any]) -> None:
+        """Give tokens to the user's running servers, where the spawner can take them."""
+        tokens = info["access_token"], info.get("id_token") or ""
+        for spawner in list(user.spawners.values()):
+            if not spawner.active or not hasattr(spawner, "set_tokens"):
+                continue
+            try:
+                async with asyncio.timeout(HAND_OVER_SECONDS):
+                    await spawner.set_tokens(*tokens)
+            except Exception as exc:  # noqa: BLE001 - no spawner's trouble may log a user out
+                self.log.warning("A server of user %s keeps its old tokens: %r", user.id, exc)
+
+    async def run_post_auth_hook(self, handler: BaseHandler, auth_model: AuthModel) -> AuthModel:
+        """After a login, running servers get the new tokens too."""
+        model = cast("AuthModel", await super().run_post_auth_hook(handler, auth_model))
+        user = handler.find_user(model["name"]) if hasattr(handler, "find_user") else None
+        state = model.get("auth_state") or {}
+        if user is not None and state.get("access_token"):
+            await self._hand_over(user, state)
+        return model
+
+    def _tolerates(self, user: User, state: AuthState, exc: Unavailable) -> bool:
+        absent = time.time() - (state.get("confirmed_at") or self._started_at)
+        stays = absent <= self.provider_absence_seconds
+        self.log.warning(
+            "User %s, last confirmed %.0f s ago, %s: %s",
+            user.id, absent, "stays logged in" if stays else "must log in again", exc,
+        )  # fmt: skip
+        return stays
+
+    async def _is_allowed(self, name: str, model: AuthModel) -> bool:
+        """The rules of a login, asked again."""
+        if not await maybe_future(self.check_blocked_users(name, model)):
+            return False
+        return bool(self.allow_all or await maybe_future(self.check_allowed(name, model)))
+
+    def _turned_away(self, user: User, handler: BaseHandler | None) -> bool:
+        self.log.warning("User %s is not allowed here any more", user.id)
+        if handler is None:
+            return False
+        if handler.get_auth_token() is None and handler.current_user is user:
+            return False  # a browser: it is sent to the login, which says why
+        raise web.HTTPError(403, self.custom_403_message)
+
+    async def replace_tokens(self, user: User) -> None:
+        """Give a user fresh tokens, then revoke the access token that they had (RFC 7009).
+
+        Raises:
+            NothingRevoked: There is no fresh token; the old one is as good as before.
+            NotRevoked: There is a fresh token, but the provider did not revoke the old one.
+        """
+        async with self._lock(user):
+            state = await user.get_auth_state() or {}
+            try:
+                await self.renew_tokens(user, state)
+            except OIDCError as exc:
+                raise NothingRevoked(str(exc)) from exc
+            old = {"token": state["access_token"], "token_type_hint": "access_token"}
+            try:
+                if not self.revoke_url:
+                    raise Unavailable("the provider revokes no tokens: set revoke_url")
+                await self.ask_as_client(self.revoke_url, "revocation", old)
+            except OIDCError as exc:
+                raise NotRevoked(str(exc)) from exc

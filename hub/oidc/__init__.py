@@ -1,0 +1,1 @@
+"""What the authenticators know of OpenID Connect: discovery, keys, tokens, claims."""

@@ -1,0 +1,189 @@
+"""Polls and pushes through a running service, as a cron job drives them."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from dirq.QueueSimple import QueueSimple
+
+from accounting.client import Client, ServiceError
+from accounting.errors import AccountingError
+from accounting.outcome import Outcome
+from accounting.runs import Kind, Notice
+from tests.api.serving import ADMIN, JOB, SCRAPER, Running, Serve
+
+PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
+
+
+@pytest.fixture
+def running(prometheus: str, serve: Serve) -> Running:
+    return serve(time.time(), PROMETHEUS__URL=prometheus)
+
+
+def command(running: Running, *arguments: str, file: str = "job-token") -> tuple[int, str, str]:
+    done = subprocess.run(
+        [PROGRAM, *arguments, "--url", running.url, "--token-file", running.folder / file],
+        env={"PATH": os.environ["PATH"], "HOME": str(running.folder)},
+        cwd=running.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_cron_job_polls_and_pushes_through_the_service(running: Running) -> None:
+    code, out, err = command(running, "poll", "--json")
+    assert (code, err) == (0, "")
+    polled = json.loads(out)
+    assert polled["pods"] > 5
+    code, out, err = command(running, "push", "--json")
+    assert (code, err) == (0, "")
+    pushed = json.loads(out)
+    assert (pushed["records"], pushed["pending"], pushed["error"]) == (polled["pods"], 0, None)
+    spool = QueueSimple(str(running.folder / "spool"))
+    assert spool.count() == pushed["sent"] == 1
+    code, out, err = command(running, "push")
+    assert (code, err) == (0, "")
+    assert "Pushed to" in out
+    kinds = [(run["kind"], run["exit_code"]) for run in running.get("/api/v1/runs").json()["runs"]]
+    assert kinds == [("push", 0), ("push", 0), ("poll", 0)]
+
+
+def test_a_run_that_fails_ends_the_command_as_it_would_have_done_itself(
+    running: Running, serve: Serve, tmp_path: Path
+) -> None:
+    (tmp_path / "spool").write_text("in the way")
+    command(running, "poll")
+    code, out, err = command(running, "push", "--json")
+    assert code == 1
+    assert json.loads(out)["sent"] == 0
+    assert err.count("error: ") == 1
+    away = serve(time.time(), PROMETHEUS__URL="http://127.0.0.1:9")
+    code, out, err = command(away, "poll")
+    assert (code, out) == (1, "")
+    assert "error: " in err
+
+
+def test_a_wrong_token_is_told_with_its_cure(running: Running) -> None:
+    (running.folder / "wrong").write_text("not-the-token")
+    code, out, err = command(running, "push", file="wrong")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: the service refused: the token is not one that this service")
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "said"),
+    [
+        ("http://127.0.0.1:9", 1, "does not answer: ConnectError → check --url"),
+        ("127.0.0.1:9", 2, "is not an http:// or https:// address"),
+    ],
+)
+def test_an_address_without_a_service_is_told(
+    url: str, code: int, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("x")
+    done = subprocess.run(
+        [PROGRAM, "push", "--url", url, "--token-file", tmp_path / "token"],
+        env={"PATH": os.environ["PATH"]},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+
+
+def test_without_any_token_the_command_says_where_to_put_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [PROGRAM, "poll"],
+        env={"PATH": os.environ["PATH"], "ACCOUNTING_API__URL": "http://127.0.0.1:9"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "give --token-file, or set ACCOUNTING_API__JOB_TOKEN_FILE" in done.stderr
+
+
+def test_a_run_is_accepted_and_can_be_followed(running: Running) -> None:
+    answer = running.post("/api/v1/poll", JOB)
+    assert answer.status_code == 202
+    begun = answer.json()
+    assert answer.headers["Location"] == f"/api/v1/runs/{begun['id']}"
+    ended = running.get(f"{answer.headers['Location']}?wait=25", JOB).json()
+    assert (ended["state"], ended["exit_code"], ended["error"]) == ("done", 0, None)
+    assert ended["begun_at"] <= ended["ended_at"]
+    assert running.get("/api/v1/runs/unknown").status_code == 404
+
+
+def test_only_one_run_goes_on_at_a_time_and_a_client_waits_its_turn(running: Running) -> None:
+    release = threading.Event()
+
+    def job(notice: Notice) -> Outcome:
+        notice({"sent": 1})
+        release.wait(30)
+        return Outcome(3, {"sent": 1})
+
+    run = running.service.runs.start(Kind.PUSH, job)
+    refused = running.post("/api/v1/poll")
+    assert (refused.status_code, refused.json()["run"]) == (409, run.id)
+    ended: list[Outcome] = []
+    client = Client(running.url, JOB.encode())
+    waiting = threading.Thread(target=lambda: ended.append(client.run("poll")))
+    waiting.start()
+    shown = running.get(f"/api/v1/runs/{run.id}").json()
+    assert (shown["state"], shown["progress"]) == ("running", {"sent": 1})
+    release.set()
+    waiting.join(60)
+    assert [outcome.exit_code for outcome in ended] == [0]
+    assert running.get(f"/api/v1/runs/{run.id}").json()["state"] == "incomplete"
+
+
+def test_an_unexpected_failure_is_told_by_its_place_only(running: Running) -> None:
+    def job(_: Notice) -> Outcome:
+        raise KeyError("alice@example.org")
+
+    run = running.service.runs.start(Kind.PUSH, job)
+    assert run.ended.wait(30)
+    shown = running.get(f"/api/v1/runs/{run.id}").json()
+    assert (shown["state"], shown["exit_code"]) == ("failed", 1)
+    assert "unexpected KeyError in job, test_runs.py" in shown["error"]["error"]
+    assert "alice" not in str(shown)
+
+
+def test_a_run_that_a_restart_has_ended_is_told(running: Running) -> None:
+    client = Client(running.url, JOB.encode())
+    with pytest.raises(ServiceError, match="restarted during the run"):
+        client.follow("0123456789ab")
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "status"),
+    [
+        ("/api/v1/push", SCRAPER, 403),
+        ("/metrics", JOB, 403),
+        ("/api/v1/records", JOB, 403),
+        ("/api/v1/records", SCRAPER, 403),
+        ("/metrics", SCRAPER, 200),
+        ("/metrics", ADMIN, 200),
+    ],
+)
+def test_a_token_is_good_for_its_purpose_only(
+    path: str, token: str, status: int, running: Running
+) -> None:
+    method = "POST" if path.endswith("push") else "GET"
+    assert running.ask(method, path, token).status_code == status
+
+
+def test_what_is_no_service_of_ours_is_told(prometheus: str) -> None:
+    with pytest.raises(AccountingError, match="not as this service does"):
+        Client(prometheus, b"x").run("push")

@@ -1,0 +1,94 @@
+"""Shared by the tests of delivery: a ledger on each kind of database, and a broker over TLS."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from accounting import deliver
+from accounting.backoff import Backoff
+from accounting.database import Database
+from accounting.outbox import Outbox
+from ssm.ams import AmsSettings
+from ssm.authority import Authority, Issued
+from ssm.certificate import HostCertificate
+from ssm.sender import AmsSender, Sender
+from ssm.smime import verify
+from ssm.standin import AmsStandin
+from tests.delivery.books import opened
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty ledger, on either kind of database."""
+    if request.param == "sqlite":
+        with opened(tmp_path) as database:
+            yield database
+        return
+    new: Callable[[], str] = request.getfixturevalue("postgres")
+    with Database(new()) as database:
+        database.upgrade()
+        yield database
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority.create(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="session")
+def host(authority: Authority) -> Issued:
+    return authority.issue("host.example.org", key="ec")
+
+
+@pytest.fixture
+def broker(authority: Authority) -> Iterator[AmsStandin]:
+    with AmsStandin(authority) as running:
+        yield running
+
+
+@pytest.fixture
+def ams(broker: AmsStandin, authority: Authority) -> AmsSettings:
+    return AmsSettings(
+        host=broker.host,
+        port=broker.port,
+        authn_port=broker.authn_port,
+        project="accounting",
+        topic="eu-egi-cloud-accounting",
+        ca_file=authority.ca_file,
+        timeout_seconds=5,
+    )
+
+
+@pytest.fixture
+def received(broker: AmsStandin, host: Issued) -> Callable[[], list[str]]:
+    """The bodies that the broker holds, in order, their signatures verified."""
+    certificate = HostCertificate.load(*host).certificate
+    return lambda: [verify(stored.data, certificate) for stored in broker.log]
+
+
+@dataclass
+class Desk:
+    """Pushes with a clock that the test turns, and with a chance that is always one half."""
+
+    database: Database
+    sender: Sender
+    ams: AmsSettings
+    host: Issued
+    at: float = 1_800_000_000.0
+    policy: deliver.Policy = field(
+        default_factory=lambda: deliver.Policy(backoff=Backoff(30, 3600), probe_seconds=600)
+    )
+
+    def push(self) -> deliver.Report:
+        outbox = Outbox(self.database)
+        return deliver.Pusher(
+            outbox, self.sender, self.policy, now=lambda: self.at, chance=lambda: 0.5
+        ).push()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, ams: AmsSettings, host: Issued) -> Iterator[Desk]:
+    with opened(tmp_path) as database:
+        yield Desk(database, AmsSender(ams, *host), ams, host)

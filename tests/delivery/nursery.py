@@ -1,0 +1,97 @@
+"""Children that push and are killed: ``python -m tests.delivery.nursery``, one order a line.
+
+Forking is a hundred times as fast as starting Python, and SIGKILL is as final. Orders and answers
+are JSON; see ``Order`` and ``Answer`` in ``crash.py``.
+"""
+
+import json
+import logging
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import event
+
+from accounting.backoff import Backoff
+from accounting.database import Database
+from accounting.deliver import Policy, Pusher
+from accounting.errors import Busy
+from accounting.outbox import Outbox
+from ssm.ams import AmsSettings
+from ssm.sender import AmsSender
+
+DONE, LEFT, BUSY, BROKEN = 0, 3, 75, 70
+NEVER_CLOSED = 1e9
+
+
+def main() -> None:
+    """Serve orders until there are no more."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    for line in sys.stdin:
+        order = json.loads(line)
+        print(json.dumps(_carried_out(order)), flush=True)  # noqa: T201 - the answer
+
+
+def _carried_out(order: dict[str, Any]) -> list[int]:
+    """The exit codes of all children; a killed one's is negative."""
+    children = [_born(order, number) for number in range(order["pushers"])]
+    if order["kill_after"] is not None:
+        time.sleep(order["kill_after"])
+        for child in children:  # not waited for yet, so the number is still its own
+            os.kill(child, signal.SIGKILL)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+def _born(order: dict[str, Any], number: int) -> int:
+    child = os.fork()
+    if child:
+        return child
+    code = BROKEN
+    try:
+        random.seed(order["seed"] + number)
+        code = _push(order)
+    except Busy:
+        code = BUSY
+    except BaseException:  # noqa: BLE001 - whatever it is must be seen, and this process must end
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+    return 0
+
+
+def _push(order: dict[str, Any]) -> int:
+    kill_at, passed = order["kill_at"], 0
+
+    def boundary(*_: Any) -> None:
+        nonlocal passed
+        passed += 1
+        if passed == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    ams = AmsSettings(**{**order["ams"], "ca_file": Path(order["ams"]["ca_file"])})
+    sender = AmsSender(ams, Path(order["cert"]), Path(order["key"]))
+    policy = Policy(
+        order["records_per_message"], NEVER_CLOSED, Backoff(0.001, 0.001),
+        settle_seconds=0, at_once=True,
+    )  # fmt: skip
+    with Database(order["url"]) as database:
+        _watch(database, boundary)
+        report = Pusher(Outbox(database), sender, policy, passed=boundary).push()
+    return DONE if report.is_complete else LEFT
+
+
+def _watch(database: Database, boundary: Callable[..., None]) -> None:
+    """The begin of every statement and of every commit is a boundary too."""
+    for moment in ("before_cursor_execute", "commit"):
+        event.listen(database.engine, moment, boundary)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""The queue, on both kinds of database: what may go, what must wait, what operators can do."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from accounting import deliver
+from accounting import outbox as module
+from accounting.database import Database
+from accounting.errors import AccountingError
+from accounting.messages import Messages, Selection
+from accounting.model import Account
+from accounting.outbox import Failure, Key, Kind, Limit, Message, Outbox, State, Stop
+from accounting.register import Register, is_due
+from tests.delivery.books import Inbox, account, ran_on, table_of, table_of_ours, write
+
+TO = "inbox://example.org"
+FAILURE = Failure(Kind.REJECTED, "The broker rejects it", "Ask.")
+
+
+def push(database: Database, inbox: Inbox, most: int = 500) -> deliver.Report:
+    policy = deliver.Policy(most, at_once=True, settle_seconds=0)
+    return deliver.Pusher(Outbox(database), inbox, policy).push()
+
+
+def filled(database: Database, pages: Sequence[Account], at: float = 1.0) -> Message:
+    """A message with the records of these pods, behind all others."""
+    write(database, pages)
+    with database.begin() as connection:  # as if nothing stood in the way
+        condition = is_due()
+        due, _ = module._due(connection, condition, None, Limit(500))
+        number = module._store(connection, TO, [text for _, text in due], at)
+        module._enqueue(connection, number, [record for record, _ in due])
+    return found(database, number)
+
+
+def found(database: Database, number: int) -> Message:
+    entry = Messages(database).find(number)
+    assert entry is not None
+    body = Messages(database).body(number)
+    values = {name: getattr(entry, name) for name in Message.__slots__ if name != "body"}
+    return Message(body=body, **values)
+
+
+def test_a_parked_message_holds_up_only_what_shares_a_pod_and_month_and_what_follows_that(
+    ledger: Database,
+) -> None:
+    one, two, three = account(1), account(2), account(3)
+    parked = filled(ledger, [one])
+    behind = filled(ledger, [ran_on(one, 60), two])
+    behind_that = filled(ledger, [ran_on(two, 60)])
+    free = filled(ledger, [three])
+    outbox = Outbox(ledger)
+    outbox.park(parked.id, FAILURE)
+    inbox = Inbox()
+    report = push(ledger, inbox)
+    assert inbox.bodies == [free.body]
+    assert (report.sent, report.parked, report.pending, report.error) == (1, 1, 2, None)
+    assert not report.is_complete
+    outbox.retry(parked.id)
+    assert push(ledger, inbox).is_complete
+    assert inbox.bodies == [free.body, parked.body, behind.body, behind_that.body]
+    assert table_of(inbox.bodies) == table_of_ours(ledger)
+
+
+def test_what_is_due_anew_does_not_join_a_message_while_an_older_one_is_parked(
+    ledger: Database,
+) -> None:
+    one = account(1)
+    parked = filled(ledger, [one])
+    Outbox(ledger).park(parked.id, FAILURE)
+    write(ledger, [ran_on(one, 60), account(2)])
+    inbox = Inbox()
+    report = push(ledger, inbox)
+    assert (report.records, report.sent, report.remaining) == (1, 1, 2)
+    assert one.pod.uid not in inbox.bodies[0]
+    Outbox(ledger).retry(parked.id)
+    assert push(ledger, inbox).is_complete
+    assert table_of(inbox.bodies) == table_of_ours(ledger)
+
+
+def test_a_withdrawn_message_is_built_anew_from_what_the_records_say_now(
+    ledger: Database,
+) -> None:
+    one = account(1)
+    parked = filled(ledger, [one, account(2)])
+    outbox = Outbox(ledger)
+    outbox.park(parked.id, FAILURE)
+    write(ledger, [ran_on(one, 60)])
+    outbox.withdraw(parked.id)
+    inbox = Inbox()
+    report = push(ledger, inbox)
+    assert (report.records, report.is_complete) == (2, True)
+    assert parked.body not in inbox.bodies
+    assert table_of(inbox.bodies) == table_of_ours(ledger)
+    assert found(ledger, parked.id).body == parked.body
+    assert push(ledger, inbox).built == 0
+
+
+def test_what_an_operator_asks_of_the_wrong_message_is_refused_with_its_state(
+    ledger: Database,
+) -> None:
+    write(ledger, [account(1)])
+    push(ledger, Inbox())
+    outbox = Outbox(ledger)
+    for ask in (outbox.retry, outbox.withdraw, lambda number: outbox.park(number, FAILURE)):
+        with pytest.raises(AccountingError, match="message 1 is sent, not"):
+            ask(1)
+        with pytest.raises(AccountingError, match="there is no message 99") as caught:
+            ask(99)
+        assert "outbox list" in caught.value.cure
+
+
+def test_a_message_that_another_pusher_has_taken_is_not_claimed(ledger: Database) -> None:
+    message = filled(ledger, [account(1)])
+    outbox = Outbox(ledger)
+    first = outbox.claim(message, 1.0)
+    assert first is not None
+    assert first.attempts == 1
+    assert outbox.claim(message, 2.0) is None
+    again = outbox.next(TO)
+    assert again == first  # a crash leaves it so: the next push sends it again
+    outbox.park(message.id, FAILURE)
+    assert outbox.claim(first, 3.0) is None
+
+
+def test_a_message_of_one_record_cannot_be_split(ledger: Database) -> None:
+    message = filled(ledger, [account(1)])
+    with pytest.raises(ValueError, match="single record"):
+        Outbox(ledger).split(message, FAILURE, 1.0)
+
+
+def test_halves_go_before_what_came_after_the_whole(ledger: Database) -> None:
+    one, two = account(1), account(2)
+    whole = filled(ledger, [one, two])
+    later = filled(ledger, [ran_on(one, 60), ran_on(two, 60)])
+    Outbox(ledger).split(whole, FAILURE, 2.0)
+    inbox = Inbox()
+    assert push(ledger, inbox).sent == 3
+    assert [body.count("VMUUID") for body in inbox.bodies] == [1, 1, 2]
+    assert inbox.bodies[-1] == later.body
+    assert table_of(inbox.bodies) == table_of_ours(ledger)
+
+
+def test_messages_for_a_destination_that_was_wrong_are_kept_told_of_and_readdressed(
+    ledger: Database,
+) -> None:
+    wrong = Inbox(name="inbox://wrong.example.org")
+
+    def refuse() -> None:
+        raise KeyError
+
+    wrong.before = refuse
+    write(ledger, [account(1)])
+    push(ledger, wrong)
+    right = Inbox()
+    write(ledger, [account(2)])
+    report = push(ledger, right)
+    assert (report.sent, report.elsewhere, report.is_complete) == (1, 1, False)
+    outbox = Outbox(ledger)
+    assert outbox.readdress(wrong.name, right.name) == 1
+    assert push(ledger, right).is_complete
+    assert table_of(right.bodies) == table_of_ours(ledger)
+
+
+def test_destinations_tell_how_they_stand(ledger: Database) -> None:
+    outbox, messages = Outbox(ledger), Messages(ledger)
+    assert messages.destinations() == []
+    write(ledger, [account(1)])
+    push(ledger, Inbox())
+    message = filled(ledger, [account(2)], at=50.0)
+    claimed = outbox.claim(message, 51.0)
+    assert claimed is not None
+    outbox.failed(claimed, FAILURE, 99.0)
+    (standing,) = messages.destinations()
+    assert standing.messages == dict.fromkeys(State, 0) | {State.PENDING: 1, State.SENT: 1}
+    assert (standing.oldest_at, standing.next_try_at, standing.failure, standing.stop) == (
+        50.0,
+        99.0,
+        FAILURE,
+        None,
+    )
+    stop = Stop(TO, 60.0, FAILURE, message.id, 160.0)
+    outbox.stop(stop)
+    outbox.stop(stop)
+    (standing,) = messages.destinations()
+    assert (standing.stop, standing.next_try_at) == (stop, 160.0)
+    assert outbox.resume(TO)
+    (standing,) = messages.destinations()
+    assert (standing.stop, standing.next_try_at) == (None, None)
+
+
+def test_messages_are_paged_by_their_number_and_narrowed(ledger: Database) -> None:
+    pages = [account(n) for n in range(7)]
+    write(ledger, pages)
+    push(ledger, Inbox(), most=1)
+    messages = Messages(ledger)
+    first = messages.page(limit=3)
+    second = messages.page(before=first[-1].id, limit=3)
+    third = messages.page(before=second[-1].id, limit=3)
+    assert [e.id for e in (*first, *second, *third)] == [7, 6, 5, 4, 3, 2, 1]
+    assert messages.page(Selection(states=[State.PARKED])) == []
+    assert messages.page(Selection(destination="elsewhere")) == []
+    (one,) = messages.page(Selection(uid=pages[2].pod.uid))
+    assert (one.id, one.records) == (3, 1)
+    assert messages.find(99) is None
+    assert messages.body(99) == ""
+
+
+def test_the_records_of_a_message_are_paged_and_tell_what_became_of_them(
+    ledger: Database,
+) -> None:
+    pages = [account(n) for n in range(3)]
+    write(ledger, pages)
+    push(ledger, Inbox())
+    write(ledger, [ran_on(pages[0], 60), ran_on(pages[1], 60)])
+    push(ledger, Inbox(), most=1)
+    write(ledger, [ran_on(pages[1], 60)])
+    messages = Messages(ledger)
+    first = messages.records(1, limit=2)
+    assert [(r.is_latest, r.is_current) for r in first] == [(False, False), (False, False)]
+    (last,) = messages.records(1, after=Key(first[-1].uid, first[-1].year, first[-1].month))
+    assert (last.uid, last.is_latest, last.is_current) == (pages[2].pod.uid, True, True)
+    (changed,) = messages.records(3)
+    assert (changed.is_latest, changed.is_current) == (True, False)
+    taken = [row["id"] for row in messages.taken_by(pages[1].pod.uid)]
+    assert taken == [1, 3]
+    assert Register(ledger).count() == 3

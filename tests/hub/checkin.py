@@ -1,0 +1,98 @@
+"""A hub whose users log in at the tests' provider, configured by the documentation's fragments."""
+
+import re
+import sqlite3
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from accounting.simulation.engines import free_port
+from tests.hub.provider import CLIENT_SECRET, Provider
+from tests.hub.rig import HUB_5, ROOT, Hub, new_url, run_hub
+
+FRAGMENTS = ROOT / "docs" / "hub"
+CLIENT = "notebooks"
+VO = "urn:mace:egi.eu:group:vo.example.org:role=member#aai.egi.eu"
+TRAINING = "urn:mace:egi.eu:group:training.example.org:role=member#aai.egi.eu"
+PYTHONS: Mapping[str, Path | str] = {"6": sys.executable, "5.5": HUB_5}
+
+_TESTS = """
+c.JupyterHub.authenticator_class = "hub.authenticator.{name}"
+c.{name}.issuer = {issuer!r}
+c.{name}.request_seconds = 3
+c.Authenticator.auth_refresh_age = 1
+c.JupyterHub.spawner_class = "tests.hub.spawner.TokenSpawner"
+c.SimpleLocalProcessSpawner.home_dir_template = {folder!r} + "/home"
+c.TokenSpawner.tokens_folder = {folder!r}
+c.Spawner.options_form = "<p>What shall it be?</p>"
+c.JupyterHub.allow_named_servers = True
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A hub and its provider."""
+
+    hub: Hub
+    provider: Provider
+
+    def tokens(self, name: str) -> tuple[str, str]:
+        """The access and the id token that a user's servers were given last."""
+        access_token, id_token = self._note(str(self.user_id(name))).split("\n")
+        return access_token, id_token
+
+    def server_token(self, name: str, server: str = "") -> str:
+        """The token with which a user's running server knows itself."""
+        return self._note(f"{self.user_id(name)}-{server}-server")
+
+    def _note(self, name: str) -> str:
+        return (self.hub.folder / name).read_text(encoding="utf-8")
+
+    def user_id(self, name: str) -> int:
+        """The number of a user in the hub's database."""
+
+        with sqlite3.connect(self.hub.folder / "jupyterhub.sqlite") as database:
+            found = database.execute("SELECT id FROM users WHERE name = ?", [name]).fetchone()
+        return int(found[0])
+
+
+@contextmanager
+def run_site(
+    folder: Path,
+    provider: Provider,
+    config: str = "",
+    *,
+    version: str = "6",
+    fragments: tuple[str, ...] = ("checkin",),
+    name: str = "EGICheckinAuthenticator",
+    replacing: Mapping[str, str] | None = None,
+) -> Iterator[Site]:
+    """A hub with these fragments of docs/hub, then `config`.
+
+    Args:
+        folder: What it writes.
+        provider: Where users log in.
+        config: More configuration; wins.
+        version: Of JupyterHub.
+        fragments: Names of files in docs/hub, without their ending.
+        name: The authenticator's class.
+        replacing: Pieces of the fragments' text by what stands there for this test.
+    """
+    url = new_url()
+    provider.client(CLIENT, [f"{url}hub/oauth_callback"])
+    texts = [(FRAGMENTS / f"{fragment}.py").read_text(encoding="utf-8") for fragment in fragments]
+    texts = [re.sub(r"127\.0\.0\.1:\d+", _free_address, text) for text in texts]
+    for piece, other in (replacing or {}).items():
+        texts = [text.replace(piece, other) for text in texts]
+    tests = _TESTS.format(name=name, issuer=provider.issuer, folder=str(folder))
+    environment = {"EGICHECKIN_CLIENT_ID": CLIENT, "EGICHECKIN_CLIENT_SECRET": CLIENT_SECRET}
+    whole = "\n".join([*texts, tests, config])
+    with run_hub(folder, whole, url=url, python=PYTHONS[version], environment=environment) as hub:
+        yield Site(hub, provider)
+
+
+def _free_address(_: re.Match[str]) -> str:
+    """The fragments' services listen where nobody else does."""
+    return f"127.0.0.1:{free_port()}"

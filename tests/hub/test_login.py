@@ -1,0 +1,199 @@
+"""Login at an OpenID provider, and what becomes of it, on both JupyterHubs."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.hub.checkin import TRAINING, VO, Site, run_site
+from tests.hub.process import wait_for
+from tests.hub.provider import Provider
+from tests.hub.visitor import Visitor
+
+OTHER = "urn:mace:egi.eu:group:other.example.org:role=member#aai.egi.eu"
+CONFIG = """
+c.EGICheckinAuthenticator.token_margin_seconds = 60
+c.EGICheckinAuthenticator.provider_absence_seconds = 3600
+"""
+
+
+@pytest.fixture(scope="module", params=["6", "5.5"])
+def site(
+    request: pytest.FixtureRequest, provider: Provider, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("hub")
+    with run_site(folder, provider, CONFIG, version=request.param) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _well_again(provider: Provider) -> Iterator[None]:
+    yield
+    provider.set(mode="up", silent_paths=[], rotate_refresh=False, access_token_seconds=3600)
+
+
+@pytest.fixture
+def visitor(site: Site) -> Iterator[Visitor]:
+    with Visitor(site.hub) as client:
+        yield client
+
+
+def is_at_spawn_page(visitor: Visitor) -> bool:
+    page = visitor.get("hub/spawn")
+    return page.url.path.startswith("/hub/spawn") and "What shall it be?" in page.text
+
+
+def test_a_member_logs_in_and_sees_the_spawn_page(site: Site, visitor: Visitor) -> None:
+    site.provider.user("alice", entitlements=[OTHER, TRAINING, VO])
+    visitor.login("alice")
+    assert is_at_spawn_page(visitor)
+    user = site.hub.user("alice")
+    assert set(user["groups"]) == {OTHER, TRAINING, VO}
+    state = user["auth_state"]
+    assert state["primary_group"] == VO  # by priority, not by alphabet
+    assert state["groups"] == [OTHER, TRAINING, VO]
+    assert state["access_token"]
+    assert state["refresh_token"]
+    assert state["id_token"]
+
+
+def test_somebody_in_no_allowed_group_is_told_so(site: Site, visitor: Visitor) -> None:
+    site.provider.user("bob", entitlements=[OTHER])
+    page = visitor.login("bob")
+    assert page.status_code == 403
+    assert "not currently authorized" in page.text
+
+
+def test_a_denied_consent_comes_back_as_an_error_page(visitor: Visitor) -> None:
+    page = visitor.get("hub/oauth_login")
+    page = visitor.post(str(page.url), data={"login": "alice"})
+    page = visitor.post(str(page.url), data={"answer": "no"})
+    assert page.status_code == 400
+    assert "did not consent" in page.text
+
+
+def test_a_removed_member_is_turned_away_at_refresh(site: Site, visitor: Visitor) -> None:
+    site.provider.user("carol", entitlements=[VO])
+    visitor.login("carol")
+    assert is_at_spawn_page(visitor)
+    token = site.hub.token_of("carol")
+    assert site.hub.api("GET", "/user", token=token).status_code == 200
+    site.provider.user("carol", entitlements=[OTHER])
+    wait_for(lambda: not is_at_spawn_page(visitor), "the end of carol's welcome")
+    assert visitor.login("carol").status_code == 403
+    wait_for(
+        lambda: site.hub.api("GET", "/user", token=token).status_code == 403,
+        "the end of what carol's API token may do",
+    )
+    start = site.hub.api("POST", "/users/carol/server")
+    assert start.status_code == 403  # nor can others start a server for carol
+
+
+def test_the_primary_group_leaves_with_the_membership(site: Site, visitor: Visitor) -> None:
+    site.provider.user("dora", entitlements=[VO, TRAINING])
+    visitor.login("dora")
+    site.provider.user("dora", entitlements=[TRAINING])
+
+    def primary_group() -> str:
+        visitor.get("hub/spawn")
+        return str(site.hub.user("dora")["auth_state"]["primary_group"])
+
+    wait_for(lambda: primary_group() == TRAINING, "dora's other primary group")
+    assert site.hub.user("dora")["groups"] == [TRAINING]
+
+
+def test_fresh_tokens_reach_the_running_server(site: Site, visitor: Visitor) -> None:
+    site.provider.user("emil", entitlements=[VO])
+    site.provider.set(rotate_refresh=True, access_token_seconds=30)  # always due
+    visitor.login("emil")
+    site.hub.start_server("emil")
+    first = site.hub.user("emil")["auth_state"]
+
+    def renewed() -> bool:
+        visitor.get("hub/spawn")
+        return bool(site.hub.user("emil")["auth_state"]["access_token"] != first["access_token"])
+
+    wait_for(renewed, "a fresh access token")
+    state = site.hub.user("emil")["auth_state"]
+    assert state["refresh_token"] != first["refresh_token"]
+    access_token, id_token = site.tokens("emil")
+    assert access_token != first["access_token"]
+    assert id_token
+    site.hub.stop_server("emil")
+
+
+def test_many_requests_at_once_use_a_rotating_refresh_token_once(
+    site: Site, visitor: Visitor
+) -> None:
+    site.provider.user("fred", entitlements=[VO])
+    site.provider.set(rotate_refresh=True, access_token_seconds=30)
+    visitor.login("fred")
+    token = site.hub.token_of("fred")
+
+    def status(_: int) -> int:
+        return site.hub.api("GET", "/user", token=token).status_code
+
+    before = site.provider.count("/token", "refresh_token")
+    with ThreadPoolExecutor(8) as pool:
+
+        def refreshed() -> bool:
+            assert set(pool.map(status, range(16))) == {200}
+            return site.provider.count("/token", "refresh_token") >= before + 2
+
+        wait_for(refreshed, "two refreshes")
+    assert is_at_spawn_page(visitor)
+
+
+def test_an_ended_session_at_the_provider_asks_for_a_login(site: Site, visitor: Visitor) -> None:
+    site.provider.user("gina", entitlements=[VO])
+    visitor.login("gina")
+    refresh_token = site.hub.user("gina")["auth_state"]["refresh_token"]
+    site.provider.revoke(refresh_token)
+
+    def must_log_in() -> bool:
+        page = visitor.get("hub/home", follow_redirects=False)
+        return page.status_code == 302 and "/hub/login" in page.headers["Location"]
+
+    wait_for(must_log_in, "the login page")
+
+
+@pytest.mark.parametrize("mode", ["broken", "gone", "silent"])
+def test_nobody_is_logged_out_while_the_provider_is_away(
+    site: Site, visitor: Visitor, mode: str
+) -> None:
+    site.provider.user("hans", entitlements=[VO])
+    site.provider.set(access_token_seconds=30)
+    visitor.login("hans")
+    site.hub.start_server("hans")
+    site.provider.set(mode=mode)
+    before = site.provider.count("")
+
+    def asked() -> bool:
+        return visitor.get("hub/home").is_success and site.provider.count("") > before
+
+    wait_for(asked, "a refresh")
+    assert visitor.get("hub/home").url.path == "/hub/home"
+    assert site.hub.user("hans")["servers"][""]["ready"]
+    site.hub.start_server("hans", "more")  # the refresh before a start is tolerated too
+    site.hub.stop_server("hans", "more")
+    site.hub.stop_server("hans")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x" * 100, "ilse@example.org", "žofie-ångström", "a b%20c?d#e", "0123"],
+    ids=["long", "at", "non-ascii", "signs", "digits"],
+)
+def test_odd_user_names_log_in(site: Site, visitor: Visitor, name: str) -> None:
+    site.provider.user("odd", preferred_username=name, entitlements=[VO])
+    visitor.login("odd")
+    assert is_at_spawn_page(visitor)
+    assert site.hub.user(name)["name"] == name
+
+
+def test_the_discovery_document_is_read_once(site: Site, visitor: Visitor) -> None:
+    before = site.provider.count("openid-configuration")
+    site.provider.user("alice", entitlements=[VO])
+    visitor.login("alice")
+    assert is_at_spawn_page(visitor)
+    assert site.provider.count("openid-configuration") == before

@@ -1,0 +1,244 @@
+"""The images: what the Dockerfile says, and that its steps make programs that run confined."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from accounting.simulation.engines import free_port
+from tests.chart import helm
+from tests.images.build import ROOT, Builder, confined
+from tests.images.dockerfile import read
+
+DOCKERFILE = read(ROOT / "Dockerfile")
+TARGETS = ("accounting", "hub", "monitor", "backup", "single-user")
+LIBRARIES = ROOT / "images" / "single-user" / "libraries.txt"
+_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Builder:
+    folder = tmp_path_factory.mktemp("images")
+    return Builder(DOCKERFILE, folder, COMPILE_BYTECODE="0")  # only makes the first start faster
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
+
+
+# What it says.
+
+
+def test_the_linter_for_dockerfiles_finds_nothing() -> None:
+    done = run([str(Path(sys.executable).with_name("hadolint")), str(ROOT / "Dockerfile")])
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_target_runs_as_a_numbered_user_that_is_not_root(target: str) -> None:
+    users = [i.text for i in DOCKERFILE.instructions(target) if i.name == "USER"]
+    assert re.fullmatch(r"[1-9]\d*(:[1-9]\d*)?", users[-1]), "runAsNonRoot needs a number"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_target_is_labelled_and_its_base_is_pinned_by_an_argument(target: str) -> None:
+    labels = " ".join(i.text for i in DOCKERFILE.instructions(target) if i.name == "LABEL")
+    for key in ("title", "description", "vendor", "licenses", "version"):
+        assert f"org.opencontainers.image.{key}=" in labels
+    base = DOCKERFILE.line(target)[0].base
+    argument = re.fullmatch(r"\$\{(\w+)\}", base)
+    assert argument
+    assert re.search(r":[\d.-]*\d", DOCKERFILE.arguments[argument[1]])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_target_has_no_tool_that_builds_in_its_layers(target: str) -> None:
+    """uv is only mounted, and what is made comes from other stages."""
+    for instruction in DOCKERFILE.instructions(target):
+        if instruction.name == "COPY":
+            assert instruction.flags, "nothing is copied from the checkout"
+            assert instruction.text == "/opt/notebooks /opt/notebooks"
+        elif instruction.name == "RUN" and "uv " in instruction.text:
+            assert any("from=uv" in flag for flag in instruction.flags)
+        assert not re.search(r"build-essential|gcc|-dev\b", instruction.text)
+
+
+def test_services_have_a_health_check_and_jobs_say_that_they_have_none() -> None:
+    found = {
+        name: DOCKERFILE.stages[name].only("HEALTHCHECK").text[:4]
+        for name in ("accounting", "hub", "monitor", "backup")
+    }
+    assert found == {"accounting": "CMD ", "hub": "CMD ", "monitor": "NONE", "backup": "NONE"}
+
+
+def test_the_build_sees_only_what_it_copies() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in lines
+    seen = {line.removeprefix("!/") for line in lines if line.startswith("!/")}
+    copied = {
+        source.split("/")[0]
+        for stage in DOCKERFILE.stages.values()
+        for i in stage.instructions
+        if i.name == "COPY" and not i.flags
+        for source in i.text.split()[:-1]
+    }
+    assert copied | {"images"} == seen
+
+
+def test_the_hubs_base_is_the_image_of_the_chart_that_the_deployment_uses() -> None:
+    image = DOCKERFILE.arguments["HUB_IMAGE"]
+    umbrella = (ROOT / "chart" / "egi-notebooks" / "Chart.yaml").read_text()
+    (wanted,) = re.findall(r"name: jupyterhub\n\s+version: ~([\d.]+)", umbrella)
+    assert image.endswith(f":{wanted}")
+
+
+# What its steps make.
+
+
+@contextmanager
+def serving(builder: Builder, folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+    """The accounting image with the settings and secrets that the chart gives it."""
+    chart = helm.CHARTS / "notebooks-accounting"
+    made = helm.render(chart, chart / "ci" / "subchart-values.yaml")
+    etc = folder / "etc"
+    (etc / "secrets").mkdir(parents=True)
+    (etc / "settings").mkdir()
+    settings = helm.find(made, "ConfigMap")["data"]["settings.yaml"]
+    (etc / "settings" / "settings.yaml").write_text(settings)
+    for key, value in helm.find(made, "Secret")["data"].items():
+        (etc / "secrets" / key).write_text(value)
+    data = folder / "data"
+    data.mkdir()
+    image = DOCKERFILE.stages["accounting"]
+    command = [
+        *confined(
+            builder.build("accounting"),
+            (data, "/var/lib/notebooks-accounting"),
+            (etc, "/etc/notebooks-accounting"),
+            path="/opt/notebooks/bin",
+        ),
+        *("--setenv", "ACCOUNTING_CONFIG", "/etc/notebooks-accounting/settings/settings.yaml"),
+        *("--chdir", image.only("WORKDIR").text, "--", *image.only("ENTRYPOINT").listed()),
+        *("serve", "--host", "127.0.0.1", "--port", str(port)),
+    ]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, text=True)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(_SECONDS)
+
+
+def test_the_accounting_image_serves_as_the_chart_runs_it(builder: Builder, tmp_path: Path) -> None:
+    port = free_port()
+    check = DOCKERFILE.stages["accounting"].only("HEALTHCHECK").text.removeprefix("CMD ")
+    with serving(builder, tmp_path, port) as process:
+        deadline = time.monotonic() + _SECONDS
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).close()
+                break
+            except OSError:
+                assert process.poll() is None, (tmp_path / "log").read_text()
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        probe = json.loads(check.replace("8000", str(port)))
+        inside = confined(builder.root("accounting"), path="/opt/notebooks/bin")
+        assert run([*inside, "--", *probe]).returncode == 0
+        assert run([*inside, "--", *json.loads(check)]).returncode != 0
+    assert (tmp_path / "data" / "accounting.db").exists()
+
+
+def test_the_accounting_image_holds_what_is_locked_and_nothing_that_builds(
+    builder: Builder,
+) -> None:
+    inside = confined(builder.build("accounting"), path="/opt/notebooks/bin")
+    listing = "from importlib.metadata import distributions as d; print(*(i.name for i in d()))"
+    found = set(run([*inside, "--", "python", "-c", listing]).stdout.lower().split())
+    locked = re.findall(
+        r"^([\w.-]+)==", (ROOT / "requirements/service.lock").read_text(), re.MULTILINE
+    )
+    assert "notebooks-accounting" in found
+    assert not found & {"hatchling", "pip", "setuptools", "uv", "wheel"}
+    assert {name.replace("_", "-") for name in found} - {"notebooks-accounting"} <= set(locked)
+
+
+def test_a_confined_process_may_write_nothing_and_is_not_root(builder: Builder) -> None:
+    inside = confined(builder.build("accounting"), path="/opt/notebooks/bin")
+    for place in ("/opt/a", "/etc/a", "/usr/a", "/a"):
+        assert run([*inside, "--", "touch", place]).returncode != 0
+    assert run([*inside, "--", "touch", "/tmp/a"]).returncode == 0  # noqa: S108 - of its own
+    assert run([*inside, "--", "id", "-u"]).stdout.strip() == "10001"
+
+
+def test_each_release_of_jupyterhub_that_can_be_asked_for_is_locked() -> None:
+    asked = [i.text for i in DOCKERFILE.stages["hub"].instructions if i.name == "ARG"]
+    assert asked == ["JUPYTERHUB=5"]
+    for release in ("5", "6"):
+        lock = (ROOT / "requirements" / f"hub{release}.lock").read_text()
+        assert f"\njupyterhub=={release}." in lock
+        assert "\noauthenticator==17." in lock
+
+
+def test_the_hub_image_keeps_jupyterhub_5_and_has_our_package(builder: Builder) -> None:
+    inside = confined(builder.build("hub"), path="/opt/base/bin")
+    shown = run([*inside, "--", "jupyterhub", "--version"])
+    assert shown.stdout.startswith("5.5."), shown.stderr
+    loading = (
+        "from importlib.metadata import entry_points as e;"
+        "p = [p for g in ('jupyterhub.authenticators', 'jupyterhub.spawners') for p in e(group=g)];"
+        "print(*(q.name for q in p if q.value.startswith('hub.') and q.load()))"
+    )
+    loaded = run([*inside, "--setenv", "JUPYTERHUB_CRYPT_KEY", "", "--", "python", "-c", loading])
+    assert loaded.returncode == 0, loaded.stderr
+    declared = re.findall(
+        r'^(egi[\w-]*) = "hub\.', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
+    )
+    assert set(loaded.stdout.split()) == set(declared)
+
+
+@pytest.mark.parametrize("target", ["monitor", "backup"])
+def test_a_job_image_starts_its_program(builder: Builder, target: str) -> None:
+    image = DOCKERFILE.stages[target]
+    program = image.only("ENTRYPOINT").listed()
+    module = ROOT / program[-1].replace(".", os.sep)
+    if not (module / "__main__.py").exists() and not module.with_suffix(".py").exists():
+        pytest.xfail(f"{program[-1]} is not written yet")
+    inside = confined(builder.build(target), path="/opt/notebooks/bin")
+    shown = run([*inside, "--", *program, "--help"])
+    assert shown.returncode == 0, shown.stderr
+    assert "usage" in shown.stdout.lower()
+
+
+def test_the_backups_programs_from_debian_are_those_that_the_tests_use() -> None:
+    (step,) = (i.text for i in DOCKERFILE.stages["backup"].instructions if i.name == "RUN")
+    installed = re.findall(r"recommends (.*?) &&", step)[0].split()
+    assert installed == ["openssh-client", "rclone", "restic"]
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(name in makefile for name in ("rclone", "restic"))
+
+
+def test_the_single_user_libraries_are_pinned_and_fit_together() -> None:
+    """That they exist and need no compiler; the gigabytes themselves are not installed here."""
+    lines = LIBRARIES.read_text().splitlines()
+    pinned = [line for line in lines if line and not line.startswith("#")]
+    assert len(pinned) > 15
+    assert [line for line in pinned if not re.fullmatch(r"[a-zA-Z0-9.-]+==[\w.]+", line)] == []
+    uv = Path(sys.executable).with_name("uv")
+    machine = ("--python-version", "3.13", "--python-platform", "x86_64-manylinux_2_28")
+    shown = ("--quiet", "--no-header", "--no-annotate", "--only-binary", ":all:")
+    compile_ = [str(uv), "pip", "compile", *shown, *machine, str(LIBRARIES)]
+    done = run([*compile_, "--offline"])  # what earlier runs fetched, without asking again
+    if done.returncode:
+        done = run(compile_)
+    assert done.returncode == 0, done.stderr
+    assert {line.lower() for line in pinned} <= set(done.stdout.split())

@@ -1,0 +1,101 @@
+"""Alerts and dashboard: promtool understands them, and the service exports what they use."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from accounting.telemetry import Metrics
+
+ROOT = Path(__file__).parent.parent.parent
+ALERTS = ROOT / "monitoring" / "alerts.yaml"
+DASHBOARD = json.loads((ROOT / "monitoring" / "dashboard.json").read_text())
+PANELS: list[dict[str, Any]] = [p for p in DASHBOARD["panels"] if p["type"] != "row"]
+QUERIES = [target["expr"] for panel in PANELS for target in panel["targets"]]
+RULES = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+
+
+def exported() -> set[str]:
+    """The names of all series that a service exports from its start."""
+    lines = Metrics("test").render().decode().splitlines()
+    return {re.split(r"[ {]", line)[0] for line in lines if not line.startswith("#")}
+
+
+def promtool(*arguments: str, folder: Path) -> str:
+    done = subprocess.run(
+        ["promtool", *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_promtool_accepts_the_alerts_and_they_fire_when_they_should(tmp_path: Path) -> None:
+    shutil.copy(ALERTS, tmp_path)
+    shutil.copy(Path(__file__).with_name("alerts_test.yaml"), tmp_path)
+    said = promtool("check", "rules", "alerts.yaml", folder=tmp_path)
+    assert f"{len(RULES)} rules found" in said
+    promtool("test", "rules", "alerts_test.yaml", folder=tmp_path)
+
+
+def test_every_alert_is_seen_firing_in_the_test() -> None:
+    tested = Path(__file__).with_name("alerts_test.yaml").read_text()
+    firing = set(re.findall(r'alertname="(\w+)"', tested))
+    assert {rule["alert"] for rule in RULES} == firing
+
+
+def test_every_alert_says_what_is_the_matter_and_what_to_do() -> None:
+    for rule in RULES:
+        assert rule["labels"]["severity"] in {"info", "warning", "critical"}
+        assert set(rule["annotations"]) == {"summary", "description"}
+
+
+def test_promtool_understands_the_dashboard_s_queries(tmp_path: Path) -> None:
+    rules = [
+        {"record": f"panel:{number}", "expr": _filled(query)}
+        for number, query in enumerate(QUERIES)
+    ]
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    promtool("check", "rules", "rules.yaml", folder=tmp_path)
+
+
+def _filled(query: str) -> str:
+    return query.replace("$__rate_interval", "5m").replace("$namespace", ".*")
+
+
+@pytest.mark.parametrize("used", sorted({
+    name
+    for text in [*QUERIES, *(rule["expr"] for rule in RULES)]
+    for name in re.findall(r"notebooks_accounting_\w+", text)
+}))  # fmt: skip
+def test_every_metric_that_is_used_is_exported_from_the_start(used: str) -> None:
+    assert used in exported()
+
+
+def test_every_label_value_that_an_alert_looks_for_is_exported() -> None:
+    text = Metrics("test").render().decode()
+    for rule in RULES:
+        for label, sign, value in re.findall(r'(\w+)(=~?)"([^"]+)"', rule["expr"]):
+            for one in value.split("|") if sign == "=~" else [value]:
+                assert f'{label}="{one}"' in text, rule["alert"]
+
+
+def test_the_dashboard_can_be_imported_anywhere() -> None:
+    numbers = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(set(numbers)) == len(numbers)
+    for panel in PANELS:
+        assert panel["datasource"]["uid"] == "${source}"
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+    assert [v["name"] for v in DASHBOARD["templating"]["list"]] == ["source", "namespace"]
+
+
+def test_no_metric_has_a_label_that_could_name_a_person() -> None:
+    text = Metrics("test").render().decode()
+    labels = set(re.findall(r'[{,](\w+)="', text))
+    assert labels <= {"area", "kind", "le", "reason", "result", "state", "status", "version"}
