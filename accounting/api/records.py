@@ -70,10 +70,8 @@ def list_records(
     kind: FormatQuery = None,
 ) -> Response:
     """Records that you may see, a page at a time; or all of them as a file."""
-    selection = Selection(
-        month=month, since=since, until=until, user=user, vo=vo, flavor=flavor,
-        uid=pod.lower() if _UUID.fullmatch(pod) else "",
-        machine="" if _UUID.fullmatch(pod) else pod,
+    selection = selected(
+        pod=pod, month=month, since=since, until=until, user=user, vo=vo, flavor=flavor,
         status=status.value if status else "",
     )  # fmt: skip
     order, descending = _sort(sort)
@@ -87,6 +85,17 @@ def list_records(
     question = replace(question, selection=replace(selection, limit=limit))
     page = records.page(service.database, viewer, question)
     return as_json({"records": [shown(e) for e in page.entries], "next": page.next or None})
+
+
+def selected(*, pod: str, **more: Any) -> Selection:
+    """A selection; for the pages too.
+
+    Args:
+        pod: a pod's uid, or its name as the record shows it.
+        more: the selection's other members.
+    """
+    is_uid = _UUID.fullmatch(pod)
+    return Selection(uid=pod.lower() if is_uid else "", machine="" if is_uid else pod, **more)
 
 
 def _file(service: Parts, viewer: Reader, question: Question, kind: Format) -> Response:
