@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from accounting.telemetry import configure_logs
-from bench import client, delivery
+from bench import client, delivery, hub
 from bench.dataset import day, steady
 from bench.figures import Figure, save, show
 from bench.poll import DayPoll, forget
 from bench.steady import SteadyPolls
 
 _ROOT = Path(__file__).parent.parent
-SECTIONS = ("day", "steady", "client", "signing", "push")
+SECTIONS = ("day", "steady", "client", "signing", "push", "hub")
 
 
 SIGNING_SECONDS = 0.2
@@ -70,6 +70,7 @@ def _sections(
         "client": ("Clients, a bulk query", lambda: _client(sizes, data)),
         "signing": ("Signing", lambda: _signing(sizes, data)),
         "push": ("Push", lambda: _push(sizes, data)),
+        "hub": ("JupyterHub's logins", lambda: hub.measure(sizes.rounds)),
     }
     return [measures[name] for name in SECTIONS if name in only]
 
