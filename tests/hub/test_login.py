@@ -171,6 +171,26 @@ def test_many_requests_at_once_use_a_rotating_refresh_token_once(
     assert is_at_spawn_page(visitor)
 
 
+def test_a_state_from_before_a_renewal_does_not_end_the_session(
+    site: Site, visitor: Visitor
+) -> None:
+    site.provider.user("greta", entitlements=[VO])
+    site.provider.set(rotate_refresh=True, access_token_seconds=30)
+    visitor.login("greta")
+    token = site.hub.token_of("greta")
+    old = site.hub.user("greta")["auth_state"]
+
+    def renewed() -> bool:
+        assert site.hub.api("GET", "/user", token=token).status_code == 200
+        return bool(site.hub.user("greta")["auth_state"]["refresh_token"] != old["refresh_token"])
+
+    wait_for(renewed, "a fresh refresh token")
+    # as a request does that began before and ends after the renewal
+    site.hub.api("PATCH", "/users/greta", json={"auth_state": old}).raise_for_status()
+    wait_for(renewed, "a fresh refresh token again")
+    assert is_at_spawn_page(visitor)
+
+
 @both
 def test_an_ended_session_at_the_provider_asks_for_a_login(site: Site, visitor: Visitor) -> None:
     site.provider.user("gina", entitlements=[VO])
