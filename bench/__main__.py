@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from accounting.telemetry import configure_logs
-from bench import backlog, broker, client, delivery
+from bench import backlog, broker, client, delivery, hub
 from bench.dataset import day, steady
 from bench.figures import Figure, save, show
 from bench.poll import DayPoll, forget
 from bench.steady import SteadyPolls
 
 _ROOT = Path(__file__).parent.parent
-SECTIONS = ("day", "steady", "client", "signing", "push", "broker", "backlog")
+SECTIONS = ("day", "steady", "client", "signing", "push", "broker", "backlog", "hub")
 
 
 SIGNING_SECONDS = 0.2
@@ -74,6 +74,7 @@ def _sections(
         "push": ("Push", lambda: _push(sizes, data)),
         "broker": ("Messages to the broker's stand-in", lambda: _broker(sizes, data)),
         "backlog": (f"A backlog of {sizes.backlog:,} records", lambda: _backlog(sizes, data)),
+        "hub": ("JupyterHub's logins", lambda: hub.measure(sizes.rounds)),
     }
     return [measures[name] for name in SECTIONS if name in only]
 

@@ -149,6 +149,7 @@ class BearerAuthenticator(SessionAuthenticator):
             return {**confirmed, "name": user.name}
         if not confirmed:
             return None
+        state = await user.get_auth_state()  # it may have been renewed meanwhile
         groups = sorted(group.name for group in user.groups)
         return {"name": user.name, "admin": None, "groups": groups, "auth_state": state}
 

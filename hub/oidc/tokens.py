@@ -18,7 +18,7 @@ ALGORITHMS = frozenset(
 KEEP_SECONDS = 3600.0
 """Keys are read anew after this time, so that a withdrawn one is forgotten."""
 
-PAUSE_SECONDS = 5.0
+PAUSE_SECONDS = 1.0
 """Between two readings for a key that was not there: nobody can make us ask in a loop."""
 
 LEEWAY_SECONDS = 10

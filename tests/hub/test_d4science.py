@@ -16,6 +16,7 @@ SEA = "/example.org/Research/Deep Sea"
 CONFIG = f"""
 c.D4ScienceAuthenticator.client_id = {CLIENT!r}
 c.D4ScienceAuthenticator.client_secret = {CLIENT_SECRET!r}
+c.D4ScienceAuthenticator.provider_absence_seconds = 1
 """
 
 pytestmark = pytest.mark.jupyterhub("6")
@@ -45,6 +46,7 @@ def site(
 @pytest.fixture(autouse=True)
 def _well_again(provider: Provider) -> Iterator[None]:
     yield
+    provider.set(mode="up")
     provider.ticket(CLIENT, authorization={"permissions": [{"rsname": "small"}]})
 
 
@@ -100,6 +102,22 @@ def test_permissions_follow_at_the_next_refresh(site: Site) -> None:
 
         wait_for(lambda: slugs() == ["large"], "the other profile")
     assert site.hub.user("petra")["auth_state"]["label"] == "a label"
+
+
+def test_a_provider_that_is_away_for_longer_than_configured_means_a_login(site: Site) -> None:
+    site.provider.user("rita")
+    with Visitor(site.hub) as visitor:
+        visitor.login("rita", path=login_path(LAB))
+        site.hub.start_server("rita")
+        site.provider.set(mode="broken")
+
+        def must_log_in() -> bool:
+            page = visitor.get("hub/home", follow_redirects=False)
+            return page.status_code == 302 and "/hub/login" in page.headers["Location"]
+
+        wait_for(must_log_in, "the login page")
+    assert site.hub.user("rita")["servers"][""]["ready"]  # it runs on all the same
+    site.hub.stop_server("rita")
 
 
 def test_a_ticket_for_somebody_else_is_refused(site: Site) -> None:

@@ -127,7 +127,26 @@ def test_fresh_tokens_reach_the_running_server(site: Site, visitor: Visitor) -> 
     access_token, id_token = site.tokens("emil")
     assert access_token != first["access_token"]
     assert id_token
+    with Visitor(site.hub) as elsewhere:
+        elsewhere.login("emil")  # a login while the server runs brings it new ones too
+    again, _ = site.tokens("emil")
+    assert again not in {access_token, first["access_token"]}
     site.hub.stop_server("emil")
+
+
+def test_a_server_that_takes_no_tokens_logs_nobody_out(site: Site, visitor: Visitor) -> None:
+    site.provider.user("unlucky", entitlements=[VO])
+    site.provider.set(access_token_seconds=30)
+    visitor.login("unlucky")
+    site.hub.start_server("unlucky")
+    first = site.hub.user("unlucky")["auth_state"]["access_token"]
+
+    def renewed() -> bool:
+        assert is_at_spawn_page(visitor) or visitor.get("hub/home").url.path == "/hub/home"
+        return bool(site.hub.user("unlucky")["auth_state"]["access_token"] != first)
+
+    wait_for(renewed, "a fresh access token")
+    site.hub.stop_server("unlucky")
 
 
 def test_many_requests_at_once_use_a_rotating_refresh_token_once(
@@ -149,6 +168,26 @@ def test_many_requests_at_once_use_a_rotating_refresh_token_once(
             return site.provider.count("/token", "refresh_token") >= before + 2
 
         wait_for(refreshed, "two refreshes")
+    assert is_at_spawn_page(visitor)
+
+
+def test_a_state_from_before_a_renewal_does_not_end_the_session(
+    site: Site, visitor: Visitor
+) -> None:
+    site.provider.user("greta", entitlements=[VO])
+    site.provider.set(rotate_refresh=True, access_token_seconds=30)
+    visitor.login("greta")
+    token = site.hub.token_of("greta")
+    old = site.hub.user("greta")["auth_state"]
+
+    def renewed() -> bool:
+        assert site.hub.api("GET", "/user", token=token).status_code == 200
+        return bool(site.hub.user("greta")["auth_state"]["refresh_token"] != old["refresh_token"])
+
+    wait_for(renewed, "a fresh refresh token")
+    # as a request does that began before and ends after the renewal
+    site.hub.api("PATCH", "/users/greta", json={"auth_state": old}).raise_for_status()
+    wait_for(renewed, "a fresh refresh token again")
     assert is_at_spawn_page(visitor)
 
 
@@ -212,8 +251,10 @@ def test_odd_user_names_log_in(site: Site, visitor: Visitor, name: str) -> None:
 
 @both
 def test_the_discovery_document_is_read_once(site: Site, visitor: Visitor) -> None:
-    before = site.provider.count("openid-configuration")
     site.provider.user("alice", entitlements=[VO])
     visitor.login("alice")
+    before = site.provider.count("openid-configuration")
+    with Visitor(site.hub) as other:
+        other.login("alice")
     assert is_at_spawn_page(visitor)
     assert site.provider.count("openid-configuration") == before
