@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -230,10 +231,14 @@ def test_the_hub_image_keeps_jupyterhub_5_and_has_our_package(builder: Builder) 
     )
     loaded = run([*inside, "--setenv", "JUPYTERHUB_CRYPT_KEY", "", "--", "python", "-c", loading])
     assert loaded.returncode == 0, loaded.stderr
-    declared = re.findall(
-        r'^(egi[\w-]*) = "hub\.', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
-    )
-    assert set(loaded.stdout.split()) == set(declared)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {
+        name
+        for group in ("jupyterhub.authenticators", "jupyterhub.spawners")
+        for name in project["entry-points"][group]
+    }
+    assert {"egi-checkin", "egi-spawner"} <= declared
+    assert set(loaded.stdout.split()) == declared
 
 
 @pytest.mark.parametrize("target", ["monitor", "backup"])
