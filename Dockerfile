@@ -96,15 +96,18 @@ USER 1000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=2m \
     CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8081/hub/health', timeout=4)"]
 
-# The hourly proof that a notebook can be started: it runs, tells, and ends.
+# The hourly proof that a notebook can be started: a service of the hub.
 FROM user AS monitor
 LABEL org.opencontainers.image.title="notebooks-monitor" \
       org.opencontainers.image.description="Starts a notebook as a user would, and tells whether it worked"
 COPY --from=programs /opt/notebooks /opt/notebooks
 WORKDIR /tmp
 USER 10001:10001
-HEALTHCHECK NONE
+EXPOSE 8100
+HEALTHCHECK --interval=30s --timeout=5s --start-period=1m \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8100/healthz', timeout=4)"]
 ENTRYPOINT ["python", "-m", "hub.monitor"]
+CMD ["serve", "--host", "0.0.0.0", "--port", "8100"]
 
 # Backups of the users' volumes: it runs, tells, and ends.
 FROM user AS backup

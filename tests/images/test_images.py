@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,12 +75,12 @@ def test_a_target_has_no_tool_that_builds_in_its_layers(target: str) -> None:
         assert not re.search(r"build-essential|gcc|-dev\b", instruction.text)
 
 
-def test_services_have_a_health_check_and_jobs_say_that_they_have_none() -> None:
+def test_services_have_a_health_check_and_the_job_says_that_it_has_none() -> None:
     found = {
         name: DOCKERFILE.stages[name].only("HEALTHCHECK").text[:4]
         for name in ("accounting", "hub", "monitor", "backup")
     }
-    assert found == {"accounting": "CMD ", "hub": "CMD ", "monitor": "NONE", "backup": "NONE"}
+    assert found == {"accounting": "CMD ", "hub": "CMD ", "monitor": "CMD ", "backup": "NONE"}
 
 
 def test_the_build_sees_only_what_it_copies() -> None:
@@ -230,10 +231,14 @@ def test_the_hub_image_keeps_jupyterhub_5_and_has_our_package(builder: Builder) 
     )
     loaded = run([*inside, "--setenv", "JUPYTERHUB_CRYPT_KEY", "", "--", "python", "-c", loading])
     assert loaded.returncode == 0, loaded.stderr
-    declared = re.findall(
-        r'^(egi[\w-]*) = "hub\.', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
-    )
-    assert set(loaded.stdout.split()) == set(declared)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {
+        name
+        for group in ("jupyterhub.authenticators", "jupyterhub.spawners")
+        for name in project["entry-points"][group]
+    }
+    assert {"egi-checkin", "egi-spawner"} <= declared
+    assert set(loaded.stdout.split()) == declared
 
 
 @pytest.mark.parametrize("target", ["monitor", "backup"])
