@@ -77,7 +77,9 @@ def notebook(request: Request, service: Parts, viewer: Reader, uid: str) -> Resp
                   for flag in entry.record.flags},
         "rule": _rule(last),
         "held": HELD,
-        "texts": {str(entry.record.month): apel.text(entry.record) for entry in found.months},
+        "texts": {str(entry.record.month): {"text": apel.text(entry.record),
+                                            "held": bool(entry.record.held)}
+                  for entry in found.months},
         "line": line_of(found.months),
         "month_of": lambda key: str(Month(*key)),
     }  # fmt: skip

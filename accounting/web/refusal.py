@@ -26,6 +26,10 @@ def error_page(request: Request, problem: Problem) -> Response:
     """A problem as a page; where nobody is signed in, with the form to do so."""
     name = "signin.html" if problem.status == _UNAUTHORIZED else "error.html"
     address = _address(request) if request.method == "GET" else ""
+    if problem.detail == problem.title:  # of the framework: there is no such route
+        problem = Problem(
+            problem.status, "there is no page at this address", "go on from the start"
+        )
     context = {
         "problem": problem,
         "following": address,

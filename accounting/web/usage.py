@@ -18,7 +18,7 @@ from accounting.web.templating import templates
 router = APIRouter()
 
 _BY = {By.VO: "VO", By.USER: "User", By.FLAVOR: "Flavour", By.IMAGE: "Image"}
-_MOST_ROWS = 200
+_MOST_ROWS = 100
 
 
 @router.get("/usage")

@@ -106,9 +106,9 @@ def served(
 
 
 @contextmanager
-def listening(service: Service, doors: Doors | None = None) -> Iterator[str]:
-    """The application behind uvicorn on a port of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+def listening(service: Service, doors: Doors | None = None, port: int = 0) -> Iterator[str]:
+    """The application behind uvicorn, on a port of its own if none is given."""
+    with socket.create_server(("127.0.0.1", port)) as listener:
         app = create_app(service, doors)
         server = uvicorn.Server(
             uvicorn.Config(app, log_config=None, lifespan="off", server_header=False)

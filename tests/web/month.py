@@ -1,0 +1,97 @@
+"""Five weeks of notebooks in the ledger, always the same, with all that a page may have to show."""
+
+from collections.abc import Iterator
+from random import Random
+
+from accounting import apel
+from accounting.apel import Site
+from accounting.database import Database
+from accounting.identity import VoRules
+from accounting.ledger import Ledger, Progress, Step
+from accounting.model import Account, Gap, Month, Owner, Pod, Reading, Resources, Window
+
+SITE = Site("EXAMPLE-NOTEBOOKS")
+RULES = VoRules(default="training")
+DAY = 86400
+NOW = 1_795_608_000.0
+"""2026-11-25 12:00 UTC."""
+READ_UNTIL = int(NOW) - 90
+FIRST = int(NOW) // DAY * DAY - 33 * DAY
+ADAS_LONG_ONE = "0a000000-0000-4000-8000-000000000001"
+BOBS = "0a000000-0000-4000-8000-000000000002"
+HELD = "0a000000-0000-4000-8000-000000000003"
+GAPS = [
+    Gap(FIRST + 6.0 * DAY + 9 * 3600, FIRST + 6.0 * DAY + 13 * 3600),
+    Gap(FIRST + 12.0 * DAY - 3600, FIRST + 13.0 * DAY + 7200),
+]
+_FLAVORS = (("small", 1.0, 2, 0), ("medium", 2.0, 8, 0), ("large", 8.0, 32, 0), ("gpu", 4.0, 16, 1))
+_VOS = (("physics", 9, 5), ("biology", 6, 3), ("climate", 3, 2), ("training", 12, 1))
+
+
+def fill(database: Database) -> None:
+    """Write it all, day by day, as polls would."""
+    ledger = Ledger(database)
+    found = list(accounts())
+    edges = [*range(FIRST, READ_UNTIL, DAY), READ_UNTIL]
+    for start, end in zip(edges, edges[1:], strict=False):
+        pages = found if end == READ_UNTIL else []
+        ledger.commit(
+            Step(
+                window=Window(start, end),
+                before=ledger.progress(),
+                after=Progress(end, float(end), 60.0),
+                accounts=pages,
+                records=[r for page in pages for r in apel.records(page, SITE, RULES)],
+                gaps=[gap for gap in GAPS if start < (gap.end_at or 0) <= end],
+                spoke=True,
+                rejected=0,
+            )
+        )
+
+
+def accounts() -> Iterator[Account]:
+    """The notebooks."""
+    rng = Random(11)
+    yield _account(ADAS_LONG_ONE, "ada", "biology", READ_UNTIL - 32 * DAY, None, rng, flavor=1)
+    yield _account(BOBS, "bob", "physics", READ_UNTIL - 2 * DAY, 5 * 3600, rng, flavor=3)
+    yield _account(HELD, "eve\nline", "physics", READ_UNTIL - 3 * DAY, 7200, rng)
+    number = 100
+    for day in range(34):
+        at = FIRST + day * DAY
+        is_weekend = (at // DAY + 3) % 7 >= 5
+        for vo, people, often in _VOS:
+            for _ in range(rng.randint(0, often if is_weekend else 3 * often)):
+                number += 1
+                start = at + rng.randint(6, 15) * 3600 + rng.randint(0, 3599)
+                seconds = int(min(rng.expovariate(1 / 14000) + 300, 9 * 3600))
+                if start + seconds >= READ_UNTIL and start >= READ_UNTIL:
+                    continue
+                user = "ada" if vo == "biology" and rng.random() < 0.3 else f"{vo}-{rng.randint(1, people)}"
+                ends = seconds if start + seconds < READ_UNTIL else None
+                yield _account(f"0b000000-0000-4000-8000-{number:012d}", user, vo, start, ends, rng)
+
+
+def _account(
+    uid: str, user: str, vo: str, start: int, seconds: int | None, rng: Random, flavor: int = -1
+) -> Account:
+    """A notebook; one without an end still runs."""
+    name, cores, gib, gpus = _FLAVORS[flavor if flavor >= 0 else rng.choice((0, 0, 0, 1, 1, 2, 3))]
+    end = READ_UNTIL if seconds is None else start + seconds
+    pod = Pod(
+        uid=uid, namespace="hub", name=f"jupyter-{uid[-6:]}",
+        first_running_at=start + 20.0, last_running_at=float(end), last_listed_at=float(end),
+        started_at=float(start),
+        owner=Owner(user, vo if rng.random() < 0.97 else "", name),
+        resources=Resources(cpu_request=cores, memory_request_bytes=gib * 2.0**30,
+                            gpu_count=float(gpus) if gpus else None,
+                            gpu_resource="nvidia_com_gpu" if gpus else ""),
+        image=f"registry.example.org/notebooks/{name}:2026.11", disk_bytes=2.0**34,
+        ended=seconds is not None, owner_known=True,
+    )  # fmt: skip
+    busy = rng.random() * cores * 0.8
+    edges = [m.last_second for m in Month.of(start).until(Month.of(end)) if m.last_second < end]
+    readings = {
+        Month.of(at): Reading(at, busy * (at - start), 3e5 * (at - start), 1e5 * (at - start))
+        for at in [*edges, end]
+    }
+    return Account(pod, {}, readings)

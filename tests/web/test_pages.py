@@ -1,0 +1,216 @@
+"""The pages in a real browser, behind a real JupyterHub: what they say, to whom, and how they look."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import ConsoleMessage, Page, expect
+
+from tests.browser import SCREENSHOTS, NewPage, check_accessible, check_fits, screenshots
+from tests.web import month
+from tests.web.conftest import Site
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def watched(page: Page) -> Iterator[Page]:
+    """A page on which nothing may be refused by its own policy, and no script may fail."""
+    said: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error" and "the server responded with a status of" not in message.text:
+            said.append(message.text)
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    yield page
+    assert said == []
+
+
+def look_at(page: Page, name: str) -> None:
+    """Pictures in both themes and three widths; nothing clipped; nothing that keeps anyone out."""
+    screenshots(page, f"accounting-{name}")
+    check_fits(page)
+    check_accessible(page)
+
+
+def titles(page: Page) -> list[str]:
+    return page.locator("nav a").all_inner_texts()
+
+
+def test_an_administrator_sees_at_a_glance_how_things_stand(site: Site, watched: Page) -> None:
+    site.open(watched)
+    expect(watched.locator("h1")).to_have_text("Almost: 1 thing needs attention")
+    assert titles(watched) == ["Overview", "Usage", "Records", "Deliveries", "My usage"]
+    findings = watched.locator(".verdict li").all_inner_texts()
+    assert findings[0] == "2 records are held back (2 invalid). See each record for what to do."
+    assert findings[1].startswith("The metrics were silent 2 times in the last weeks, 1 d 7 h")
+    tiles = watched.locator(".tiles").inner_text()
+    assert re.search(r"Measured up to\n2026-11-25 11:58\n1 min ago", tiles)
+    assert re.search(r"Host certificate\n\d+ days\nleft", tiles)
+    days = watched.locator(".days > li")
+    expect(days).to_have_count(35)
+    shown = days.evaluate_all("all => all.map(day => day.className)")
+    assert shown == [
+        "is-before", *["is-whole"] * 6, "is-partly", *["is-whole"] * 4, "is-partly", "is-silent",
+        "is-partly", *["is-whole"] * 20,
+    ]  # fmt: skip
+    sums = site.running.get("/api/v1/summaries?by=vo&month=2026-11").json()["rows"]
+    wall = {row["vo"]: str(row["wall_seconds"]) for row in sums}
+    table = watched.locator("table tbody tr")
+    found = table.evaluate_all(
+        "rows => rows.map(row => [row.cells[0].innerText, row.cells[4].querySelector('data').value])"
+    )
+    assert dict(found) == wall
+    look_at(watched, "overview")
+
+
+def test_usage_is_drawn_and_tabled_and_can_be_taken_away(site: Site, watched: Page) -> None:
+    site.open(watched, "/usage")
+    expect(watched.locator(".pygal-chart .bar")).not_to_have_count(0)
+    blue = watched.locator(".pygal-chart .serie-0 .rect").first
+    assert blue.evaluate("rect => getComputedStyle(rect).fill") == "rgb(0, 95, 170)"
+    assert re.fullmatch(r"[\d.]+ h", blue.locator("xpath=..").locator("title").inner_text()[-8:].strip()
+                        .split(": ")[-1])  # fmt: skip
+    look_at(watched, "usage")
+    watched.select_option("select[name=first]", "2026-10")
+    watched.select_option("select[name=by]", "user")
+    watched.select_option("select[name=show]", "gpu")
+    watched.fill("input[name=vo]", "physics")
+    watched.click("main button")
+    expect(watched.locator("h2").first).to_have_text("GPUs by day GPU h")
+    assert "first=2026-10&last=2026-11&show=gpu&by=user&vo=physics" in watched.url
+    with watched.expect_download() as downloading:
+        watched.click("text=Download as CSV")
+    lines = downloading.value.path().read_text().splitlines()
+    assert lines[0].startswith("month,user,pods,")
+    assert {line.split(",")[0] for line in lines[1:]} == {"2026-10", "2026-11"}
+    watched.goto(f"{site.url}/usage?first=2025-01")
+    expect(watched.get_by_text("Nothing to draw")).to_be_visible()
+    look_at(watched, "usage-empty")
+
+
+def test_records_are_searched_in_the_address_and_turned_page_by_page(
+    site: Site, watched: Page
+) -> None:
+    site.open(watched, "/records")
+    seen: list[str] = []
+    look_at(watched, "records")
+    while True:
+        seen += watched.locator("tbody a").evaluate_all("all => all.map(a => a.title)")
+        following = watched.get_by_role("link", name="Next page")
+        if not following.count():
+            break
+        following.click()
+    pods = {account.pod.uid for account in month.accounts()}
+    assert set(seen) == pods
+    assert len(seen) == len(pods) + 2  # two ran in two months
+    watched.goto(f"{site.url}/records?delivery=held")
+    expect(watched.locator("tbody tr")).to_have_count(1)
+    watched.goto(f"{site.url}/records?month=November&vo=physics")
+    expect(watched.locator(".wrong")).to_have_text("A month, for example 2026-11.")
+    assert watched.input_value("input[name=vo]") == "physics"
+    watched.goto(f"{site.url}/records?user=nobody-like-this")
+    expect(watched.get_by_text("No records")).to_be_visible()
+    look_at(watched, "records-empty")
+
+
+def test_a_record_shows_its_life_its_text_and_what_took_it(site: Site, watched: Page) -> None:
+    site.open(watched, f"/records/{month.ADAS_LONG_ONE}")
+    expect(watched.locator(".timeline .life")).to_have_count(2)
+    expect(watched.locator(".timeline .sent")).to_have_count(2)
+    watched.locator("details").first.locator("summary").click()
+    text = watched.locator("pre").first.inner_text()
+    one = site.running.get(f"/api/v1/records?pod={month.ADAS_LONG_ONE}&format=apel").text
+    assert text.strip() in one
+    assert "LocalUserId: ada" in text
+    expect(watched.get_by_text("The pod's primary group, biology, is a VO's name.")).to_be_visible()
+    look_at(watched, "record")
+    watched.goto(f"{site.url}/records/{month.HELD}")
+    expect(watched.locator(".note.warn")).to_contain_text("LocalUserId: contains a line break")
+    look_at(watched, "record-held")
+    watched.goto(f"{site.url}/records/{month.ADAS_LONG_ONE}")
+    watched.locator("section", has_text="Messages").locator("tbody a").first.click()
+    expect(watched.locator("h1")).to_contain_text("Message ")
+    look_at(watched, "message")
+
+
+def test_a_user_sees_what_is_theirs_and_nothing_else(site: Site, watched: Page) -> None:
+    site.open(watched, "/", "ada")
+    expect(watched).to_have_url(f"{site.url}/my")
+    assert titles(watched) == ["My usage", "My notebooks"]
+    expect(watched.locator("section", has_text="Running now").locator("tbody tr")).not_to_have_count(0)
+    look_at(watched, "my-usage")
+    mine = {account.pod.uid for account in month.accounts() if account.pod.owner.user == "ada"}
+    watched.goto(f"{site.url}/records?sort=month")
+    seen = set(watched.locator("tbody a").evaluate_all("all => all.map(a => a.title)"))
+    assert seen
+    assert seen <= mine
+    for path in (f"/records/{month.BOBS}", "/records/0a000000-0000-4000-8000-00000000dead",
+                 "/deliveries", "/deliveries/1", "/records?user=bob"):  # fmt: skip
+        answer = watched.goto(f"{site.url}{path}")
+        assert answer is not None
+        assert answer.status == 403
+        assert "bob" not in watched.inner_text("main")
+    look_at(watched, "forbidden")
+
+
+def test_a_manager_sees_their_vo(site: Site, watched: Page) -> None:
+    site.open(watched, "/", "mia")
+    assert titles(watched) == ["Overview", "Usage", "Records", "My usage"]
+    expect(watched.locator("h1")).to_have_text("Yes: everything is measured")
+    expect(watched.locator("table tbody tr")).to_have_count(1)
+    expect(watched.locator("table tbody th")).to_have_text("physics")
+    assert "Outbox" not in watched.inner_text("main")
+    look_at(watched, "overview-manager")
+    watched.goto(f"{site.url}/my")
+    expect(watched.get_by_text("No notebook is running")).to_be_visible()
+    look_at(watched, "my-usage-empty")
+
+
+def test_the_pages_work_without_scripts_and_by_keyboard(site: Site, new_page: NewPage) -> None:
+    page = new_page(java_script_enabled=False)
+    site.open(page, "/usage")
+    expect(page.locator(".pygal-chart")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.locator(":focus")).to_have_text("Skip to the content")
+    page.keyboard.press("Enter")
+    expect(page.locator(":focus")).to_have_id("content")
+    time = page.goto(f"{site.url}/records") and page.locator("tbody time").first
+    assert time
+    assert re.fullmatch(r"2026-11-\d\d \d\d:\d\d:\d\d UTC", time.get_attribute("title") or "")
+
+
+def test_times_tell_the_local_time_on_hover(site: Site, new_page: NewPage) -> None:
+    page = new_page(timezone_id="Asia/Tokyo", locale="en-GB")
+    site.open(page)
+    title = page.locator("time").first.get_attribute("title") or ""
+    assert "20:58:30" in title
+    assert title.endswith("2026-11-25 11:58:30 UTC")
+
+
+def test_signing_out_ends_the_session(site: Site, watched: Page) -> None:
+    site.open(watched, "/my", "ada")
+    cookies = [c for c in watched.context.cookies() if c.get("name") == "accounting-session"]
+    watched.click("text=Sign out")
+    with httpx.Client(cookies={c["name"]: c["value"] for c in cookies}) as client:
+        assert client.get(f"{site.running.url}/api/v1/me").status_code == 401
+
+
+def test_pictures_for_the_readme_are_those_of_this_suite(site: Site, new_page: NewPage) -> None:
+    """They are taken anew with every run; `docs/pictures` holds those of the last change."""
+    page = new_page(width=1200)
+    for name, path in (("overview", "/"), ("usage", "/usage")):
+        site.open(page, path)
+        page.set_viewport_size({"width": 1200, "height": 820})
+        taken = SCREENSHOTS / f"readme-{name}.png"
+        page.screenshot(path=taken)
+        assert taken.stat().st_size > 20_000
+        kept = ROOT / "docs" / "pictures" / f"{name}.png"
+        if not kept.exists():
+            shutil.copy(taken, kept)
+        assert kept.stat().st_size < 300_000
