@@ -30,6 +30,9 @@ def database(settings: Settings) -> Iterator[Finding]:
             yield Finding(name, State.OK, f"{found.name} is empty; the first poll fills it")
         elif found.is_current():
             yield Finding(name, State.OK, f"{found.name} is of version {revision}")
+            for risk in found.risks():
+                cure = "turn it on in postgresql.conf: a power cut could lose what was committed"
+                yield Finding(name, State.WARNING, risk, cure)
         else:
             yield Finding(
                 name,
