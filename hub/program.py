@@ -33,6 +33,8 @@ def told(work: Callable[[], Result]) -> Result:
     except Failure as failure:
         code, said = failure.exit_code, str(failure)
     except Exception as exc:  # noqa: BLE001 - the last boundary
+        while isinstance(exc, ExceptionGroup):
+            exc = exc.exceptions[0]
         frame = traceback.extract_tb(exc.__traceback__)[-1]
         where = f"in {frame.name}, {Path(frame.filename).name} line {frame.lineno}"
         code, said = 1, f"unexpected {type(exc).__name__}: {where} → please report this"

@@ -40,15 +40,18 @@ async def connected() -> AsyncIterator["Cluster"]:
         try:
             yield Cluster(api)
         except client.ApiException as exc:
-            raise Failure(
-                f"the Kubernetes API refused: {exc.status} {exc.reason}",
-                "see the Role in docs/backup.md",
-            ) from exc
+            raise _refused(exc) from exc
         except (aiohttp.ClientError, OSError) as exc:
             raise Failure(
                 f"the Kubernetes API cannot be reached: {type(exc).__name__}",
                 "see the pod's network, or KUBECONFIG",
             ) from exc
+
+
+def _refused(exc: client.ApiException) -> Failure:
+    return Failure(
+        f"the Kubernetes API refused: {exc.status} {exc.reason}", "see the Role in docs/backup.md"
+    )
 
 
 class Cluster:
@@ -101,8 +104,14 @@ class Cluster:
         """Run a worker to its end, and remove it: what it left, see ``message_of``.
 
         Raises:
-            Failure: it did not start, or did not end in time.
+            Failure: it was refused, did not start, or did not end in time.
         """
+        try:
+            return await self._run(pod, start_seconds, deadline_seconds)
+        except client.ApiException as exc:
+            raise _refused(exc) from exc
+
+    async def _run(self, pod: dict[str, Any], start_seconds: float, deadline_seconds: float) -> str:
         namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
         await self._core.create_namespaced_pod(
             namespace,

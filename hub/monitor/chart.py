@@ -1,5 +1,6 @@
 """Pictures of the last runs: step times as bars, drawn by pygal as SVG."""
 
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -7,6 +8,9 @@ import pygal
 from pygal.style import Style
 
 from hub.monitor.result import Run
+
+# pygal looks for its plugins in a way that Python gave up; every later import would warn of it.
+sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
 
 # Told apart in grey and by the colour-blind too (after Okabe and Ito), on light and dark.
 _COLOURS = ("#8a8f98", "#3b8ed0", "#e69f00", "#1f9e77", "#b07aa1")
