@@ -11,10 +11,10 @@ SOURCES := accounting ssm hub tests bench docs migrations
 help:  ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo:  ## the whole way of the numbers on a simulated cluster (SERVE=1: it stays up)
+demo:  ## the whole way of the numbers, simulated (ARGS=--serve: it stays, with its pages)
 	@scripts/venv service
 	@scripts/provide prometheus openssl
-	@$(BIN)/notebooks-accounting demo $(if $(SERVE),--serve)
+	@$(BIN)/notebooks-accounting demo $(ARGS)
 
 test: prepared lint types imports tests  ## lint, types, import rules and all tests
 

@@ -11,7 +11,7 @@ from sqlalchemy import insert, text
 
 from accounting.database import Database
 from accounting.model import Month
-from accounting.tables import messages, pods, progress, records, windows
+from accounting.tables import messages, pods, progress, records, revisions, windows
 
 LAST = Month(2026, 11)
 MONTHS = 12
@@ -31,6 +31,10 @@ def fill(database: Database, count: int) -> None:
         connection.execute(insert(progress).values(
             id=1, watermark=LAST.end, spoken_at=float(LAST.end), interval_seconds=60.0, revision=0,
         ))  # fmt: skip
+        for month in _months():
+            connection.execute(insert(revisions).values(
+                year=month.year, month=month.month, revision=1
+            ))  # fmt: skip
         connection.execute(insert(windows).values(
             start=LAST.end - 300, end=LAST.end, spoke=True, pods=100, rejected=0, polled_at=1.0,
         ))  # fmt: skip
@@ -49,6 +53,13 @@ def fill(database: Database, count: int) -> None:
         connection.execute(text("ANALYZE"))
 
 
+def _months() -> list[Month]:
+    first = LAST
+    for _ in range(MONTHS - 1):
+        first = Month(first.year - (first.month == 1), (first.month - 2) % 12 + 1)
+    return list(first.until(LAST))
+
+
 def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     while chunk := list(islice(rows, _AT_ONCE)):
         yield chunk
@@ -60,7 +71,7 @@ def _messages(count: int) -> Iterator[dict[str, Any]]:
             "id": number, "empaid": str(UUID(int=number)), "destination": "ams://example.org",
             "state": "sent", "body": "", "records": MESSAGE, "built_at": float(number),
             "attempts": 1, "tried_at": float(number), "error": "", "sent_at": float(number),
-            "broker_id": str(number),
+            "broker_id": str(number), "error_kind": "", "cure": "", "origin": number, "part": "",
         }  # fmt: skip
 
 
@@ -68,10 +79,7 @@ def _notebooks(
     chance: random.Random, count: int
 ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """(pod, its records), until there are enough records."""
-    first = LAST
-    for _ in range(MONTHS - 1):
-        first = Month(first.year - (first.month == 1), (first.month - 2) % 12 + 1)
-    months = list(first.until(LAST))
+    months = _months()
     made = 0
     while made < count:
         month = months[made * MONTHS // count]
@@ -118,7 +126,7 @@ def _record(pod: dict[str, Any], month: Month, until: int, number: int) -> dict[
         "flavor": pod["flavor"], "gpu_count": pod["gpu_count"],
         "gpu_resource": pod["gpu_resource"], "benchmark_type": "", "benchmark": None,
         "flags": "[]", "held": "", "problem": "", "digest": digest, "queued_digest": digest,
-        "message_id": number // MESSAGE + 1,
+        "message_id": number // MESSAGE + 1, "queued_final": True,
         "used_wall_seconds": until - max(start, month.start - 1),
         "used_cpu_seconds": (until - start) // 7 - max(0, month.start - 1 - start) // 7,
     }  # fmt: skip

@@ -2,16 +2,19 @@
 
 import re
 import subprocess
+import threading
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
+import httpx
 import pytest
 from rich.console import Console
 
 from accounting.demo import stage
 from accounting.demo.run import run
 from accounting.errors import AccountingError
+from accounting.serving import Serving
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def test_the_demo_shows_that_every_number_arrived_and_leaves_nothing_running(
     shown = StringIO()
     folder = tmp_path / "demo"
     console = Console(file=shown, width=180, force_terminal=False)
-    assert run(folder, serve=False, console=console) == 0
+    assert run(folder, stay=False, console=console) == 0
     said = shown.getvalue()
     assert re.search(r"[\d,]+ records in \d+ messages", said)
     assert re.search(r"\d+ messages verified by openssl and loaded", said)
@@ -48,5 +51,32 @@ def test_the_demo_shows_that_every_number_arrived_and_leaves_nothing_running(
 def test_the_demo_touches_no_folder_that_is_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(AccountingError, match="not of this demo"):
-        run(tmp_path, serve=False, console=Console(file=StringIO()))
+        run(tmp_path, stay=False, console=Console(file=StringIO()))
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.usefixtures("short")
+def test_the_demo_that_stays_prints_an_address_that_shows_the_simulated_month(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = StringIO()
+    seen: list[httpx.Response] = []
+
+    def look(serving: Serving) -> None:
+        def ask() -> None:
+            with httpx.Client(follow_redirects=True, timeout=60) as browser:
+                (address,) = re.findall(r"http\S+/login\?ticket=\S+", shown.getvalue())
+                try:
+                    seen.append(browser.get(address, headers={"Accept": "text/html"}))
+                    seen.append(browser.get(f"{serving.url}/api/v1/summaries"))
+                finally:
+                    serving.stop()
+
+        threading.Thread(target=ask).start()
+
+    monkeypatch.setattr("accounting.demo.run.opened", look)
+    console = Console(file=shown, width=180, force_terminal=False)
+    assert run(tmp_path / "demo", stay=True, console=console) == 0
+    page, summary = seen
+    assert (page.status_code, page.url.path) == (200, "/")
+    assert sum(row["pods"] for row in summary.json()["rows"]) > 20

@@ -57,7 +57,7 @@ def _text(value: str) -> str:
     return value
 
 
-_MonthType = Annotated[
+MonthType = Annotated[
     Any,
     BeforeValidator(month),
     WithJsonSchema({"type": "string", "pattern": r"^[0-9]{4}-(0[1-9]|1[0-2])$"}),
@@ -66,7 +66,7 @@ _MomentType = Annotated[Any, BeforeValidator(moment), WithJsonSchema({"type": "s
 _Name = Annotated[str, AfterValidator(_text)]
 
 MonthQuery = Annotated[
-    _MonthType | None,
+    MonthType | None,
     Query(description="Only this UTC month.", examples=["2026-11"]),
 ]
 SinceQuery = Annotated[

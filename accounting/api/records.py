@@ -33,7 +33,7 @@ from accounting.schedule import open_from
 router = APIRouter(prefix="/records", tags=["records"])
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_NOT_FOUND = 404
+_BAD, _NOT_FOUND = 400, 404
 _SORTS = sorted(f"{sign}{sort}" for sort in Sort for sign in ("", "-"))
 _FILES = {
     MEDIA_TYPES[kind].partition(";")[0]: {"schema": {"type": "string"}}
@@ -70,10 +70,8 @@ def list_records(
     kind: FormatQuery = None,
 ) -> Response:
     """Records that you may see, a page at a time; or all of them as a file."""
-    selection = Selection(
-        month=month, since=since, until=until, user=user, vo=vo, flavor=flavor,
-        uid=pod.lower() if _UUID.fullmatch(pod) else "",
-        machine="" if _UUID.fullmatch(pod) else pod,
+    selection = selected(
+        pod=pod, month=month, since=since, until=until, user=user, vo=vo, flavor=flavor,
         status=status.value if status else "",
     )  # fmt: skip
     order, descending = _sort(sort)
@@ -87,6 +85,17 @@ def list_records(
     question = replace(question, selection=replace(selection, limit=limit))
     page = records.page(service.database, viewer, question)
     return as_json({"records": [shown(e) for e in page.entries], "next": page.next or None})
+
+
+def selected(*, pod: str, **more: Any) -> Selection:
+    """A selection; for the pages too.
+
+    Args:
+        pod: a pod's uid, or its name as the record shows it.
+        more: the selection's other members.
+    """
+    is_uid = _UUID.fullmatch(pod)
+    return Selection(uid=pod.lower() if is_uid else "", machine="" if is_uid else pod, **more)
 
 
 def _file(service: Parts, viewer: Reader, question: Question, kind: Format) -> Response:
@@ -103,10 +112,13 @@ def _file(service: Parts, viewer: Reader, question: Question, kind: Format) -> R
 
 def _sort(said: str) -> tuple[Sort, bool]:
     if said not in _SORTS:
+        problem = "is not something to sort by"
         raise Problem(
-            400, "a parameter is wrong", f"sort by one of {', '.join(_SORTS)}",
-            errors=[{"parameter": "sort", "problem": "is not something to sort by"}],
-        )  # fmt: skip
+            _BAD,
+            f"sort {problem}",
+            f"sort by one of {', '.join(_SORTS)}",
+            errors=[{"parameter": "sort", "problem": problem}],
+        )
     return Sort(said.removeprefix("-")), said.startswith("-")
 
 

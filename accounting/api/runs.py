@@ -10,9 +10,12 @@ from starlette.responses import Response
 from accounting import collect, outcome
 from accounting.api.answers import as_json, refusals
 from accounting.api.models import RunModel, RunsModel
+from accounting.api.parameters import MonthType, UserQuery, VoQuery
 from accounting.api.parts import Operator, Parts, Service
 from accounting.guard.problem import Problem
-from accounting.outcome import FAILED, Outcome
+from accounting.holdings import Chosen, Holdings
+from accounting.holdings import Kind as Difference
+from accounting.outcome import DONE, FAILED, Outcome
 from accounting.register import Register
 from accounting.runs import Job, Kind, Notice, Run, Underway
 from accounting.schedule import pusher_of
@@ -21,6 +24,8 @@ router = APIRouter(tags=["runs"])
 
 _ACCEPTED, _NOT_FOUND, _CONFLICT = 202, 404, 409
 _LONGEST_WAIT = 25
+_SHOWN = 100
+_PERSONAL = frozenset({"GlobalUserName", "LocalUserId", "MachineName"})
 _STARTED = {
     _ACCEPTED: {
         "model": RunModel,
@@ -49,6 +54,28 @@ def push(
 ) -> Response:
     """Put due records into signed messages, and deliver what waits, in order."""
     return _started(request, start(service, Kind.PUSH, push_job(service, at_once=now)))
+
+
+@router.post("/republish", status_code=_ACCEPTED, response_model=RunModel, responses=_STARTED)
+def republish(
+    request: Request,
+    service: Parts,
+    _viewer: Operator,
+    *,
+    month: Annotated[MonthType, Query(description="The month (UTC).", examples=["2026-11"])],
+    vo: VoQuery = "",
+    user: UserQuery = "",
+    changed: Annotated[
+        bool, Query(description="Only what differs from what was delivered.")
+    ] = False,
+    dry_run: Annotated[
+        bool, Query(description="Only tell what differs; false: queue it for the next push.")
+    ] = True,
+) -> Response:
+    """Queue a month's records again, and tell how they differ from what was delivered."""
+    chosen = Chosen(month, vo, user, changed)
+    job = republish_job(service, chosen, dry_run=dry_run)
+    return _started(request, start(service, Kind.REPUBLISH, job))
 
 
 @router.get("/runs", response_model=RunsModel, responses=refusals())
@@ -114,6 +141,43 @@ def push_job(service: Service, *, at_once: bool) -> Job:
         held = Register(service.database).held()
         named = {reason.value: count for reason, count in held.items()}
         return outcome.of_push(report, pusher.destination, named)
+
+    return job
+
+
+def republish_job(service: Service, chosen: Chosen, *, dry_run: bool) -> Job:
+    """What differs in a month from what was delivered; it is queued again if this is no dry run.
+
+    The first hundred differences are told in full, but for people's names.
+    """
+
+    def job(_notice: Notice) -> Outcome:
+        holdings = Holdings(service.database)
+        counts = {kind.value: 0 for kind in Difference}
+        different: list[dict[str, Any]] = []
+        for one in holdings.differences(chosen):
+            counts[one.kind.value] += 1
+            if one.kind is not Difference.SAME and len(different) < _SHOWN:
+                changes = {k: v for k, v in one.changes.items() if k not in _PERSONAL}
+                different.append(
+                    {
+                        "uid": one.uid,
+                        "vo": one.vo,
+                        "kind": one.kind.value,
+                        "wall_seconds": one.wall_seconds,
+                        "cpu_seconds": one.cpu_seconds,
+                        "changes": changes,
+                    }
+                )
+        result = {
+            "month": str(chosen.month),
+            "counts": counts,
+            "held": holdings.held(chosen),
+            "queued": 0 if dry_run else holdings.republish(chosen),
+            "dry_run": dry_run,
+            "differences": different,
+        }
+        return Outcome(DONE, result)
 
     return job
 

@@ -16,7 +16,7 @@ def demo(
         Path, typer.Option(help="Where everything is written; emptied if it is of a demo.")
     ] = Path("demo"),
     serve: Annotated[
-        bool, typer.Option("--serve", help="Leave it running, and go on polling.")
+        bool, typer.Option("--serve", help="Leave it running, with the service and its pages.")
     ] = False,
 ) -> None:
     """Show the whole way of the numbers on a simulated cluster."""
@@ -24,4 +24,4 @@ def demo(
     from accounting.telemetry import configure_logs
 
     configure_logs("debug" if program_of(ctx).verbose else "warning", as_json=False)
-    raise typer.Exit(run(folder, serve=serve, console=open_console()))
+    raise typer.Exit(run(folder, stay=serve, console=open_console()))

@@ -1,25 +1,15 @@
 """``serve``."""
 # ruff: noqa: PLC0415 - see accounting/cli/__init__.py
 
-from contextlib import ExitStack
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from accounting.cli.program import opened, program_of
-from accounting.errors import AccountingError, SettingsError
+from accounting.errors import SettingsError
 
 if TYPE_CHECKING:
-    from socket import socket
-
     from accounting.config import Settings
-
-_MOST_AT_ONCE = 200
-"""Connections and requests; more are told to come back."""
-
-_RUN_SECONDS = 20
-"""What a run that is under way has to end in, when the service stops."""
 
 
 def serve(
@@ -39,8 +29,10 @@ def serve(
     _require_token(settings, host)
     settings.site()  # both are needed, and asked for before anything is made
     settings.scope()
-    with ExitStack() as stack:
-        _serve(settings, stack.enter_context(_listening(host, port)), stack)
+    from accounting import serving
+
+    with serving.listening(host, port) as listener, opened(settings, create=True) as database:
+        serving.serve(settings, database, listener)
 
 
 def _require_token(settings: "Settings", host: str) -> None:
@@ -56,72 +48,3 @@ def _require_token(settings: "Settings", host: str) -> None:
             f"to listen on {host}, which others can reach, ACCOUNTING_API__TOKEN_FILE is needed",
             "for example ACCOUNTING_API__TOKEN_FILE=/etc/notebooks-accounting/token",
         )
-
-
-def _serve(settings: "Settings", listener: "socket", stack: ExitStack) -> None:
-    import threading
-
-    import structlog
-    import uvicorn
-
-    from accounting.api.parts import Service
-    from accounting.app import create_app
-    from accounting.dispatch import PushLoop
-    from accounting.schedule import PollLoop, forgetter_of, poller_of, pusher_of, source_of
-    from accounting.telemetry import Metrics
-
-    database = stack.enter_context(opened(settings, create=True))
-    source = stack.enter_context(source_of(settings))
-    metrics = Metrics(version("notebooks-accounting"))
-    loop = PollLoop(
-        poller_of(settings, database, source),
-        interval_seconds=settings.poll.interval,
-        settle_seconds=settings.poll.settle,
-        metrics=metrics,
-        forget=forgetter_of(settings, database),
-    )
-    service = Service(settings, database, metrics, loop)
-    web = create_app(service)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            web,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            limit_concurrency=_MOST_AT_ONCE,
-            forwarded_allow_ips=",".join(sorted(settings.api.trusted_proxies)),
-        )
-    )
-    pushing = PushLoop(
-        lambda: pusher_of(settings, database),
-        interval_seconds=settings.ssm.interval,
-        metrics=metrics,
-    )
-    threads = [threading.Thread(target=loop.run, name="poll loop")]
-    if settings.ssm.interval:
-        threads.append(threading.Thread(target=pushing.run, name="push loop"))
-    for thread in threads:
-        thread.start()
-    try:
-        where = listener.getsockname()
-        structlog.get_logger(__name__).info("serving", host=where[0], port=where[1])
-        server.run([listener])
-    finally:
-        loop.stop()
-        pushing.stop()
-        service.runs.close(_RUN_SECONDS)
-        for thread in threads:
-            thread.join()
-
-
-def _listening(host: str, port: int) -> "socket":
-    import socket
-
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
-    except OSError as exc:
-        raise AccountingError(
-            f"cannot listen on {host} port {port}: {str(exc.strerror).partition(' (')[0]}",
-            "choose others with --host and --port, or stop what listens there",
-        ) from exc

@@ -1,11 +1,14 @@
 """The demo itself: poll, show, sign and push, verify, compare."""
 
+import secrets
 import subprocess
 import time
 from collections import Counter
+from contextlib import suppress
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
+from socket import socket
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -24,25 +27,28 @@ from accounting.collect import Options, Poller
 from accounting.demo import comparison, stage
 from accounting.demo.stage import Stage
 from accounting.errors import AccountingError
+from accounting.guard.tokens import digest_of
 from accounting.ledger import Ledger
 from accounting.outbox import Outbox
 from accounting.prometheus import Source
 from accounting.queries import Scope
 from accounting.register import Register, Selection
+from accounting.serving import Serving, listening, serve
 from accounting.simulation.programs import find_program
 from accounting.simulation.repository import Repository
 
 RECORDS_PER_MESSAGE = 100
 _SHOWN_RECORDS = 8
 _SHOWN_USER = 8
+_USUAL_PORT = 8000
 
 
-def run(folder: Path, *, serve: bool, console: Console) -> int:
+def run(folder: Path, *, stay: bool, console: Console) -> int:
     """Show the main job on a simulated cluster; 0 if every number arrived.
 
     Args:
         folder: everything is written here.
-        serve: leave cluster, Prometheus and broker running, and go on polling, until interrupted.
+        stay: leave all of it running, with the service and its pages, until interrupted.
         console: where to show it.
 
     Raises:
@@ -60,7 +66,7 @@ def run(folder: Path, *, serve: bool, console: Console) -> int:
             f"[bold green]Done[/] in {time.monotonic() - started:.0f} s;"
             f" all files are in {scene.folder}"
         )
-        if serve:
+        if stay:
             _stay(scene, console)
     return 0
 
@@ -209,18 +215,35 @@ def _numbers(wall_seconds: int, cpu_seconds: int | None) -> tuple[int, int]:
 
 
 def _stay(scene: Stage, console: Console) -> None:
-    """Go on polling and pushing until interrupted."""
-    console.print(f"Prometheus stays at {scene.prometheus.url}; Ctrl-C ends it.")
+    """Serve the pages and the API, and go on polling and pushing, until interrupted."""
+    token = secrets.token_urlsafe(24)
+    file = scene.folder / "token"
+    file.touch(mode=0o600)
+    file.write_text(token)
+    settings = stage.settings(scene, file)
+
+    def told(serving: Serving) -> None:
+        ticket = serving.doors.sessions.ticket(digest_of(token.encode()))
+        console.print("\nOpen this address; it signs you in, once:", style="bold")
+        console.print(f"  {serving.url}/login?ticket={ticket}", highlight=False, soft_wrap=True)
+        console.print(f"To sign in again, or for the API: the token in {file}", soft_wrap=True)
+        console.print(f"Prometheus is at {scene.prometheus.url}. Ctrl-C ends it all.")
+        opened(serving)
+
+    with _listening() as listener, suppress(KeyboardInterrupt):
+        serve(settings, scene.database, listener, told)
+    console.print("Stopped.")
+
+
+def opened(_serving: Serving) -> None:
+    """The service answers; for the tests to look at it, and to stop it."""
+
+
+def _listening() -> socket:
     try:
-        with Source(scene.prometheus.url) as source:
-            poller = _poller(scene, source)
-            while True:
-                time.sleep(30)
-                report = poller.poll(int(time.time()))
-                sent = _pusher(scene).push()
-                console.print(f"  {len(report.pods)} pods polled, {sent.records} records sent")
-    except KeyboardInterrupt:
-        console.print("Stopped.")
+        return listening("127.0.0.1", _USUAL_PORT)
+    except AccountingError:  # somebody else's service is there
+        return listening("127.0.0.1", 0)
 
 
 def _decoded(verified: bytes) -> str:

@@ -10,11 +10,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from accounting.apel import Site
+from accounting.config import Settings
 from accounting.database import Database
 from accounting.errors import AccountingError
 from accounting.identity import VoRules
@@ -39,6 +41,8 @@ PODS = 320
 HISTORY_SECONDS = 120.0
 LIVE_SECONDS = 5.0
 LIVE_SCRAPES = 3
+SERVED_SECONDS = 30.0
+"""How often the service polls and pushes, when the demo stays."""
 _MARKER = ".notebooks-accounting-demo"
 
 
@@ -135,6 +139,36 @@ def built(folder: Path, console: Console) -> Iterator[Stage]:
         database = stack.enter_context(Database(f"sqlite:///{folder / 'accounting.db'}"))
         database.upgrade()
         yield Stage(folder, cluster, prometheus, database, authority, host, broker, sender)
+
+
+def settings(scene: Stage, token_file: Path) -> Settings:
+    """The settings of a service on this stage; those of the environment are not this demo's."""
+    given: dict[str, Any] = {
+        "site_name": SITE.name,
+        "database_url": f"sqlite:///{scene.folder / 'accounting.db'}",
+        "prometheus": {
+            "url": scene.prometheus.url,
+            "namespace": scene.cluster.namespace,
+            "scrape_interval": HISTORY_SECONDS,
+        },
+        "poll": {"interval": SERVED_SECONDS, "settle": LIVE_SECONDS},
+        "vo": {"default": DEFAULT_VO},
+        "record": {
+            "default_cpu_count": SITE.default_cpu_count,
+            "default_memory_mb": SITE.default_memory_mb,
+        },
+        "ssm": {
+            "hostcert": scene.host.cert,
+            "hostkey": scene.host.key,
+            "ca_file": scene.authority.ca_file,
+            "ams_host": scene.broker.host,
+            "ams_port": scene.broker.port,
+            "authn_port": scene.broker.authn_port,
+            "interval": SERVED_SECONDS,
+        },
+        "api": {"token_file": token_file},
+    }
+    return Settings(_env_prefix="DEMO_ACCOUNTING_", **given)  # type: ignore[call-arg] # known at run time
 
 
 def _broker(authority: Authority, host: Issued, folder: Path) -> AmsStandin:

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -44,8 +45,11 @@ def page_policy(nonce: str) -> str:
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
-class _TooLarge(Exception):
-    """More was sent than may be."""
+class _TooLarge(HTTPException):
+    """More was sent than may be; FastAPI lets it pass where it reads a body."""
+
+    def __init__(self) -> None:
+        super().__init__(_TOO_LARGE, f"the request is larger than {MOST_BODY_BYTES:,} bytes")
 
 
 class Armour:
@@ -92,12 +96,16 @@ class Armour:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _dress(MutableHeaders(scope=message), nonce, scope)
-                deadline.reschedule(asyncio.get_running_loop().time() + STREAM_SECONDS)
             await send(message)
+
+        async def answering(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                deadline.reschedule(asyncio.get_running_loop().time() + STREAM_SECONDS)
+            await sending(message)
 
         try:
             async with asyncio.timeout(self._seconds) as deadline:
-                await self.app(scope, _bounded(scope, receive), sending)
+                await self.app(scope, _bounded(scope, receive), answering)
         except (TimeoutError, _TooLarge) as exc:
             if status:  # the answer has begun: cut it off, so that it does not seem complete
                 raise
@@ -112,7 +120,7 @@ def _worded(exc: Exception, seconds: float) -> Problem:
     if isinstance(exc, _TooLarge):
         return Problem(
             _TOO_LARGE,
-            f"the request is larger than {MOST_BODY_BYTES:,} bytes",
+            exc.detail,
             "send less: no endpoint needs more",
         )
     return Problem(
@@ -124,14 +132,18 @@ def _worded(exc: Exception, seconds: float) -> Problem:
 
 
 def _bounded(scope: Scope, receive: Receive) -> Receive:
+    """A ``receive`` that gives no more than may be.
+
+    Raises:
+        _TooLarge: more is announced.
+    """
     declared = Headers(scope=scope).get("content-length", "")
     room = MOST_BODY_BYTES
-    too_large = declared.isdecimal() and int(declared[:20]) > room
+    if declared.isdecimal() and int(declared[:20]) > room:
+        raise _TooLarge
 
     async def receiving() -> Message:
         nonlocal room
-        if too_large:
-            raise _TooLarge
         message = await receive()
         if message["type"] == "http.request":
             room -= len(message.get("body", b""))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from accounting.database import Database
 from accounting.lookup import cursor
@@ -79,3 +79,9 @@ def silences(
         query = query.where(gaps.c.start_at < until)
     with database.begin(reading=True) as connection:
         return [Gap(*row) for row in connection.execute(query)]
+
+
+def first_start(database: Database) -> int | None:
+    """From when on windows were read, Unix seconds; None if none was."""
+    with database.begin(reading=True) as connection:
+        return connection.execute(select(func.min(windows.c.start))).scalar_one()

@@ -1,6 +1,12 @@
 """The pages: server-rendered, usable without scripts."""
 
-from accounting.web.pages import router
+from fastapi import APIRouter
+
+from accounting.web import assets, deliveries, mine, overview, record, records, runs, usage
 from accounting.web.refusal import error_page
 
 __all__ = ["error_page", "router"]
+
+router = APIRouter(include_in_schema=False)
+for _part in (assets, overview, usage, records, record, deliveries, runs, mine):
+    router.include_router(_part.router)

@@ -5,15 +5,25 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.templating import Jinja2Templates
+from markupsafe import Markup
+
+from accounting.web import assets, figures
+from accounting.web.navigation import entries
 
 
 def _context(request: Request) -> dict[str, Any]:
     identity = getattr(request.state, "identity", None)
+    viewer = identity.viewer if identity else None
     session = identity.session if identity else None
+    home = f"{request.scope.get('root_path', '')}/"
     return {
-        "home": f"{request.scope.get('root_path', '')}/",
+        "home": home,
+        "asset": lambda name: f"{home}static/{name}?v={assets.version(name)}",
+        # Who is not signed in may not load files: the page brings them along.
+        "inline": lambda name: Markup(assets.text(name)),  # noqa: S704 - our own file
         "nonce": request.state.csp_nonce,
-        "viewer": identity.viewer if identity else None,
+        "viewer": viewer,
+        "navigation": entries(viewer, request.scope["path"].removeprefix(home.rstrip("/"))),
         "csrf_token": session.csrf_token if session else "",
         "hub_login": request.app.state.doors.hub is not None,
     }
@@ -22,3 +32,16 @@ def _context(request: Request) -> dict[str, Any]:
 templates = Jinja2Templates(
     directory=Path(__file__).parent / "templates", context_processors=[_context]
 )
+templates.env.trim_blocks = True
+templates.env.lstrip_blocks = True
+templates.env.filters.update({
+    "change": figures.change,
+    "count": figures.count,
+    "duration": figures.duration,
+    "hours": figures.hours,
+    "memory": figures.memory,
+    "memory_hours": figures.memory_hours,
+    "moment": figures.moment,
+    "month_name": figures.month_name,
+    "sentence": figures.sentence,
+})  # fmt: skip

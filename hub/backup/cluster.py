@@ -1,6 +1,7 @@
 """The Kubernetes API, as far as the backup needs it: claims, workers' pods, one ConfigMap."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,16 +25,18 @@ async def connected() -> AsyncIterator["Cluster"]:
     Raises:
         Failure: neither is there, or the cluster refuses or cannot be reached.
     """
+    configuration = client.Configuration()
     try:
         try:
-            config.load_incluster_config()  # type: ignore[no-untyped-call]
+            config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
         except config.ConfigException:
-            await config.load_kube_config()
+            path = os.environ.get("KUBECONFIG")
+            await config.load_kube_config(path, client_configuration=configuration)
     except config.ConfigException as exc:
         raise Failure(
             "no Kubernetes cluster is known", "run it in a pod, or set KUBECONFIG"
         ) from exc
-    async with client.ApiClient() as api:
+    async with client.ApiClient(configuration) as api:
         try:
             yield Cluster(api)
         except client.ApiException as exc:

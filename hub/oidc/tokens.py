@@ -74,7 +74,7 @@ class Keys:
         document = await self._fetch(await self._url())
         try:
             keys = jwt.PyJWKSet.from_dict(dict(document)).keys
-        except (jwt.PyJWTError, AttributeError, TypeError) as exc:
+        except (jwt.PyJWTError, AttributeError, KeyError, TypeError, ValueError) as exc:
             raise Unavailable("the provider's keys (JWKS) cannot be read") from exc
         self._keys = {
             key.key_id: key for key in keys if key.key_id and key.public_key_use in {None, "sig"}

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,14 +26,28 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Starts services: settings by their names, on databases of their own or given ones."""
-    for name in list(os.environ):
-        if name.startswith(("ACCOUNTING_", "JUPYTERHUB_")):
-            monkeypatch.delenv(name)
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts services in the test's folder: settings by their names."""
+    with _starting(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def serve_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """The same for all tests of a module, where none changes anything."""
+    with _starting(tmp_path_factory.mktemp("service")) as start:
+        yield start
+
+
+@contextmanager
+def _starting(folder: Path) -> Iterator[Serve]:
     with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name in list(os.environ):
+            if name.startswith(("ACCOUNTING_", "JUPYTERHUB_")):
+                patch.delenv(name)
 
         def start(now: float = 1_793_600_000.0, **changes: str) -> Running:
-            return stack.enter_context(served(tmp_path, monkeypatch, now, changes))
+            return stack.enter_context(served(folder, patch, now, changes))
 
         yield start

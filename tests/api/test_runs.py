@@ -187,3 +187,19 @@ def test_a_token_is_good_for_its_purpose_only(
 def test_what_is_no_service_of_ours_is_told(prometheus: str) -> None:
     with pytest.raises(AccountingError, match="not as this service does"):
         Client(prometheus, b"x").run("push")
+
+
+def test_a_month_is_republished_after_a_dry_run_has_shown_what_differs(running: Running) -> None:
+    command(running, "poll")
+    command(running, "push")
+    record = running.get("/api/v1/records?limit=1").json()["records"][0]
+    path = f"/api/v1/republish?month={record['month']}&vo={record['vo']}"
+    for dry_run, queues in ((True, False), (False, True)):
+        begun = running.post(f"{path}&dry_run={str(dry_run).lower()}", JOB)
+        assert begun.status_code == 202, begun.text
+        ended = running.get(f"{begun.headers['Location']}?wait=25", JOB).json()["result"]
+        assert (ended["dry_run"], ended["queued"] > 0) == (dry_run, queues)
+        assert ended["counts"]["same"] > 0
+    due = running.get(f"/api/v1/records?delivery=due&vo={record['vo']}").json()["records"]
+    assert len(due) == ended["queued"]
+    assert running.post("/api/v1/republish").status_code == 400

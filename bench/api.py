@@ -1,0 +1,171 @@
+"""The API with a million records: pages of the list, summaries, exports; SQLite and PostgreSQL.
+
+The service is the real one, in a process of its own; twenty clients ask at once, each again as
+soon as it has its answer.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from statistics import quantiles
+
+import aiohttp
+import httpx
+import psutil
+
+from accounting.database import Database
+from accounting.simulation.engines import free_port
+from bench import ledger
+from bench.figures import Figure
+
+CLIENTS = 20
+LIST_MS = 50.0
+SUMMARY_MS = 150.0
+TOKEN = "the-token-of-the-benchmark"  # noqa: S105 - of a throwaway server
+_MONTH = "2026-10"
+
+PAGES = (
+    "/api/v1/records",
+    f"/api/v1/records?month={_MONTH}",
+    f"/api/v1/records?month={_MONTH}&vo={ledger.VOS[3]}",
+    "/api/v1/records?user=user-10@example.org",
+)
+SUMMARIES = (
+    f"/api/v1/summaries?month={_MONTH}",
+    f"/api/v1/summaries?month={_MONTH}&by=user",
+    f"/api/v1/summaries?month={_MONTH}&by=day&by=vo",
+    f"/api/v1/summaries?month={_MONTH}&by=flavor",
+)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A service under load: where it is, and its process."""
+
+    url: str
+    process: psutil.Process
+
+    def first_ms(self, path: str) -> float:
+        """How long one question takes to whom nothing is kept for yet."""
+        begun = time.monotonic()
+        answer = httpx.get(self.url + path, headers=_HEADERS, timeout=120)
+        answer.raise_for_status()
+        return (time.monotonic() - begun) * 1000
+
+    def export(self, path: str) -> tuple[float, float, float]:
+        """(seconds, MB, MB of memory that it took on top) of an export."""
+        before, peak, size = self.memory_mb, 0.0, 0
+        begun = time.monotonic()
+        with httpx.stream("GET", self.url + path, headers=_HEADERS, timeout=600) as answer:
+            answer.raise_for_status()
+            for number, piece in enumerate(answer.iter_raw()):
+                size += len(piece)
+                if number % 20 == 0:
+                    peak = max(peak, self.memory_mb)
+        return time.monotonic() - begun, size / 1e6, max(0.0, peak - before)
+
+    @property
+    def memory_mb(self) -> float:
+        """What the process holds now."""
+        return float(self.process.memory_info().rss) / 1e6
+
+
+_HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@contextmanager
+def serving(database_url: str, folder: Path) -> Iterator[Serving]:
+    """``serve`` on a database; its polls fail, as there is no Prometheus, and then wait."""
+    token = folder / "token"
+    token.write_text(TOKEN)
+    port = free_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "ACCOUNTING_SITE_NAME": "BENCH",
+        "ACCOUNTING_DATABASE_URL": database_url,
+        "ACCOUNTING_PROMETHEUS__URL": f"http://127.0.0.1:{free_port()}",
+        "ACCOUNTING_PROMETHEUS__NAMESPACE": "jupyterhub",
+        "ACCOUNTING_API__TOKEN_FILE": str(token),
+        "ACCOUNTING_LOG__LEVEL": "error",
+        "ACCOUNTING_POLL__INTERVAL": "1h",
+    }
+    program = Path(sys.executable).with_name("notebooks-accounting")
+    command = [str(program), "serve", "--port", str(port)]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait(url)
+            yield Serving(url, psutil.Process(process.pid))
+        finally:
+            process.terminate()
+
+
+def _wait(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/healthz", timeout=5).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.1)
+    raise TimeoutError(f"the service at {url} did not start")
+
+
+async def load(url: str, paths: Sequence[str], seconds: float) -> list[float]:
+    """The milliseconds of all answers that twenty clients get in a while."""
+    took: list[float] = []
+    until = time.monotonic() + seconds
+
+    async def client(number: int, session: aiohttp.ClientSession) -> None:
+        for path in cycle([*paths[number % len(paths) :], *paths[: number % len(paths)]]):
+            begun = time.monotonic()
+            if begun >= until:
+                return
+            async with session.get(url + path) as answer:
+                await answer.read()
+                if answer.status != 200:
+                    raise RuntimeError(f"{path} answered {answer.status}")
+            took.append((time.monotonic() - begun) * 1000)
+
+    connector = aiohttp.TCPConnector(limit=CLIENTS)
+    async with aiohttp.ClientSession(headers=_HEADERS, connector=connector) as session:
+        await asyncio.gather(*(client(number, session) for number in range(CLIENTS)))
+    return took
+
+
+def measure(database_url: str, folder: Path, name: str, seconds: float) -> list[Figure]:
+    """All figures on one database."""
+    figures = []
+    with serving(database_url, folder) as service:
+        for path in PAGES:
+            service.first_ms(path)
+        cold = [service.first_ms(path) for path in SUMMARIES]
+        for what, paths, most in (
+            ("a page of the list", PAGES, LIST_MS),
+            ("a month's summary", SUMMARIES, SUMMARY_MS),
+        ):
+            took = asyncio.run(load(service.url, paths, seconds))
+            cuts = quantiles(took, n=100)
+            note = f"{len(took):,} answers, {len(took) / seconds:,.0f}/s; half ≤ {cuts[49]:.1f} ms"
+            figures.append(Figure(f"{name}: {what}, p99", cuts[98], "ms", at_most=most, note=note))
+        note = "the first of its kind after a poll; " + ", ".join(f"{ms:.0f}" for ms in cold)
+        figures.append(Figure(f"{name}: … not kept yet, slowest", max(cold), "ms", note=note))
+        for kind in ("csv", "parquet"):
+            took_s, size, more = service.export(f"/api/v1/records?format={kind}")
+            note = f"{size:,.0f} MB; memory added: {more:.0f} MB"
+            figures.append(Figure(f"{name}: export of all as {kind}", took_s, "s", note=note))
+    return figures
+
+
+def filled(url: str, count: int) -> None:
+    """Fill an empty database."""
+    with Database(url) as database:
+        ledger.fill(database, count)

@@ -1,0 +1,253 @@
+"""Nobody without a token; browsers' sessions, forms and headers; bounds on what comes in."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from accounting.guard.armour import MOST_BODY_BYTES, Armour
+from accounting.guard.throttle import ALLOWED, SPAN_SECONDS, Throttle
+from accounting.guard.tokens import digest_of
+from tests.api.serving import ADMIN, JOB, Running, Serve
+
+PATHS = ["/", "/metrics", "/docs", "/api/v1/records", "/api/v1/openapi.json", "/api/v1/push",
+         "/not/there", "/static/x.css", "/login/", "/healthz/", "//healthz", "/records/1",
+         "/api/v1/../../healthz/x", "/HEALTHZ"]  # fmt: skip
+
+
+@pytest.fixture
+def running(serve: Serve) -> Running:
+    return serve()
+
+
+@pytest.fixture(scope="module")
+def shared(serve_all: Serve) -> Running:
+    return serve_all()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"])
+def test_without_a_token_no_path_says_whether_it_is_there(method: str, shared: Running) -> None:
+    for path in PATHS:
+        answer = shared.ask(method, path, None)
+        assert answer.status_code == 401, path
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_only_liveness_and_readiness_are_open(shared: Running) -> None:
+    assert shared.get("/healthz", None).json() == {"status": "alive"}
+    assert shared.get("/readyz", None).status_code == 503
+
+
+def test_every_answer_carries_the_security_headers(shared: Running) -> None:
+    for answer in (shared.get("/healthz", None), shared.get("/api/v1/me"), shared.get("/"),
+                   shared.get("/not-there"), shared.get("/api/v1/me", None)):  # fmt: skip
+        headers = answer.headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["Referrer-Policy"] == "same-origin"
+        assert headers["Cache-Control"] == "no-store"
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert "server" not in headers
+
+
+def test_each_page_has_a_nonce_of_its_own(shared: Running) -> None:
+    policies = {shared.get("/").headers["Content-Security-Policy"] for _ in range(3)}
+    assert len(policies) == 3
+
+
+@pytest.fixture
+def browser(running: Running) -> Iterator[httpx.Client]:
+    headers = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin"}
+    with httpx.Client(base_url=running.url, headers=headers, follow_redirects=True) as client:
+        yield client
+
+
+def signed_in(browser: httpx.Client, token: str = ADMIN) -> httpx.Response:
+    return browser.post("/login", data={"token": token, "following": "/"})
+
+
+def csrf_token(running: Running) -> str:
+    (session,) = running.doors.sessions._found.values()
+    return session.csrf_token
+
+
+def test_a_browser_without_a_session_is_shown_the_form(browser: httpx.Client) -> None:
+    page = browser.get("/somewhere?x=1")
+    assert page.status_code == 401
+    assert 'name="token"' in page.text
+    assert signed_in(browser, "wrong").status_code == 401
+    assert browser.get("/").status_code == 401
+
+
+def test_the_form_opens_a_session_and_signing_out_ends_it(
+    browser: httpx.Client, running: Running
+) -> None:
+    page = signed_in(browser)
+    assert (page.status_code, page.url.path) == (200, "/")
+    cookie = next(iter(browser.cookies.jar))
+    assert (cookie.has_nonstandard_attr("HttpOnly"), cookie.secure) == (True, False)
+    assert ADMIN not in str(cookie.value)
+    assert browser.get("/api/v1/me").json()["role"] == "admin"
+    refused = browser.post("/logout")
+    assert refused.status_code == 403
+    browser.post("/logout", data={"csrf_token": csrf_token(running)})
+    assert browser.get("/").status_code == 401
+
+
+def test_behind_tls_the_cookie_is_secure(shared: Running) -> None:
+    with httpx.Client(base_url=shared.url) as client:
+        answer = client.post(
+            "/login", data={"token": ADMIN}, headers={"X-Forwarded-Proto": "https"}
+        )
+    assert "Secure" in answer.headers["Set-Cookie"]
+    assert "SameSite=lax" in answer.headers["Set-Cookie"]
+
+
+def test_a_session_ends_with_its_token(browser: httpx.Client, running: Running) -> None:
+    signed_in(browser)
+    running.token_file.write_text("another-token")
+    assert browser.get("/").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"X-CSRF-Token": "guessed"},
+        {"Origin": "https://evil.example.org"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "X-CSRF-Token": "REAL"},
+        {"Origin": "https://evil.example.org", "X-CSRF-Token": "REAL"},
+    ],
+)
+def test_an_action_that_no_page_of_ours_asks_for_is_refused(
+    headers: dict[str, str], browser: httpx.Client, running: Running
+) -> None:
+    signed_in(browser)
+    token = csrf_token(running)
+    sent = {name: value.replace("REAL", token) for name, value in headers.items()}
+    assert browser.post("/api/v1/push", headers=sent).status_code == 403
+    assert running.service.runs.latest() == []
+
+
+def test_an_action_of_our_own_page_is_done(browser: httpx.Client, running: Running) -> None:
+    signed_in(browser)
+    form = {"csrf_token": csrf_token(running)}
+    assert browser.post("/api/v1/push", data=form).status_code == 202
+    (run,) = running.service.runs.latest()
+    assert run.ended.wait(30)
+    by_script = {"X-CSRF-Token": csrf_token(running), "Sec-Fetch-Mode": "cors"}
+    assert browser.post("/api/v1/push", headers=by_script).status_code == 202
+
+
+def test_a_script_of_another_s_notebook_reads_nothing_with_the_cookie(
+    browser: httpx.Client,
+) -> None:
+    signed_in(browser)
+    read = browser.get("/api/v1/records", headers={"Sec-Fetch-Mode": "cors"})
+    assert read.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "following",
+    ["https://evil.example.org/", "//evil.example.org", "/\\evil.example.org", "javascript:x",
+     "/a\nb", "evil"],
+)  # fmt: skip
+def test_signing_in_leads_to_a_page_of_ours_only(following: str, shared: Running) -> None:
+    with httpx.Client(base_url=shared.url) as client:
+        answer = client.post("/login", data={"token": ADMIN, "following": following})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+
+
+def test_another_site_s_form_signs_nobody_in(shared: Running) -> None:
+    with httpx.Client(base_url=shared.url) as client:
+        for headers in ({"Origin": "https://evil.example.org"}, {"Sec-Fetch-Site": "cross-site"}):
+            answer = client.post("/login", data={"token": ADMIN}, headers=headers)
+            assert answer.status_code == 403
+
+
+def test_a_ticket_opens_a_session_once(browser: httpx.Client, running: Running) -> None:
+    ticket = running.doors.sessions.ticket(digest_of(ADMIN.encode()))
+    assert browser.get(f"/login?ticket={ticket}").status_code == 200
+    with httpx.Client(base_url=running.url, follow_redirects=True) as other:
+        assert other.get(f"/login?ticket={ticket}").status_code == 401
+
+
+def test_who_fails_too_often_waits_but_locks_nobody_else_out(running: Running) -> None:
+    assert running.get("/api/v1/me").status_code == 200
+    for _ in range(ALLOWED):
+        assert running.get("/api/v1/me", "wrong").status_code == 401
+    answer = running.get("/api/v1/me", "wrong")
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["Retry-After"]) <= SPAN_SECONDS
+    assert running.get("/api/v1/runs", JOB).status_code == 429  # not seen before
+    assert running.get("/api/v1/me").status_code == 200  # was good before
+    assert "failed_logins_total 10.0" in running.get("/metrics").text
+
+
+def test_failures_are_forgotten_after_a_while() -> None:
+    now = 0.0
+    throttle = Throttle(lambda: now)
+    for _ in range(ALLOWED):
+        throttle.failed("a", b"x")
+    assert throttle.wait_seconds("a", b"y") == SPAN_SECONDS
+    assert throttle.wait_seconds("b", b"y") == 0
+    now = SPAN_SECONDS + 1
+    assert throttle.wait_seconds("a", b"y") == 0
+
+
+def test_a_request_that_is_too_large_is_refused_declared_or_not(shared: Running) -> None:
+    whole = shared.post("/api/v1/push", content=b"x" * (MOST_BODY_BYTES + 1))
+    in_pieces = shared.post(
+        "/login",
+        None,
+        content=iter([b"x" * MOST_BODY_BYTES, b"y"]),
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+    )
+    assert [answer.status_code for answer in (whole, in_pieces)] == [413, 413]
+    assert whole.headers["Content-Type"] == "application/problem+json"
+
+
+def test_an_answer_that_takes_too_long_is_given_up() -> None:
+    async def sleeper(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        await asyncio.sleep(60)
+
+    said: list[Message] = []
+    observed: list[tuple[str, int]] = []
+
+    async def ask() -> None:
+        class App:
+            state = object()
+
+        armour = Armour(
+            sleeper, prefix="", seconds=0.05, clock=lambda: 0.0,
+            observe=lambda route, status, _: observed.append((route, status)),
+        )  # fmt: skip
+        scope = {"type": "http", "method": "GET", "path": "/x", "headers": [], "scheme": "http",
+                 "app": App()}  # fmt: skip
+
+        async def receive() -> Message:
+            return {"type": "http.request"}
+
+        async def send(message: Message) -> None:
+            said.append(message)
+
+        await armour(scope, receive, send)
+
+    asyncio.run(ask())
+    assert said[0]["status"] == 503
+    assert b"took longer" in said[1]["body"]
+    assert observed == [("", 503)]
+
+
+def test_refusals_name_nobody_and_no_file(shared: Running) -> None:
+    for path in ("/api/v1/records?user=someone@example.org&x=1", "/api/v1/records/unknown-pod"):
+        said = shared.get(path).text
+        assert "someone@example.org" not in re.sub(r'"instance":"[^"]*"', "", said)
+        assert "/tmp" not in said  # noqa: S108 - where tests keep their files

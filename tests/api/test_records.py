@@ -1,0 +1,297 @@
+"""Lists, exports and summaries over TCP."""
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import httpx
+import pytest
+from pyarrow import parquet
+
+from accounting import apel
+from accounting.deliver import Pusher
+from accounting.export import COLUMNS
+from accounting.model import Account, Month
+from accounting.outbox import Outbox
+from accounting.register import Register
+from tests.api.serving import Running, Serve
+from tests.delivery.books import NOVEMBER, RULES, SITE, START, Inbox, account, ran_on, write
+
+CSV, APEL, PARQUET = "text/csv", "text/plain", "application/vnd.apache.parquet"
+
+
+@pytest.fixture(scope="module")
+def running(serve_all: Serve) -> Running:
+    """25 notebooks of 4 users and 3 VOs; three run into December, five have ended."""
+    return _filled(serve_all())
+
+
+@pytest.fixture
+def changing(serve: Serve) -> Running:
+    """The same, for tests that change something."""
+    return _filled(serve())
+
+
+def _filled(found: Running) -> Running:
+    write(found.service.database, [_page(number) for number in range(25)])
+    return found
+
+
+def _page(number: int) -> Account:
+    page = account(number, user=f"user-{number % 4}@example.org", group=f"vo{number % 3}")
+    later = float(number % 7) * 3600
+    page.pod.started_at = float(START) + later
+    page.pod.first_running_at += later
+    page = ran_on(page, later + number, ended=number % 5 == 0)
+    if number % 7 == 6:
+        page.pod.last_running_at = page.pod.last_listed_at = NOVEMBER.end + 1800.0 + number
+    return page
+
+
+def listed(running: Running, query: str = "", limit: int = 7) -> list[dict[str, object]]:
+    """All pages of a list, one after another."""
+    found: list[dict[str, object]] = []
+    more = f"/api/v1/records?limit={limit}&{query}"
+    while True:
+        answer = running.get(more)
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        assert len(body["records"]) <= limit
+        found += body["records"]
+        if body["next"] is None:
+            return found
+        more = f"/api/v1/records?limit={limit}&{query}&cursor={body['next']}"
+
+
+SORTS = ["month", "start", "end", "measured", "wall", "cpu", "user", "vo", "pod"]
+
+
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_pages_follow_each_other_without_loss_or_repetition(
+    sort: str, sign: str, running: Running
+) -> None:
+    found = listed(running, f"sort={sign}{sort}")
+    keys = [(record["uid"], record["month"]) for record in found]
+    assert len(set(keys)) == len(keys) == Register(running.service.database).count() == 28
+    names = {"start": "start_at", "end": "end_at", "measured": "created_at", "pod": "uid",
+             "wall": "wall_seconds", "cpu": "cpu_seconds"}  # fmt: skip
+    values = [record[names.get(sort, sort)] for record in found]
+    ranks = [-1 if value is None else value for value in values]
+    for before, after in pairwise(ranks):
+        assert (before >= after) if sign else (before <= after)  # type: ignore[operator] # of one column
+
+
+def test_a_cursor_is_good_whatever_comes_meanwhile(changing: Running) -> None:
+    first = changing.get("/api/v1/records?limit=10&sort=pod").json()
+    write(changing.service.database, [account(n) for n in range(3, 8)])
+    rest = changing.get(f"/api/v1/records?limit=100&sort=pod&cursor={first['next']}").json()
+    before = {record["uid"] for record in first["records"]}
+    assert before.isdisjoint(record["uid"] for record in rest["records"])
+
+
+FILTERS = [
+    ("month=2026-11", lambda r: r["month"] == "2026-11"),
+    ("month=2027-01", lambda _: False),
+    ("user=user-1@example.org", lambda r: r["user"] == "user-1@example.org"),
+    ("vo=vo2", lambda r: r["vo"] == "vo2"),
+    ("flavor=small", lambda r: r["flavor"] == "small"),
+    ("flavor=large", lambda _: False),
+    ("status=completed", lambda r: r["status"] == "completed"),
+    ("status=started&vo=vo0", lambda r: (r["status"], r["vo"]) == ("started", "vo0")),
+    ("pod=jupyter-3", lambda r: r["machine"] == "jupyter-3"),
+    ("pod=00000000-0000-4000-8000-000000000006", lambda r: r["uid"].endswith("006")),
+    ("delivery=due", lambda _: True),
+    ("delivery=sent", lambda _: False),
+    ("since=2026-12-01", lambda r: r["month"] == "2026-12"),
+    ("until=2026-11-01T02:00Z", lambda r: r["start_at"] < START + 3600),
+    (f"since={START + 4 * 3600}&until={START + 5 * 3600}",
+     lambda r: r["created_at"] > START + 4 * 3600 and r["start_at"] < START + 5 * 3600
+     and r["month"] == "2026-11"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("query", "fits"), FILTERS, ids=[query for query, _ in FILTERS])
+def test_filters_select_what_they_say(query: str, fits: object, running: Running) -> None:
+    everything = listed(running, limit=1000)
+    wanted = [r["uid"] + r["month"] for r in everything if fits(r)]  # type: ignore[operator] # see above
+    assert [f"{r['uid']}{r['month']}" for r in listed(running, query)] == wanted
+
+
+def test_delivery_tells_how_far_a_record_has_come(changing: Running) -> None:
+    outbox = Outbox(changing.service.database)
+    Pusher(outbox, Inbox(), now=changing.clock).push()
+    assert {record["delivery"] for record in listed(changing)} == {"sent"}
+    changed = ran_on(_page(1), 7200)
+    write(changing.service.database, [changed])
+    assert [r["uid"] for r in listed(changing, "delivery=due")] == [changed.pod.uid]
+    one = changing.get(f"/api/v1/records/{changed.pod.uid}").json()
+    (took,) = one["messages"]
+    assert (took["state"], took["is_current"], took["month"]) == ("sent", False, "2026-11")
+    assert one["months"][0]["vo_rule"] == "plain"
+    changing.clock.now = NOVEMBER.end + 40 * 86400.0
+    late = listed(changing, "delivery=late")
+    ended = account(5, user="user-1@example.org", group="vo2")
+    assert ended.pod.uid not in {record["uid"] for record in late}
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [(CSV, "csv"), (APEL, "apel"), (PARQUET, "parquet"), ("application/json", "json"),
+     ("text/csv;q=0.5, application/json;q=0.4", "csv"), ("", "json"),
+     ("application/xml, */*;q=0.1", "json"), ("text/html,*/*;q=0.8", "json")],
+)  # fmt: skip
+def test_the_format_is_the_one_that_is_accepted_or_asked_for(
+    accept: str, kind: str, running: Running
+) -> None:
+    by_accept = running.get("/api/v1/records", headers={"Accept": accept} if accept else {})
+    by_name = running.get(f"/api/v1/records?format={kind}", headers={"Accept": "text/nothing"})
+    assert by_accept.status_code == by_name.status_code == 200
+    assert by_accept.content == by_name.content
+    assert by_accept.headers["Content-Type"] == by_name.headers["Content-Type"]
+
+
+def test_a_format_that_is_not_there_is_told(running: Running) -> None:
+    answer = running.get("/api/v1/records", headers={"Accept": "application/xml"})
+    assert (answer.status_code, answer.json()["title"]) == (406, "Not Acceptable")
+
+
+def test_every_file_holds_all_selected_records(running: Running) -> None:
+    database = running.service.database
+    ours = list(Register(database).find())
+    rows = list(csv.DictReader(io.StringIO(running.get("/api/v1/records?format=csv").text)))
+    assert [(row["uid"], row["month"]) for row in rows] == [(r.uid, str(r.month)) for r in ours]
+    assert list(rows[0]) == list(COLUMNS)
+    text = running.get("/api/v1/records?format=apel").text
+    assert text == apel.message(apel.text(record) for record in ours)
+    file = running.get("/api/v1/records?format=parquet&vo=vo1")
+    assert file.headers["Content-Disposition"] == 'attachment; filename="records.parquet"'
+    table = parquet.read_table(io.BytesIO(file.content)).to_pylist()
+    assert [row["uid"] for row in table] == [r.uid for r in ours if r.vo.name == "vo1"]
+    assert table[0]["flags"] == list(ours[1].flags)
+
+
+def test_an_empty_file_is_still_one(running: Running) -> None:
+    nothing = "/api/v1/records?month=2020-01&format="
+    assert running.get(f"{nothing}csv").text == ",".join(COLUMNS) + "\n"
+    assert running.get(f"{nothing}apel").text == "APEL-cloud-message: v0.4\n"
+    assert parquet.read_table(io.BytesIO(running.get(f"{nothing}parquet").content)).num_rows == 0
+
+
+def summed(running: Running, query: str) -> list[dict[str, object]]:
+    answer = running.get(f"/api/v1/summaries?{query}")
+    assert answer.status_code == 200, answer.text
+    rows: list[dict[str, object]] = answer.json()["rows"]
+    return rows
+
+
+def test_summaries_are_the_ledger_s_numbers(running: Running) -> None:
+    totals = Register(running.service.database).month_totals()
+    rows = summed(running, "by=month&by=vo")
+    names = ("pods", "wall_seconds", "cpu_seconds")
+    found = {(row["month"], row["vo"]): tuple(row[name] for name in names) for row in rows}
+    assert found == {(str(month), vo): sums for (month, vo), sums in totals.items()}
+
+
+@pytest.mark.parametrize("by", ["month", "day", "vo", "user", "flavor", "image"])
+def test_every_way_of_adding_up_gives_the_same_total(by: str, running: Running) -> None:
+    (total,) = summed(running, "by=month&month=2026-11")
+    rows = summed(running, f"by={by}&month=2026-11")
+    for name in ("wall_seconds", "cpu_seconds", "core_seconds", "memory_mb_seconds"):
+        assert sum(row[name] for row in rows) == pytest.approx(total[name])  # type: ignore[misc] # numbers
+    assert [row[by] for row in rows] == sorted(row[by] for row in rows)  # type: ignore[type-var] # text
+
+
+def test_days_hold_exactly_the_wall_time_that_lies_in_them(running: Running) -> None:
+    expected: dict[str, int] = {}
+    for number in range(25):
+        for record in apel.records(_page(number), SITE, RULES):
+            begun = record.created_at - record.used_wall_seconds
+            first = max(begun, record.month.start)
+            day = datetime.fromtimestamp(first, UTC).replace(hour=0, minute=0, second=0)
+            while (start := int(day.timestamp())) < record.created_at:
+                end = start + 86400
+                used = (
+                    min(end, record.created_at)
+                    - max(start, first)
+                    + (first - begun) * (start <= first)
+                )
+                name = day.date().isoformat()
+                expected[name] = expected.get(name, 0) + used
+                day += timedelta(days=1)
+    rows = summed(running, "by=day")
+    assert {str(row["day"]): row["wall_seconds"] for row in rows} == expected
+    assert len(expected) > 25
+
+
+def test_an_answer_that_is_kept_is_asked_for_again_at_no_cost(changing: Running) -> None:
+    path = "/api/v1/summaries?month=2026-11&by=vo"
+    first = changing.get(path)
+    tag = first.headers["ETag"]
+    known = changing.get(path, headers={"If-None-Match": f'W/"x", {tag}'})
+    assert (known.status_code, known.content) == (304, b"")
+    assert known.headers["ETag"] == tag
+    write(changing.service.database, [ran_on(_page(2), 600)])
+    changed = changing.get(path, headers={"If-None-Match": tag})
+    assert changed.status_code == 200
+    assert changed.headers["ETag"] != tag
+    assert changed.json() != first.json()
+    as_csv = changing.get(f"{path}&format=csv", headers={"If-None-Match": changed.headers["ETag"]})
+    assert as_csv.status_code == 200
+    assert as_csv.text.startswith("vo,pods,users,wall_seconds,")
+
+
+def test_what_is_kept_is_never_somebody_else_s(running: Running) -> None:
+    assert Month(2026, 11) == NOVEMBER
+    mine = running.get("/api/v1/summaries")
+    assert mine.headers["Cache-Control"] == "private, no-cache"
+    assert "Authorization" in mine.headers["Vary"]
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("month=2026-13", "month is not a month; for example 2026-11"),
+        ("month=²026-11", "month is not a month; for example 2026-11"),
+        ("since=yesterday", "since is not a time; for example 2026-11-01"),
+        ("since=nan", "since is not a time after 2013"),
+        ("since=1e300", "since is not a time after 2013"),
+        ("until=9999999999999999999999", "until is not a time after 2013"),
+        ("sort=size", "sort is not something to sort by"),
+        ("limit=0", "limit Input should be greater than or equal to 1"),
+        ("limit=1001", "limit Input should be less than or equal to 1000"),
+        ("delivery=lost", "delivery Input should be"),
+        ("user=%00", "user holds a zero byte"),
+        ("usr=x", "usr is not known; did you mean user?"),
+        ("cursor=abc", "the cursor is not one that this service gave out"),
+    ],
+)
+def test_a_wrong_parameter_is_told_by_name_with_an_example(
+    query: str, said: str, running: Running
+) -> None:
+    answer = running.get(f"/api/v1/records?{query}")
+    assert answer.status_code == 400
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert said in answer.json()["detail"]
+    assert answer.json()["cure"]
+
+
+def test_a_cursor_of_another_sort_is_refused(running: Running) -> None:
+    more = running.get("/api/v1/records?limit=5&sort=wall").json()["next"]
+    answer = running.get(f"/api/v1/records?limit=5&sort=cpu&cursor={more}")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        400, "the cursor belongs to another sort",
+    )  # fmt: skip
+
+
+def test_a_reader_who_goes_away_lets_go_of_the_database(changing: Running) -> None:
+    with httpx.stream(
+        "GET", f"{changing.url}/api/v1/records?format=csv",
+        headers={"Authorization": "Bearer the-admins-token"},
+    ) as answer:  # fmt: skip
+        next(answer.iter_raw())
+    write(changing.service.database, [account(99)])
+    found = changing.get("/api/v1/records/00000000-0000-4000-8000-000000000099")
+    assert json.loads(found.content)["uid"].endswith("99")
