@@ -290,7 +290,7 @@ class _Run:
                 self._back_off(message, failure)
 
     def _park(self, message: Message, failure: Failure) -> None:
-        self.outbox.park(message.id, failure)
+        self.outbox.set_aside(message, failure)
         log.warning("message parked", message=message.id, kind=failure.kind.value,
                     problem=failure.reason)  # fmt: skip
 
