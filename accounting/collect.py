@@ -18,7 +18,7 @@ from accounting.model import Account, Gap, Held, Month, Record, Window
 from accounting.prometheus import Source
 from accounting.queries import Scope
 from accounting.running import RunningRecord
-from accounting.samples import Points, Rejected, Samples
+from accounting.samples import Points, Rejected, Samples, SeriesNames
 from accounting.usage import Pulse
 
 log = structlog.get_logger(__name__)
@@ -121,6 +121,7 @@ class Poller:
         # The pods that run, as this poller left them in the ledger.
         self._running: dict[str, Account] = {}
         self._written: dict[str, RunningRecord] = {}
+        self._series: SeriesNames = {}
         self._left: Progress | None = None
         self._many_new: bool | None = None
         self._among_many: bool | None = None
@@ -200,7 +201,7 @@ class Poller:
 
     def _asked(self, questioner: Questioner, window: Window) -> Inquiry:
         many_new = window.seconds > _LONG_SECONDS if self._many_new is None else self._many_new
-        return Inquiry(questioner, window, many_new=many_new)
+        return Inquiry(questioner, window, self._series, many_new=many_new)
 
     def _beat(self, inquiry: Inquiry, before: Progress | None) -> Pulse:
         """When the source spoke, up to the window's end or later if it was polled already."""
@@ -227,6 +228,7 @@ class Poller:
         self._left = step.after
         self._running = {uid: a for uid, a in accounts.items() if not a.pod.ended}
         self._remember(step)
+        self._forget_series()
         report.end = window.end
         report.windows += 1
         report.pods.update(account.pod.uid for account in step.accounts)
@@ -237,6 +239,12 @@ class Poller:
             report.note(record)
         for _, record in step.moved:
             report.note(record)
+
+    def _forget_series(self) -> None:
+        """Of the counters' names, keep those of pods that run."""
+        gone = [named for named, (uid, _) in self._series.items() if uid not in self._running]
+        for named in gone:
+            del self._series[named]
 
     def _remember(self, step: Step) -> None:
         """Keep the latest records of the pods that run, as they are written now."""

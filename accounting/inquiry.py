@@ -12,7 +12,17 @@ from accounting.ledger import Ledger
 from accounting.model import POD_LEVEL, Account, Kind, Resources, SeriesKey, Window
 from accounting.prometheus import Source
 from accounting.queries import Scope
-from accounting.samples import Labels, Points, RawSeries, Row, Samples, Sighting, Times, label
+from accounting.samples import (
+    Labels,
+    Points,
+    RawSeries,
+    Row,
+    Samples,
+    SeriesNames,
+    Sighting,
+    Times,
+    label,
+)
 from accounting.usage import Pulse
 
 # VictoriaMetrics takes queries of at most 16 KiB; a name and its separator are up to 64 bytes.
@@ -106,12 +116,15 @@ class Inquiry:
     Args:
         questioner: whom to ask.
         window: about what.
+        series: whose a counter is, as far as it is known from earlier windows; see ``Samples``.
         many_new: many pods are expected to be new: ask for all descriptions at once.
     """
 
-    def __init__(self, questioner: Questioner, window: Window, *, many_new: bool) -> None:
+    def __init__(
+        self, questioner: Questioner, window: Window, series: SeriesNames, *, many_new: bool
+    ) -> None:
         self.window = window
-        self.found = Samples()
+        self.found = Samples(series=series)
         self.new_pods = 0
         self._to = questioner
         scope, workers = questioner.scope, questioner.workers

@@ -60,6 +60,9 @@ class Times:
     completed_at: float | None = None
 
 
+SeriesNames = dict[tuple[str, str, str], tuple[str, SeriesKey]]
+"""(metric, ``id``, interface) → (pod uid, which of its counters)."""
+
 UidAt = Callable[[str, float], str]
 """(pod name, time) → uid of the pod that had the name then, or empty text."""
 
@@ -69,7 +72,9 @@ class Samples:
     """Everything one window says, by pod uid.
 
     ``readings`` holds each counter's last value; ``raw`` all samples, in order of time, of those
-    counters where one fell.
+    counters where one fell. ``series`` remembers whose a counter is by its metric, ``id`` and
+    interface: reading that out of a cgroup's path is most of the work, and from window to window
+    the paths are the same.
     """
 
     sightings: dict[str, Sighting] = field(default_factory=dict)
@@ -81,6 +86,7 @@ class Samples:
     memory_peaks: dict[str, float] = field(default_factory=dict)
     readings: dict[str, dict[SeriesKey, float]] = field(default_factory=dict)
     raw: dict[str, dict[SeriesKey, list[tuple[float, float]]]] = field(default_factory=dict)
+    series: SeriesNames = field(default_factory=dict)
     orphans: set[str] = field(default_factory=set)
     rejected: Tally[Rejected] = field(default_factory=Tally)
 
@@ -272,16 +278,26 @@ def _counter(kind: Kind, labels: Labels) -> tuple[str, SeriesKey]:
 
 def merge_readings(samples: Samples, rows: Iterable[Row], metric: str = "") -> None:
     """Add counters' last values; duplicates of one counter take the highest (M4)."""
+    readings, series = samples.readings, samples.series
     for labels, value in rows:
         name = metric or labels["__name__"]
         kind, high = _KINDS[name]
         if not 0.0 <= value <= high:
             samples.rejected[Rejected(name, implausible(value, 0, high))] += 1
             continue
-        uid, key = _counter(kind, labels)
-        if uid:
-            counters = samples.readings.setdefault(uid, {})
-            counters[key] = max(value, counters.get(key, 0.0))
+        if not (path := labels.get("id")):
+            continue  # the pod's name and the times of the samples will tell
+        named = (name, path, labels.get("interface", ""))
+        found = series.get(named)
+        if found is None:
+            found = series[named] = _counter(kind, labels)
+        uid, key = found
+        counters = readings.get(uid)
+        if counters is None:
+            readings[uid] = {key: value}
+        elif counters.get(key, 0.0) <= value:
+            counters[key] = value
+    readings.pop("", None)
 
 
 def _is_sandbox(key: SeriesKey, labels: Labels) -> bool:
