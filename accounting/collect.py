@@ -12,11 +12,12 @@ from accounting import apel, horizon, usage
 from accounting.apel import Site
 from accounting.errors import SourceTooLarge
 from accounting.identity import VoRules
-from accounting.inquiry import Inquiry, Questioner
+from accounting.inquiry import Inquiry
 from accounting.ledger import Ledger, Progress, Step
 from accounting.model import Account, Gap, Held, Month, Record, Window
 from accounting.prometheus import Source
 from accounting.queries import Scope
+from accounting.questioner import Questioner
 from accounting.running import RunningRecord
 from accounting.samples import Points, Rejected, Samples, SeriesNames
 from accounting.usage import Pulse
