@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
+from structlog.testing import capture_logs
 
 from accounting.lookup.records import Delivery
 from accounting.messages import Messages
@@ -130,7 +131,11 @@ def test_a_defect_is_a_page_that_tells_nothing_of_it(
         raise RuntimeError("a secret")
 
     monkeypatch.setattr(running.service.runs, "latest", broken)
-    answer = page.goto(f"{running.url}/deliveries")
+    with capture_logs() as logs:
+        answer = page.goto(f"{running.url}/deliveries")
+    assert [entry["event"] for entry in logs if entry.get("exc_info")] == [
+        "request failed unexpectedly"
+    ]
     assert answer is not None
     assert answer.status == 500
     assert "secret" not in page.content()
