@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _MB_PER_GIB = 1024
-_UNKNOWN = Markup('<span class="unknown" title="not known">–</span>')
+_UNKNOWN = Markup('<span class="unknown" title="not known">&ndash;</span>')
 _FEW = 10
 
 
@@ -70,7 +70,9 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     if whole < _HOUR:
         return f"{whole // _MINUTE} min"
-    large, small = ((_DAY, "d"), (_HOUR, "h")) if whole >= _DAY else ((_HOUR, "h"), (_MINUTE, "min"))
+    large, small = (
+        ((_DAY, "d"), (_HOUR, "h")) if whole >= _DAY else ((_HOUR, "h"), (_MINUTE, "min"))
+    )
     rest = whole % large[0] // small[0]
     return f"{whole // large[0]} {large[1]}" + (f" {rest} {small[1]}" if rest else "")
 
@@ -96,7 +98,7 @@ def month_name(text: str) -> str:
 
 def change(now: float, before: float) -> str:
     """By how much something has grown, in per cent; empty if there is nothing to compare with."""
-    return f"{(now - before) / before:+.0%}".replace("-", "−") if before else ""
+    return f"{(now - before) / before:+.0%}".replace("-", "\N{MINUS SIGN}") if before else ""
 
 
 def sentence(text: str) -> str:

@@ -1,6 +1,7 @@
 """Five weeks of notebooks in the ledger, always the same, with all that a page may have to show."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from random import Random
 
 from accounting import apel
@@ -33,7 +34,7 @@ def fill(database: Database) -> None:
     ledger = Ledger(database)
     found = list(accounts())
     edges = [*range(FIRST, READ_UNTIL, DAY), READ_UNTIL]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         pages = found if end == READ_UNTIL else []
         ledger.commit(
             Step(
@@ -51,10 +52,10 @@ def fill(database: Database) -> None:
 
 def accounts() -> Iterator[Account]:
     """The notebooks."""
-    rng = Random(11)
-    yield _account(ADAS_LONG_ONE, "ada", "biology", READ_UNTIL - 32 * DAY, None, rng, flavor=1)
-    yield _account(BOBS, "bob", "physics", READ_UNTIL - 2 * DAY, 5 * 3600, rng, flavor=3)
-    yield _account(HELD, "eve\nline", "physics", READ_UNTIL - 3 * DAY, 7200, rng)
+    rng = Random(11)  # noqa: S311 - the same month every time
+    yield _account(ADAS_LONG_ONE, "ada", "biology", READ_UNTIL - 32 * DAY, None, rng=rng, flavor=1)
+    yield _account(BOBS, "bob", "physics", READ_UNTIL - 2 * DAY, 5 * 3600, rng=rng, flavor=3)
+    yield _account(HELD, "eve\nline", "physics", READ_UNTIL - 3 * DAY, 7200, rng=rng)
     number = 100
     for day in range(34):
         at = FIRST + day * DAY
@@ -66,13 +67,19 @@ def accounts() -> Iterator[Account]:
                 seconds = int(min(rng.expovariate(1 / 14000) + 300, 9 * 3600))
                 if start + seconds >= READ_UNTIL and start >= READ_UNTIL:
                     continue
-                user = "ada" if vo == "biology" and rng.random() < 0.3 else f"{vo}-{rng.randint(1, people)}"
+                user = (
+                    "ada"
+                    if vo == "biology" and rng.random() < 0.3
+                    else f"{vo}-{rng.randint(1, people)}"
+                )
                 ends = seconds if start + seconds < READ_UNTIL else None
-                yield _account(f"0b000000-0000-4000-8000-{number:012d}", user, vo, start, ends, rng)
+                yield _account(
+                    f"0b000000-0000-4000-8000-{number:012d}", user, vo, start, ends, rng=rng
+                )
 
 
 def _account(
-    uid: str, user: str, vo: str, start: int, seconds: int | None, rng: Random, flavor: int = -1
+    uid: str, user: str, vo: str, start: int, seconds: int | None, *, rng: Random, flavor: int = -1
 ) -> Account:
     """A notebook; one without an end still runs."""
     name, cores, gib, gpus = _FLAVORS[flavor if flavor >= 0 else rng.choice((0, 0, 0, 1, 1, 2, 3))]
