@@ -27,7 +27,8 @@ RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
 # What the service needs, as locked; without what only builds.
 FROM ${PYTHON_IMAGE} AS service
 ARG COMPILE_BYTECODE=1
-ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_COMPILE_BYTECODE=${COMPILE_BYTECODE}
+ARG LINK_MODE=copy
+ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=${LINK_MODE} UV_COMPILE_BYTECODE=${COMPILE_BYTECODE}
 WORKDIR /src
 COPY requirements/service.lock ./
 RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
@@ -38,7 +39,8 @@ RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
         editables hatchling pathspec pluggy trove-classifiers
 RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=bind,from=package,source=/dist,target=/dist \
-    uv pip install --python /opt/notebooks --no-deps --no-cache /dist/notebooks_accounting-*.whl
+    uv pip install --python /opt/notebooks --link-mode copy --no-deps --no-cache \
+        /dist/notebooks_accounting-*.whl
 
 # The same, and what hub/ needs beside it.
 FROM service AS programs
@@ -74,6 +76,7 @@ CMD ["serve", "--host", "0.0.0.0"]
 # 5.5 stays, at the release that the lock names; JUPYTERHUB=6 raises it (and hub.db.upgrade must be set).
 FROM ${HUB_IMAGE} AS hub
 ARG JUPYTERHUB=5
+ARG LINK_MODE=copy
 LABEL org.opencontainers.image.title="notebooks-hub" \
       org.opencontainers.image.description="JupyterHub with EGI Check-in, for EGI Notebooks" \
       org.opencontainers.image.vendor="EGI Notebooks" \
@@ -85,23 +88,26 @@ RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=bind,from=package,source=/dist,target=/dist \
     --mount=type=bind,source=requirements,target=/requirements \
     --mount=type=cache,target=/root/.cache/uv \
-    uv pip install --system --break-system-packages --link-mode copy --require-hashes \
+    uv pip install --system --break-system-packages --link-mode "${LINK_MODE}" --require-hashes \
         --requirements "/requirements/hub${JUPYTERHUB}.lock" \
-    && uv pip install --system --break-system-packages --no-deps --no-cache \
+    && uv pip install --system --break-system-packages --link-mode copy --no-deps --no-cache \
         /dist/notebooks_accounting-*.whl
 USER 1000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=2m \
     CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8081/hub/health', timeout=4)"]
 
-# The hourly proof that a notebook can be started: it runs, tells, and ends.
+# The hourly proof that a notebook can be started: a service of the hub.
 FROM user AS monitor
 LABEL org.opencontainers.image.title="notebooks-monitor" \
       org.opencontainers.image.description="Starts a notebook as a user would, and tells whether it worked"
 COPY --from=programs /opt/notebooks /opt/notebooks
 WORKDIR /tmp
 USER 10001:10001
-HEALTHCHECK NONE
+EXPOSE 8100
+HEALTHCHECK --interval=30s --timeout=5s --start-period=1m \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8100/healthz', timeout=4)"]
 ENTRYPOINT ["python", "-m", "hub.monitor"]
+CMD ["serve", "--host", "0.0.0.0", "--port", "8100"]
 
 # Backups of the users' volumes: it runs, tells, and ends.
 FROM user AS backup

@@ -78,10 +78,10 @@ def records(account: Account, site: Site, rules: VoRules) -> Iterator[Record]:
         if record.cpu_seconds is not None:
             record.used_cpu_seconds = record.cpu_seconds - cpu_before
             cpu_before = record.cpu_seconds
-        lines = _lines(fields(record))
-        record.problem = _refused_record(record) if _is_plain(lines) else refusal(record)
+        written = lines(fields(record))
+        record.problem = _refused_record(record) if _is_plain(written) else refusal(record)
         record.held = Held.INVALID if record.problem else held
-        record.digest = _digest(lines)
+        record.digest = _digest(written)
         yield record
 
 
@@ -189,8 +189,8 @@ def _measured(pod: Pod, vo: Vo, site: Site, rules: VoRules, moment: _Moment) -> 
         wall_seconds=max(0, moment.measured_at - pod.start_at),
         cpu_seconds=None if reading.cpu_seconds is None else int(reading.cpu_seconds),
         cpu_count=cpu_count,
-        received_gb=_gigabytes(reading.received_bytes),
-        sent_gb=_gigabytes(reading.sent_bytes),
+        received_gb=gigabytes(reading.received_bytes),
+        sent_gb=gigabytes(reading.sent_bytes),
         memory_mb=memory_mb,
         disk_gb=None if pod.disk_bytes is None else math.ceil(pod.disk_bytes / GB),
         image=pod.image,
@@ -208,14 +208,14 @@ def _machine(pod: Pod, shown_user: str) -> str:
     return pod.name if shown_user == pod.owner.user != ERASED else ""
 
 
-def _gigabytes(count: float | None) -> int | None:
+def gigabytes(count: float | None) -> int | None:
     """Whole GB, rounded down: a cumulative figure must never be above the next one."""
     return None if count is None else int(count // GB)
 
 
 def digest(record: Record) -> str:
     """SHA-256 of what goes out: tells whether a record differs from what was sent (D3)."""
-    return _digest(_lines(fields(record)))
+    return _digest(lines(fields(record)))
 
 
 def _digest(lines: Iterable[str]) -> str:
@@ -312,10 +312,11 @@ def _refused_text(value: str) -> str:
 
 def text(record: Record) -> str:
     """The record as a message carries it, with its closing separator."""
-    return "\n".join([*_lines(fields(record)), SEPARATOR, ""])
+    return "\n".join([*lines(fields(record)), SEPARATOR, ""])
 
 
-def _lines(values: Fields) -> list[str]:
+def lines(values: Fields) -> list[str]:
+    """The lines of what there is, without the separator."""
     return [f"{key}: {value}" for key, value in values.items() if value is not None and value != ""]
 
 

@@ -101,6 +101,7 @@ def create_app(service: Service, doors: Doors | None = None) -> FastAPI:
     app.include_router(api)
     app.include_router(health.router)
     app.include_router(login.routes(doors))
+    app.include_router(web.reference)
     app.include_router(web.router)
     app.openapi = lambda: _openapi(app, prefix)  # type: ignore[method-assign] # FastAPI's way to change it
     _handle_errors(app)

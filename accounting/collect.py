@@ -12,12 +12,14 @@ from accounting import apel, horizon, usage
 from accounting.apel import Site
 from accounting.errors import SourceTooLarge
 from accounting.identity import VoRules
-from accounting.inquiry import Inquiry, Questioner
+from accounting.inquiry import Inquiry
 from accounting.ledger import Ledger, Progress, Step
 from accounting.model import Account, Gap, Held, Month, Record, Window
 from accounting.prometheus import Source
 from accounting.queries import Scope
-from accounting.samples import Points, Rejected, Samples
+from accounting.questioner import Questioner
+from accounting.running import RunningRecord
+from accounting.samples import Points, Rejected, Samples, SeriesNames
 from accounting.usage import Pulse
 
 log = structlog.get_logger(__name__)
@@ -119,6 +121,8 @@ class Poller:
         self.options = options or Options()
         # The pods that run, as this poller left them in the ledger.
         self._running: dict[str, Account] = {}
+        self._written: dict[str, RunningRecord] = {}
+        self._series: SeriesNames = {}
         self._left: Progress | None = None
         self._many_new: bool | None = None
         self._among_many: bool | None = None
@@ -156,6 +160,7 @@ class Poller:
             return report
         if before is None or before != self._left:
             self._running = self.ledger.running()
+            self._written = {}
         if self._among_many is None:
             self._among_many = horizon.is_among_many(source, scope, until)
         scope = replace(scope, among_many=self._among_many)
@@ -197,7 +202,7 @@ class Poller:
 
     def _asked(self, questioner: Questioner, window: Window) -> Inquiry:
         many_new = window.seconds > _LONG_SECONDS if self._many_new is None else self._many_new
-        return Inquiry(questioner, window, many_new=many_new)
+        return Inquiry(questioner, window, self._series, many_new=many_new)
 
     def _beat(self, inquiry: Inquiry, before: Progress | None) -> Pulse:
         """When the source spoke, up to the window's end or later if it was polled already."""
@@ -223,13 +228,34 @@ class Poller:
         self.ledger.commit(step)
         self._left = step.after
         self._running = {uid: a for uid, a in accounts.items() if not a.pod.ended}
+        self._remember(step)
+        self._forget_series()
         report.end = window.end
         report.windows += 1
         report.pods.update(account.pod.uid for account in step.accounts)
+        report.pods.update(account.pod.uid for account, _ in step.moved)
         report.gaps.extend(beat.gaps)
         report.rejected.update(found.rejected)
         for record in step.records:
             report.note(record)
+        for _, record in step.moved:
+            report.note(record)
+
+    def _forget_series(self) -> None:
+        """Of the counters' names, keep those of pods that run."""
+        gone = [named for named, (uid, _) in self._series.items() if uid not in self._running]
+        for named in gone:
+            del self._series[named]
+
+    def _remember(self, step: Step) -> None:
+        """Keep the latest records of the pods that run, as they are written now."""
+        latest = {record.uid: record for record in step.records}  # a pod's come in order of months
+        for account in step.accounts:
+            uid = account.pod.uid
+            self._written.pop(uid, None)
+            known = RunningRecord.of(account, latest[uid]) if uid in latest else None
+            if known is not None:
+                self._written[uid] = known
 
     def _merged(
         self,
@@ -245,6 +271,7 @@ class Poller:
         changed |= usage.settle(accounts, beat, found.orphans, gaps)
         touched = [accounts[uid] for uid in sorted(changed)]
         self._acknowledge(touched, accounts)
+        moved, rest = self._moved(touched, window, before)
         watermark = max(window.end, before.watermark if before else 0)
         return Step(
             window=window,
@@ -255,12 +282,28 @@ class Poller:
                 beat.interval_seconds,
                 before.revision if before else 0,
             ),
-            accounts=touched,
-            records=[r for a in touched for r in apel.records(a, self.site, self.rules)],
+            accounts=rest,
+            records=[r for a in rest for r in apel.records(a, self.site, self.rules)],
+            moved=moved,
             gaps=beat.gaps,
             spoke=beat.spoke,
             rejected=found.rejected.total(),
         )
+
+    def _moved(
+        self, touched: Iterable[Account], window: Window, before: Progress | None
+    ) -> tuple[list[tuple[Account, Record]], list[Account]]:
+        """Those pods of which only the figures have moved, with their records; and the others."""
+        is_replay = before is not None and window.start < before.watermark
+        moved, rest = [], []
+        for account in touched:
+            known = None if is_replay else self._written.get(account.pod.uid)
+            record = known.move(account, window.month) if known else None
+            if record is None:
+                rest.append(account)
+            else:
+                moved.append((account, record))
+        return moved, rest
 
     def _acknowledge(self, touched: Sequence[Account], accounts: Mapping[str, Account]) -> None:
         unknown = [account for account in touched if not account.pod.owner_known]

@@ -83,6 +83,7 @@ class Report:
         parked: messages set aside, those of earlier pushes included.
         elsewhere: messages that wait for another destination than the one in the settings.
         next_try_at: when the destination is tried again by itself; None if nothing keeps it.
+        warnings: what the operator should know though it worked, such as a certificate's end.
         error: why it stopped; None if all was delivered.
     """
 
@@ -97,6 +98,7 @@ class Report:
     parked: int = 0
     elsewhere: int = 0
     next_try_at: float | None = None
+    warnings: tuple[str, ...] = ()
     error: AccountingError | None = None
 
     @property
@@ -189,6 +191,9 @@ class _Run:
         report, messages = self.report, Messages(self.outbox.database)
         waiting = messages.waiting_records(self.sender.name)
         report.remaining = self.outbox.due_count(self._open_from()) + waiting
+        report.warnings = self.sender.warnings()
+        for warning in report.warnings:
+            log.warning("delivery needs a look", problem=warning)
         if self._may_try():
             self._deliver()
         counts = messages.counts(self.sender.name)
@@ -285,7 +290,7 @@ class _Run:
                 self._back_off(message, failure)
 
     def _park(self, message: Message, failure: Failure) -> None:
-        self.outbox.park(message.id, failure)
+        self.outbox.set_aside(message, failure)
         log.warning("message parked", message=message.id, kind=failure.kind.value,
                     problem=failure.reason)  # fmt: skip
 

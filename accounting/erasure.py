@@ -12,7 +12,7 @@ from accounting.errors import AccountingError
 from accounting.ledger import note_change
 from accounting.model import ERASED, Month
 from accounting.outbox import UNDELIVERED
-from accounting.register import is_due, record_of
+from accounting.register import NOTHING_CLOSED, is_due, record_of
 from accounting.tables import delivered, message_records, messages, pods, progress, records
 
 _AT_ONCE = 500
@@ -32,8 +32,15 @@ def erase_user(database: Database, user: str) -> int:
     return _erase(database, pods.c.user == user)
 
 
-def expire_users(database: Database, before: float) -> int:
-    """The same for all users of pods that ended before a Unix time and are delivered: retention."""
+def expire_users(database: Database, before: float, open_from: Month = NOTHING_CLOSED) -> int:
+    """The same for all users of pods that ended before a Unix time and are delivered: retention.
+
+    Args:
+        database: the ledger's.
+        before: Unix time.
+        open_from: the first month that is not closed: corrections of earlier ones do not count as
+            to be delivered.
+    """
     waiting = (
         select(message_records.c.uid)
         .join(messages, messages.c.id == message_records.c.message_id)
@@ -45,7 +52,7 @@ def expire_users(database: Database, before: float) -> int:
         & (pods.c.last_running_at < before)
         & (pods.c.user != ERASED)
         & pods.c.uid.not_in(waiting)
-        & pods.c.uid.not_in(select(records.c.uid).where(is_due())),
+        & pods.c.uid.not_in(select(records.c.uid).where(is_due(open_from))),
     )
 
 

@@ -1,34 +1,22 @@
 """The questions of one window, and the answers in the domain's words."""
 
-import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
-from accounting import horizon, queries, samples, usage
+from accounting import queries, samples, usage
+from accounting.counters import Counters
 from accounting.ledger import Ledger
-from accounting.model import POD_LEVEL, Account, Kind, Resources, SeriesKey, Window
-from accounting.prometheus import Source
-from accounting.queries import Scope
-from accounting.samples import Labels, Points, RawSeries, Row, Samples, Sighting, Times, label
+from accounting.model import Account, Resources, Window
+from accounting.names import Names
+from accounting.questioner import Answer, Query, Questioner, chunks
+from accounting.samples import Labels, Points, RawSeries, Row, Samples, SeriesNames, Times
 from accounting.usage import Pulse
 
-# VictoriaMetrics takes queries of at most 16 KiB; a name and its separator are up to 64 bytes.
-_NAMED_AT_ONCE = 200
-# Above this many pods, asking for all of them costs less than naming each.
-_MOST_NAMED = 1000
-
 _CLOCK_SKEW_SECONDS = 3600
-_HEARTBEAT_LOOKBACK_SECONDS = 3600
 
-T = TypeVar("T")
 V = TypeVar("V")
-Query = Callable[[Scope, Window, str], str]
 
 _NO_TIMES = Times()
-_CPU = "container_cpu_usage_seconds_total"
 _DESCRIPTIONS: tuple[Query, ...] = (
     queries.times,
     queries.owners,
@@ -36,64 +24,6 @@ _DESCRIPTIONS: tuple[Query, ...] = (
     queries.images,
     queries.mounts,
 )
-
-
-class _Answer(Generic[T]):
-    """One or several answers on their way; read once, so that they do not outlive their use."""
-
-    def __init__(self, parts: Sequence[Future[list[T]]]) -> None:
-        self._parts = list(parts)
-
-    def read(self) -> list[T]:
-        """Wait for it."""
-        parts, self._parts = self._parts, []
-        return [row for part in parts for row in part.result()]
-
-
-@dataclass(frozen=True)
-class Questioner:
-    """Asks a source about pods of one scope, a few questions at a time."""
-
-    source: Source
-    scope: Scope
-    workers: ThreadPoolExecutor
-
-    def ask(self, query: str, at: float) -> _Answer[Row]:
-        """Ask an instant query."""
-        return _Answer([self.workers.submit(self.source.vector, query, at)])
-
-    def named(
-        self, query: Query, window: Window, names: Iterable[str], by: str = "uid"
-    ) -> _Answer[Row]:
-        """Ask about some pods: by name if they are few, else about all."""
-        wanted = set(names)
-        if len(wanted) > _MOST_NAMED:
-            return self.ask(query(self.scope, window, ""), window.end)
-        return _Answer(
-            [
-                self.workers.submit(
-                    self.source.vector,
-                    query(self.scope, window, queries.one_of(by, chunk)),
-                    window.end,
-                )
-                for chunk in _chunks(wanted)
-            ]
-        )
-
-    def beats(self, window: Window) -> list[Points]:
-        """When the source spoke, in the window and the hour before."""
-        return horizon.beats(self.source, self.scope, window, _HEARTBEAT_LOOKBACK_SECONDS)
-
-    def sightings(self, window: Window) -> list[Sighting]:
-        """The phase series of a window, of the pods that count."""
-        is_ours = re.compile(self.scope.pod).fullmatch
-        found = self.source.sightings(queries.running(self.scope, window), window.end)
-        return [seen for seen in found if is_ours(seen.name)]
-
-    def images_in(self, labels: Labels) -> str:
-        """The image, of the notebook's container only."""
-        container = label(labels, "container")  # aggregated rows do not say
-        return labels.get("image", "") if container in {"", self.scope.container} else ""
 
 
 class Inquiry:
@@ -106,22 +36,22 @@ class Inquiry:
     Args:
         questioner: whom to ask.
         window: about what.
+        series: whose a counter is, as far as it is known from earlier windows; see ``Samples``.
         many_new: many pods are expected to be new: ask for all descriptions at once.
     """
 
-    def __init__(self, questioner: Questioner, window: Window, *, many_new: bool) -> None:
+    def __init__(
+        self, questioner: Questioner, window: Window, series: SeriesNames, *, many_new: bool
+    ) -> None:
         self.window = window
-        self.found = Samples()
+        self.found = Samples(series=series)
         self.new_pods = 0
         self._to = questioner
         scope, workers = questioner.scope, questioner.workers
         self._beats = workers.submit(questioner.beats, window)
-        self._seen = _Answer([workers.submit(questioner.sightings, window)])
-        self._cpu = questioner.ask(queries.cpu(scope, window), window.end)
-        self._network = questioner.ask(queries.network(scope, window), window.end)
-        lookback = queries.RESET_LOOKBACK_SECONDS
-        self._fell = questioner.ask(queries.resets(scope, window, lookback), window.end)
-        self._described: dict[Query, _Answer[Row]] = {}
+        self._seen = Answer([workers.submit(questioner.sightings, window)])
+        self._counters = Counters(questioner, window)
+        self._described: dict[Query, Answer[Row]] = {}
         if many_new:
             for query in _DESCRIPTIONS:
                 self._described[query] = questioner.ask(query(scope, window, ""), window.end)
@@ -158,16 +88,14 @@ class Inquiry:
             if owner.user in excluded_users:
                 found.sightings.pop(uid, None)
                 accounts.pop(uid, None)
-        names = _Names(found, accounts, beat)
+        names = Names(found, accounts, beat)
         self._measure_memory(accounts, names)
-        self._count(accounts, names)
-        unknown = found.readings.keys() - accounts.keys() - found.sightings.keys()
-        accounts |= ledger.accounts(unknown)
+        self._counters.read(found, accounts, names, ledger)
         self._look_for_vanished(accounts, beat, names)
         return accounts
 
     def _look_for_vanished(
-        self, accounts: Mapping[str, Account], beat: Pulse, names: "_Names"
+        self, accounts: Mapping[str, Account], beat: Pulse, names: Names
     ) -> None:
         """Pods that kube-state-metrics shows no more: does cAdvisor still see them?"""
         if beat.spoken_at is None:
@@ -249,13 +177,13 @@ class Inquiry:
                 uid = labels["uid"]
                 if first.setdefault(uid, value) != value:
                     disputed.add(uid)
-        for chunk in _chunks(disputed):
+        for chunk in chunks(disputed):
             only = queries.one_of("uid", chunk)
             query = queries.raw_state(self._to.scope, self.window, metric, only)
             first |= _earliest(self._to.source.raw(query, self.window.end), read, self.found)
         return first
 
-    def _measure_memory(self, accounts: Mapping[str, Account], names: "_Names") -> None:
+    def _measure_memory(self, accounts: Mapping[str, Account], names: Names) -> None:
         """Ask for the peak of pods that say nothing about memory themselves.
 
         It may have come before the first Running sample: the question reaches behind the window.
@@ -272,89 +200,9 @@ class Inquiry:
         by = self._to.scope.usage("pod")
         rows = self._to.named(queries.memory_peak, self.window, bare, by).read()
         samples.merge_memory_peaks(found, rows)
-        for chunk in _chunks(_without_id(rows) & bare):
+        for chunk in chunks(samples.pods_without_id(rows) & bare):
             query = queries.raw_memory(self._to.scope, self.window, queries.one_of(by, chunk))
             samples.merge_raw_memory(found, self._to.source.raw(query, self.window.end), names.at)
-
-    def _count(self, accounts: Mapping[str, Account], names: "_Names") -> None:
-        """Read the counters: last values, and raw samples where one fell or lacks its cgroup."""
-        found = self.found
-        suspects = {label(labels, "pod") for labels, _ in self._fell.read()}
-        for answer, metric in ((self._cpu, _CPU), (self._network, "")):
-            rows = answer.read()
-            samples.merge_readings(found, rows, metric)
-            suspects |= _without_id(rows)
-        suspects |= _without_id(self._count_containers(accounts))
-        for uid, readings in found.readings.items():
-            account = accounts.get(uid)
-            if account and usage.fell(account, readings, self.window):
-                suspects.add(account.pod.name)
-        for chunk in _chunks(suspects):
-            only = queries.one_of(self._to.scope.usage("pod"), chunk)
-            query = queries.raw_counters(
-                self._to.scope, self.window, queries.RESET_LOOKBACK_SECONDS, only
-            )
-            samples.merge_raw(found, self._to.source.raw(query, self.window.end), names.at)
-
-    def _count_containers(self, accounts: Mapping[str, Account]) -> list[Row]:
-        """Pods that run without a series of their own cgroup are read per container (M4)."""
-        found, own = self.found, SeriesKey(Kind.CPU, POD_LEVEL)
-        running = {u: s.name for u, s in found.sightings.items() if s.last_running_at is not None}
-        running |= {u: a.pod.name for u, a in accounts.items() if not a.pod.ended}
-        without = {n for u, n in running.items() if own not in found.readings.get(u, ())}
-        by = self._to.scope.usage("pod")
-        rows = self._to.named(queries.container_cpu, self.window, without, by).read()
-        samples.merge_readings(found, rows, _CPU)
-        return rows
-
-
-class _Names:
-    """Which pod had a name when: names are reused by the same user within minutes (M1, M3)."""
-
-    def __init__(self, found: Samples, accounts: Mapping[str, Account], beat: Pulse) -> None:
-        self._found = found
-        self._accounts = accounts
-        self._tolerance = beat.alive_seconds
-        self._lives: dict[str, list[tuple[float, float, str]]] | None = None
-        self.latest = {a.pod.name: uid for uid, a in accounts.items() if not a.pod.ended}
-        self.latest |= {
-            seen.name: uid
-            for uid, seen in sorted(
-                found.sightings.items(), key=lambda item: item[1].first_running_at or 0.0
-            )
-        }
-
-    def at(self, name: str, at: float) -> str:
-        """The uid of the pod that had ``name`` at a Unix time; empty text if there was none."""
-        if self._lives is None:
-            self._lives = self._collected()
-        for start, last, uid in reversed(self._lives.get(name, [])):
-            if start <= at:
-                return uid if at <= last else ""
-        return ""
-
-    def _collected(self) -> dict[str, list[tuple[float, float, str]]]:
-        lives: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
-        late = self._tolerance
-        for uid, seen in self._found.sightings.items():
-            if uid not in self._accounts and seen.first_running_at is not None:
-                last = (seen.last_running_at or 0.0) + late
-                lives[seen.name].append((self._start(uid, seen.first_running_at), last, uid))
-        for uid, account in self._accounts.items():
-            pod, now = account.pod, self._found.sightings.get(uid)
-            last = max(pod.last_running_at, (now and now.last_running_at) or 0.0) + late
-            start = pod.started_at or self._start(uid, pod.first_running_at)
-            lives[pod.name].append((start, last, uid))
-        return {name: sorted(spans) for name, spans in lives.items()}
-
-    def _start(self, uid: str, first_running_at: float) -> float:
-        """Since when the pod had its name: it may have run before kube-state-metrics said so."""
-        started_at = self._found.times.get(uid, _NO_TIMES).started_at
-        return started_at or first_running_at - self._tolerance
-
-
-def _without_id(rows: Iterable[Row]) -> set[str]:
-    return {label(labels, "pod") for labels, _ in rows if not labels.get("id")}
 
 
 def _earliest(
@@ -389,8 +237,3 @@ def _sizes_memory(resources: Resources | None) -> bool:
 def _is_vague(account: Account) -> bool:
     pod = account.pod
     return not (pod.owner and pod.resources and pod.image and pod.started_at)
-
-
-def _chunks(names: Iterable[str]) -> list[list[str]]:
-    ordered = sorted(names)
-    return [ordered[i : i + _NAMED_AT_ONCE] for i in range(0, len(ordered), _NAMED_AT_ONCE)]

@@ -40,6 +40,18 @@ _OWNER = slice(_POD_COLUMNS.index("user"), _POD_COLUMNS.index("flavor") + 1)
 _RESOURCES = slice(_POD_COLUMNS.index("cpu_request"), _POD_COLUMNS.index("gpu_resource") + 1)
 _OUTBOX_COLUMNS = {"queued_digest", "message_id", "queued_final"}
 _RECORD_COLUMNS = tuple(c.name for c in records.columns if c.name not in _OUTBOX_COLUMNS)
+# What moves while a pod runs on.
+_POD_FIGURES = ("last_running_at", "last_listed_at", "counters", "readings")
+_RECORD_FIGURES = (
+    "created_at",
+    "wall_seconds",
+    "cpu_seconds",
+    "received_gb",
+    "sent_gb",
+    "digest",
+    "used_wall_seconds",
+    "used_cpu_seconds",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +73,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one window changes, to be committed as a whole."""
+    """What one window changes, to be committed as a whole.
+
+    Attributes:
+        accounts, records: to be written whole.
+        moved: pages and their latest records that are written already, but for the figures of a
+            pod that runs on.
+    """
 
     window: Window
     before: Progress | None
@@ -71,6 +89,12 @@ class Step:
     gaps: Sequence[Gap]
     spoke: bool
     rejected: int
+    moved: Sequence[tuple[Account, Record]] = ()
+
+    @property
+    def pods(self) -> int:
+        """How many pods it is about."""
+        return len(self.accounts) + len(self.moved)
 
 
 class Ledger:
@@ -136,12 +160,22 @@ class Ledger:
             write = self.database.write
             write(connection, pods, _POD_COLUMNS, [_account_row(a) for a in step.accounts])
             write(connection, records, _RECORD_COLUMNS, [_record_row(r) for r in step.records])
-            note_change(connection, {record.month for record in step.records})
+            self._move_figures(connection, step.moved)
+            changed = {r.month for r in step.records} | {r.month for _, r in step.moved}
+            note_change(connection, changed)
             write(connection, gaps, ("start_at", "end_at"), [tuple(gap) for gap in step.gaps])
             columns = tuple(column.name for column in windows.columns)
             window = step.window
-            row = (window.start, window.end, step.spoke, len(step.accounts), step.rejected)
+            row = (window.start, window.end, step.spoke, step.pods, step.rejected)
             write(connection, windows, columns, [(*row, time.time())])
+
+    def _move_figures(
+        self, connection: Connection, moved: Sequence[tuple[Account, Record]]
+    ) -> None:
+        pages = [_account_figures(account) for account, _ in moved]
+        self.database.update(connection, pods, _POD_FIGURES, pages)
+        figures = [_record_figures(record) for _, record in moved]
+        self.database.update(connection, records, _RECORD_FIGURES, figures)
 
     def open_gap(self, start_at: float) -> None:
         """Note that the source is silent since ``start_at``."""
@@ -219,6 +253,16 @@ def _readings(stored: str) -> dict[Month, Reading]:
 
 
 def _account_row(account: Account) -> tuple[Any, ...]:
+    return (*_pod_row(account.pod), *_kept(account))
+
+
+def _account_figures(account: Account) -> tuple[Any, ...]:
+    pod = account.pod
+    return (pod.last_running_at, pod.last_listed_at, *_kept(account), pod.uid)
+
+
+def _kept(account: Account) -> tuple[str, str]:
+    """Counters and readings as they are kept."""
     counters = [
         (kind, series, counter.at, counter.value, sorted(counter.resets.items()))
         for (kind, series), counter in account.counters.items()
@@ -227,7 +271,7 @@ def _account_row(account: Account) -> tuple[Any, ...]:
         (*month, reading.at, reading.cpu_seconds, reading.received_bytes, reading.sent_bytes)
         for month, reading in account.readings.items()
     ]
-    return (*_pod_row(account.pod), _encode(counters).decode(), _encode(readings).decode())
+    return _encode(counters).decode(), _encode(readings).decode()
 
 
 def _pod(row: Sequence[Any]) -> Pod:
@@ -312,4 +356,20 @@ def _record_row(record: Record) -> tuple[Any, ...]:
         record.digest,
         record.used_wall_seconds,
         record.used_cpu_seconds,
+    )
+
+
+def _record_figures(record: Record) -> tuple[Any, ...]:
+    return (
+        record.created_at,
+        record.wall_seconds,
+        record.cpu_seconds,
+        record.received_gb,
+        record.sent_gb,
+        record.digest,
+        record.used_wall_seconds,
+        record.used_cpu_seconds,
+        record.uid,
+        record.month.year,
+        record.month.month,
     )

@@ -15,130 +15,35 @@ A crash leaves ``sending``: nobody knows whether the broker has it, so it is sen
 the attempt that was cut short cannot be under way any more.
 """
 
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, exists, func, select, tuple_, update
+from sqlalchemy import Connection, and_, exists, func, select, tuple_, update
 
-from accounting import apel
+from accounting import envelope
 from accounting.database import Database
 from accounting.errors import AccountingError
-from accounting.model import Month, Record
-from accounting.register import NOTHING_CLOSED, is_due, record_of
+from accounting.mail import UNDELIVERED, WAITING, Failure, Key, Kind, Limit, Message, State, Stop
+from accounting.model import Month
+from accounting.register import NOTHING_CLOSED, is_due
 from accounting.tables import delivered, message_records, messages, records, stops
 
-
-class State(StrEnum):
-    """Where a message is."""
-
-    PENDING = "pending"
-    SENDING = "sending"
-    SENT = "sent"
-    PARKED = "parked"
-    SPLIT = "split"
-    WITHDRAWN = "withdrawn"
-
-
-WAITING = (State.PENDING, State.SENDING)
-"""What the next push sends, if nothing stands before it."""
-UNDELIVERED = (*WAITING, State.PARKED)
-"""What later messages with the same pod-months must not overtake."""
-
-
-class Kind(StrEnum):
-    """What kind of failure it was; it decides what becomes of the message."""
-
-    UNAVAILABLE = "unavailable"
-    UNEXPECTED = "unexpected"
-    REFUSED = "refused"
-    REJECTED = "rejected"
-    CERTIFICATE = "certificate"
-    SIGNING = "signing"
-    UNSENDABLE = "unsendable"
-    TOO_LARGE = "too large"
-    OPERATOR = "operator"
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a message did not go; both texts are for the operator, without names or secrets."""
-
-    kind: Kind
-    reason: str
-    cure: str
-
-
-class Key(NamedTuple):
-    """A record's key, in the order in which messages take records."""
-
-    uid: str
-    year: int
-    month: int
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """How much a message may hold.
-
-    Attributes:
-        records: at most that many; its size is bounded as well.
-        ascii_only: leave out records with other text, which the destination cannot carry.
-    """
-
-    records: int
-    ascii_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message as it waits; ``body`` never changes.
-
-    Attributes:
-        id: its number.
-        empaid: our own id of it, which the receiver logs.
-        attempts: how often sending it was tried.
-        next_try_at: not before that; None: at once.
-        state: ``sending`` if an attempt was cut short by a crash.
-        tried_at: when the last attempt began.
-        origin, part: its place in the queue: the whole's number, and which part of it this is.
-    """
-
-    id: int
-    empaid: str
-    destination: str
-    body: str
-    records: int
-    attempts: int
-    next_try_at: float | None
-    state: State
-    tried_at: float | None
-    origin: int
-    part: str
-
+__all__ = [
+    "UNDELIVERED",
+    "WAITING",
+    "Failure",
+    "Key",
+    "Kind",
+    "Limit",
+    "Message",
+    "Outbox",
+    "State",
+    "Stop",
+    "stop_from",
+]
 
 _MESSAGE = [messages.c[name] for name in Message.__slots__]
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """A destination that takes nothing until the operator has done something.
-
-    Attributes:
-        stopped_at: since when, Unix seconds.
-        failure: why, and the cure.
-        message_id: the message that was being sent.
-        probe_at: when it is tried again by itself; None: at every push (what is wrong is here,
-            and looking costs nothing).
-    """
-
-    destination: str
-    stopped_at: float
-    failure: Failure
-    message_id: int | None
-    probe_at: float | None
 
 
 class Outbox:
@@ -178,10 +83,10 @@ class Outbox:
         """
         with self.database.begin() as connection:
             condition = is_due(open_from) & _is_free(destination)
-            due, left_out = _due(connection, condition, after, limit)
+            due, left_out = envelope.due(connection, condition, after, limit)
             if due:
-                number = _store(connection, destination, [text for _, text in due], now)
-                _enqueue(connection, number, [record for record, _ in due])
+                number = envelope.store(connection, destination, [text for _, text in due], now)
+                envelope.enqueue(connection, number, [record for record, _ in due])
         last = due[-1][0] if due else None
         return (Key(last.uid, *last.month) if last else None), len(due), left_out
 
@@ -225,32 +130,34 @@ class Outbox:
     def sent(self, message: Message, broker_id: str, now: float) -> None:
         """Note that the destination has taken the message over, and with it its records."""
         with self.database.begin() as connection:
-            _note(
+            envelope.note(
                 connection,
                 message.id,
                 state=State.SENT.value,
                 sent_at=now,
                 broker_id=broker_id,
-                **_NO_ERROR,
+                **envelope.NO_ERROR,
             )
             self._deliver(connection, message, now)
             connection.execute(stops.delete().where(stops.c.destination == message.destination))
 
     def _deliver(self, connection: Connection, message: Message, now: float) -> None:
         """Take the records over into what the receiver holds now."""
-        keys = _keys_of(connection, message.id)
+        keys = envelope.keys_of(connection, message.id)
         rows = [
             (*keys[digest], message.destination, message.id, digest, text, now)
-            for digest, text in _texts(message.body).items()
+            for digest, text in envelope.texts(message.body).items()
         ]
         names = tuple(column.name for column in delivered.columns)
         self.database.write(connection, delivered, names, rows)
 
     def failed(self, message: Message, failure: Failure, next_try_at: float | None) -> None:
-        """Note an attempt that failed; the message stays first in the queue."""
+        """Note an attempt that failed; the message stays where it is in the queue."""
         with self.database.begin() as connection:
             state = State.PENDING.value
-            _note(connection, message.id, state=state, next_try_at=next_try_at, **_said(failure))
+            envelope.note(
+                connection, message.id, state=state, next_try_at=next_try_at, **_said(failure)
+            )
 
     def split(self, message: Message, failure: Failure, now: float) -> None:
         """Put two halves in the message's place; the whole is kept as history.
@@ -258,34 +165,42 @@ class Outbox:
         Raises:
             ValueError: it holds a single record.
         """
-        texts = list(_texts(message.body).items())
+        texts = list(envelope.texts(message.body).items())
         if len(texts) < 2:  # noqa: PLR2004 - two halves
             raise ValueError("a single record cannot be split")
         middle = len(texts) // 2
         with self.database.begin() as connection:
-            _note(connection, message.id, state=State.SPLIT.value, **_said(failure))
-            keys = _keys_of(connection, message.id)
+            envelope.note(connection, message.id, state=State.SPLIT.value, **_said(failure))
+            keys = envelope.keys_of(connection, message.id)
             for letter, half in (("a", texts[:middle]), ("b", texts[middle:])):
                 place = (message.origin, message.part + letter)
                 bodies = [text for _, text in half]
-                number = _store(connection, message.destination, bodies, now, place)
-                _move(connection, message.id, number, {keys[digest]: digest for digest, _ in half})
+                number = envelope.store(connection, message.destination, bodies, now, place)
+                envelope.move(
+                    connection, message.id, number, {keys[digest]: digest for digest, _ in half}
+                )
+
+    def set_aside(self, message: Message, failure: Failure) -> None:
+        """Park a message that was just tried in vain."""
+        self._change(message.id, (State.SENDING,), state=State.PARKED.value, **_said(failure))
 
     def park(self, number: int, failure: Failure) -> None:
         """Set a message aside: only what shares a pod and month with it waits for it.
 
         Raises:
-            AccountingError: there is no such message, or it does not wait.
+            AccountingError: there is no such message, or it does not wait, or it is being sent.
         """
-        self._change(number, WAITING, state=State.PARKED.value, **_said(failure))
+        self._change(number, (State.PENDING,), state=State.PARKED.value, **_said(failure))
 
     def retry(self, number: int) -> None:
         """Let the next push send a parked or failed message, without waiting any longer.
 
         Raises:
-            AccountingError: there is no such message, or it is sent or split already.
+            AccountingError: there is no such message, or it is neither. One that is being sent,
+                or was when the program died, is tried again by itself.
         """
-        self._change(number, UNDELIVERED, state=State.PENDING.value, next_try_at=None)
+        waiting = (State.PENDING, State.PARKED)
+        self._change(number, waiting, state=State.PENDING.value, next_try_at=None)
 
     def withdraw(self, number: int) -> None:
         """Give a parked message up: its records are due again, with what they say then.
@@ -365,27 +280,8 @@ def stop_from(row: Any) -> Stop:
     return Stop(row.destination, row.stopped_at, failure, row.message_id, row.probe_at)
 
 
-_NO_ERROR: dict[str, Any] = {"error": "", "error_kind": "", "cure": "", "next_try_at": None}
-
-
 def _said(failure: Failure) -> dict[str, Any]:
     return {"error": failure.reason, "error_kind": failure.kind.value, "cure": failure.cure}
-
-
-def _texts(body: str) -> dict[str, str]:
-    """Digest → text of the records in a body, in its order."""
-    separator = f"{apel.SEPARATOR}\n"
-    parts = body.removeprefix(f"{apel.HEADER}\n").split(separator)
-    texts = [part + separator for part in parts[:-1]]
-    return {apel.text_digest(text): text for text in texts}
-
-
-def _keys_of(connection: Connection, number: int) -> dict[str, Key]:
-    """Digest → key of a message's records."""
-    columns = message_records.c
-    query = select(columns.digest, columns.uid, columns.year, columns.month)
-    rows = connection.execute(query.where(columns.message_id == number))
-    return {digest: Key(*key) for digest, *key in rows}
 
 
 def _is_free(destination: str) -> Any:
@@ -409,121 +305,6 @@ def _stands_behind() -> Any:
         *(theirs.c[name] == mine.c[name] for name in Key._fields),
     )
     return exists().where(mine.c.message_id == messages.c.id, is_before, same)
-
-
-def _due(
-    connection: Connection, condition: Any, after: Key | None, limit: Limit
-) -> tuple[list[tuple[Record, str]], int]:
-    key = tuple_(records.c.uid, records.c.year, records.c.month)
-    query = select(records).where(condition).order_by(*key.clauses)
-    if after is not None:
-        query = query.where(key > after)
-    taken: list[tuple[Record, str]] = []
-    size, left_out = 0, 0
-    # Of this statement only: on the connection it would make a cursor of the INSERT that follows.
-    rows = connection.execute(query.execution_options(yield_per=limit.records))
-    for row in rows:
-        record = record_of(row)
-        text = apel.text(record)
-        if limit.ascii_only and not text.isascii():
-            left_out += 1
-            continue
-        size += len(text.encode())
-        if taken and size > apel.MAX_BODY_BYTES:
-            break
-        taken.append((record, text))
-        if len(taken) == limit.records:
-            break
-    rows.close()
-    return taken, left_out
-
-
-def _store(
-    connection: Connection,
-    destination: str,
-    texts: Sequence[str],
-    now: float,
-    place: tuple[int, str] | None = None,
-) -> int:
-    """A new message; its number. It stands last in the queue if no place is given."""
-    origin, part = place or (0, "")
-    inserted = connection.execute(
-        messages.insert().values(
-            empaid=str(uuid.uuid4()),
-            destination=destination,
-            state=State.PENDING.value,
-            body=apel.message(texts),
-            records=len(texts),
-            built_at=now,
-            attempts=0,
-            broker_id="",
-            origin=origin,
-            part=part,
-            **_NO_ERROR,
-        )
-    )
-    number: int = (inserted.inserted_primary_key or (0,))[0]
-    if place is None:
-        _note(connection, number, origin=number)
-    return number
-
-
-def _enqueue(connection: Connection, number: int, due: Sequence[Record]) -> None:
-    """Note which records a message took, and that they are no longer due."""
-    connection.execute(
-        message_records.insert(),
-        [
-            {
-                "message_id": number,
-                "uid": record.uid,
-                "year": record.month.year,
-                "month": record.month.month,
-                "digest": record.digest,
-            }
-            for record in due
-        ],
-    )
-    connection.execute(
-        update(records)
-        .where(_has_bound_key())
-        .values(
-            queued_digest=bindparam("b_digest"),
-            queued_final=bindparam("b_final"),
-            message_id=number,
-        ),
-        [
-            {
-                **_bound_key(Key(record.uid, *record.month)),
-                "b_digest": record.digest,
-                "b_final": apel.is_final(record),
-            }
-            for record in due
-        ],
-    )
-
-
-def _move(connection: Connection, old: int, new: int, digests: Mapping[Key, str]) -> None:
-    """Let a part of a message's records belong to another message; both keep the note of it."""
-    connection.execute(
-        message_records.insert(),
-        [{"message_id": new, **key._asdict(), "digest": digest} for key, digest in digests.items()],
-    )
-    connection.execute(
-        update(records).where(_has_bound_key(), records.c.message_id == old).values(message_id=new),
-        [_bound_key(key) for key in digests],
-    )
-
-
-def _has_bound_key() -> Any:
-    return and_(*(records.c[name] == bindparam(f"b_{name}") for name in Key._fields))
-
-
-def _bound_key(key: Key) -> dict[str, Any]:
-    return {f"b_{name}": value for name, value in key._asdict().items()}
-
-
-def _note(connection: Connection, number: int, **values: Any) -> None:
-    connection.execute(update(messages).where(messages.c.id == number).values(**values))
 
 
 def _changed(connection: Connection, number: int, states: Sequence[State], **values: Any) -> None:

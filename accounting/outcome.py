@@ -65,6 +65,7 @@ def of_push(report: "deliver.Report", destination: str, held: Mapping[str, int])
         "destination": destination,
         **push_counts(report),
         "next_try_at": report.next_try_at,
+        "warnings": list(report.warnings),
         "held": dict(held),
         "error": error and {"error": error.message, "cure": error.cure},
     }

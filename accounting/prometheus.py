@@ -23,7 +23,7 @@ from accounting.errors import (
     SourceUnavailable,
 )
 from accounting.model import Window
-from accounting.samples import RawSeries, Row, Sighting, label
+from accounting.samples import Line, RawSeries, Row, Sighting
 
 _TOO_LARGE = re.compile(
     r"too many samples|too many (?:series|chunks|bytes|points)|exceeded maximum resolution"
@@ -39,6 +39,17 @@ _PEEK = 64
 T = TypeVar("T")
 
 
+class _Labels(msgspec.Struct, gc=False):
+    """The labels that are read of series with all theirs: the others are skipped unread."""
+
+    id: str = ""
+    uid: str = ""
+    namespace: str = ""
+    pod: str = ""
+    exported_namespace: str = ""
+    exported_pod: str = ""
+
+
 class _VectorRow(msgspec.Struct, gc=False):
     metric: dict[str, str]
     value: tuple[float, float]
@@ -49,8 +60,13 @@ class _MatrixRow(msgspec.Struct, gc=False):
     values: list[tuple[float, float]]
 
 
+class _LineRow(msgspec.Struct, gc=False):
+    metric: _Labels
+    values: list[tuple[float, float]]
+
+
 class _BytesRow(msgspec.Struct, gc=False):
-    metric: dict[str, str]
+    metric: _Labels
     values: msgspec.Raw
 
 
@@ -60,6 +76,10 @@ class _Vector(msgspec.Struct, gc=False):
 
 class _Matrix(msgspec.Struct, gc=False):
     result: list[_MatrixRow]
+
+
+class _Lines(msgspec.Struct, gc=False):
+    result: list[_LineRow]
 
 
 class _Undecoded(msgspec.Struct, gc=False):
@@ -128,15 +148,23 @@ class Source:
         data = self._ask(query, at, _Answer[_Matrix])
         return [(row.metric, row.values) for row in data.result]
 
+    def lines(self, query: str, at: float) -> list[Line]:
+        """The same of one counter of many pods: who they are, and the samples."""
+        data = self._ask(query, at, _Answer[_Lines])
+        return [
+            Line(row.metric.id, row.metric.exported_pod or row.metric.pod, row.values)
+            for row in data.result
+        ]
+
     def sightings(self, query: str, at: float) -> Iterator[Sighting]:
         """The phase series of a range selector, each reduced to the times that matter."""
         for row in self._ask(query, at, _Answer[_Undecoded]).result:
             first, last, listed = running_times(bytes(row.values))
             labels = row.metric
             yield Sighting(
-                labels.get("uid", ""),
-                label(labels, "namespace"),
-                label(labels, "pod"),
+                labels.uid,
+                labels.exported_namespace or labels.namespace,
+                labels.exported_pod or labels.pod,
                 first,
                 last,
                 listed,

@@ -221,12 +221,23 @@ def labelled(scope: Scope, window: Window) -> str:
 
 def cpu(scope: Scope, window: Window) -> str:
     """CPU seconds of the pods' own cgroups: one level, which survives container restarts (M4)."""
-    return _last(f"id, {scope.usage('pod')}", _pod_cgroup(scope), window)
+    return _last("id", _pod_cgroup(scope), window)
 
 
-def _pod_cgroup(scope: Scope) -> str:
-    selector = scope.usage_selector(f'{scope.usage("container")}=""', 'image=""')
+def cpu_samples(scope: Scope, window: Window) -> str:
+    """The same, as raw samples: in a short window they cost less than to ask what fell, too."""
+    return _pod_cgroup(scope) + span(window)
+
+
+def _pod_cgroup(scope: Scope, *matchers: str) -> str:
+    selector = scope.usage_selector(f'{scope.usage("container")}=""', 'image=""', *matchers)
     return f"container_cpu_usage_seconds_total{selector}"
+
+
+def without_id(scope: Scope, window: Window) -> str:
+    """Pods whose counters are scraped without ``id``, which tells whose they are (M3)."""
+    selector = scope.usage_selector(f'__name__=~"{COUNTERS}"', 'id=""')
+    return f"group by ({scope.usage('pod')}) (last_over_time({selector}{span(window)}))"
 
 
 def container_cpu(scope: Scope, window: Window, only: str = "") -> str:
@@ -240,19 +251,19 @@ def container_cpu(scope: Scope, window: Window, only: str = "") -> str:
 def network(scope: Scope, window: Window) -> str:
     """Bytes per direction and interface of the pod's network namespace."""
     selector = scope.usage_selector('__name__=~"container_network_(receive|transmit)_bytes_total"')
-    return _last(f"__name__, id, {scope.usage('pod')}, interface", selector, window)
+    return _last("__name__, id, interface", selector, window)
 
 
 COUNTERS = "container_cpu_usage_seconds_total|container_network_(receive|transmit)_bytes_total"
 
 
-def resets(scope: Scope, window: Window, lookback_seconds: int) -> str:
+def resets(scope: Scope, window: Window, lookback_seconds: int, only: str = "") -> str:
     """Pods whose cgroup's counter fell, within the window or on the way into it (M5).
 
     Only a pod's own cgroup can outlive its counter, when its node reboots; containers and network
     namespaces get a new id, and with it a new series.
     """
-    fell = f"resets({_pod_cgroup(scope)}{span(window, lookback_seconds)}) > 0"
+    fell = f"resets({_pod_cgroup(scope, only)}{span(window, lookback_seconds)}) > 0"
     return f"group by ({scope.usage('pod')}) ({fell})"
 
 

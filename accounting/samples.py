@@ -11,6 +11,7 @@ from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 from accounting.model import POD_LEVEL, Kind, Owner, Resources, SeriesKey
@@ -20,6 +21,15 @@ Labels = Mapping[str, str]
 Row = tuple[Labels, float]
 Points = Sequence[tuple[float, float]]
 RawSeries = tuple[Labels, Points]
+
+
+class Line(NamedTuple):
+    """All samples of one counter in a window: its ``id``, its pod's name, (time, value) pairs."""
+
+    path: str
+    pod: str
+    points: Points
+
 
 _HEX = "[0-9a-f]"
 _UID = rf"pod({_HEX}{{8}}(?:[-_]{_HEX}{{4}}){{3}}[-_]{_HEX}{{12}})"
@@ -60,6 +70,9 @@ class Times:
     completed_at: float | None = None
 
 
+SeriesNames = dict[tuple[str, str, str], tuple[str, SeriesKey]]
+"""(metric, ``id``, interface) → (pod uid, which of its counters)."""
+
 UidAt = Callable[[str, float], str]
 """(pod name, time) → uid of the pod that had the name then, or empty text."""
 
@@ -69,7 +82,9 @@ class Samples:
     """Everything one window says, by pod uid.
 
     ``readings`` holds each counter's last value; ``raw`` all samples, in order of time, of those
-    counters where one fell.
+    counters where one fell. ``series`` remembers whose a counter is by its metric, ``id`` and
+    interface: reading that out of a cgroup's path is most of the work, and from window to window
+    the paths are the same.
     """
 
     sightings: dict[str, Sighting] = field(default_factory=dict)
@@ -81,6 +96,7 @@ class Samples:
     memory_peaks: dict[str, float] = field(default_factory=dict)
     readings: dict[str, dict[SeriesKey, float]] = field(default_factory=dict)
     raw: dict[str, dict[SeriesKey, list[tuple[float, float]]]] = field(default_factory=dict)
+    series: SeriesNames = field(default_factory=dict)
     orphans: set[str] = field(default_factory=set)
     rejected: Tally[Rejected] = field(default_factory=Tally)
 
@@ -247,6 +263,11 @@ def _merge_memory(samples: Samples, uid: str, value: float) -> None:
         samples.memory_peaks[uid] = max(value, samples.memory_peaks.get(uid, 0))
 
 
+def pods_without_id(rows: Iterable[Row]) -> set[str]:
+    """The names of the pods whose series lack ``id``."""
+    return {label(labels, "pod") for labels, _ in rows if not labels.get("id")}
+
+
 def usage_uid(labels: Labels, uid_of_pod: Mapping[str, str]) -> str:
     """Whose a cAdvisor series is: by its cgroup, else by the pod's name (M3)."""
     path = labels.get("id", "")
@@ -262,26 +283,63 @@ _KINDS = {
 
 def _counter(kind: Kind, labels: Labels) -> tuple[str, SeriesKey]:
     """(uid, which of the pod's counters) of a series; the uid is empty where ``id`` is dropped."""
-    path = labels.get("id", "")
-    uid, level = cgroup(path) if path else _NOBODYS
-    if not path and kind is Kind.CPU and label(labels, "container"):
+    path, interface = labels.get("id", ""), labels.get("interface", "")
+    if path:
+        return _counter_of(kind, path, interface)
+    level = POD_LEVEL
+    if kind is Kind.CPU and label(labels, "container"):
         level = labels.get("name") or label(labels, "container")
-    interface = labels.get("interface")
+    return "", SeriesKey(kind, f"{level}/{interface}" if interface else level)
+
+
+def _counter_of(kind: Kind, path: str, interface: str) -> tuple[str, SeriesKey]:
+    uid, level = cgroup(path)
     return uid, SeriesKey(kind, f"{level}/{interface}" if interface else level)
 
 
 def merge_readings(samples: Samples, rows: Iterable[Row], metric: str = "") -> None:
-    """Add counters' last values; duplicates of one counter take the highest (M4)."""
+    """Add counters' last values; duplicates of one counter take the highest (M4).
+
+    Without ``id`` they are left out: the pod's name and the times of the samples will tell.
+    """
     for labels, value in rows:
-        name = metric or labels["__name__"]
-        kind, high = _KINDS[name]
-        if not 0.0 <= value <= high:
-            samples.rejected[Rejected(name, implausible(value, 0, high))] += 1
-            continue
-        uid, key = _counter(kind, labels)
-        if uid:
-            counters = samples.readings.setdefault(uid, {})
-            counters[key] = max(value, counters.get(key, 0.0))
+        if path := labels.get("id"):
+            name = metric or labels["__name__"]
+            _merge_reading(samples, (name, path, labels.get("interface", "")), value)
+
+
+def merge_lines(samples: Samples, lines: Iterable[Line], metric: str) -> set[str]:
+    """Add the last values of counters of which all samples are there.
+
+    Returns:
+        The names of the pods whose counters fell, or lack ``id``: all their samples count.
+    """
+    suspects = set()
+    for path, pod, points in lines:
+        if path:
+            _merge_reading(samples, (metric, path, ""), points[-1][1])
+        if not path or any(later[1] < earlier[1] for earlier, later in pairwise(points)):
+            suspects.add(pod)
+    return suspects
+
+
+def _merge_reading(samples: Samples, named: tuple[str, str, str], value: float) -> None:
+    metric, path, interface = named
+    kind, high = _KINDS[metric]
+    if not 0.0 <= value <= high:
+        samples.rejected[Rejected(metric, implausible(value, 0, high))] += 1
+        return
+    found = samples.series.get(named)
+    if found is None:
+        found = samples.series[named] = _counter_of(kind, path, interface)
+    uid, key = found
+    counters = samples.readings.get(uid)
+    if not uid:
+        return
+    if counters is None:
+        samples.readings[uid] = {key: value}
+    elif counters.get(key, 0.0) <= value:
+        counters[key] = value
 
 
 def _is_sandbox(key: SeriesKey, labels: Labels) -> bool:

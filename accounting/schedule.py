@@ -88,7 +88,9 @@ def forgetter_of(settings: Settings, database: Database) -> Callable[[float], in
     days = settings.vo.user_retention_days
 
     def forget(now: float) -> int:
-        return 0 if days is None else expire_users(database, now - days * _DAY)
+        if days is None:
+            return 0
+        return expire_users(database, now - days * _DAY, open_from(settings, now))
 
     return forget
 

@@ -16,6 +16,7 @@ from accounting.model import (
     Counter,
     Gap,
     Kind,
+    Month,
     Owner,
     Pod,
     Reading,
@@ -102,10 +103,11 @@ def absorb(accounts: dict[str, Account], samples: Samples, window: Window) -> se
         if account is not None and peak > (account.pod.peak_memory_bytes or 0.0):
             account.pod.peak_memory_bytes = peak
             touched.add(uid)
+    month = window.month
     for uid in samples.readings.keys() | samples.raw.keys():
         account = accounts.get(uid)
         if account is not None:
-            _count(account, samples, window)
+            _count(account, samples, window, month)
             touched.add(uid)
     return touched
 
@@ -154,21 +156,44 @@ def _date(pod: Pod, times: Times) -> None:
         pod.completed_at = max(times.completed_at, pod.completed_at or 0.0)
 
 
-def _count(account: Account, samples: Samples, window: Window) -> None:
+def _count(account: Account, samples: Samples, window: Window, month: Month) -> None:
     """Bring counters and the month's reading up to this window."""
     uid, counters = account.pod.uid, account.counters
+    readings = samples.readings.get(uid, _NOTHING)
     is_replay = any(counter.at > window.end for counter in counters.values())
+    if is_replay or uid in samples.raw:
+        counters = _recounted(account, samples, window, is_replay=is_replay)
+    else:
+        for key, value in readings.items():
+            known = counters.get(key)
+            if known is None:
+                counters[key] = Counter(window.end, value)
+            else:
+                known.at = window.end
+                if value > known.value:  # noqa: PLR1730 - so often that a call would be felt
+                    known.value = value
+    old = account.readings.get(month)
+    if old is None or old.at <= window.end:  # else a later window has noted the month's totals
+        account.readings[month] = totals(counters, window.end)
+
+
+_NOTHING: Mapping[SeriesKey, float] = {}
+
+
+def _recounted(
+    account: Account, samples: Samples, window: Window, *, is_replay: bool
+) -> dict[SeriesKey, Counter]:
+    """The counters as they were at the end of a window that is read again, or in which one fell."""
+    uid, counters = account.pod.uid, account.counters
     as_of = dict(counters) if is_replay else counters
     raw = samples.raw.get(uid, {})
     for key, points in raw.items():
         if counter := _replayed(counters.get(key), points, window):
             as_of[key] = counter
-    for key, value in samples.readings.get(uid, {}).items():
+    for key, value in samples.readings.get(uid, _NOTHING).items():
         if key not in raw:
             as_of[key] = _advanced(counters.get(key), value, window)
-    if is_replay:
-        as_of = _reconciled(counters, as_of, window)
-    _read(account, as_of, window)
+    return _reconciled(counters, as_of, window) if is_replay else as_of
 
 
 def _reconciled(
@@ -220,14 +245,6 @@ def _replayed(known: Counter | None, points: Points, window: Window) -> Counter 
     return None if value is None else Counter(window.end, value, resets)
 
 
-def _read(account: Account, counters: Mapping[SeriesKey, Counter], window: Window) -> None:
-    """Note the totals for the window's month, unless a later window did."""
-    old = account.readings.get(window.month)
-    if old is not None and old.at > window.end:
-        return
-    account.readings[window.month] = totals(counters, window.end)
-
-
 def totals(counters: Mapping[SeriesKey, Counter], at: int) -> Reading:
     """What all counters of a pod add up to.
 
@@ -240,7 +257,7 @@ def totals(counters: Mapping[SeriesKey, Counter], at: int) -> Reading:
     received: float | None = None
     sent: float | None = None
     for (kind, series), counter in counters.items():
-        total = counter.total
+        total = counter.total if counter.resets else counter.value
         if kind is Kind.RECEIVED:
             received = total + (received or 0.0)
         elif kind is Kind.SENT:
@@ -249,7 +266,7 @@ def totals(counters: Mapping[SeriesKey, Counter], at: int) -> Reading:
             own = total
         else:
             containers = total + (containers or 0.0)
-    cpu = max((level for level in (own, containers) if level is not None), default=None)
+    cpu = own if containers is None else max(containers, own or 0.0)
     return Reading(at, cpu, received, sent)
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from accounting.telemetry import configure_logs
-from bench import client, delivery
+from bench import backlog, broker, client, delivery, hub
 from bench.dataset import day, steady
 from bench.figures import Figure, save, show
 from bench.poll import DayPoll, forget
 from bench.steady import SteadyPolls
 
 _ROOT = Path(__file__).parent.parent
-SECTIONS = ("day", "steady", "client", "signing", "push")
+SECTIONS = ("day", "steady", "client", "signing", "push", "broker", "backlog", "hub")
 
 
 SIGNING_SECONDS = 0.2
@@ -28,13 +28,14 @@ class Sizes(NamedTuple):
     pods: int
     running: int
     rounds: int
+    backlog: int = 1_000_000
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the tables, keep the figures; 1 if a promise is missed and --strict."""
     options = _parser().parse_args(arguments)
     configure_logs("warning", as_json=False)
-    sizes = Sizes(options.pods, options.running or options.pods, options.rounds)
+    sizes = Sizes(options.pods, options.running or options.pods, options.rounds, options.backlog)
     data: Path = options.data.absolute()
     data.mkdir(parents=True, exist_ok=True)
     measured: dict[str, list[Figure]] = {}
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pods", type=int, default=20_000, help="pods of the day")
     parser.add_argument("--running", type=int, help="pods that run at once; default: as --pods")
     parser.add_argument("--rounds", type=int, default=5, help="measured runs of each command")
+    parser.add_argument("--backlog", type=int, default=1_000_000, help="records of the backlog")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument(
         "--data", type=Path, default=_ROOT / "var" / "bench", help="where histories are kept"
@@ -70,6 +72,9 @@ def _sections(
         "client": ("Clients, a bulk query", lambda: _client(sizes, data)),
         "signing": ("Signing", lambda: _signing(sizes, data)),
         "push": ("Push", lambda: _push(sizes, data)),
+        "broker": ("Messages to the broker's stand-in", lambda: _broker(sizes, data)),
+        "backlog": (f"A backlog of {sizes.backlog:,} records", lambda: _backlog(sizes, data)),
+        "hub": ("JupyterHub's logins", lambda: hub.measure(sizes.rounds)),
     }
     return [measures[name] for name in SECTIONS if name in only]
 
@@ -112,6 +117,19 @@ def _push(sizes: Sizes, data: Path) -> list[Figure]:
     copy = forget(data / "work" / "push.db")
     shutil.copy(_records(sizes, data), copy)
     return delivery.measure_push(copy)
+
+
+def _broker(sizes: Sizes, data: Path) -> list[Figure]:
+    kept = backlog.prepare(data / f"backlog-{sizes.backlog}.db", sizes.backlog)
+    seconds = 2.0 * sizes.rounds
+    return delivery.measure_connections(kept, data / "work" / "broker", seconds)
+
+
+def _backlog(sizes: Sizes, data: Path) -> list[Figure]:
+    copy = forget(data / "work" / "backlog.db")
+    shutil.copy(backlog.prepare(data / f"backlog-{sizes.backlog}.db", sizes.backlog), copy)
+    with broker.running(data / "work" / "broker") as addresses:
+        return backlog.measure(copy, addresses)
 
 
 if __name__ == "__main__":

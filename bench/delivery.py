@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,10 +11,11 @@ from accounting.database import Database
 from accounting.deliver import Policy, Pusher
 from accounting.outbox import Outbox
 from accounting.register import Register, Selection
+from bench import broker
 from bench.figures import Figure
 from ssm.authority import Authority, KeyKind
 from ssm.certificate import HostCertificate
-from ssm.sender import DirqSender
+from ssm.sender import AmsSender, DirqSender
 from ssm.smime import sign, verify
 
 RECORDS_PER_MESSAGE = 500
@@ -54,6 +56,40 @@ def _rate(work: Callable[[], object], seconds: float) -> float:
         work()
         times += 1
     return times / (time.monotonic() - begun)
+
+
+def measure_connections(database: Path, folder: Path, seconds: float) -> list[Figure]:
+    """Messages signed, verified and published in a second, over one connection and over eight.
+
+    The service uses one: per destination, first in is first out. Eight show what that costs.
+    """
+    body, count = _body(database)
+    figures = []
+    with broker.running(folder) as addresses:
+        for connections in (1, 8):
+            sender = broker.sender_to(addresses)
+            rate = _published(sender, body, connections, seconds)
+            name = f"published, {connections} connection{'s' * (connections > 1)}"
+            note = f"{count} records each: {rate * count:,.0f} records/s"
+            figures.append(Figure(name, rate, "messages/s", note=note))
+    return figures
+
+
+def _published(sender: AmsSender, body: str, connections: int, seconds: float) -> float:
+    """How many messages in a second."""
+    sender.send(body, "first")
+    begun = time.monotonic()
+
+    def publish(number: int) -> int:
+        sent = 0
+        while time.monotonic() - begun < seconds:
+            sender.send(body, f"{number}-{sent}")
+            sent += 1
+        return sent
+
+    with ThreadPoolExecutor(connections) as pool:
+        sent = sum(pool.map(publish, range(connections)))
+    return sent / (time.monotonic() - begun)
 
 
 def _body(database: Path) -> tuple[str, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import charts
+import traits
 import typer.main
 
 from accounting import cli, config
@@ -117,6 +118,7 @@ def main() -> int:
     pages = {
         FOLDER / "settings.md": settings_reference(),
         FOLDER / "commands.md": commands_reference(),
+        traits.PAGE: traits.page(),
         **charts.pages({setting.path: _default(setting) for setting in config.settings()}),
     }
     for path, text in pages.items():

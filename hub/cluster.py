@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 from kubernetes_asyncio.client import ApiException
 
-Manifest = dict[str, Any]
+from hub.manifests import Manifest
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 3.0

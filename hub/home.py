@@ -8,10 +8,8 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
-from hub.cluster import Cluster, Manifest
-
-OWNER = "hub.jupyter.org/username"
-"""The annotation with the user's name as it is, and on claims the label with its slug."""
+from hub.cluster import Cluster
+from hub.manifests import OWNER, Manifest
 
 _SERVER = "hub.jupyter.org/servername"
 _SERVER_FIELDS = re.compile(r"\{(safe_|escaped_|unescaped_)?servername\}")

@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hub.home import OWNER
 from hub.profiles import is_open
 
 Manifest = dict[str, Any]
 
+OWNER = "hub.jupyter.org/username"
 GROUP = "egi.eu/primary_group"
 FLAVOR = "egi.eu/flavor"
-"""Annotations that the accounting reads, with the user's name under `OWNER`."""
+"""The annotations that the accounting reads. `OWNER` is the user's name as it is, and on claims
+a label too, with the name's slug."""
 
 SEEN, HIDDEN = "egi-secrets", "egi-secrets-hidden"
 _HIDDEN_SIZE = "16Mi"

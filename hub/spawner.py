@@ -9,8 +9,10 @@ from kubespawner.slugs import is_valid_label, safe_slug
 from traitlets import Bool, Dict, List, TraitError, Unicode, default, validate
 
 from hub import home, token_secret
-from hub.cluster import Cluster, ClusterError, Manifest
+from hub.cluster import Cluster, ClusterError
 from hub.manifests import (
+    OWNER,
+    Manifest,
     Parts,
     with_additions,
     with_annotations,
@@ -141,7 +143,7 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
             "metadata": {
                 "name": self.token_secret_name,
                 "labels": self._build_common_labels({"component": "singleuser-tokens"}),
-                "annotations": {home.OWNER: self.user.name},
+                "annotations": {OWNER: self.user.name},
             },
             "type": "Opaque",
         }
@@ -216,7 +218,7 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
             await self._save(tokens)
 
     async def _find_home(self, cluster: Cluster) -> str | None:
-        selector = f"component=singleuser-storage,{home.OWNER}={self._owner_label()}"
+        selector = f"component=singleuser-storage,{OWNER}={self._owner_label()}"
         templates = (self.pvc_name_template, *self.legacy_pvc_name_templates)
         names = dict.fromkeys(self._home_name(template) for template in templates)
         return await home.find(cluster, self.user.name, selector, tuple(names))
@@ -271,13 +273,13 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
     def get_pvc_manifest(self) -> Any:
         """The claim of the home: it carries the user's label, and no server's name."""
         claim = super().get_pvc_manifest()
-        claim.metadata.labels[home.OWNER] = self._owner_label()
+        claim.metadata.labels[OWNER] = self._owner_label()
         claim.metadata.annotations.pop("hub.jupyter.org/servername", None)
         return claim
 
     def _build_common_labels(self, extra_labels: Mapping[str, str]) -> dict[str, str]:
         labels = super()._build_common_labels(extra_labels)
-        labels.pop(home.OWNER, None)
+        labels.pop(OWNER, None)
         labels[USER_ID] = str(self.user.id)
         return {key: _label(value) for key, value in labels.items()}
 

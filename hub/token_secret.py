@@ -5,8 +5,9 @@ import base64
 import random
 from collections.abc import Mapping
 
-from hub.cluster import Cluster, ClusterError, Manifest
-from hub.home import OWNER, owner_of
+from hub.cluster import Cluster, ClusterError
+from hub.home import owner_of
+from hub.manifests import OWNER, Manifest
 
 _ATTEMPTS = 20
 _PAUSE_SECONDS = 0.05

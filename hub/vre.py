@@ -14,8 +14,7 @@ from typing import Any
 
 from traitlets import Dict, TraitError, Unicode, default, validate
 
-from hub.cluster import Manifest
-from hub.manifests import Parts, literal
+from hub.manifests import Manifest, Parts, literal
 from hub.profiles import Profile
 from hub.spawner import EGISpawner
 

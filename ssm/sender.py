@@ -38,6 +38,9 @@ class Sender(Protocol):
             SsmError: not delivered, or not known to be; the type tells what to do.
         """
 
+    def warnings(self) -> tuple[str, ...]:
+        """What the operator should know though sending works; without asking the destination."""
+
     def check(self) -> tuple[str, ...]:
         """Prove, without sending, that sending would work as far as can be known.
 
@@ -102,6 +105,13 @@ class AmsSender:
         if receiver is not None:
             message = encrypt(message, receiver)
         return self._transport.publish(message, message_id)
+
+    def warnings(self) -> tuple[str, ...]:
+        """That the certificate expires soon; nothing if it cannot be read: sending will tell."""
+        try:
+            return HostCertificate.load(self._cert_path, self._key_path).warnings(self._clock())
+        except CertificateError:
+            return ()
 
     def check(self) -> tuple[str, ...]:
         """Read and check the certificates and log in; returns warnings about expiry."""
@@ -174,6 +184,10 @@ class DirqSender:
                 "Publish to AMS directly (it is encoded then), or replace those names.",
             )
         return self._transport.add(body)
+
+    def warnings(self) -> tuple[str, ...]:
+        """None: the reference sender signs."""
+        return ()
 
     def check(self) -> tuple[str, ...]:
         """Prove that the spool's directory can be made and written; returns no warnings."""

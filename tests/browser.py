@@ -30,9 +30,13 @@ Theme = Literal["light", "dark"]
 NewPage = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for a worker's tests."""
+    """One Chromium for a module's tests.
+
+    Playwright keeps an event loop running in the thread until it ends, so that `asyncio.run` fails
+    meanwhile: hence no longer than for a module.
+    """
     program = shutil.which("chromium") or "/usr/bin/chromium"
     as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:

@@ -242,6 +242,7 @@ def test_a_month_is_delivered_republished_and_added_up(polled: Site) -> None:
                        "), digest = 'x' WHERE uid = (SELECT min(uid) FROM delivered)")  # fmt: skip
     connection.commit()
     connection.close()
+    assert json.loads(polled.run("records", "list", "--differing", "--json").out) == []
     told = json.loads(polled.run("republish", "--month", month, "--dry-run", "--json").out)
     assert told["counts"] == {"same": sent - 1, "changed": 1, "never sent": pods - sent}
     (difference,) = (one for one in told["differences"] if one["kind"] == "changed")
@@ -253,6 +254,16 @@ def test_a_month_is_delivered_republished_and_added_up(polled: Site) -> None:
     assert json.loads(polled.run("push", "--json").out)["records"] == sent
     again = json.loads(polled.run("republish", "--month", month, "--changed", "--json").out)
     assert (again["queued"], again["counts"]["changed"]) == (pods - sent, 0)
+    connection = sqlite3.connect(polled.folder / "accounting.db")
+    connection.execute("UPDATE records SET year = 2020, digest = 'y', queued_final = true "
+                       "WHERE uid = (SELECT min(uid) FROM delivered)")  # fmt: skip
+    connection.commit()
+    connection.close()
+    (late,) = json.loads(polled.run("records", "list", "--differing", "--json").out)
+    assert late["month"].startswith("2020-")
+    said_of_it = polled.run("records", "show", late["uid"]).err
+    assert f"the record of {late['month']} differs from what was sent" in said_of_it
+    assert "1 records of closed months differ" in polled.run("records", "summary").err
     code, said = polled.fails("republish", "--month", "2001-01", "--dry-run")
     assert (code, "no record of 2001-01" in said) == (1, True)
     assert polled.run("republish").code == 2
@@ -348,7 +359,7 @@ def test_the_ledger_can_be_looked_at(polled: Site) -> None:
     assert gap["end_at"] - gap["start_at"] > 60
     shown = polled.run("db", "gaps")
     assert f"{(gap['end_at'] - gap['start_at']) / 60:,.1f}" in shown.out
-    assert polled.run("db", "upgrade").out.endswith("is of version 0002\n")
+    assert polled.run("db", "upgrade").out.endswith("is of version 0003\n")
 
 
 def test_a_user_is_erased_and_totals_stay(polled: Site) -> None:

@@ -309,3 +309,27 @@ def test_sqlite_writes_through_to_the_disk_and_lets_readers_read(tmp_path: Path)
             for name in ("synchronous", "journal_mode", "foreign_keys")
         }
     assert pragmas == {"synchronous": 2, "journal_mode": "wal", "foreign_keys": 1}
+
+
+@pytest.mark.parametrize(
+    ("of_the_server", "of_the_session"),
+    [("off", "on"), ("local", "on"), ("on", "on"), ("remote_apply", "remote_apply")],
+)
+def test_postgresql_waits_for_the_disk_whatever_the_server_s_default(
+    postgres: NewUrl, of_the_server: str, of_the_session: str
+) -> None:
+    url = postgres()
+    with Database(url) as admin, admin.begin() as connection:
+        connection.execute(
+            text(f"ALTER DATABASE {admin.url.database} SET synchronous_commit TO {of_the_server}")
+        )
+    with Database(url) as database, database.begin() as connection:
+        assert connection.execute(text("SHOW synchronous_commit")).scalar() == of_the_session
+
+
+def test_a_server_that_may_lose_commits_is_told_of(postgres: NewUrl) -> None:
+    with Database(postgres()) as database:  # the tests' server runs with fsync=off
+        (risk,) = database.risks()
+    assert risk.startswith("fsync is off on postgresql")
+    with Database("sqlite://") as database:
+        assert database.risks() == ()

@@ -11,7 +11,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 README = (ROOT / "README.md").read_text()
 TYPED = re.compile(r"^\$ notebooks-accounting ([a-z -]+?)(?:\s+#|$)", re.MULTILINE)
-COMMANDS = sorted(set(TYPED.findall(README)))
+DELIVERY = (ROOT / "docs" / "delivery.md").read_text()
+COMMANDS = sorted(set(TYPED.findall(README) + TYPED.findall(DELIVERY)))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

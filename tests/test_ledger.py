@@ -28,6 +28,7 @@ from accounting.model import (
     SeriesKey,
     Window,
 )
+from accounting.register import Register
 from accounting.tables import metadata, records, revisions
 
 NOVEMBER, DECEMBER = Month(2025, 11), Month(2025, 12)
@@ -203,3 +204,27 @@ def test_a_commit_that_is_cut_short_anywhere_leaves_all_or_nothing(ledger: Ledge
     assert survived >= 5  # after the watermark, and after each of the tables
     assert everything(ledger)["progress"][0][1] == T + 7300
     assert ledger.accounts([page(2).pod.uid]) == {page(2).pod.uid: page(2)}
+
+
+def test_of_a_pod_that_runs_on_only_the_figures_are_written(ledger: Ledger) -> None:
+    first = step(None, page(1), bare())
+    ledger.commit(first)
+    known = page(1, last_running_at=T + 7000.0, last_listed_at=T + 7001.0)
+    known.readings[DECEMBER] = Reading(T + 7000, 1.0, 2.0, 3.0)
+    moved = replace(
+        first.records[1],
+        created_at=T + 7000,
+        wall_seconds=7,
+        cpu_seconds=6,
+        received_gb=5,
+        sent_gb=None,
+        digest="d",
+        used_wall_seconds=4,
+        used_cpu_seconds=3,
+    )
+    then = step(first.after, records=[], moved=[(known, moved)], gaps=(), rejected=0)
+    ledger.commit(then)
+    assert ledger.accounts([known.pod.uid]) == {known.pod.uid: known}
+    right = {(r.uid, r.month): r for r in [*first.records, moved]}
+    assert {(r.uid, r.month): r for r in Register(ledger.database).find()} == right
+    assert ledger.windows()[0]["pods"] == 1

@@ -414,14 +414,16 @@ class Nonsense:
 
 
 CPU = "container_cpu_usage_seconds_total"
+TIMES = ("start_at", "wall_seconds", "used_wall_seconds")
+USAGE = ("cpu_seconds", "used_cpu_seconds")
 NONSENSE = [
-    Nonsense("kube_pod_start_time", "NaN", "not a number", ("start_at", "wall_seconds")),
-    Nonsense("kube_pod_start_time", "-5", "negative", ("start_at", "wall_seconds")),
-    Nonsense("kube_pod_start_time", "1000000", "too small", ("start_at", "wall_seconds")),
-    Nonsense("kube_pod_start_time", "99999999999", "absurdly large", ("start_at", "wall_seconds")),
-    Nonsense(CPU, "NaN", "not a number", ("cpu_seconds",)),
-    Nonsense(CPU, "-1", "negative", ("cpu_seconds",)),
-    Nonsense(CPU, "+Inf", "absurdly large", ("cpu_seconds",)),
+    Nonsense("kube_pod_start_time", "NaN", "not a number", TIMES),
+    Nonsense("kube_pod_start_time", "-5", "negative", TIMES),
+    Nonsense("kube_pod_start_time", "1000000", "too small", TIMES),
+    Nonsense("kube_pod_start_time", "99999999999", "absurdly large", TIMES),
+    Nonsense(CPU, "NaN", "not a number", USAGE),
+    Nonsense(CPU, "-1", "negative", USAGE),
+    Nonsense(CPU, "+Inf", "absurdly large", USAGE),
     Nonsense("container_network_receive_bytes_total", "1e30", "absurdly large", ("received_gb",)),
     Nonsense("container_network_transmit_bytes_total", "NaN", "not a number", ("sent_gb",)),
     Nonsense("kube_pod_container_resource_requests", "NaN", "not a number",

@@ -7,7 +7,7 @@ import pytest
 
 from accounting import samples
 from accounting.model import POD_LEVEL, Kind, Owner, Resources, SeriesKey
-from accounting.samples import Cgroup, RawSeries, Rejected, Row, Samples, Sighting, Times
+from accounting.samples import Cgroup, Line, RawSeries, Rejected, Row, Samples, Sighting, Times
 
 UID = "6b4f0d5e-0000-4000-8000-0000000000ab"
 LOW = UID.replace("-", "_")
@@ -220,6 +220,41 @@ def test_of_duplicate_counters_the_highest_counts_and_levels_stay_apart() -> Non
         }
     }
     assert found.rejected == Tally({Rejected(CPU, "not a number"): 1})
+
+
+def test_a_counter_s_name_is_read_out_of_its_cgroup_once() -> None:
+    known = Samples()
+    rows: list[Row] = [({"id": POD_PATH}, 5.0), ({"id": "/"}, 9.0)]
+    samples.merge_readings(known, rows, CPU)
+    again = Samples(series=dict(known.series))
+    samples.merge_readings(again, rows, CPU)
+    assert again.readings == known.readings == {UID: {SeriesKey(Kind.CPU, POD_LEVEL): 5.0}}
+    assert again.series == known.series
+    assert known.series[CPU, POD_PATH, ""] == (UID, SeriesKey(Kind.CPU, POD_LEVEL))
+
+
+LINES = [
+    ("1: it grew", POD_PATH, [1.0, 2.0, 2.0], 2.0, False),
+    ("2: it fell", POD_PATH, [5.0, 1.0, 6.0], 6.0, True),
+    ("3: one sample", POD_PATH, [3.0], 3.0, False),
+    ("4: without id", "", [1.0, 2.0], None, True),
+    ("5: nobody's cgroup", "/", [1.0, 2.0], None, False),
+    ("6: its last value cannot be true", POD_PATH, [1.0, -2.0], None, True),
+]
+
+
+@pytest.mark.parametrize(
+    ("case", "path", "values", "last", "is_suspect"), LINES, ids=[c[0] for c in LINES]
+)
+def test_of_all_samples_the_last_counts_unless_it_fell(
+    case: str, path: str, values: list[float], last: float | None, is_suspect: bool
+) -> None:
+    found = Samples()
+    line = Line(path, "jupyter-a", [(30.0 * n, value) for n, value in enumerate(values)])
+    suspects = samples.merge_lines(found, [line], CPU)
+    assert suspects == ({"jupyter-a"} if is_suspect else set()), case
+    right = {} if last is None else {UID: {SeriesKey(Kind.CPU, POD_LEVEL): last}}
+    assert found.readings == right, case
 
 
 def uid_at(name: str, at: float) -> str:

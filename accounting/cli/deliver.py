@@ -60,6 +60,8 @@ def _point_further(pushed: Mapping[str, Any]) -> None:
         notice(f"{count:,} records are held back: {reason}; see 'records list --held'")
     if left_out := pushed["left_out"]:
         notice(f"{left_out:,} records have text that this destination cannot carry")
+    for warning in pushed["warnings"]:
+        notice(warning)
     if parked := pushed["parked"]:
         notice(f"{parked:,} messages are parked: see 'outbox list --state parked'")
     if elsewhere := pushed["elsewhere"]:

@@ -46,12 +46,19 @@ def list_records(
     held: Annotated[
         bool | None, typer.Option("--held/--sendable", help="Only those held back, or the others.")
     ] = None,
+    differing: Annotated[
+        bool,
+        typer.Option(
+            "--differing", help="Only those of closed months that differ from what was sent."
+        ),
+    ] = False,
     limit: Limit = 100,
     as_json: Json = False,
 ) -> None:
     """List records: one per notebook and month."""
     settings = program_of(ctx).settings()
     from accounting.register import Selection
+    from accounting.schedule import open_from
 
     chosen = Selection(
         month=month,
@@ -59,6 +66,8 @@ def list_records(
         vo=vo,
         status=status.value if status else "",
         held=held,
+        differing=differing,
+        open_from=open_from(settings, time.time()),
         limit=limit + 1,
     )
     from accounting.export import row_of
@@ -106,10 +115,13 @@ def show(
     from accounting.export import row_of
     from accounting.messages import Messages
     from accounting.register import Register, Selection
+    from accounting.schedule import open_from
 
     with opened(settings) as database:
         found = list(Register(database).find(Selection(month=month, uid=uid)))
         taken = Messages(database).taken_by(uid)
+        chosen = Selection(uid=uid, differing=True, open_from=open_from(settings, time.time()))
+        late = {record.month for record in Register(database).find(chosen)}
     if not found:
         raise AccountingError(
             f"there is no record of '{uid}'", "see 'notebooks-accounting records list'"
@@ -127,6 +139,8 @@ def show(
         ]
         table(f"{uid} in {record.month}", ("", ""), rows)
         _show_messages(record.month, messages[record.month])
+        if record.month in late:
+            notice(f"the record of {record.month} differs from what was sent: see 'republish'")
 
 
 def _messages(month: Month, taken: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

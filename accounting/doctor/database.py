@@ -9,6 +9,8 @@ from accounting.database import Database
 from accounting.doctor.finding import Finding, State
 from accounting.errors import AccountingError
 from accounting.ledger import Ledger
+from accounting.mail import State as MessageState
+from accounting.messages import Destination, Messages
 
 
 def database(settings: Settings) -> Iterator[Finding]:
@@ -30,6 +32,9 @@ def database(settings: Settings) -> Iterator[Finding]:
             yield Finding(name, State.OK, f"{found.name} is empty; the first poll fills it")
         elif found.is_current():
             yield Finding(name, State.OK, f"{found.name} is of version {revision}")
+            for risk in found.risks():
+                cure = "turn it on in postgresql.conf: a power cut could lose what was committed"
+                yield Finding(name, State.WARNING, risk, cure)
         else:
             yield Finding(
                 name,
@@ -37,6 +42,28 @@ def database(settings: Settings) -> Iterator[Finding]:
                 f"the tables of {found.name} are of version {revision}",
                 "run 'notebooks-accounting db upgrade' once, with the service stopped",
             )
+
+
+def outbox(settings: Settings) -> Iterator[Finding]:
+    """Whether something keeps messages from being delivered; nothing where there are none yet."""
+    destinations: list[Destination] = []
+    with suppress(AccountingError), Database(settings.database_url) as found:  # told already
+        if not _is_new(settings) and found.is_current():
+            destinations = Messages(found).destinations()
+    for destination in destinations:
+        yield from _destination(destination)
+
+
+def _destination(found: Destination) -> Iterator[Finding]:
+    name, what = "outbox", f"{found.name}: "
+    if found.stop:
+        failure = found.stop.failure
+        yield Finding(name, State.FAILED, f"{what}stopped, {failure.reason}", failure.cure)
+    elif found.failure:
+        yield Finding(name, State.WARNING, what + found.failure.reason, found.failure.cure)
+    if parked := found.messages[MessageState.PARKED]:
+        cure = "see 'notebooks-accounting outbox list --state parked'"
+        yield Finding(name, State.WARNING, f"{what}{parked:,} messages are parked", cure)
 
 
 def watermark(settings: Settings) -> float | None:

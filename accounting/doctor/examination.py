@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 from accounting.config import Settings
-from accounting.doctor.database import database
+from accounting.doctor.database import database, outbox
 from accounting.doctor.delivery import delivery
 from accounting.doctor.finding import Finding, State, guarded
 from accounting.doctor.source import metrics
@@ -21,6 +21,7 @@ def examine(settings: Settings, now: float | None = None) -> Iterator[Finding]:
     yield from guarded("settings", lambda: _settings(settings))
     yield from guarded("Prometheus", lambda: metrics(settings, at))
     yield from guarded("database", lambda: database(settings))
+    yield from guarded("outbox", lambda: outbox(settings))
     yield from guarded("certificate", lambda: delivery(settings, at))
 
 

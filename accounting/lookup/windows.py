@@ -84,4 +84,5 @@ def silences(
 def first_start(database: Database) -> int | None:
     """From when on windows were read, Unix seconds; None if none was."""
     with database.begin(reading=True) as connection:
-        return connection.execute(select(func.min(windows.c.start))).scalar_one()
+        at: int | None = connection.execute(select(func.min(windows.c.start))).scalar_one()
+    return at

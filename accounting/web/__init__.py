@@ -3,9 +3,10 @@
 from fastapi import APIRouter
 
 from accounting.web import assets, deliveries, mine, overview, record, records, runs, usage
+from accounting.web.reference import router as reference
 from accounting.web.refusal import error_page
 
-__all__ = ["error_page", "router"]
+__all__ = ["error_page", "reference", "router"]
 
 router = APIRouter(include_in_schema=False)
 for _part in (assets, overview, usage, records, record, deliveries, runs, mine):

@@ -87,7 +87,7 @@ def _config(labels: Sequence[str]) -> Config:
 
 
 def _ours(root: Any) -> Any:
-    """The picture without what a strict policy refuses, and with hover texts that need no script."""
+    """The picture without what a strict policy refuses, with hover texts that need no script."""
     for parent in list(root.iter()):
         for child in list(parent):
             if not isinstance(child.tag, str):
@@ -102,7 +102,7 @@ def _ours(root: Any) -> Any:
 
 
 def _hover(parent: Any, child: Any, words: Sequence[str]) -> None:
-    """pygal keeps a bar's value beside it for its script; a title is shown by the browser."""
+    """Pygal keeps a bar's value beside it for its script; a title is shown by the browser."""
     if "value" in words:
         child.tag = child.tag.replace("desc", "title")
         child.attrib.clear()

@@ -80,6 +80,10 @@ def _days(
         )
         whole = high - low
         coverage = (
-            Coverage.SILENT if silent >= whole > 0 else Coverage.PARTLY if silent else Coverage.WHOLE
+            Coverage.SILENT
+            if silent >= whole > 0
+            else Coverage.PARTLY
+            if silent
+            else Coverage.WHOLE
         )
         yield Day(day, coverage, silent)

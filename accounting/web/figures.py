@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _MB_PER_GIB = 1024
-_UNKNOWN = Markup('<span class="unknown" title="not known">–</span>')
+_UNKNOWN = Markup('<span class="unknown" title="not known">&ndash;</span>')
 _FEW = 10
 
 
@@ -70,7 +70,9 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     if whole < _HOUR:
         return f"{whole // _MINUTE} min"
-    large, small = ((_DAY, "d"), (_HOUR, "h")) if whole >= _DAY else ((_HOUR, "h"), (_MINUTE, "min"))
+    large, small = (
+        ((_DAY, "d"), (_HOUR, "h")) if whole >= _DAY else ((_HOUR, "h"), (_MINUTE, "min"))
+    )
     rest = whole % large[0] // small[0]
     return f"{whole // large[0]} {large[1]}" + (f" {rest} {small[1]}" if rest else "")
 
@@ -103,7 +105,7 @@ def change(now: float, before: float) -> str:
         return ""
     if now >= _FEW * before:
         return f"× {now / before:,.0f}"
-    return f"{(now - before) / before:+.0%}".replace("-", "−")
+    return f"{(now - before) / before:+.0%}".replace("-", "\N{MINUS SIGN}")
 
 
 def sentence(text: str) -> str:

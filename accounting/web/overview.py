@@ -72,7 +72,10 @@ def compared(service: Service, viewer: Viewer, month: Month, day: int) -> list[C
         day: its day, up to and with which the months are compared.
     """
     last = Month.of(month.start - 1)
-    now = {row.key["vo"]: row for row in service.summaries.summary(viewer, _by(month, By.VO))}
+    now = {
+        row.key["vo"]: (row.pods, row.users, row.wall_seconds, row.cpu_seconds)
+        for row in service.summaries.summary(viewer, _by(month, By.VO))
+    }
     before: Mapping[str, list[int]] = defaultdict(lambda: [0, 0])
     for row in service.summaries.summary(viewer, _by(last, By.DAY, By.VO)):
         sums = before[row.key["vo"]]
@@ -80,8 +83,8 @@ def compared(service: Service, viewer: Viewer, month: Month, day: int) -> list[C
         sums[1] += row.wall_seconds
     found = []
     for vo in {*now, *before}:
-        row, (part, whole) = now.get(vo), before[vo]
-        used = (row.pods, row.users, row.wall_seconds, row.cpu_seconds) if row else (0, 0, 0, 0)
+        used = now.get(vo, (0, 0, 0, 0))
+        part, whole = before[vo]
         found.append(Compared(vo, *used, part, whole))
     return sorted(found, key=lambda row: (-row.wall_seconds, -row.wall_last_seconds, row.vo))
 

@@ -52,7 +52,8 @@ RULES = {
 HELD = {
     Held.OWNER_UNKNOWN: "No pod shows the hub's annotations: set kube-state-metrics' "
     "--metric-annotations-allowlist, as 'notebooks-accounting doctor' says.",
-    Held.UNMAPPED: "Map the group in ACCOUNTING_VO__MAP, or set ACCOUNTING_VO__DEFAULT_FOR_UNMAPPED.",
+    Held.UNMAPPED: "Map the group in ACCOUNTING_VO__MAP, or set"
+    " ACCOUNTING_VO__DEFAULT_FOR_UNMAPPED.",
     Held.INVALID: "The repository would refuse it, and its whole message with it.",
 }
 

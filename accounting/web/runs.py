@@ -34,8 +34,6 @@ def follow(request: Request, service: Parts, _viewer: Operator, name: str) -> Re
     """How far it has come; the page loads itself again until it has ended."""
     run = service.runs.find(name)
     if run is None:
-        raise Problem(
-            404, "no run has this id", "runs are forgotten when the service restarts"
-        )
+        raise Problem(404, "no run has this id", "runs are forgotten when the service restarts")
     context = {"run": run, "now": service.clock()}
     return templates.TemplateResponse(request, "run.html", context)

@@ -116,7 +116,8 @@ def _measuring(
         yield Finding(
             Level.NOTE,
             f"the metrics were silent {len(ended)} {'time' if len(ended) == 1 else 'times'} in the"
-            f" last weeks, {duration(seconds)} in all: usage in there is known from before and after",
+            f" last weeks, {duration(seconds)} in all: usage in there is known from before and"
+            " after",
         )
 
 

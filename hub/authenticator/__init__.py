@@ -4,7 +4,8 @@
 takes tokens of programs; `handlers` are their pages.
 """
 
+from hub.authenticator.d4science import D4ScienceAuthenticator
 from hub.authenticator.egi import EGICheckinAuthenticator
 from hub.authenticator.eosc import EOSCNodeAuthenticator
 
-__all__ = ["EGICheckinAuthenticator", "EOSCNodeAuthenticator"]
+__all__ = ["D4ScienceAuthenticator", "EGICheckinAuthenticator", "EOSCNodeAuthenticator"]

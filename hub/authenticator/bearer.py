@@ -82,11 +82,11 @@ class BearerAuthenticator(SessionAuthenticator):
 
     @default("jwt_clients")
     def _jwt_clients_default(self) -> list[str]:
-        return [self.client_id]
+        return [self.client_id] if self.client_id else []
 
     @default("jwt_audiences")
     def _jwt_audiences_default(self) -> list[str]:
-        return [self.client_id]
+        return [self.client_id] if self.client_id else []
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -149,6 +149,7 @@ class BearerAuthenticator(SessionAuthenticator):
             return {**confirmed, "name": user.name}
         if not confirmed:
             return None
+        state = await user.get_auth_state()  # it may have been renewed meanwhile
         groups = sorted(group.name for group in user.groups)
         return {"name": user.name, "admin": None, "groups": groups, "auth_state": state}
 

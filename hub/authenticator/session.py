@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, cast
 from weakref import WeakValueDictionary
@@ -18,6 +19,9 @@ from hub.oidc.patience import Patience
 
 HAND_OVER_SECONDS = 10.0
 """How long a request waits until the notebook has its fresh tokens; they also come at the next."""
+
+MOST_RENEWALS = 4096
+"""How many used-up refresh tokens are remembered, with what they were renewed to."""
 
 _SESSION_IS_OVER = "invalid_grant"
 """RFC 6749, 5.2. Any other refusal is about the hub's own registration, not about the user."""
@@ -49,6 +53,7 @@ class SessionAuthenticator(ProviderAuthenticator):
         super().__init__(**kwargs)
         self._started_at = time.time()
         self._patience = Patience(self.issuer)
+        self._renewals: OrderedDict[str, AuthState] = OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def _lock(self, user: User) -> asyncio.Lock:
@@ -86,6 +91,7 @@ class SessionAuthenticator(ProviderAuthenticator):
                 return cast("bool | AuthModel", answer)
         if not state or not state.get("token_response"):
             return False
+        state = self._newest(state)
         try:
             return await self._confirmed(user, state)
         except Unavailable as exc:
@@ -102,8 +108,8 @@ class SessionAuthenticator(ProviderAuthenticator):
             self._patience.failed()
             raise
         self._patience.succeeded()
-        known, now = (s[self.user_auth_state_key].get("sub") for s in (state, model["auth_state"]))
-        if known != now:
+        known = (state.get(self.user_auth_state_key) or {}).get("sub")
+        if known and known != model["auth_state"][self.user_auth_state_key].get("sub"):
             raise Refused("the provider says that it is another user now")
         return model
 
@@ -143,10 +149,27 @@ class SessionAuthenticator(ProviderAuthenticator):
             if not info.get(kept) and state.get(kept):
                 info[kept] = state[kept]
         fresh = {name: info.get(name) for name in ("access_token", "refresh_token", "id_token")}
-        expiry = {"token_response": info, "expires_at": info.get("expires_at")}
-        await user.save_auth_state({**state, **fresh, **expiry})
+        renewed = {**fresh, "token_response": info, "expires_at": info.get("expires_at")}
+        if info["refresh_token"] != state["refresh_token"]:
+            self._renewals[state["refresh_token"]] = renewed
+            if len(self._renewals) > MOST_RENEWALS:
+                self._renewals.popitem(last=False)
+        await user.save_auth_state({**state, **renewed})
         await self._hand_over(user, info)
         return info
+
+    def _newest(self, state: AuthState) -> AuthState:
+        """The state with the tokens that its own were renewed to.
+
+        JupyterHub stores what `refresh_user` returned when no lock is held any more: a slow
+        request can put back a state from before a renewal, whose refresh token is used up.
+        """
+        for _ in range(MOST_RENEWALS):
+            renewed = self._renewals.get(state.get("refresh_token") or "")
+            if renewed is None:
+                break
+            state = {**state, **renewed}
+        return state
 
     async def _hand_over(self, user: User, info: Mapping[str, Any]) -> None:
         """Give tokens to the user's running servers, where the spawner can take them."""
@@ -200,7 +223,7 @@ class SessionAuthenticator(ProviderAuthenticator):
             NotRevoked: There is a fresh token, but the provider did not revoke the old one.
         """
         async with self._lock(user):
-            state = await user.get_auth_state() or {}
+            state = self._newest(await user.get_auth_state() or {})
             try:
                 await self.renew_tokens(user, state)
             except OIDCError as exc:

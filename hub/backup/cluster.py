@@ -1,6 +1,7 @@
 """The Kubernetes API, as far as the backup needs it: claims, workers' pods, one ConfigMap."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,28 +25,33 @@ async def connected() -> AsyncIterator["Cluster"]:
     Raises:
         Failure: neither is there, or the cluster refuses or cannot be reached.
     """
+    configuration = client.Configuration()
     try:
         try:
-            config.load_incluster_config()  # type: ignore[no-untyped-call]
+            config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
         except config.ConfigException:
-            await config.load_kube_config()
+            path = os.environ.get("KUBECONFIG")
+            await config.load_kube_config(path, client_configuration=configuration)
     except config.ConfigException as exc:
         raise Failure(
             "no Kubernetes cluster is known", "run it in a pod, or set KUBECONFIG"
         ) from exc
-    async with client.ApiClient() as api:
+    async with client.ApiClient(configuration) as api:
         try:
             yield Cluster(api)
         except client.ApiException as exc:
-            raise Failure(
-                f"the Kubernetes API refused: {exc.status} {exc.reason}",
-                "see the Role in docs/backup.md",
-            ) from exc
+            raise _refused(exc) from exc
         except (aiohttp.ClientError, OSError) as exc:
             raise Failure(
                 f"the Kubernetes API cannot be reached: {type(exc).__name__}",
                 "see the pod's network, or KUBECONFIG",
             ) from exc
+
+
+def _refused(exc: client.ApiException) -> Failure:
+    return Failure(
+        f"the Kubernetes API refused: {exc.status} {exc.reason}", "see the Role in docs/backup.md"
+    )
 
 
 class Cluster:
@@ -98,8 +104,14 @@ class Cluster:
         """Run a worker to its end, and remove it: what it left, see ``message_of``.
 
         Raises:
-            Failure: it did not start, or did not end in time.
+            Failure: it was refused, did not start, or did not end in time.
         """
+        try:
+            return await self._run(pod, start_seconds, deadline_seconds)
+        except client.ApiException as exc:
+            raise _refused(exc) from exc
+
+    async def _run(self, pod: dict[str, Any], start_seconds: float, deadline_seconds: float) -> str:
         namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
         await self._core.create_namespaced_pod(
             namespace,

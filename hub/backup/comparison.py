@@ -31,9 +31,9 @@ def compare(restored: Path, living: Path) -> Compared:
     found = Compared()
     top, other = os.fsencode(restored), os.fsencode(living)
     for root, folders, names in os.walk(top):
-        links = [name for name in folders if os.path.islink(os.path.join(root, name))]  # noqa: PTH114, PTH118
+        links = [name for name in folders if os.path.islink(os.path.join(root, name))]
         for name in (*names, *links):
-            path = os.path.join(root, name)  # noqa: PTH118
+            path = os.path.join(root, name)
             _compare(path, other + path[len(top) :], found)
     return found
 
@@ -63,11 +63,11 @@ def _changed(then: os.stat_result, now: os.stat_result) -> bool:
 
 def _digest(path: bytes, status: os.stat_result) -> bytes:
     if stat.S_ISLNK(status.st_mode):
-        return os.fsencode(os.readlink(path))  # noqa: PTH115
+        return os.fsencode(os.readlink(path))
     if not stat.S_ISREG(status.st_mode):
         return b""  # a pipe or socket has no content
     digest = hashlib.sha256()
-    with open(path, "rb") as file:  # noqa: PTH123
+    with open(path, "rb") as file:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.digest()

@@ -43,7 +43,7 @@ def _merge(source: bytes, target: bytes, overwrite: bool, placed: Placed) -> Non
     with os.scandir(source) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:
-        place_at = os.path.join(target, entry.name)  # noqa: PTH118 - names of any bytes
+        place_at = os.path.join(target, entry.name)
         if entry.is_dir(follow_symlinks=False):
             _place_folder(entry.path, place_at, overwrite, placed)
         else:
@@ -53,7 +53,7 @@ def _merge(source: bytes, target: bytes, overwrite: bool, placed: Placed) -> Non
 def _place_folder(source: bytes, target: bytes, overwrite: bool, placed: Placed) -> None:
     if not os.path.lexists(target):
         files = sum(len(names) for _, _, names in os.walk(source))
-        _with_write(source, lambda: os.rename(source, target))  # noqa: PTH104
+        _with_write(source, lambda: os.rename(source, target))
         placed.new += files
     elif _is_folder(target):
         _merge(source, target, overwrite, placed)
@@ -68,12 +68,12 @@ def _place_file(source: bytes, target: bytes, overwrite: bool, placed: Placed) -
         if _is_folder(target):
             placed.blocked += 1
         elif overwrite:
-            os.replace(source, target)  # noqa: PTH105 - names of any bytes
+            os.replace(source, target)
             placed.replaced += 1
         else:
             placed.kept += 1
     else:
-        os.unlink(source)  # noqa: PTH108
+        os.unlink(source)
         placed.new += 1
 
 
@@ -87,7 +87,7 @@ def _with_write(folder: bytes, move: Callable[[], None]) -> None:
     if mode & stat.S_IRWXU == stat.S_IRWXU:
         move()
         return
-    os.chmod(folder, mode | stat.S_IRWXU)  # noqa: PTH101
+    os.chmod(folder, mode | stat.S_IRWXU)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         move()
@@ -102,7 +102,7 @@ def clear(folder: Path) -> None:
         return
     for root, names, _ in os.walk(os.fsencode(folder)):
         for name in (*names, b"."):
-            path = os.path.join(root, name)  # noqa: PTH118
-            if not os.path.islink(path):  # noqa: PTH114
-                os.chmod(path, stat.S_IRWXU)  # noqa: PTH101
+            path = os.path.join(root, name)
+            if not os.path.islink(path):
+                os.chmod(path, stat.S_IRWXU)
     shutil.rmtree(os.fsencode(folder))

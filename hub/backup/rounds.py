@@ -201,7 +201,9 @@ class Rounds:
             self.told(outcome)
             return outcome
 
-        return list(await asyncio.gather(*(one(claim) for claim in claims)))
+        async with asyncio.TaskGroup() as group:  # an error ends them all, and their pods too
+            tasks = [group.create_task(one(claim)) for claim in claims]
+        return [task.result() for task in tasks]
 
     async def _work(self, claim: Claim, job: Job, use: Use) -> Outcome:
         if use.is_used and _EXCLUSIVE in claim.access_modes:

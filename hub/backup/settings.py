@@ -45,11 +45,11 @@ class BackupSettings(ProgramSettings):
         examples=["sftp:backup@backup.example.org:notebooks"],
     )
     secrets_dir: Path = Field(
-        default=Path("/etc/notebooks-backup/secret"),
+        default=Path("/run/secrets/notebooks-backup"),
         description="Folder of the mounted Secret: `password` (needed), `repository`,"
         " `ssh-privatekey` and `known_hosts` (for sftp), and files in capital letters, such as"
         " `AWS_ACCESS_KEY_ID`, which become environment of restic.",
-        examples=["/etc/notebooks-backup/secret"],
+        examples=["/run/secrets/notebooks-backup"],
     )
     options: Names = Field(
         default=(),
@@ -156,7 +156,7 @@ class BackupSettings(ProgramSettings):
     metrics_token_file: Path | None = Field(
         default=None,
         description="File with the token that `serve` asks for; needed beyond the loopback.",
-        examples=["/etc/notebooks-backup/metrics/token"],
+        examples=["/run/secrets/notebooks-backup-metrics/token"],
     )
     volumes_dir: Path = Field(
         default=Path("/volumes"),

@@ -18,7 +18,7 @@ ALGORITHMS = frozenset(
 KEEP_SECONDS = 3600.0
 """Keys are read anew after this time, so that a withdrawn one is forgotten."""
 
-PAUSE_SECONDS = 5.0
+PAUSE_SECONDS = 1.0
 """Between two readings for a key that was not there: nobody can make us ask in a loop."""
 
 LEEWAY_SECONDS = 10
@@ -74,7 +74,7 @@ class Keys:
         document = await self._fetch(await self._url())
         try:
             keys = jwt.PyJWKSet.from_dict(dict(document)).keys
-        except (jwt.PyJWTError, AttributeError, TypeError) as exc:
+        except (jwt.PyJWTError, AttributeError, KeyError, TypeError, ValueError) as exc:
             raise Unavailable("the provider's keys (JWKS) cannot be read") from exc
         self._keys = {
             key.key_id: key for key in keys if key.key_id and key.public_key_use in {None, "sig"}

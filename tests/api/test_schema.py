@@ -77,6 +77,14 @@ def test_everything_is_described(running: Running) -> None:
             )  # fmt: skip
 
 
+def test_the_description_is_a_page_that_loads_nothing_from_elsewhere(running: Running) -> None:
+    page = running.get("/docs", headers={"Accept": "text/html"})
+    assert page.status_code == 200
+    for path in running.get("/api/v1/openapi.json").json()["paths"]:
+        assert f" {path}</code>" in page.text
+    assert "://" not in page.text.replace("ams://", "")
+
+
 ODD = st.text(max_size=40) | st.sampled_from([
     "2026-11", "2026-00", "0000-01", "9999-12", "-1", "1e999", "NaN", "2026-11-31", "2026-11-01T25",
     "2014-01-01", "9999-12-31T23:59:59Z", "W10", "WyItbW9udGgiXQ", "null", "[]", "'; DROP TABLE x",

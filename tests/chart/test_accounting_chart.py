@@ -141,6 +141,15 @@ def test_the_job_pushes_through_the_service_with_a_token_that_can_do_nothing_els
     assert job["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 1800
 
 
+def test_only_the_job_delivers_so_that_its_schedule_is_the_operators(tmp_path: Path) -> None:
+    assert loaded(render(CHART, MINIMAL), tmp_path).ssm.interval == 0
+    measuring = ("siteName=A", "push.enabled=false")
+    assert not [m for m in render(CHART, settings=measuring) if m["kind"] == "CronJob"]
+    assert "hostcert and ssm.hostkey are not set" in refusal(
+        CHART, settings=(*measuring, "ssm.interval=1h")
+    )
+
+
 def test_the_service_is_reached_on_the_port_that_its_container_listens_on() -> None:
     made = render(CHART, MINIMAL)
     (container,) = find(made, "Deployment")["spec"]["template"]["spec"]["containers"]

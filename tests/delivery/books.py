@@ -98,6 +98,10 @@ class Inbox:
         self.after()
         return str(len(self.bodies))
 
+    def warnings(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
     def check(self) -> tuple[str, ...]:
         """Nothing can be wrong."""
         return ()

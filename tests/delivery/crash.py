@@ -219,10 +219,12 @@ def random_run(here: World, seed: int) -> None:
     """Days of pods, faults, kills, restarts and rivals, all from one seed; then the check."""
     chance = random.Random(seed)  # noqa: S311 - not for secrets
     here.records_per_message = chance.choice((1, 2, 3, 7))
-    for _ in range(chance.randint(2, 5)):
+    for number in range(chance.randint(2, 5)):
         _live_on(here, chance)
         _trouble(here, chance)
-        here.push(**_death(chance), seed=seed)
+        # The first one dies for sure: so early that it had something to do.
+        death = _death(chance) if number else {"kill_at": chance.randint(1, 15)}
+        here.push(**death, seed=seed)
     here.finish()
 
 
@@ -231,7 +233,9 @@ def _live_on(here: World, chance: random.Random) -> None:
     for page in here.pages:
         if not page.pod.ended and chance.random() < 0.7:
             ran_on(page, chance.uniform(60, 12 * _DAYS), ended=chance.random() < 0.3)
-    here.pages += [account(len(here.pages) + n) for n in range(chance.randint(0, 3))]
+    here.pages += [
+        account(len(here.pages) + n) for n in range(chance.randint(0 if here.pages else 1, 3))
+    ]
     write(here.database, here.pages)
 
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from accounting import deliver
-from accounting import outbox as module
+from accounting import deliver, envelope
 from accounting.database import Database
 from accounting.errors import AccountingError
 from accounting.messages import Messages, Selection
@@ -28,9 +27,9 @@ def filled(database: Database, pages: Sequence[Account], at: float = 1.0) -> Mes
     write(database, pages)
     with database.begin() as connection:  # as if nothing stood in the way
         condition = is_due()
-        due, _ = module._due(connection, condition, None, Limit(500))
-        number = module._store(connection, TO, [text for _, text in due], at)
-        module._enqueue(connection, number, [record for record, _ in due])
+        due, _ = envelope.due(connection, condition, None, Limit(500))
+        number = envelope.store(connection, TO, [text for _, text in due], at)
+        envelope.enqueue(connection, number, [record for record, _ in due])
     return found(database, number)
 
 
@@ -120,7 +119,10 @@ def test_a_message_that_another_pusher_has_taken_is_not_claimed(ledger: Database
     assert outbox.claim(message, 2.0) is None
     again = outbox.next(TO)
     assert again == first  # a crash leaves it so: the next push sends it again
-    outbox.park(message.id, FAILURE)
+    for ask in (outbox.retry, lambda number: outbox.park(number, FAILURE)):
+        with pytest.raises(AccountingError, match="message 1 is sending, not pending"):
+            ask(message.id)
+    outbox.set_aside(first, FAILURE)
     assert outbox.claim(first, 3.0) is None
 
 

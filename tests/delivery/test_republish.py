@@ -7,7 +7,7 @@ import pytest
 
 from accounting import apel, deliver
 from accounting.database import Database
-from accounting.erasure import erase_user
+from accounting.erasure import erase_user, expire_users
 from accounting.holdings import GROUPINGS, Chosen, Difference, Holdings, Kind, Usage, summarise
 from accounting.messages import Messages
 from accounting.model import Account, Month, Reading
@@ -167,6 +167,19 @@ def test_an_erased_user_is_no_difference(ledger: Database) -> None:
     erase_user(ledger, "alice@example.org")
     assert differences(ledger) == []
     assert Holdings(ledger).summary(NOVEMBER) == before
+
+
+def test_a_correction_that_waits_does_not_keep_a_user_from_being_forgotten(
+    ledger: Database,
+) -> None:
+    page = ran_on(account(1), 60, ended=True)
+    write(ledger, [page])
+    push(ledger, Inbox(), IN_NOVEMBER)
+    write(ledger, [corrected(page, 1.0)])
+    assert expire_users(ledger, CLOSED) == 0
+    assert expire_users(ledger, CLOSED, Month.of(CLOSED - 2 * DAY)) == 1
+    (difference,) = differences(ledger)
+    assert set(difference.changes) == {"CpuDuration"}
 
 
 def test_a_record_that_is_held_back_now_though_it_was_delivered_is_counted(

@@ -8,6 +8,13 @@ from tests.hub.process import running, tail
 from tests.hub.provider import Provider, run_provider
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on the JupyterHubs that it, or its module, is marked with."""
+    marker = metafunc.definition.get_closest_marker("jupyterhub")
+    if marker and "site" in metafunc.fixturenames:
+        metafunc.parametrize("site", marker.args, indirect=True, scope="module")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach the logs of the programs that run now to a failure."""

@@ -41,6 +41,8 @@ else:
             return await super().start()
 
         async def set_tokens(self, access_token: str, id_token: str) -> None:
+            if self.user.name == "unlucky":
+                raise OSError("no place for tokens")
             self._note(str(self.user.id), f"{access_token}\n{id_token}")
 
         def _note(self, name: str, text: str) -> None:

@@ -16,8 +16,11 @@ c.EGICheckinAuthenticator.token_margin_seconds = 60
 c.EGICheckinAuthenticator.provider_absence_seconds = 3600
 """
 
+pytestmark = pytest.mark.jupyterhub("6")
+both = pytest.mark.jupyterhub("6", "5.5")
 
-@pytest.fixture(scope="module", params=["6", "5.5"])
+
+@pytest.fixture(scope="module")
 def site(
     request: pytest.FixtureRequest, provider: Provider, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
@@ -43,6 +46,7 @@ def is_at_spawn_page(visitor: Visitor) -> bool:
     return page.url.path.startswith("/hub/spawn") and "What shall it be?" in page.text
 
 
+@both
 def test_a_member_logs_in_and_sees_the_spawn_page(site: Site, visitor: Visitor) -> None:
     site.provider.user("alice", entitlements=[OTHER, TRAINING, VO])
     visitor.login("alice")
@@ -57,6 +61,7 @@ def test_a_member_logs_in_and_sees_the_spawn_page(site: Site, visitor: Visitor) 
     assert state["id_token"]
 
 
+@both
 def test_somebody_in_no_allowed_group_is_told_so(site: Site, visitor: Visitor) -> None:
     site.provider.user("bob", entitlements=[OTHER])
     page = visitor.login("bob")
@@ -72,6 +77,7 @@ def test_a_denied_consent_comes_back_as_an_error_page(visitor: Visitor) -> None:
     assert "did not consent" in page.text
 
 
+@both
 def test_a_removed_member_is_turned_away_at_refresh(site: Site, visitor: Visitor) -> None:
     site.provider.user("carol", entitlements=[VO])
     visitor.login("carol")
@@ -89,6 +95,7 @@ def test_a_removed_member_is_turned_away_at_refresh(site: Site, visitor: Visitor
     assert start.status_code == 403  # nor can others start a server for carol
 
 
+@both
 def test_the_primary_group_leaves_with_the_membership(site: Site, visitor: Visitor) -> None:
     site.provider.user("dora", entitlements=[VO, TRAINING])
     visitor.login("dora")
@@ -102,6 +109,7 @@ def test_the_primary_group_leaves_with_the_membership(site: Site, visitor: Visit
     assert site.hub.user("dora")["groups"] == [TRAINING]
 
 
+@both
 def test_fresh_tokens_reach_the_running_server(site: Site, visitor: Visitor) -> None:
     site.provider.user("emil", entitlements=[VO])
     site.provider.set(rotate_refresh=True, access_token_seconds=30)  # always due
@@ -119,7 +127,26 @@ def test_fresh_tokens_reach_the_running_server(site: Site, visitor: Visitor) -> 
     access_token, id_token = site.tokens("emil")
     assert access_token != first["access_token"]
     assert id_token
+    with Visitor(site.hub) as elsewhere:
+        elsewhere.login("emil")  # a login while the server runs brings it new ones too
+    again, _ = site.tokens("emil")
+    assert again not in {access_token, first["access_token"]}
     site.hub.stop_server("emil")
+
+
+def test_a_server_that_takes_no_tokens_logs_nobody_out(site: Site, visitor: Visitor) -> None:
+    site.provider.user("unlucky", entitlements=[VO])
+    site.provider.set(access_token_seconds=30)
+    visitor.login("unlucky")
+    site.hub.start_server("unlucky")
+    first = site.hub.user("unlucky")["auth_state"]["access_token"]
+
+    def renewed() -> bool:
+        assert is_at_spawn_page(visitor) or visitor.get("hub/home").url.path == "/hub/home"
+        return bool(site.hub.user("unlucky")["auth_state"]["access_token"] != first)
+
+    wait_for(renewed, "a fresh access token")
+    site.hub.stop_server("unlucky")
 
 
 def test_many_requests_at_once_use_a_rotating_refresh_token_once(
@@ -144,6 +171,27 @@ def test_many_requests_at_once_use_a_rotating_refresh_token_once(
     assert is_at_spawn_page(visitor)
 
 
+def test_a_state_from_before_a_renewal_does_not_end_the_session(
+    site: Site, visitor: Visitor
+) -> None:
+    site.provider.user("greta", entitlements=[VO])
+    site.provider.set(rotate_refresh=True, access_token_seconds=30)
+    visitor.login("greta")
+    token = site.hub.token_of("greta")
+    old = site.hub.user("greta")["auth_state"]
+
+    def renewed() -> bool:
+        assert site.hub.api("GET", "/user", token=token).status_code == 200
+        return bool(site.hub.user("greta")["auth_state"]["refresh_token"] != old["refresh_token"])
+
+    wait_for(renewed, "a fresh refresh token")
+    # as a request does that began before and ends after the renewal
+    site.hub.api("PATCH", "/users/greta", json={"auth_state": old}).raise_for_status()
+    wait_for(renewed, "a fresh refresh token again")
+    assert is_at_spawn_page(visitor)
+
+
+@both
 def test_an_ended_session_at_the_provider_asks_for_a_login(site: Site, visitor: Visitor) -> None:
     site.provider.user("gina", entitlements=[VO])
     visitor.login("gina")
@@ -157,10 +205,19 @@ def test_an_ended_session_at_the_provider_asks_for_a_login(site: Site, visitor: 
     wait_for(must_log_in, "the login page")
 
 
-@pytest.mark.parametrize("mode", ["broken", "gone", "silent"])
-def test_nobody_is_logged_out_while_the_provider_is_away(
+@both
+def test_nobody_is_logged_out_while_the_provider_is_away(site: Site, visitor: Visitor) -> None:
+    nobody_is_logged_out(site, visitor, "gone")
+
+
+@pytest.mark.parametrize("mode", ["broken", "silent"])
+def test_nobody_is_logged_out_whatever_is_wrong_with_the_provider(
     site: Site, visitor: Visitor, mode: str
 ) -> None:
+    nobody_is_logged_out(site, visitor, mode)
+
+
+def nobody_is_logged_out(site: Site, visitor: Visitor, mode: str) -> None:
     site.provider.user("hans", entitlements=[VO])
     site.provider.set(access_token_seconds=30)
     visitor.login("hans")
@@ -179,6 +236,7 @@ def test_nobody_is_logged_out_while_the_provider_is_away(
     site.hub.stop_server("hans")
 
 
+@both
 @pytest.mark.parametrize(
     "name",
     ["x" * 100, "ilse@example.org", "žofie-ångström", "a b%20c?d#e", "0123"],
@@ -191,9 +249,12 @@ def test_odd_user_names_log_in(site: Site, visitor: Visitor, name: str) -> None:
     assert site.hub.user(name)["name"] == name
 
 
+@both
 def test_the_discovery_document_is_read_once(site: Site, visitor: Visitor) -> None:
-    before = site.provider.count("openid-configuration")
     site.provider.user("alice", entitlements=[VO])
     visitor.login("alice")
+    before = site.provider.count("openid-configuration")
+    with Visitor(site.hub) as other:
+        other.login("alice")
     assert is_at_spawn_page(visitor)
     assert site.provider.count("openid-configuration") == before

@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser import NewPage, browser, check_accessible, check_fits, new_page, screenshots
+from tests.browser import NewPage, check_accessible, check_fits, screenshots
 from tests.hub.cloud import PODS, fragments
 from tests.hub.rig import DUMMY_LOGIN, Hub, run_hub
 from tests.hub.visitor import Visitor
 from tests.kubernetes.standin import KubernetesStandin
-
-__all__ = ["browser", "new_page"]  # fixtures
 
 # With auto_login, JupyterHub shows a page after logging out.
 CONFIG = DUMMY_LOGIN + "\nc.Authenticator.auto_login = True\n"

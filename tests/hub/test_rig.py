@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 from tests.browser import check_accessible, check_fits, screenshots, violations
 from tests.hub.process import program, tail, wait_for
 from tests.hub.provider import CLIENT_SECRET, Provider
-from tests.hub.rig import DUMMY_LOGIN, HUB_5, run_hub, simple_spawner
+from tests.hub.rig import DUMMY_LOGIN, run_hub, simple_spawner
 from tests.hub.visitor import Visitor
 
 CLIENT = ("somebody", CLIENT_SECRET)
@@ -106,11 +106,3 @@ def test_screenshots_come_in_both_themes_and_three_widths(page: Page) -> None:
         for width in ("phone", "tablet", "desktop")
     ]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in taken)
-
-
-def test_a_server_also_starts_on_the_older_jupyterhub(tmp_path: Path) -> None:
-    config = DUMMY_LOGIN + simple_spawner(tmp_path)
-    with run_hub(tmp_path, config, python=HUB_5) as hub:
-        assert hub.api("GET", "/").json()["version"].startswith("5.5")
-        hub.add_user("alice")
-        hub.start_server("alice")

@@ -17,8 +17,11 @@ c.Authenticator.auth_refresh_age = 300
 c.Spawner.oauth_client_allowed_scopes += ["access:servers!server"]
 """
 
+pytestmark = pytest.mark.jupyterhub("6")
+both = pytest.mark.jupyterhub("6", "5.5")
 
-@pytest.fixture(scope="module", params=["6", "5.5"])
+
+@pytest.fixture(scope="module")
 def site(
     request: pytest.FixtureRequest, provider: Provider, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
@@ -78,6 +81,7 @@ def held(site: Site, name: str) -> str:
     return str(site.hub.user(name)["auth_state"]["access_token"])
 
 
+@both
 def test_the_page_of_ones_own_server_gets_the_token(site: Site, rosa: str) -> None:
     answer = service(site, rosa, "token")
     assert answer.json() == {"access_token": held(site, "rosa")}
@@ -93,6 +97,7 @@ def test_no_other_token_gets_it(site: Site, rosa: str) -> None:
     assert service(site, "unknown", "token").status_code == 401
 
 
+@both
 def test_the_first_share_revokes_what_the_server_has_seen(site: Site, rosa: str) -> None:
     before = held(site, "rosa")
     revocations = site.provider.count("/revoke")

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page
 
 from hub import pages
-from tests.browser import NewPage, browser, check_accessible, check_fits, new_page, screenshots
+from tests.browser import NewPage, check_accessible, check_fits, screenshots
 from tests.hub.checkin import TRAINING, VO, Site, run_site
 from tests.hub.cloud import PODS
 from tests.hub.pods import tokens_in
@@ -19,8 +19,6 @@ from tests.hub.provider import Provider
 from tests.hub.rig import ROOT
 from tests.hub.visitor import Visitor
 from tests.kubernetes.standin import KubernetesStandin
-
-__all__ = ["browser", "new_page"]  # fixtures
 
 MINE = """
 c.JupyterHub.template_paths.insert(0, {folder!r})

@@ -19,8 +19,11 @@ c.EGICheckinAuthenticator.jwt_token_scopes = ["self"]
 c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
 """
 
+pytestmark = pytest.mark.jupyterhub("6")
+both = pytest.mark.jupyterhub("6", "5.5")
 
-@pytest.fixture(scope="module", params=["6", "5.5"])
+
+@pytest.fixture(scope="module")
 def site(
     request: pytest.FixtureRequest, provider: Provider, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
@@ -44,6 +47,7 @@ def client(site: Site) -> Iterator[httpx.Client]:
         yield made
 
 
+@both
 def test_the_answers_are_the_hubs(site: Site, client: httpx.Client) -> None:
     assert client.get("/user").json()["name"] == "paula"
     missing = client.get("/users/nobody")
@@ -52,6 +56,7 @@ def test_the_answers_are_the_hubs(site: Site, client: httpx.Client) -> None:
     assert client.get("/").json()["version"] == site.hub.api("GET", "/").json()["version"]
 
 
+@both
 def test_method_query_and_body_are_kept(client: httpx.Client) -> None:
     made = client.post("/users/paula/tokens", json={"note": "a ✓ note", "expires_in": 600})
     assert made.status_code == 201
@@ -72,6 +77,7 @@ def test_headers_of_one_connection_stay_there(client: httpx.Client) -> None:
     assert answer.headers["Content-Type"].startswith("application/json")
 
 
+@both
 def test_progress_is_streamed(site: Site, client: httpx.Client) -> None:
     assert client.post("/users/paula/server").status_code in {201, 202}
     events = []

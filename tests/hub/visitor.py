@@ -2,6 +2,7 @@
 
 import re
 from html import unescape
+from typing import Any
 from urllib.parse import urljoin
 
 import httpx
@@ -17,7 +18,17 @@ class Visitor(httpx.Client):
 
     def login(self, name: str, *, path: str = "hub/oauth_login") -> httpx.Response:
         """Log in at the OpenID provider as this user and consent; the page that it ends at."""
-        page = self.get(path)
+        self.get(path)
+        return self.finish_login(name)
+
+    def get(self, *args: Any, **options: Any) -> httpx.Response:
+        """As `httpx.Client.get`; remembers the page."""
+        self.page = super().get(*args, **options)
+        return self.page
+
+    def finish_login(self, name: str) -> httpx.Response:
+        """Fill in the provider's forms, once the last page that was got is one of them."""
+        page = self.page
         while form := _form(page):
             page = self.post(urljoin(str(page.url), form), data={"login": name, "answer": "yes"})
         return page

@@ -146,14 +146,19 @@ class Builder:
         given = dict(part.partition("=")[::2] for part in flag.removeprefix("--mount=").split(","))
         target = given["target"]
         if given["type"] == "cache":
-            cache = Path(os.environ.get("UV_CACHE_DIR", Path.home() / ".cache" / "uv"))
-            cache.mkdir(parents=True, exist_ok=True)
-            return ["--bind", str(cache), target]
+            return ["--bind", str(cache()), target]
         origin = given.get("from")
         if origin == "uv":
             return ["--ro-bind", str(Path(sys.executable).with_name("uv")), "/tools/uv"]
         source = (self.build(origin) if origin else ROOT) / given["source"].lstrip("/")
         return ["--ro-bind", str(source), target]
+
+
+def cache() -> Path:
+    """Where uv keeps what it fetched; with ``LINK_MODE=symlink`` what was installed lies there."""
+    found = Path(os.environ.get("UV_CACHE_DIR", Path.home() / ".cache" / "uv"))
+    found.mkdir(parents=True, exist_ok=True)
+    return found
 
 
 def confined(root: Path, *writable: tuple[Path, str], path: str) -> list[str]:
@@ -167,6 +172,7 @@ def confined(root: Path, *writable: tuple[Path, str], path: str) -> list[str]:
     mounts = [argument for place, target in writable for argument in ("--bind", place, target)]
     return [
         *("bwrap", *machine(), "--ro-bind", str(root / "opt"), "/opt"),
+        *("--ro-bind", str(cache()), "/root/.cache/uv"),
         *map(str, mounts),
         *("--unshare-user", "--uid", "10001", "--gid", "10001", "--cap-drop", "ALL"),
         *("--clearenv", "--setenv", "PATH", f"{path}:/usr/bin:/bin", "--setenv", "HOME", "/"),

@@ -89,7 +89,10 @@ class Kubelet:
         while (code := self._ended(pod)) is None and not await self._deleted(pod, _POLL_SECONDS):
             pass
         if code is not None:
-            ended = {"terminated": {"exitCode": code, "finishedAt": timestamp()}}
+            terminated = {"exitCode": code, "finishedAt": timestamp()}
+            if words := self._last_words(uid):
+                terminated["message"] = words
+            ended = {"terminated": terminated}
             phase = "Failed" if code else "Succeeded"
             self.store.update("pods", self._now(pod), status=_status(pod, phase, ended, address))
             await self._deleted(pod, None)
@@ -100,6 +103,12 @@ class Kubelet:
         if self._runs:
             return self._sandboxes[pod["metadata"]["uid"]].ended()
         return 0 if pod["spec"]["restartPolicy"] == "Never" else None
+
+    def _last_words(self, uid: str) -> str:
+        """What the container wrote into its termination log, as much as Kubernetes keeps."""
+        sandbox = self._sandboxes.get(uid)
+        words = sandbox.last_words.read_bytes()[:4096] if sandbox else b""
+        return words.decode("utf-8", "replace")
 
     async def _deleted(self, pod: Document, seconds: float | None) -> bool:
         """Whether somebody deletes the pod within so many seconds."""

@@ -28,6 +28,8 @@ class Sandbox:
         self._folder = folder
         folder.mkdir(parents=True)
         self.log = folder / "log"
+        self.last_words = folder / "termination-log"
+        self.last_words.touch()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, address: str) -> None:
@@ -83,6 +85,7 @@ class Sandbox:
             source = self._source(volumes[mount["name"]]) / (mount.get("subPath") or "")
             source.mkdir(parents=True, exist_ok=True)
             yield from ("--ro-bind" if mount.get("readOnly") else "--bind", str(source), place)
+        yield from ("--bind", str(self.last_words), "/dev/termination-log")
         workdir = container.get("workingDir") or "/home/jovyan"
         yield from ("--dir", workdir, "--chdir", workdir)
 

@@ -103,6 +103,9 @@ def test_the_check_logs_in_sends_nothing_and_warns_before_expiry(
     end = HostCertificate.load(*host).not_after
     [warning] = AmsSender(settings, *host, clock=lambda: end - timedelta(days=7)).check()
     assert "expires in 7 days" in warning
+    sender = AmsSender(settings, *host, clock=lambda: end - timedelta(days=7))
+    assert sender.warnings() == (warning,)
+    assert AmsSender(settings, host.cert, host.cert).warnings() == ()
     assert standin.calls == ("login", "login")
     standin.registered = set()
     with pytest.raises(Refused, match="GOCDB"):

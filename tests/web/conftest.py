@@ -50,9 +50,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 
 @contextmanager
-def started(
-    folder: Path, now: float, **changes: str
-) -> Iterator[tuple[Running, AmsStandin]]:
+def started(folder: Path, now: float, **changes: str) -> Iterator[tuple[Running, AmsStandin]]:
     """A service with eight weeks of notebooks, and the broker that it delivers to."""
     authority = Authority.create(folder / "ca")
     host = authority.issue("notebooks.example.org", key="ec")

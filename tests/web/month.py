@@ -1,6 +1,7 @@
 """Eight weeks of notebooks in the ledger, always the same, with all that a page may have to show."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from random import Random
 from uuid import UUID
 
@@ -34,7 +35,7 @@ def fill(database: Database) -> None:
     ledger = Ledger(database)
     found = list(accounts())
     edges = [*range(FIRST, READ_UNTIL, DAY), READ_UNTIL]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         pages = found if end == READ_UNTIL else []
         ledger.commit(
             Step(
@@ -52,10 +53,10 @@ def fill(database: Database) -> None:
 
 def accounts() -> Iterator[Account]:
     """The notebooks."""
-    rng = Random(11)
-    yield _account(ADAS_LONG_ONE, "ada", "biology", READ_UNTIL - 32 * DAY, None, rng, flavor=1)
-    yield _account(BOBS, "bob", "physics", READ_UNTIL - 2 * DAY, 5 * 3600, rng, flavor=3)
-    yield _account(HELD, "eve\nline", "physics", READ_UNTIL - 3 * DAY, 7200, rng)
+    rng = Random(11)  # noqa: S311 - the same month every time
+    yield _account(ADAS_LONG_ONE, "ada", "biology", READ_UNTIL - 32 * DAY, None, rng=rng, flavor=1)
+    yield _account(BOBS, "bob", "physics", READ_UNTIL - 2 * DAY, 5 * 3600, rng=rng, flavor=3)
+    yield _account(HELD, "eve\nline", "physics", READ_UNTIL - 3 * DAY, 7200, rng=rng)
     for day in range(57):
         at = FIRST + day * DAY
         is_weekend = (at // DAY + 3) % 7 >= 5
@@ -69,11 +70,11 @@ def accounts() -> Iterator[Account]:
                 user = "ada" if is_adas else f"{vo}-{rng.randint(1, people)}"
                 ends = seconds if start + seconds < READ_UNTIL else None
                 uid = str(UUID(int=rng.getrandbits(128), version=4))
-                yield _account(uid, user, vo, start, ends, rng)
+                yield _account(uid, user, vo, start, ends, rng=rng)
 
 
 def _account(
-    uid: str, user: str, vo: str, start: int, seconds: int | None, rng: Random, flavor: int = -1
+    uid: str, user: str, vo: str, start: int, seconds: int | None, *, rng: Random, flavor: int = -1
 ) -> Account:
     """A notebook; one without an end still runs."""
     name, cores, gib, gpus = _FLAVORS[flavor if flavor >= 0 else rng.choice((0, 0, 0, 1, 1, 2, 3))]

@@ -39,9 +39,7 @@ def push(page: Page, url: str) -> str:
     return page.inner_text("main")
 
 
-def test_an_outage_is_seen_cured_and_over(
-    outage: tuple[Running, AmsStandin], page: Page
-) -> None:
+def test_an_outage_is_seen_cured_and_over(outage: tuple[Running, AmsStandin], page: Page) -> None:
     running, broker = outage
     sign_in(page, running)
     expect(page.get_by_text("No messages yet")).to_be_visible()

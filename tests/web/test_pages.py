@@ -1,4 +1,4 @@
-"""The pages in a real browser, behind a real JupyterHub: what they say, to whom, and how they look."""
+"""The pages in a browser, behind a real JupyterHub: what they say, to whom, how they look."""
 
 import csv
 import re
@@ -64,7 +64,8 @@ def test_an_administrator_sees_at_a_glance_how_things_stand(site: Site, watched:
     wall = {row["vo"]: str(row["wall_seconds"]) for row in sums}
     table = watched.locator("table tbody tr")
     found = table.evaluate_all(
-        "rows => rows.map(row => [row.cells[0].innerText, row.cells[4].querySelector('data').value])"
+        "rows => rows.map(row => [row.cells[0].innerText,"
+        " row.cells[4].querySelector('data').value])"
     )
     assert dict(found) == wall
     look_at(watched, "overview")
@@ -145,7 +146,9 @@ def test_a_user_sees_what_is_theirs_and_nothing_else(site: Site, watched: Page) 
     site.open(watched, "/", "ada")
     expect(watched).to_have_url(f"{site.url}/my")
     assert titles(watched) == ["My usage", "My notebooks"]
-    expect(watched.locator("section", has_text="Running now").locator("tbody tr")).not_to_have_count(0)
+    expect(
+        watched.locator("section", has_text="Running now").locator("tbody tr")
+    ).not_to_have_count(0)
     look_at(watched, "my-usage")
     mine = {account.pod.uid for account in month.accounts() if account.pod.owner.user == "ada"}
     watched.goto(f"{site.url}/records?sort=month")

@@ -63,5 +63,6 @@ secret is repeated: a schema's message would. */ -}}
 
 {{- /* Whether messages are signed here, so that the certificate is needed. */ -}}
 {{- define "accounting.signs" -}}
-{{- if and .Values.push.enabled (eq (default "ams" .Values.ssm.transport) "ams") }}yes{{ end -}}
+{{- $delivers := or .Values.push.enabled (regexMatch "[1-9]" (toString .Values.ssm.interval)) -}}
+{{- if and $delivers (eq (default "ams" .Values.ssm.transport) "ams") }}yes{{ end -}}
 {{- end -}}

@@ -1,0 +1,87 @@
+"""Asking a source about the pods of one scope, a few questions at a time."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from accounting import horizon, queries
+from accounting.model import Window
+from accounting.prometheus import Source
+from accounting.queries import Scope
+from accounting.samples import Labels, Points, Row, Sighting, label
+
+# VictoriaMetrics takes queries of at most 16 KiB; a name and its separator are up to 64 bytes.
+_NAMED_AT_ONCE = 200
+# Above this many pods, asking for all of them costs less than naming each.
+_MOST_NAMED = 1000
+
+_HEARTBEAT_LOOKBACK_SECONDS = 3600
+
+T = TypeVar("T")
+Query = Callable[[Scope, Window, str], str]
+
+
+class Answer(Generic[T]):
+    """One or several answers on their way; read once, so that they do not outlive their use."""
+
+    def __init__(self, parts: Sequence[Future[list[T]]]) -> None:
+        self._parts = list(parts)
+
+    def read(self) -> list[T]:
+        """Wait for it."""
+        parts, self._parts = self._parts, []
+        return [row for part in parts for row in part.result()]
+
+
+@dataclass(frozen=True)
+class Questioner:
+    """Asks a source about pods of one scope."""
+
+    source: Source
+    scope: Scope
+    workers: ThreadPoolExecutor
+
+    def ask(self, query: str, at: float) -> Answer[Row]:
+        """Ask an instant query."""
+        return Answer([self.workers.submit(self.source.vector, query, at)])
+
+    def named(
+        self, query: Query, window: Window, names: Iterable[str], by: str = "uid"
+    ) -> Answer[Row]:
+        """Ask about some pods: by name if they are few, else about all."""
+        wanted = set(names)
+        if len(wanted) > _MOST_NAMED:
+            return self.ask(query(self.scope, window, ""), window.end)
+        return Answer(
+            [
+                self.workers.submit(
+                    self.source.vector,
+                    query(self.scope, window, queries.one_of(by, chunk)),
+                    window.end,
+                )
+                for chunk in chunks(wanted)
+            ]
+        )
+
+    def beats(self, window: Window) -> list[Points]:
+        """When the source spoke, in the window and the hour before."""
+        return horizon.beats(self.source, self.scope, window, _HEARTBEAT_LOOKBACK_SECONDS)
+
+    def sightings(self, window: Window) -> list[Sighting]:
+        """The phase series of a window, of the pods that count."""
+        is_ours = re.compile(self.scope.pod).fullmatch
+        found = self.source.sightings(queries.running(self.scope, window), window.end)
+        return [seen for seen in found if is_ours(seen.name)]
+
+    def images_in(self, labels: Labels) -> str:
+        """The image, of the notebook's container only."""
+        container = label(labels, "container")  # aggregated rows do not say
+        return labels.get("image", "") if container in {"", self.scope.container} else ""
+
+
+def chunks(names: Iterable[str]) -> list[list[str]]:
+    """Names, as many at once as a query may name."""
+    ordered = sorted(names)
+    return [ordered[i : i + _NAMED_AT_ONCE] for i in range(0, len(ordered), _NAMED_AT_ONCE)]

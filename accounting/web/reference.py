@@ -1,0 +1,53 @@
+"""``/docs``: the API's description as a page, from its own OpenAPI; nothing is loaded for it."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from accounting.api.parts import identity_of
+from accounting.web.templating import templates
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/docs")
+def reference(request: Request) -> Response:
+    """What may be asked, and what is answered."""
+    identity_of(request)
+    described = request.app.openapi()
+    operations = [
+        {"method": method.upper(), "path": path, **operation}
+        for path, methods in described["paths"].items()
+        for method, operation in methods.items()
+    ]
+    models = {
+        name: [_field(field, known) for field, known in model.get("properties", {}).items()]
+        for name, model in described["components"]["schemas"].items()
+        if model.get("type") == "object"
+    }
+    context = {"info": described["info"], "operations": operations, "models": models}
+    return templates.TemplateResponse(request, "reference.html", {**context, "kind": kind_of})
+
+
+def _field(name: str, known: dict[str, Any]) -> dict[str, Any]:
+    examples = known.get("examples") or [None]
+    return {
+        "name": name,
+        "kind": kind_of(known),
+        "says": known.get("description", ""),
+        "example": examples[0],
+    }
+
+
+def kind_of(known: dict[str, Any]) -> str:
+    """A schema in a few words."""
+    if "$ref" in known:
+        return str(known["$ref"]).rpartition("/")[2]
+    if "enum" in known:
+        return " | ".join(map(str, known["enum"]))
+    if "anyOf" in known:
+        return " or ".join(map(kind_of, known["anyOf"]))
+    if known.get("type") == "array":
+        return f"list of {kind_of(known.get('items', {}))}"
+    return str(known.get("type", "any"))

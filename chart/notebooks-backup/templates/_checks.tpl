@@ -1,0 +1,20 @@
+{{- /* What values must be to be installed at all; each refusal says what to write. */ -}}
+
+{{- define "backup.checks" -}}
+{{- include "notebooks.spelling" . -}}
+{{- $problems := list -}}
+{{- if not (or .Values.repository .Values.existingSecret (hasKey .Values.credentials "repository")) -}}
+{{- $problems = append $problems "repository is not set: restic's address, for example 'repository: sftp:backup@backup.example.org:notebooks'" -}}
+{{- end -}}
+{{- if and .Values.password .Values.existingSecret -}}
+{{- $problems = append $problems "the password comes from password and from existingSecret: leave one of them" -}}
+{{- else if not (or .Values.password .Values.existingSecret) -}}
+{{- $problems = append $problems "password is not set: make one with 'openssl rand -hex 32', and keep a copy outside of this cluster; or name existingSecret" -}}
+{{- end -}}
+{{- if regexMatch "://[^/@]*:[^/@]*@" .Values.repository -}}
+{{- $problems = append $problems "repository holds a password: write the address as credentials.repository" -}}
+{{- end -}}
+{{- with $problems -}}
+{{- fail (printf "\n\nThe values of %s cannot be installed:\n  %s" $.Chart.Name (join "\n  " .)) -}}
+{{- end -}}
+{{- end -}}

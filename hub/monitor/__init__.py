@@ -1,0 +1,1 @@
+"""Proves every hour that a notebook can still be started, and says so."""
