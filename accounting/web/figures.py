@@ -104,7 +104,7 @@ def change(now: float, before: float) -> str:
     if not before:
         return ""
     if now >= _FEW * before:
-        return f"× {now / before:,.0f}"
+        return f"\N{MULTIPLICATION SIGN} {now / before:,.0f}"
     return f"{(now - before) / before:+.0%}".replace("-", "\N{MINUS SIGN}")
 
 

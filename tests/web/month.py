@@ -1,4 +1,4 @@
-"""Eight weeks of notebooks in the ledger, always the same, with all that a page may have to show."""
+"""Eight weeks of notebooks in the ledger, always the same: all that a page may have to show."""
 
 from collections.abc import Iterator
 from itertools import pairwise

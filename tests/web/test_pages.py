@@ -3,6 +3,7 @@
 import csv
 import re
 import shutil
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -206,16 +207,31 @@ def test_signing_out_ends_the_session(site: Site, watched: Page) -> None:
         assert client.get(f"{site.running.url}/api/v1/me").status_code == 401
 
 
-def test_pictures_for_the_readme_are_those_of_this_suite(site: Site, new_page: NewPage) -> None:
-    """They are taken anew with every run; `docs/pictures` holds those of the last change."""
+def test_the_api_is_described_in_the_same_look(site: Site, watched: Page) -> None:
+    site.open(watched, "/docs")
+    expect(watched.locator("h2 code").first).to_have_text("/api/v1/records")
+    look_at(watched, "reference")
+
+
+@pytest.mark.parametrize(("name", "path"), [("overview", "/"), ("usage", "/usage")])
+def test_the_readme_s_pictures_are_taken_by_this_suite(
+    name: str, path: str, site: Site, new_page: NewPage
+) -> None:
+    """Anew with every run; `docs/pictures` holds those of the last change of the pages."""
     page = new_page(width=1200)
-    for name, path in (("overview", "/"), ("usage", "/usage")):
-        site.open(page, path)
-        page.set_viewport_size({"width": 1200, "height": 820})
-        taken = SCREENSHOTS / f"readme-{name}.png"
-        page.screenshot(path=taken)
-        assert taken.stat().st_size > 20_000
-        kept = ROOT / "docs" / "pictures" / f"{name}.png"
-        if not kept.exists():
-            shutil.copy(taken, kept)
-        assert kept.stat().st_size < 300_000
+    site.open(page, path)
+    page.set_viewport_size({"width": 1200, "height": 820})
+    taken = SCREENSHOTS / f"readme-{name}.png"
+    page.screenshot(path=taken, full_page=True)
+    kept = ROOT / "docs" / "pictures" / f"{name}.png"
+    if not kept.exists():
+        shutil.copy(taken, kept)
+    assert kept.stat().st_size < 200_000
+    assert size_of(kept)[0] == size_of(taken)[0] == 1200
+    assert f"docs/pictures/{name}.png" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def size_of(picture: Path) -> tuple[int, int]:
+    """Width and height, from a PNG's header."""
+    width, height = struct.unpack(">II", picture.read_bytes()[16:24])
+    return width, height
