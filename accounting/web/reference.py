@@ -1,8 +1,10 @@
 """``/docs``: the API's description as a page, from its own OpenAPI; nothing is loaded for it."""
 
+import re
 from typing import Any
 
 from fastapi import APIRouter, Request
+from markupsafe import Markup, escape
 from starlette.responses import Response
 
 from accounting.api.parts import identity_of
@@ -27,7 +29,8 @@ def reference(request: Request) -> Response:
         if model.get("type") == "object"
     }
     context = {"info": described["info"], "operations": operations, "models": models}
-    return templates.TemplateResponse(request, "reference.html", {**context, "kind": kind_of})
+    shown = {"kind": kind_of, "prose": prose}
+    return templates.TemplateResponse(request, "reference.html", {**context, **shown})
 
 
 def _field(name: str, known: dict[str, Any]) -> dict[str, Any]:
@@ -38,6 +41,15 @@ def _field(name: str, known: dict[str, Any]) -> dict[str, Any]:
         "says": known.get("description", ""),
         "example": examples[0],
     }
+
+
+def prose(text: str) -> Markup:
+    """A description, its code between backticks shown as such."""
+    pieces = re.split(r"`{1,2}([^`]+)`{1,2}", text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if place % 2 else escape(piece)
+        for place, piece in enumerate(pieces)
+    )
 
 
 def kind_of(known: dict[str, Any]) -> str:

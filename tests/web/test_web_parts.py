@@ -93,7 +93,8 @@ def delivery(**changes: object) -> Status:
     [
         (FINE, Level.GOOD, ""),
         (delivery(due=7), Level.GOOD, ""),
-        (delivery(due=7, last_push_at=NOW - 49 * 3600), Level.WARN, "nothing was delivered for 2 d 1 h"),
+        (delivery(due=7, last_push_at=NOW - 49 * 3600), Level.WARN,
+         "nothing was delivered for 2 d 1 h"),
         (delivery(last_push_at=NOW - 49 * 3600), Level.GOOD, ""),
         (delivery(due=7, last_push_at=None), Level.WARN, "nothing was delivered yet"),
         (delivery(messages={"parked": 1}), Level.WARN, "1 message is set aside"),
