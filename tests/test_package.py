@@ -23,6 +23,7 @@ def test_the_wheel_brings_its_migrations_and_runs_alone(tmp_path: Path) -> None:
         "ssm",
     }
     assert {"hub/pages/logo.svg", "hub/pages/templates/egi.css"} <= set(names)
+    assert {"accounting/web/templates/base.html", "accounting/web/static/pages.css"} <= set(names)
     program = "import accounting.cli as c; print(c.__file__); c.main()"
     done = subprocess.run(
         [sys.executable, "-c", program, "db", "upgrade"],

@@ -42,6 +42,7 @@ def overview(request: Request, service: Parts, viewer: Reader) -> Response:
         ),
         "days": days(now, first, found.read_until, found.gaps),
         "month": Month.of(now),
+        "began": first if first and first > _before(Month.of(now)).start else None,
         "rows": rows,
         "total": _total(rows),
         "run": next(iter(service.runs.latest()), None) if viewer.is_admin else None,
@@ -71,7 +72,7 @@ def compared(service: Service, viewer: Viewer, month: Month, day: int) -> list[C
         month: which month.
         day: its day, up to and with which the months are compared.
     """
-    last = Month.of(month.start - 1)
+    last = _before(month)
     now = {
         row.key["vo"]: (row.pods, row.users, row.wall_seconds, row.cpu_seconds)
         for row in service.summaries.summary(viewer, _by(month, By.VO))
@@ -87,6 +88,10 @@ def compared(service: Service, viewer: Viewer, month: Month, day: int) -> list[C
         part, whole = before[vo]
         found.append(Compared(vo, *used, part, whole))
     return sorted(found, key=lambda row: (-row.wall_seconds, -row.wall_last_seconds, row.vo))
+
+
+def _before(month: Month) -> Month:
+    return Month.of(month.start - 1)
 
 
 def _by(month: Month, *by: By) -> Question:

@@ -13,6 +13,7 @@ from accounting.lookup.status import Delivery, Status
 from accounting.messages import Destination
 from accounting.model import Gap, Month
 from accounting.outbox import Failure, Kind, State, Stop
+from accounting.tables import windows
 from accounting.web import charts, figures
 from accounting.web.coverage import Coverage, days
 from accounting.web.fields import Fields
@@ -190,6 +191,17 @@ def test_names_are_text_whatever_they_hold(running: Running) -> None:
         page = running.get(path, headers={"Accept": "text/html"})
         assert page.status_code in {200, 404}, path
         assert "<script>alert" not in page.text, path
+
+
+def test_months_are_not_compared_where_one_was_not_measured_whole(running: Running) -> None:
+    whole = running.get("/").text
+    assert "Measuring began" not in whole
+    assert re.search(r">\+\d+%<", whole)
+    with running.service.database.begin() as connection:
+        connection.execute(windows.delete().where(windows.c.start < month.READ_UNTIL - 30 * DAY))
+    part = running.get("/").text
+    assert "Measuring began" in part
+    assert not re.search(r">\+\d+%<", part)
 
 
 def test_files_are_kept_by_browsers_and_there_are_no_others(running: Running) -> None:
