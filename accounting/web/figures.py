@@ -12,8 +12,8 @@ _FEW = 10
 
 def number(value: float) -> str:
     """With two decimals below ten, one above, none for whole numbers; thousands set apart."""
-    if value == int(value) and isinstance(value, int):
-        return f"{value:,}"
+    if not value or isinstance(value, int):
+        return f"{value:,.0f}"
     return f"{value:,.{2 if abs(value) < _FEW else 1}f}"
 
 
@@ -97,8 +97,15 @@ def month_name(text: str) -> str:
 
 
 def change(now: float, before: float) -> str:
-    """By how much something has grown, in per cent; empty if there is nothing to compare with."""
-    return f"{(now - before) / before:+.0%}".replace("-", "\N{MINUS SIGN}") if before else ""
+    """By how much something has grown: in per cent, or how many times if that says more.
+
+    Empty if there is nothing to compare with.
+    """
+    if not before:
+        return ""
+    if now >= _FEW * before:
+        return f"\N{MULTIPLICATION SIGN} {now / before:,.0f}"
+    return f"{(now - before) / before:+.0%}".replace("-", "\N{MINUS SIGN}")
 
 
 def sentence(text: str) -> str:

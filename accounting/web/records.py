@@ -20,11 +20,11 @@ router = APIRouter()
 
 _AT_ONCE = 50
 _SORTS = {
-    "-month": "latest month first",
-    "month": "earliest month first",
+    "-month": "latest first",
+    "month": "earliest first",
     "-wall": "longest first",
     "-cpu": "most CPU time first",
-    "-end": "latest end first",
+    "-end": "last ended first",
     "user": "by user",
     "vo": "by VO",
 }

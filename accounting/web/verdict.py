@@ -127,7 +127,7 @@ def _delivering(
     for destination in destinations:
         if destination.stop is not None:
             failure = destination.stop.failure
-            yield Finding(Level.BAD, f"delivery to {destination.name} is stopped: {failure.reason}",
+            yield Finding(Level.BAD, f"delivery is stopped: {failure.reason}",
                           failure.cure, "deliveries")  # fmt: skip
         elif destination.failure is not None:
             failure = destination.failure

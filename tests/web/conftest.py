@@ -1,4 +1,4 @@
-"""Shared by the pages' tests: five weeks of notebooks, behind a real JupyterHub, and a broker."""
+"""Shared by the pages' tests: eight weeks of notebooks, behind a real JupyterHub, and a broker."""
 
 import os
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 @contextmanager
 def started(folder: Path, now: float, **changes: str) -> Iterator[tuple[Running, AmsStandin]]:
-    """A service with five weeks of notebooks, and the broker that it delivers to."""
+    """A service with eight weeks of notebooks, and the broker that it delivers to."""
     authority = Authority.create(folder / "ca")
     host = authority.issue("notebooks.example.org", key="ec")
     with ExitStack() as stack:

@@ -1,8 +1,9 @@
-"""Five weeks of notebooks in the ledger, always the same, with all that a page may have to show."""
+"""Eight weeks of notebooks, always the same, with all that a page may have to show."""
 
 from collections.abc import Iterator
 from itertools import pairwise
 from random import Random
+from uuid import UUID
 
 from accounting import apel
 from accounting.apel import Site
@@ -17,13 +18,13 @@ DAY = 86400
 NOW = 1_795_608_000.0
 """2026-11-25 12:00 UTC."""
 READ_UNTIL = int(NOW) - 90
-FIRST = int(NOW) // DAY * DAY - 33 * DAY
-ADAS_LONG_ONE = "0a000000-0000-4000-8000-000000000001"
-BOBS = "0a000000-0000-4000-8000-000000000002"
-HELD = "0a000000-0000-4000-8000-000000000003"
+FIRST = int(NOW) // DAY * DAY - 56 * DAY
+ADAS_LONG_ONE = "7d1f9a02-5c1e-4f6b-9d3a-2b8c4e6f1a01"
+BOBS = "3b0e6c4d-8f27-4a19-b5c2-9e7d1f3a5b02"
+HELD = "c54e8f10-2a6b-4d97-8e3f-6b1a9c2d7e03"
 GAPS = [
-    Gap(FIRST + 6.0 * DAY + 9 * 3600, FIRST + 6.0 * DAY + 13 * 3600),
-    Gap(FIRST + 12.0 * DAY - 3600, FIRST + 13.0 * DAY + 7200),
+    Gap(FIRST + 29.0 * DAY + 9 * 3600, FIRST + 29.0 * DAY + 13 * 3600),
+    Gap(FIRST + 35.0 * DAY - 3600, FIRST + 36.0 * DAY + 7200),
 ]
 _FLAVORS = (("small", 1.0, 2, 0), ("medium", 2.0, 8, 0), ("large", 8.0, 32, 0), ("gpu", 4.0, 16, 1))
 _VOS = (("physics", 9, 5), ("biology", 6, 3), ("climate", 3, 2), ("training", 12, 1))
@@ -56,26 +57,20 @@ def accounts() -> Iterator[Account]:
     yield _account(ADAS_LONG_ONE, "ada", "biology", READ_UNTIL - 32 * DAY, None, rng=rng, flavor=1)
     yield _account(BOBS, "bob", "physics", READ_UNTIL - 2 * DAY, 5 * 3600, rng=rng, flavor=3)
     yield _account(HELD, "eve\nline", "physics", READ_UNTIL - 3 * DAY, 7200, rng=rng)
-    number = 100
-    for day in range(34):
+    for day in range(57):
         at = FIRST + day * DAY
         is_weekend = (at // DAY + 3) % 7 >= 5
         for vo, people, often in _VOS:
-            for _ in range(rng.randint(0, often if is_weekend else 3 * often)):
-                number += 1
+            for _ in range(rng.randint(0, often if is_weekend else 2 * often)):
                 start = at + rng.randint(6, 15) * 3600 + rng.randint(0, 3599)
                 seconds = int(min(rng.expovariate(1 / 14000) + 300, 9 * 3600))
-                if start + seconds >= READ_UNTIL and start >= READ_UNTIL:
+                if start >= READ_UNTIL:
                     continue
-                user = (
-                    "ada"
-                    if vo == "biology" and rng.random() < 0.3
-                    else f"{vo}-{rng.randint(1, people)}"
-                )
+                is_adas = vo == "biology" and rng.random() < 0.3
+                user = "ada" if is_adas else f"{vo}-{rng.randint(1, people)}"
                 ends = seconds if start + seconds < READ_UNTIL else None
-                yield _account(
-                    f"0b000000-0000-4000-8000-{number:012d}", user, vo, start, ends, rng=rng
-                )
+                uid = str(UUID(int=rng.getrandbits(128), version=4))
+                yield _account(uid, user, vo, start, ends, rng=rng)
 
 
 def _account(

@@ -57,7 +57,7 @@ def test_an_administrator_sees_at_a_glance_how_things_stand(site: Site, watched:
     expect(days).to_have_count(35)
     shown = days.evaluate_all("all => all.map(day => day.className)")
     assert shown == [
-        "is-before", *["is-whole"] * 6, "is-partly", *["is-whole"] * 4, "is-partly", "is-silent",
+        *["is-whole"] * 7, "is-partly", *["is-whole"] * 4, "is-partly", "is-silent",
         "is-partly", *["is-whole"] * 20,
     ]  # fmt: skip
     sums = site.running.get("/api/v1/summaries?by=vo&month=2026-11").json()["rows"]
