@@ -59,10 +59,11 @@ class Counters:
         suspects |= samples.pods_without_id(self._read_containers(found, accounts))
         unknown = found.readings.keys() - accounts.keys() - found.sightings.keys()
         accounts |= ledger.accounts(unknown)
-        for uid, readings in found.readings.items():
-            account = accounts.get(uid)
-            if account and usage.fell(account, readings, self._window):
-                suspects.add(account.pod.name)
+        for values in (found.readings, found.firsts):
+            for uid, readings in values.items():
+                account = accounts.get(uid)
+                if account and usage.fell(account, readings, self._window):
+                    suspects.add(account.pod.name)
         self._read_samples(found, suspects, names)
 
     def _read_cpu(self, found: Samples, accounts: Mapping[str, Account]) -> set[str]:

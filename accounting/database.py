@@ -3,7 +3,9 @@
 import fcntl
 import hashlib
 import os
+import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -278,8 +280,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # The driver's own idea of when to begin would leave DDL outside of transactions.
     connection.isolation_level = None
     cursor = connection.cursor()
+    _switch_to_wal(cursor)
     for pragma in (
-        "journal_mode=WAL",
         "synchronous=FULL",
         "wal_autocheckpoint=8000",  # 32 MB: a large window is not copied twice at once
         f"busy_timeout={BUSY_SECONDS * 1000}",
@@ -287,6 +289,20 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _switch_to_wal(cursor: Any) -> None:
+    """SQLite does not wait here: of two that switch a new database at once, one is turned away."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _prepare_postgres(connection: Any, _record: Any) -> None:

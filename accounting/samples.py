@@ -84,7 +84,8 @@ class Samples:
     ``readings`` holds each counter's last value; ``raw`` all samples, in order of time, of those
     counters where one fell. ``series`` remembers whose a counter is by its metric, ``id`` and
     interface: reading that out of a cgroup's path is most of the work, and from window to window
-    the paths are the same.
+    the paths are the same. ``firsts`` holds the first values of counters of which all samples are
+    there: before them, too, a counter may have restarted.
     """
 
     sightings: dict[str, Sighting] = field(default_factory=dict)
@@ -95,6 +96,7 @@ class Samples:
     claims: dict[str, float] = field(default_factory=dict)
     memory_peaks: dict[str, float] = field(default_factory=dict)
     readings: dict[str, dict[SeriesKey, float]] = field(default_factory=dict)
+    firsts: dict[str, dict[SeriesKey, float]] = field(default_factory=dict)
     raw: dict[str, dict[SeriesKey, list[tuple[float, float]]]] = field(default_factory=dict)
     series: SeriesNames = field(default_factory=dict)
     orphans: set[str] = field(default_factory=set)
@@ -309,37 +311,43 @@ def merge_readings(samples: Samples, rows: Iterable[Row], metric: str = "") -> N
 
 
 def merge_lines(samples: Samples, lines: Iterable[Line], metric: str) -> set[str]:
-    """Add the last values of counters of which all samples are there.
+    """Add the first and last values of counters of which all samples are there.
 
     Returns:
         The names of the pods whose counters fell, or lack ``id``: all their samples count.
     """
     suspects = set()
     for path, pod, points in lines:
-        if path:
-            _merge_reading(samples, (metric, path, ""), points[-1][1])
+        if path and (found := _merge_reading(samples, (metric, path, ""), points[-1][1])):
+            uid, key = found
+            firsts, first = samples.firsts.setdefault(uid, {}), points[0][1]
+            firsts[key] = min(first, firsts.get(key, first))
         if not path or any(later[1] < earlier[1] for earlier, later in pairwise(points)):
             suspects.add(pod)
     return suspects
 
 
-def _merge_reading(samples: Samples, named: tuple[str, str, str], value: float) -> None:
+def _merge_reading(
+    samples: Samples, named: tuple[str, str, str], value: float
+) -> tuple[str, SeriesKey] | None:
+    """Add a counter's last value; whose it is, unless it is nobody's or cannot be true."""
     metric, path, interface = named
     kind, high = _KINDS[metric]
     if not 0.0 <= value <= high:
         samples.rejected[Rejected(metric, implausible(value, 0, high))] += 1
-        return
+        return None
     found = samples.series.get(named)
     if found is None:
         found = samples.series[named] = _counter_of(kind, path, interface)
     uid, key = found
-    counters = samples.readings.get(uid)
     if not uid:
-        return
+        return None
+    counters = samples.readings.get(uid)
     if counters is None:
         samples.readings[uid] = {key: value}
     elif counters.get(key, 0.0) <= value:
         counters[key] = value
+    return found
 
 
 def _is_sandbox(key: SeriesKey, labels: Labels) -> bool:

@@ -104,6 +104,19 @@ def test_two_processes_may_start_on_one_new_database(new_url: NewUrl) -> None:
         assert [one.result() for one in (both.submit(begin), both.submit(begin))] == [True, True]
 
 
+def test_many_may_connect_to_one_new_database(new_url: NewUrl) -> None:
+    def connect(url: str, start: Barrier) -> str | None:
+        with Database(url) as one:
+            start.wait(30)
+            return one.revision()
+
+    with ThreadPoolExecutor(8) as all_at_once:
+        for _ in range(20):
+            url, start = new_url(), Barrier(8)
+            asked = [all_at_once.submit(connect, url, start) for _ in range(8)]
+            assert [one.result() for one in asked] == [None] * 8
+
+
 def test_a_database_of_a_newer_program_is_refused(database: Database) -> None:
     with database.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))

@@ -255,6 +255,8 @@ def test_of_all_samples_the_last_counts_unless_it_fell(
     assert suspects == ({"jupyter-a"} if is_suspect else set()), case
     right = {} if last is None else {UID: {SeriesKey(Kind.CPU, POD_LEVEL): last}}
     assert found.readings == right, case
+    firsts = {uid: dict.fromkeys(read, values[0]) for uid, read in right.items()}
+    assert found.firsts == firsts, case
 
 
 def uid_at(name: str, at: float) -> str:

@@ -20,7 +20,8 @@ class MoodySpawner(SimpleLocalProcessSpawner):  # type: ignore[misc] # traitlets
         mood = self.mood
         if mood == "slow":
             await asyncio.sleep(3)
-        if mood == "fail":
+        if mood in {"fail", "fail later"}:
+            await asyncio.sleep(4 if mood == "fail later" else 0)
             msg = "no node has room"
             raise RuntimeError(msg)
         if mood == "hang":

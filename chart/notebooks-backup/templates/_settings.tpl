@@ -10,7 +10,7 @@
 {{- $given := dict -}}
 {{- range $key := list "repository" "claims" "exclude" "include" "keep" "options" "checkParts" "lockWait" "parallel" "volumeTimeout" "startTimeout" "drillClaims" "userId" "groupId" "workerResources" -}}
 {{- $value := get $.Values $key -}}
-{{- if and (not (kindIs "invalid" $value)) (or (not (kindIs "map" $value)) $value) -}}
+{{- if and (hasKey $.Values $key) (not (kindIs "invalid" $value)) (or (not (kindIs "map" $value)) $value) -}}
 {{- $_ := set $given (snakecase $key) $value -}}
 {{- end -}}
 {{- end -}}

@@ -8,7 +8,7 @@
 {{- $given := dict -}}
 {{- range $key := list "hubUrl" "apiUrl" "user" "server" "options" "page" "cell" "answer" "kernel" "interval" "startDeadline" "pageDeadline" "kernelDeadline" "stopDeadline" "slow" "binderUrl" "stale" "historyDays" "openStatus" -}}
 {{- $value := get $.Values $key -}}
-{{- if and (not (kindIs "invalid" $value)) (or (not (kindIs "map" $value)) $value) -}}
+{{- if and (hasKey $.Values $key) (not (kindIs "invalid" $value)) (or (not (kindIs "map" $value)) $value) -}}
 {{- $_ := set $given (snakecase $key) $value -}}
 {{- end -}}
 {{- end -}}
