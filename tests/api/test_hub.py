@@ -124,7 +124,7 @@ def test_a_browser_logs_in_with_the_hub_and_out_with_it(
     assert "code_challenge_method=S256" in first.headers["Location"]
     log_in(hub, browser, "ada")
     shown = browser.get(page)
-    assert (shown.status_code, str(shown.url)) == (200, page)
+    assert (shown.status_code, str(shown.url)) == (200, f"{page}my")  # a user's own page
     cookie = next(c for c in browser.cookies.jar if c.name == "accounting-session")
     assert (cookie.path, cookie.has_nonstandard_attr("HttpOnly")) == (f"{PREFIX}/", True)
     seen = browser.get(f"{page}api/v1/records", headers={"Accept": "application/json"})

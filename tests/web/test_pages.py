@@ -225,6 +225,7 @@ def test_the_readme_s_pictures_are_taken_by_this_suite(
     page.screenshot(path=taken, full_page=True)
     kept = ROOT / "docs" / "pictures" / f"{name}.png"
     if not kept.exists():
+        kept.parent.mkdir(exist_ok=True)
         shutil.copy(taken, kept)
     assert kept.stat().st_size < 200_000
     assert size_of(kept)[0] == size_of(taken)[0] == 1200
