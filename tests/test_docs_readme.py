@@ -10,23 +10,24 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 README = (ROOT / "README.md").read_text()
-TYPED = re.compile(r"^\$ notebooks-accounting ([a-z -]+?)(?:\s+#|$)", re.MULTILINE)
-DELIVERY = (ROOT / "docs" / "delivery.md").read_text()
-COMMANDS = sorted(set(TYPED.findall(README) + TYPED.findall(DELIVERY)))
+TYPED = re.compile(r"^\$ (notebooks-[a-z]+)((?: [a-z]+)*)(.*?)(?:\s+#.*)?$", re.MULTILINE)
+COMMANDS = sorted({found for page in PAGES for found in TYPED.findall(page.read_text())})
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_in_the_readme_exists(command: str) -> None:
-    program = Path(sys.executable).with_name("notebooks-accounting")
+@pytest.mark.parametrize(("program", "command", "rest"), COMMANDS, ids="".join)
+def test_every_command_in_the_pages_exists(program: str, command: str, rest: str) -> None:
+    path = Path(sys.executable).with_name(program)
     shown = subprocess.run(
-        [program, *command.split(), "--help"], capture_output=True, text=True, check=False
+        [path, *command.split(), "--help"], capture_output=True, text=True, check=False
     )
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "Usage:" in shown.stdout
+    assert [one for one in re.findall(r"--[a-z-]+", rest) if one not in shown.stdout] == []
 
 
-def test_the_readme_names_the_commands_of_the_program() -> None:
-    assert len(COMMANDS) >= 6
+def test_the_pages_name_the_commands_of_all_programs() -> None:
+    assert len(COMMANDS) >= 20
+    assert len({program for program, _, _ in COMMANDS}) == 4
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
