@@ -81,7 +81,7 @@ def test_the_description_is_a_page_that_loads_nothing_from_elsewhere(running: Ru
     page = running.get("/docs", headers={"Accept": "text/html"})
     assert page.status_code == 200
     for path in running.get("/api/v1/openapi.json").json()["paths"]:
-        assert f" {path}</code>" in page.text
+        assert f"<code>{path}</code>" in page.text
     assert "://" not in page.text.replace("ams://", "")
 
 

@@ -15,7 +15,7 @@ from ssm.standin import AmsStandin
 from tests.api.serving import ADMIN, Running
 from tests.web import month
 from tests.web.conftest import started
-from tests.web.test_pages import look_at
+from tests.web.test_web_pages import look_at
 
 
 @pytest.fixture
