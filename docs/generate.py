@@ -7,12 +7,22 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import charts
+import programs
 import traits
 import typer.main
 
 from accounting import cli, config
+from hub.backup import cli as backup
+from hub.monitor import cli as monitor
+from hub.monitor import nagios
 
 FOLDER = Path(__file__).parent
+PROGRAMS = {
+    "notebooks-accounting": cli.app,
+    "notebooks-monitor": monitor.app,
+    "notebooks-status": nagios.app,
+    "notebooks-backup": backup.app,
+}
 _WIDTH = 100
 
 _CONTAINERS: dict[Any, str] = {dict: "mapping", frozenset: "list"}
@@ -42,17 +52,10 @@ def _kind(setting: config.Setting) -> str:
 def _default(setting: config.Setting) -> str:
     default = setting.field.default
     if _kind(setting) == "duration":
-        return _duration(default)
+        return programs.duration(default)
     if isinstance(default, dict):
         return config.shown(default) if default else ""
     return config.shown(default)
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("h", 3600), ("m", 60)):
-        if seconds >= length and seconds % length == 0 and seconds != length:
-            return f"{seconds / length:g}{unit}"
-    return f"{seconds:g}s"
 
 
 def settings_reference() -> str:
@@ -95,10 +98,11 @@ def commands_reference() -> str:
     lines = [
         "# Commands",
         "",
-        "Written by `docs/generate.py` from the program's own help; edit `accounting/cli/`.",
+        "Written by `docs/generate.py` from the programs' own help; edit there.",
     ]
-    for path, text in _helps(typer.main.get_command(cli.app), "notebooks-accounting", None):
-        lines += ["", f"## {path}", "", "```text", text, "```"]
+    for program, app in PROGRAMS.items():
+        for path, text in _helps(typer.main.get_command(app), program, None):
+            lines += ["", f"## {path}", "", "```text", text, "```"]
     return "\n".join(lines) + "\n"
 
 
@@ -119,6 +123,7 @@ def main() -> int:
         FOLDER / "settings.md": settings_reference(),
         FOLDER / "commands.md": commands_reference(),
         traits.PAGE: traits.page(),
+        **programs.pages(),
         **charts.pages({setting.path: _default(setting) for setting in config.settings()}),
     }
     for path, text in pages.items():

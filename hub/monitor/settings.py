@@ -118,7 +118,7 @@ class MonitorSettings(ProgramSettings):
         description="File with a token for probes and Prometheus, beside the hub's own tokens.",
         examples=["/run/secrets/notebooks-monitor/probe-token"],
     )
-    open_status: Annotated[bool, Field(description="")] = Field(
+    open_status: bool = Field(
         default=False,
         description="Show `status.json` to everybody, for probes that can send no token.",
         examples=[True],
