@@ -27,7 +27,7 @@ def test_every_command_in_the_pages_exists(program: str, command: str, rest: str
 
 def test_the_pages_name_the_commands_of_all_programs() -> None:
     assert len(COMMANDS) >= 20
-    assert len({program for program, _, _ in COMMANDS}) == 4
+    assert {program for program, _, _ in COMMANDS} > {"notebooks-accounting", "notebooks-backup"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

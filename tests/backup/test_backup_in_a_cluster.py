@@ -2,8 +2,12 @@
 
 import base64
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from hub.backup.status import Status, metrics
 from hub.backup.worker import LABELS
 from tests.backup.conftest import PASSWORD, rest_server, secrets_in
 from tests.backup.trees import odd_tree, picture
+from tests.hub.process import wait_for
 from tests.kubernetes.standin import KubernetesStandin
 
 Run = Callable[..., Result]
@@ -215,3 +220,32 @@ def test_what_cannot_be_kept_is_said_and_leaves_the_others_alone(
         "error: no backup knows such a claim → see 'notebooks-backup list'\n",
     )
     assert run("restore").exit_code == 2
+
+
+def test_a_run_that_is_killed_loses_nothing_and_the_next_one_goes_on(
+    cluster: KubernetesStandin, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTEBOOKS_BACKUP_KEEP", '{"last": 9}')
+    assert run("run").exit_code == 0
+    first = json.loads(run("list", "--json").stdout)
+    then = datetime.now(UTC)
+    (cluster.claim_folder("claim-1") / "big").write_text("newer")
+    program = Path(sys.executable).parent / "notebooks-backup"
+    with subprocess.Popen([program, "run"], env=dict(os.environ), stdout=subprocess.DEVNULL) as job:
+        wait_for(lambda: cluster.all("pods") != [], "a worker")
+        job.kill()
+    wait_for(
+        lambda: all(pod["status"]["phase"] == "Succeeded" for pod in cluster.all("pods")),
+        "the workers' own end",
+    )
+    assert run("run").exit_code == 0
+    assert cluster.all("pods") == []
+    after = json.loads(run("list", "--json").stdout)
+    assert all(row in after for row in first)
+    assert {row["claim"] for row in after if row not in first} == set(USERS)
+    assert run("check", "--all").exit_code == 0
+    words = ("restore", "--claim", "claim-1", "--path", "big", "--overwrite", "--json")
+    assert run(*words).exit_code == 0
+    assert (cluster.claim_folder("claim-1") / "big").read_text() == "newer"
+    assert run(*words, "--at", then.isoformat()).exit_code == 0
+    assert (cluster.claim_folder("claim-1") / "big").stat().st_size == 3_000_000

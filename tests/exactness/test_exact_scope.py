@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from accounting.collect import Options, Poller
+from accounting.config import Settings
 from accounting.database import Database
 from accounting.identity import VoRules
 from accounting.ledger import Ledger
@@ -16,6 +17,8 @@ from accounting.simulation.cluster import Cluster
 from accounting.simulation.engines import run_prometheus
 from accounting.simulation.features import Features
 from accounting.simulation.history import populate
+from accounting.simulation.truth import Owner, SimulatedPod
+from hub.monitor.settings import MonitorSettings
 from tests.exactness.expected import expected, unix
 from tests.exactness.polling import RULES, SCOPE, SITE, Written, written
 
@@ -29,12 +32,20 @@ class Place:
     url: str
 
 
+def _of_the_monitor(cluster: Cluster) -> Callable[[SimulatedPod], SimulatedPod]:
+    """Makes one user's notebooks those of the hourly monitor's user."""
+    user = min(pod.user for pod in cluster.counted_pods)
+    owner = Owner(MonitorSettings().user, None, None, None)
+    return lambda pod: replace(pod, owner=owner) if pod.user == user else pod
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("scope") / "data"
     cluster = Cluster.generate(
         6, START, END, pods=50, features=Features.none().but(other_pods=True), interval_seconds=30
     )
+    cluster = replace(cluster, pods=tuple(map(_of_the_monitor(cluster), cluster.pods)))
     populate(cluster, folder)
     with run_prometheus(folder) as engine:
         yield Place(cluster, engine.url)
@@ -75,8 +86,12 @@ def test_only_pods_with_the_required_label_are_recorded(place: Place, measured: 
 
 
 def test_excluded_users_are_not_recorded(measured: Measured) -> None:
+    """The setting that the monitor's documentation names, with the monitor's own default."""
     users = {uid: row["user"] for uid, row in measured(SCOPE, RULES).pods.items()}
-    monitor = min(users.values())
-    left = measured(SCOPE, replace(RULES, excluded_users=frozenset({monitor})))
+    monitor = MonitorSettings().user
+    settings = Settings.model_validate({"vo": {"excluded_users": monitor}})
+    excluded = settings.vo_rules().excluded_users
+    left = measured(SCOPE, replace(RULES, excluded_users=excluded))
     assert left.pods.keys() == {uid for uid, user in users.items() if user != monitor}
     assert 0 < len(left.pods) < len(users)
+    assert left.records.keys() < measured(SCOPE, RULES).records.keys()
