@@ -5,8 +5,10 @@ import uuid
 from typing import Any
 
 import httpx
-from tornado.httpclient import HTTPRequest
-from tornado.websocket import WebSocketClientConnection, websocket_connect
+from aiohttp import ClientSession, ClientWebSocketResponse, ClientWSTimeout, WSMsgType
+
+# A server that is asked to close the connection, and does not answer, is waited for no longer.
+_CLOSING = ClientWSTimeout(ws_close=5.0)
 
 
 class CellFailed(Exception):
@@ -28,31 +30,33 @@ async def run_cell(http: httpx.AsyncClient, server_url: str, kernel: str, code: 
     Raises:
         CellFailed: it did not run to its end.
         httpx.HTTPError: the server did not answer, or refused.
-        OSError: the connection was lost.
+        aiohttp.ClientError: the kernel's connection was refused, or lost.
     """
     wanted = {"name": kernel} if kernel else {}
     made = await http.post(f"{server_url}api/kernels", json=wanted)
     kernel_url = f"{server_url}api/kernels/{made.raise_for_status().json()['id']}"
     try:
-        request = HTTPRequest(
-            f"ws{kernel_url.removeprefix('http')}/channels?session_id={uuid.uuid4().hex}",
-            headers={"Authorization": http.headers["Authorization"]},
-        )
-        socket = await websocket_connect(request)
-        try:
+        channels = f"ws{kernel_url.removeprefix('http')}/channels?session_id={uuid.uuid4().hex}"
+        headers = {"Authorization": http.headers["Authorization"]}
+        async with (
+            ClientSession(headers=headers) as session,
+            session.ws_connect(channels, timeout=_CLOSING) as socket,
+        ):
             return await _answer(socket, code)
-        finally:
-            socket.close()
     finally:
         await http.delete(kernel_url)
 
 
-async def _answer(socket: WebSocketClientConnection, code: str) -> str:
+async def _answer(socket: ClientWebSocketResponse, code: str) -> str:
     identifier = uuid.uuid4().hex
-    await socket.write_message(json.dumps(_execute_request(identifier, code)))
+    await socket.send_json(_execute_request(identifier, code))
     written: list[str] = []
-    while (received := await socket.read_message()) is not None:
-        message = json.loads(received)
+    async for received in socket:
+        if received.type is WSMsgType.ERROR:
+            break
+        if received.type is not WSMsgType.TEXT:  # with buffers: nothing that a cell writes
+            continue
+        message = json.loads(received.data)
         if message.get("parent_header", {}).get("msg_id") != identifier:
             continue
         kind, content = message["header"]["msg_type"], message["content"]

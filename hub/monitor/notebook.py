@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import httpx
-from tornado.httpclient import HTTPError as WebSocketRefused
+from aiohttp import ClientError, WSServerHandshakeError
 
 from hub.monitor.kernel import CellFailed, run_cell
 from hub.monitor.result import Run, State
@@ -39,7 +39,7 @@ class _Steps:
             raise StepFailed(f"{name}: not done within {deadline:g} s") from None
         except (ServerFailed, CellFailed) as exc:
             raise StepFailed(f"{name}: {exc}") from exc
-        except (httpx.HTTPError, WebSocketRefused, OSError) as exc:
+        except (httpx.HTTPError, ClientError, OSError) as exc:
             raise StepFailed(f"{name}: {_reason(exc)}") from exc
         finally:
             self.taken.append((name, time.monotonic() - began))
@@ -49,8 +49,8 @@ def _reason(exc: Exception) -> str:
     """Without addresses and what they may carry."""
     if isinstance(exc, httpx.HTTPStatusError):
         return f"the server answered {exc.response.status_code}"
-    if isinstance(exc, WebSocketRefused):
-        return f"the server answered {exc.code}"
+    if isinstance(exc, WSServerHandshakeError):
+        return f"the server answered {exc.status}"
     return f"no answer ({type(exc).__name__})"
 
 
