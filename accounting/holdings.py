@@ -4,9 +4,9 @@
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Connection, Select, and_, func, select, update
 
@@ -61,6 +61,37 @@ class Difference:
     changes: Mapping[str, tuple[str, str]]
     wall_seconds: int | None
     cpu_seconds: int | None
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Many differences, counted and added up.
+
+    Attributes:
+        counts: how many records there are of each kind, by its name.
+        wall_seconds, cpu_seconds: how much more all records say now; negative: less.
+        forgotten: of how many records what was sent is forgotten: they are in no sum.
+        different: those that differ, as far as they are kept.
+    """
+
+    counts: dict[str, int] = field(default_factory=lambda: {kind.value: 0 for kind in Kind})
+    wall_seconds: int = 0
+    cpu_seconds: int = 0
+    forgotten: int = 0
+    different: list[Difference] = field(default_factory=list)
+
+    def add(self, found: Iterable[Difference], most: int | None = None) -> Self:
+        """Take more in; of those that differ keep no more than ``most``."""
+        for one in found:
+            self.counts[one.kind.value] += 1
+            if one.kind is Kind.SAME:
+                continue
+            self.forgotten += one.wall_seconds is None
+            self.wall_seconds += one.wall_seconds or 0
+            self.cpu_seconds += one.cpu_seconds or 0
+            if most is None or len(self.different) < most:
+                self.different.append(one)
+        return self
 
 
 @dataclass(frozen=True, slots=True)

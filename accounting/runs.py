@@ -47,6 +47,7 @@ class Run:
     Attributes:
         progress: figures on the way, for people.
         outcome: how it ended; None while it runs.
+        asked: what exactly was asked for, for who may see it; it may name a user.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Run:
     ended_at: float | None = None
     progress: Mapping[str, Any] = field(default_factory=dict)
     outcome: Outcome | None = None
+    asked: Any = None
     ended: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -100,7 +102,7 @@ class Runs:
         self._runs: OrderedDict[str, Run] = OrderedDict()
         self._thread: threading.Thread | None = None
 
-    def start(self, kind: Kind, job: Job) -> Run:
+    def start(self, kind: Kind, job: Job, asked: Any = None) -> Run:
         """Start a job.
 
         Raises:
@@ -110,7 +112,7 @@ class Runs:
             for known in self._runs.values():
                 if known.outcome is None:
                     raise Underway(known)
-            run = Run(uuid.uuid4().hex[:12], kind, self._clock())
+            run = Run(uuid.uuid4().hex[:12], kind, self._clock(), asked=asked)
             self._runs[run.id] = run
             if len(self._runs) > _MOST:
                 self._runs.popitem(last=False)

@@ -13,8 +13,7 @@ from accounting.api.models import RunModel, RunsModel
 from accounting.api.parameters import MonthType, UserQuery, VoQuery
 from accounting.api.parts import Operator, Parts, Service
 from accounting.guard.problem import Problem
-from accounting.holdings import Chosen, Holdings
-from accounting.holdings import Kind as Difference
+from accounting.holdings import Chosen, Comparison, Difference, Holdings
 from accounting.outcome import DONE, FAILED, Outcome
 from accounting.register import Register
 from accounting.runs import Job, Kind, Notice, Run, Underway
@@ -75,7 +74,7 @@ def republish(
     """Queue a month's records again, and tell how they differ from what was delivered."""
     chosen = Chosen(month, vo, user, changed)
     job = republish_job(service, chosen, dry_run=dry_run)
-    return _started(request, start(service, Kind.REPUBLISH, job))
+    return _started(request, start(service, Kind.REPUBLISH, job, chosen))
 
 
 @router.get("/runs", response_model=RunsModel, responses=refusals())
@@ -104,14 +103,14 @@ async def one(
     return as_json(shown(run))
 
 
-def start(service: Service, kind: Kind, job: Job) -> Run:
+def start(service: Service, kind: Kind, job: Job, asked: Any = None) -> Run:
     """Start a run; for the pages too.
 
     Raises:
         Problem: another one is under way.
     """
     try:
-        return service.runs.start(kind, job)
+        return service.runs.start(kind, job, asked)
     except Underway as exc:
         raise Problem(_CONFLICT, exc.message, exc.cure, run=exc.run.id) from exc
 
@@ -153,33 +152,32 @@ def republish_job(service: Service, chosen: Chosen, *, dry_run: bool) -> Job:
 
     def job(_notice: Notice) -> Outcome:
         holdings = Holdings(service.database)
-        counts = {kind.value: 0 for kind in Difference}
-        different: list[dict[str, Any]] = []
-        for one in holdings.differences(chosen):
-            counts[one.kind.value] += 1
-            if one.kind is not Difference.SAME and len(different) < _SHOWN:
-                changes = {k: v for k, v in one.changes.items() if k not in _PERSONAL}
-                different.append(
-                    {
-                        "uid": one.uid,
-                        "vo": one.vo,
-                        "kind": one.kind.value,
-                        "wall_seconds": one.wall_seconds,
-                        "cpu_seconds": one.cpu_seconds,
-                        "changes": changes,
-                    }
-                )
+        compared = Comparison().add(holdings.differences(chosen), _SHOWN)
         result = {
             "month": str(chosen.month),
-            "counts": counts,
+            "counts": compared.counts,
+            "wall_seconds": compared.wall_seconds,
+            "cpu_seconds": compared.cpu_seconds,
+            "forgotten": compared.forgotten,
             "held": holdings.held(chosen),
             "queued": 0 if dry_run else holdings.republish(chosen),
             "dry_run": dry_run,
-            "differences": different,
+            "differences": [_told(one) for one in compared.different],
         }
         return Outcome(DONE, result)
 
     return job
+
+
+def _told(one: Difference) -> dict[str, Any]:
+    return {
+        "uid": one.uid,
+        "vo": one.vo,
+        "kind": one.kind.value,
+        "wall_seconds": one.wall_seconds,
+        "cpu_seconds": one.cpu_seconds,
+        "changes": {k: v for k, v in one.changes.items() if k not in _PERSONAL},
+    }
 
 
 def shown(run: Run) -> dict[str, Any]:

@@ -47,6 +47,7 @@ _outbox.command("readdress")(outbox.readdress)
 
 _db = group("db", "Look at the ledger, and keep its database.")
 _db.command("upgrade")(database.upgrade)
+_db.command("copy")(database.copy)
 _db.command("status")(database.status)
 _db.command("windows")(database.windows)
 _db.command("gaps")(database.gaps)

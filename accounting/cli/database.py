@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from accounting.cli.options import Json, Limit
-from accounting.cli.output import shown_time, table, write_json
+from accounting.cli.output import bar, notice, shown_time, table, write_json
 from accounting.cli.program import opened, program_of
 from accounting.errors import AccountingError
 
@@ -21,6 +21,43 @@ def upgrade(ctx: typer.Context) -> None:
     with Database(settings.database_url) as database:
         database.upgrade()
         typer.echo(f"{database.name} is of version {database.revision()}")
+
+
+def copy(
+    ctx: typer.Context,
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="URL",
+            help="The other database, such as postgresql://accounting@db.example.org/accounting;"
+            " its password belongs into PGPASSWORD.",
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Copy the whole ledger into another, empty database: to move it, its history included.
+
+    The service should not run meanwhile. Afterwards set ACCOUNTING_DATABASE_URL to the new one.
+    """
+    settings = program_of(ctx).settings()
+    from accounting import relocation
+    from accounting.database import Database
+
+    with opened(settings) as source, Database(url) as target:
+        if target.url.password is not None:
+            raise typer.BadParameter("a password among arguments can be seen: set PGPASSWORD")
+        with bar("copying") as advance:
+
+            def watch(name: str, done: int, total: int) -> None:
+                advance(done, total, f"copying {name.replace('_', ' ')}")
+
+            copied = relocation.copy(source, target, watch)
+    if as_json:
+        write_json(copied)
+        return
+    counted = ((name.replace("_", " "), f"{count:,}") for name, count in copied.items())
+    table("Copied", ("table", ">rows"), counted)
+    notice(f"{target.name} has it all: set ACCOUNTING_DATABASE_URL to it")
 
 
 def status(ctx: typer.Context, as_json: Json = False) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from accounting.cli.options import Json, ServiceUrl, TokenFile, moment
-from accounting.cli.output import complain, notice, open_console, shown_time, table, write_json
+from accounting.cli.output import bar, complain, notice, open_console, shown_time, table, write_json
 from accounting.cli.program import opened, program_of
 from accounting.cli.remote import service_of
 from accounting.outcome import DONE, FAILED, Outcome, of_poll
@@ -127,18 +127,11 @@ def _finish(outcome: Outcome, *, as_json: bool) -> NoReturn:
 @contextmanager
 def _progress(until: int) -> "Iterator[Callable[[collect.Report], None]]":
     """A bar by covered time, where somebody looks."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    console = open_console(err=True)
-    quiet = not console.is_terminal
-    with Progress(*columns, TimeElapsedColumn(), console=console, disable=quiet) as progress:
-        task = progress.add_task("reading", total=None)
+    with bar("reading") as advance:
 
         def watch(report: "collect.Report") -> None:
-            done, total = report.end - report.start, until - report.start
             said = f"read up to {shown_time(report.end)}, {len(report.pods):,} pods"
-            progress.update(task, completed=done, total=total, description=said)
+            advance(report.end - report.start, until - report.start, said)
 
         yield watch
 

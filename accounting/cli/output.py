@@ -2,7 +2,8 @@
 # ruff: noqa: PLC0415 - see accounting/cli/__init__.py
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -44,6 +45,27 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     if not console.is_terminal:
         console.width = 200
     console.print(table)
+
+
+@contextmanager
+def bar(what: str) -> "Iterator[Callable[[float, float, str], None]]":
+    """A progress bar on the error output, where somebody looks.
+
+    Yields:
+        What moves it: how much is done, of how much, and what to say beside it.
+    """
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    console = open_console(err=True)
+    quiet = not console.is_terminal
+    with Progress(*columns, TimeElapsedColumn(), console=console, disable=quiet) as progress:
+        task = progress.add_task(what, total=None)
+
+        def advance(done: float, total: float, said: str) -> None:
+            progress.update(task, completed=done, total=total, description=said)
+
+        yield advance
 
 
 def shown_time(seconds: float | None) -> str:

@@ -1,8 +1,8 @@
 """``republish``."""
 # ruff: noqa: PLC0415 - see accounting/cli/__init__.py
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,31 +15,9 @@ from accounting.errors import AccountingError
 from accounting.model import Month
 
 if TYPE_CHECKING:
-    from accounting.holdings import Difference
+    from accounting.holdings import Comparison
 
 _SHOWN = 100
-
-
-@dataclass
-class _Account:
-    """How many records there are of each kind, and what differs."""
-
-    counts: dict[str, int]
-    wall_seconds: int = 0
-    cpu_seconds: int = 0
-    unknown: int = 0
-    different: list["Difference"] = field(default_factory=list)
-
-    def add(self, found: Iterable["Difference"], most: int | None) -> None:
-        for one in found:
-            self.counts[one.kind.value] += 1
-            if one.kind.value == "same":
-                continue
-            self.unknown += one.wall_seconds is None
-            self.wall_seconds += one.wall_seconds or 0
-            self.cpu_seconds += one.cpu_seconds or 0
-            if most is None or len(self.different) < most:
-                self.different.append(one)
 
 
 def republish(
@@ -65,24 +43,24 @@ def republish(
     receiver holds already is replaced by the same.
     """
     settings = program_of(ctx).settings()
-    from accounting.holdings import Chosen, Holdings, Kind
+    from accounting.holdings import Chosen, Comparison, Holdings
 
     chosen = Chosen(month, vo, user, changed)
-    account = _Account({kind.value: 0 for kind in Kind})
     with opened(settings) as database:
         holdings = Holdings(database)
-        account.add(holdings.differences(chosen), None if as_json else _SHOWN)
+        most = None if as_json else _SHOWN
+        compared = Comparison().add(holdings.differences(chosen), most)
         held = holdings.held(chosen)
         queued = 0 if dry_run else holdings.republish(chosen)
-    if not sum(account.counts.values()) and not changed:
+    if not sum(compared.counts.values()) and not changed:
         raise AccountingError(
             f"there is no record of {month} that could be sent" + (" for these" * bool(vo or user)),
             "see 'notebooks-accounting records list', also with --held",
         )
     if as_json:
-        write_json(_data(account, queued, held, str(month)))
+        write_json(_data(compared, queued, held, str(month)))
         return
-    _show(account, str(month))
+    _show(compared, str(month))
     if held:
         notice(
             f"{held:,} records that were delivered are held back now, and stay as they are there"
@@ -94,24 +72,24 @@ def republish(
     )
 
 
-def _data(account: _Account, queued: int, held: int, month: str) -> dict[str, Any]:
+def _data(compared: "Comparison", queued: int, held: int, month: str) -> dict[str, Any]:
     return {
         "month": month,
-        "counts": account.counts,
-        "wall_seconds": account.wall_seconds,
-        "cpu_seconds": account.cpu_seconds,
-        "forgotten": account.unknown,
+        "counts": compared.counts,
+        "wall_seconds": compared.wall_seconds,
+        "cpu_seconds": compared.cpu_seconds,
+        "forgotten": compared.forgotten,
         "held": held,
         "queued": queued,
         "differences": [
             {**asdict(one), "month": str(one.month), "kind": one.kind.value}
-            for one in account.different
+            for one in compared.different
         ],
     }
 
 
-def _show(account: _Account, month: str) -> None:
-    if account.different:
+def _show(compared: "Comparison", month: str) -> None:
+    if compared.different:
         table(
             f"What differs in {month} from what was delivered",
             ("pod", "VO", "", ">wall s", ">CPU s", "changes"),
@@ -124,15 +102,15 @@ def _show(account: _Account, month: str) -> None:
                     _signed(one.cpu_seconds),
                     _changes(one.changes) if one.kind.value == "changed" else "",
                 )
-                for one in account.different
+                for one in compared.different
             ),
         )
-    different = sum(account.counts.values()) - account.counts["same"]
-    if different > len(account.different):
-        notice(f"{different - len(account.different):,} more differ; see --json for all")
-    rows = [(kind, f"{count:,}") for kind, count in account.counts.items()]
-    rows.append(("wall seconds, all together", _signed(account.wall_seconds)))
-    rows.append(("CPU seconds, all together", _signed(account.cpu_seconds)))
+    different = sum(compared.counts.values()) - compared.counts["same"]
+    if different > len(compared.different):
+        notice(f"{different - len(compared.different):,} more differ; see --json for all")
+    rows = [(kind, f"{count:,}") for kind, count in compared.counts.items()]
+    rows.append(("wall seconds, all together", _signed(compared.wall_seconds)))
+    rows.append(("CPU seconds, all together", _signed(compared.cpu_seconds)))
     table(f"Records of {month}", ("", ">"), rows)
 
 

@@ -2,12 +2,22 @@
 
 from fastapi import APIRouter
 
-from accounting.web import assets, deliveries, mine, overview, record, records, runs, usage
+from accounting.web import (
+    assets,
+    deliveries,
+    mine,
+    overview,
+    record,
+    records,
+    republish,
+    runs,
+    usage,
+)
 from accounting.web.reference import router as reference
 from accounting.web.refusal import error_page
 
 __all__ = ["error_page", "reference", "router"]
 
 router = APIRouter(include_in_schema=False)
-for _part in (assets, overview, usage, records, record, deliveries, runs, mine):
+for _part in (assets, overview, usage, records, record, republish, deliveries, runs, mine):
     router.include_router(_part.router)

@@ -173,8 +173,8 @@ def test_the_copy_that_a_backup_makes_is_a_whole_one(tmp_path: Path) -> None:
     live.close()
 
 
-def test_the_pod_that_restores_is_confined() -> None:
-    (file,) = (file for file in OPERATIONS.files if file.name == "restore-pod.yaml")
+def test_the_pod_that_has_the_ledger_is_confined() -> None:
+    (file,) = (file for file in OPERATIONS.files if file.name == "ledger-pod.yaml")
     pod = yaml.safe_load(file.text)
     assert manifests.faults(pod, "1.28") == []
     assert manifests.unconfined(pod["spec"]) == []

@@ -2,15 +2,22 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
+from sqlalchemy import update
 from structlog.testing import capture_logs
 
+from accounting import apel
+from accounting.database import Database
 from accounting.lookup.records import Delivery
 from accounting.messages import Messages
+from accounting.model import Month, Record
 from accounting.outbox import State
+from accounting.register import Register
+from accounting.tables import records
 from ssm.standin import AmsStandin
 from tests.api.serving import ADMIN, Running
 from tests.web import month
@@ -138,3 +145,78 @@ def test_a_defect_is_a_page_that_tells_nothing_of_it(
     assert answer.status == 500
     assert "secret" not in page.content()
     look_at(page, "defect")
+
+
+def due(running: Running) -> set[str]:
+    """The uids of the records that the next push takes."""
+    answer = running.get("/api/v1/records?delivery=due").json()
+    return {record["uid"] for record in answer["records"]}
+
+
+def corrected(database: Database, month: Month, vo: str, seconds: int) -> Record:
+    """A record that says more than was delivered, as a later poll would write it."""
+    one = next(r for r in Register(database).find() if r.month == month and r.vo.name == vo)
+    longer = replace(one, wall_seconds=one.wall_seconds + seconds)
+    with database.begin() as connection:
+        connection.execute(
+            update(records)
+            .where(records.c.uid == one.uid, records.c.month == month.month)
+            .values(wall_seconds=longer.wall_seconds, digest=apel.digest(longer))
+        )
+    return longer
+
+
+def test_a_month_is_republished_once_its_differences_were_looked_at(
+    outage: tuple[Running, AmsStandin], page: Page
+) -> None:
+    running, _broker = outage
+    database = running.service.database
+    sign_in(page, running)
+    assert "Done" in push(page, running.url)
+    one = corrected(database, Month(2026, 10), "physics", 1234)
+    before = {entry.id for entry in Messages(database).page()}
+    page.goto(f"{running.url}/deliveries")
+    page.click("text=Republish a month")
+    look_at(page, "republish")
+    page.select_option("select[name=month]", "2026-10")
+    page.fill("input[name=vo]", "physics")
+    page.select_option("select[name=changed]", label="only what differs")
+    page.click("text=Compare: a dry run")
+    expect(page.locator("h1")).to_contain_text("Done")
+    expect(page.locator("main")).to_contain_text("October 2026, VO physics")
+    expect(page.locator(".facts")).to_contain_text("+1,234 s")
+    row = page.locator("tbody tr", has_text=one.uid[:8])
+    expect(row).to_contain_text(f"WallDuration {one.wall_seconds - 1234} → {one.wall_seconds}")
+    look_at(page, "republish-compared")
+    assert due(running) == set(), "looking queues nothing"
+    page.click("text=Queue 1 record")
+    expect(page.get_by_role("status")).to_contain_text("1 record is queued")
+    look_at(page, "republish-queued")
+    assert due(running) == {one.uid}
+    page.click("text=Push now")
+    expect(page.locator("h1")).to_contain_text("Done")
+    (sent,) = {entry.id for entry in Messages(database).page()} - before
+    assert f"WallDuration: {one.wall_seconds}\n" in (Messages(database).body(sent) or "")
+
+
+def test_a_month_that_nobody_compared_is_not_queued(
+    outage: tuple[Running, AmsStandin], page: Page
+) -> None:
+    running, _broker = outage
+    sign_in(page, running, "/deliveries/republish?month=November")
+    page.click("text=Compare: a dry run")
+    expect(page.locator(".wrong")).to_have_text("A month, for example 2026-11.")
+    page.select_option("select[name=month]", "2026-10")
+    page.fill("input[name=user]", "nobody-like-this")
+    page.click("text=Compare: a dry run")
+    expect(page.locator(".note")).to_have_text("There is nothing to send again.")
+    page.goto(f"{running.url}/deliveries/republish")
+    form = "form[action$='republish']"
+    page.locator(form).evaluate("form => form.action += '/0123456789ab'")
+    page.click("text=Compare: a dry run")
+    expect(page.locator("h1")).to_have_text("Not now")
+    page.goto(f"{running.url}/deliveries/republish")
+    page.locator(f"{form} input[name=csrf_token]").evaluate("field => field.value = 'forged'")
+    page.click("text=Compare: a dry run")
+    expect(page.locator("h1")).to_have_text("This is not open to you")
+    assert len(running.service.runs.latest()) == 1

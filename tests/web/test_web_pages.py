@@ -157,7 +157,8 @@ def test_a_user_sees_what_is_theirs_and_nothing_else(site: Site, watched: Page) 
     assert seen
     assert seen <= mine
     for path in (f"/records/{month.BOBS}", "/records/0a000000-0000-4000-8000-00000000dead",
-                 "/deliveries", "/deliveries/1", "/records?user=bob"):  # fmt: skip
+                 "/deliveries", "/deliveries/1", "/deliveries/republish",
+                 "/records?user=bob"):  # fmt: skip
         answer = watched.goto(f"{site.url}{path}")
         assert answer is not None
         assert answer.status == 403
