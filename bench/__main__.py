@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from accounting.telemetry import configure_logs
-from bench import backlog, broker, client, delivery, hub
+from bench import api, backlog, broker, client, delivery, hub
 from bench.dataset import day, steady
 from bench.figures import Figure, save, show
 from bench.poll import DayPoll, forget
 from bench.steady import SteadyPolls
 
 _ROOT = Path(__file__).parent.parent
-SECTIONS = ("day", "steady", "client", "signing", "push", "broker", "backlog", "hub")
+SECTIONS = ("day", "steady", "client", "signing", "push", "broker", "backlog", "api", "hub")
 
 
 SIGNING_SECONDS = 0.2
@@ -29,13 +29,20 @@ class Sizes(NamedTuple):
     running: int
     rounds: int
     backlog: int = 1_000_000
+    records: int = 1_000_000
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the tables, keep the figures; 1 if a promise is missed and --strict."""
     options = _parser().parse_args(arguments)
     configure_logs("warning", as_json=False)
-    sizes = Sizes(options.pods, options.running or options.pods, options.rounds, options.backlog)
+    sizes = Sizes(
+        options.pods,
+        options.running or options.pods,
+        options.rounds,
+        options.backlog,
+        options.records,
+    )
     data: Path = options.data.absolute()
     data.mkdir(parents=True, exist_ok=True)
     measured: dict[str, list[Figure]] = {}
@@ -53,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--running", type=int, help="pods that run at once; default: as --pods")
     parser.add_argument("--rounds", type=int, default=5, help="measured runs of each command")
     parser.add_argument("--backlog", type=int, default=1_000_000, help="records of the backlog")
+    parser.add_argument("--records", type=int, default=1_000_000, help="records behind the API")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument(
         "--data", type=Path, default=_ROOT / "var" / "bench", help="where histories are kept"
@@ -74,6 +82,7 @@ def _sections(
         "push": ("Push", lambda: _push(sizes, data)),
         "broker": ("Messages to the broker's stand-in", lambda: _broker(sizes, data)),
         "backlog": (f"A backlog of {sizes.backlog:,} records", lambda: _backlog(sizes, data)),
+        "api": (f"The API over {sizes.records:,} records", lambda: _api(sizes, data)),
         "hub": ("JupyterHub's logins", lambda: hub.measure(sizes.rounds)),
     }
     return [measures[name] for name in SECTIONS if name in only]
@@ -130,6 +139,16 @@ def _backlog(sizes: Sizes, data: Path) -> list[Figure]:
     shutil.copy(backlog.prepare(data / f"backlog-{sizes.backlog}.db", sizes.backlog), copy)
     with broker.running(data / "work" / "broker") as addresses:
         return backlog.measure(copy, addresses)
+
+
+def _api(sizes: Sizes, data: Path) -> list[Figure]:
+    folder, seconds = data / "work", 4.0 * sizes.rounds
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = data / f"ledger-{sizes.records}.db"
+    return [
+        *api.measure_sqlite(kept, folder, sizes.records, seconds),
+        *api.measure_postgres(folder, sizes.records, seconds),
+    ]
 
 
 if __name__ == "__main__":

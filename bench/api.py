@@ -24,6 +24,7 @@ from accounting.database import Database
 from accounting.simulation.engines import free_port
 from bench import ledger
 from bench.figures import Figure
+from tests.postgres import run_postgres
 
 CLIENTS = 20
 LIST_MS = 50.0
@@ -165,7 +166,24 @@ def measure(database_url: str, folder: Path, name: str, seconds: float) -> list[
     return figures
 
 
-def filled(url: str, count: int) -> None:
-    """Fill an empty database."""
+def measure_sqlite(kept: Path, folder: Path, count: int, seconds: float) -> list[Figure]:
+    """The figures on SQLite; the ledger is made once and kept."""
+    if not kept.exists():
+        partial = kept.with_suffix(".partial")
+        partial.unlink(missing_ok=True)
+        _fill(f"sqlite:///{partial}", count)
+        partial.rename(kept)
+    return measure(f"sqlite:///{kept}", folder, "SQLite", seconds)
+
+
+def measure_postgres(folder: Path, count: int, seconds: float) -> list[Figure]:
+    """The figures on a PostgreSQL server of its own, as Debian sets it up."""
+    with run_postgres() as server:
+        url = f"{server}/postgres"
+        _fill(url, count)
+        return measure(url, folder, "PostgreSQL", seconds)
+
+
+def _fill(url: str, count: int) -> None:
     with Database(url) as database:
         ledger.fill(database, count)

@@ -2,10 +2,7 @@
 
 import fcntl
 import os
-import pwd
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,14 +15,10 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, text
 
 from accounting.simulation.cluster import Cluster
-from accounting.simulation.engines import (
-    Engine,
-    free_port,
-    run_prometheus,
-    run_victoria_metrics,
-)
+from accounting.simulation.engines import Engine, run_prometheus, run_victoria_metrics
 from accounting.simulation.features import Features
 from accounting.simulation.history import import_history, populate
+from tests.postgres import run_postgres
 
 pytest_plugins = ["tests.browser"]
 
@@ -101,38 +94,8 @@ def victoria(history: History, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The URL of a PostgreSQL server of its own, without a database's name."""
-    programs = postgres_programs()
-    folder = Path(tempfile.mkdtemp(prefix="accounting-postgres-"))
-    as_user: list[str] = []
-    if os.geteuid() == 0:  # it refuses to run as root
-        as_user = ["runuser", "-u", "postgres", "--"]
-        os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
-    port = free_port()
-    data = folder / "data"
-    control = [*as_user, str(programs / "pg_ctl"), "-D", str(data), "-w", "-s"]
-    listen = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
-    try:
-        run([*as_user, str(programs / "initdb"), "-D", str(data), "-U", "tests", "-A", "trust",
-             "-E", "UTF8", "--locale=C", "--no-sync"])  # fmt: skip
-        run([*control, "-l", str(folder / "log"), "-o", f"{listen} -c fsync=off", "start"])
-        try:
-            yield f"postgresql+psycopg://tests@127.0.0.1:{port}"
-        finally:
-            run([*control, "-m", "immediate", "stop"])
-    finally:
-        shutil.rmtree(folder)
-
-
-def run(command: list[str]) -> None:
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
-
-
-def postgres_programs() -> Path:
-    """The folder of initdb and pg_ctl: Debian keeps them out of PATH."""
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).resolve().parent
-    return max(Path("/usr/lib/postgresql").glob("*/bin"))
+    with run_postgres() as url:
+        yield url
 
 
 @pytest.fixture

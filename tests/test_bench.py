@@ -9,7 +9,7 @@ from bench.__main__ import SECTIONS, main
 def test_a_short_benchmark_measures_every_promise(tmp_path: Path) -> None:
     folders = ["--data", str(tmp_path / "data"), "--results", str(tmp_path / "results")]
 
-    main(["--pods", "60", "--rounds", "1", "--backlog", "600", *folders])
+    main(["--pods", "60", "--rounds", "1", "--backlog", "600", "--records", "600", *folders])
 
     kept = json.loads((tmp_path / "results" / "latest.json").read_text())
     assert len(kept["figures"]) == len(SECTIONS)
@@ -22,6 +22,8 @@ def test_a_short_benchmark_measures_every_promise(tmp_path: Path) -> None:
         "… poll / curl, one after another",
         "in the service",
         "signed, RSA 2048",
+        "SQLite: a page of the list, p99",
+        "PostgreSQL: a month's summary, p99",
     }
 
 
