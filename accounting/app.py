@@ -137,7 +137,7 @@ _API_AREAS = {
 }  # fmt: skip
 
 
-def _known_parameters(request: Request) -> None:
+async def _known_parameters(request: Request) -> None:
     """A parameter that is mistyped would silently select more than was meant."""
     route = request.scope["route"]
     assert isinstance(route, APIRoute)  # noqa: S101 - this is a dependency of such only

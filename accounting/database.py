@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 BUSY_SECONDS = 30
+_KEPT_OPEN = 20
+"""Connections that are kept for the next question, rather than made anew for it."""
 HEAD = "0003"
 """The migration that this program's tables are at; a test holds it against ``migrations/``."""
 _PACKAGED = Path(__file__).parent / "migrations"
@@ -53,14 +55,16 @@ class Database:
                 "ACCOUNTING_DATABASE_URL is not a database this program can use",
                 "for example sqlite:///accounting.db, or postgresql://… with the extra 'postgres'",
             ) from exc
+        self._reading = self.engine.execution_options(reading=True)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
 
     def _connected(self) -> Engine:
         if self.url.get_backend_name() != "sqlite":
-            engine = create_engine(self.url, pool_pre_ping=True)
+            engine = create_engine(self.url, pool_pre_ping=True, pool_size=_KEPT_OPEN)
             event.listen(engine, "connect", _prepare_postgres)
             return engine
-        engine = create_engine(self.url, connect_args={"timeout": BUSY_SECONDS})
+        waits = {"timeout": BUSY_SECONDS}
+        engine = create_engine(self.url, connect_args=waits, pool_size=_KEPT_OPEN)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -93,8 +97,7 @@ class Database:
             reading: nothing will be written: neither wait for a writer nor keep one waiting.
         """
         try:
-            engine = self.engine.execution_options(reading=reading)
-            with engine.begin() as connection:
+            with (self._reading if reading else self.engine).begin() as connection:
                 yield connection
         except DBAPIError as exc:
             raise self._error(str(exc.orig)) from exc

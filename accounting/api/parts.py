@@ -1,7 +1,7 @@
 """The service's parts, and how endpoints get at them and at who asks."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
@@ -50,7 +50,11 @@ class Service:
         return Summaries(self.database)
 
 
-def service_of(request: Request) -> Service:
+# What an endpoint depends on is found without waiting for anything; as coroutines, so that no
+# thread is taken from the pool for it.
+
+
+async def service_of(request: Request) -> Service:
     """The service that a request is for."""
     service = request.app.state.service
     assert isinstance(service, Service)  # noqa: S101 - set where the application is made
@@ -64,18 +68,22 @@ def identity_of(request: Request) -> Identity:
     return identity
 
 
-def _with(right: Right) -> Callable[[Request], Viewer]:
-    def viewer(request: Request) -> Viewer:
-        found = identity_of(request).viewer
-        if not found.may(right):
-            raise Problem(_FORBIDDEN, f"this token may not {_VERBS[right]}", "use a token that may")
-        return found
+def _viewer(request: Request, right: Right) -> Viewer:
+    found = identity_of(request).viewer
+    if not found.may(right):
+        raise Problem(_FORBIDDEN, f"this token may not {_VERBS[right]}", "use a token that may")
+    return found
+
+
+def _with(right: Right) -> Callable[[Request], Awaitable[Viewer]]:
+    async def viewer(request: Request) -> Viewer:
+        return _viewer(request, right)
 
     return viewer
 
 
-def _admin(request: Request) -> Viewer:
-    viewer = _with(Right.READ)(request)
+async def _admin(request: Request) -> Viewer:
+    viewer = _viewer(request, Right.READ)
     if not viewer.is_admin:
         raise Problem(_FORBIDDEN, "this is for administrators", "ask the service's operator")
     return viewer

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, literal_column, select
@@ -193,19 +194,23 @@ def _asked(viewer: Viewer, question: Question) -> Select[Any]:
 
 
 def _selected(viewer: Viewer, question: Question) -> Select[Any]:
-    selection, open_from = question.selection, question.open_from
-    delivery = case(
-        *((_is(way, open_from), way.value) for way in _RARE), else_=messages.c.state
-    )  # fmt: skip
-    query = select(records, delivery.label("delivery")).outerjoin(
-        messages, messages.c.id == records.c.message_id
-    )
-    query = query.where(*allowed(viewer, selection))
+    selection = question.selection
+    query = _everything(question.open_from).where(*allowed(viewer, selection))
     if question.delivery is not None:
-        query = query.where(_is(question.delivery, open_from))
+        query = query.where(_is(question.delivery, question.open_from))
     if selection.user and selection.user == viewer.user:
         selection = replace(selection, user="")
     return narrowed(query, selection)
+
+
+@lru_cache(maxsize=4)  # to put it together takes as long as to run it
+def _everything(open_from: Month) -> Select[Any]:
+    delivery = case(
+        *((_is(way, open_from), way.value) for way in _RARE), else_=messages.c.state
+    )  # fmt: skip
+    return select(records, delivery.label("delivery")).outerjoin(
+        messages, messages.c.id == records.c.message_id
+    )
 
 
 def _is(delivery: Delivery, open_from: Month) -> ColumnElement[bool]:
