@@ -10,6 +10,9 @@ from hub.failure import Failure
 OWNER = "hub.jupyter.org/username"
 """KubeSpawner's annotation with the user's name."""
 
+UNFINISHED = "egi.eu/unfinished-restore"
+"""Annotation of a claim whose data are being put back: restic's id of the snapshot."""
+
 # The control plane writes these for the volume that a claim has now.
 _OF_THE_CLUSTER = (
     "pv.kubernetes.io/",
@@ -34,6 +37,7 @@ class Claim:
         labels: its labels.
         annotations: its annotations, the owner's name included.
         volume_mode: ``Filesystem`` or ``Block``.
+        unfinished: the snapshot that a restore has not put back whole; empty if there is none.
     """
 
     namespace: str
@@ -45,6 +49,7 @@ class Claim:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     volume_mode: str = "Filesystem"
+    unfinished: str = ""
 
     @classmethod
     def from_manifest(cls, manifest: Mapping[str, Any]) -> "Claim":
@@ -55,7 +60,12 @@ class Claim:
         """
         meta, spec = manifest["metadata"], manifest["spec"]
         annotations = meta.get("annotations") or {}
-        kept = {k: v for k, v in annotations.items() if not k.startswith(_OF_THE_CLUSTER)}
+        unfinished = annotations.get(UNFINISHED, "")
+        kept = {
+            key: value
+            for key, value in annotations.items()
+            if key != UNFINISHED and not key.startswith(_OF_THE_CLUSTER)
+        }
         capacity = (manifest.get("status") or {}).get("capacity") or {}
         requests = (spec.get("resources") or {}).get("requests") or {}
         return cls(
@@ -68,6 +78,7 @@ class Claim:
             labels=dict(meta.get("labels") or {}),
             annotations=kept,
             volume_mode=spec.get("volumeMode") or "Filesystem",
+            unfinished=unfinished,
         )
 
     def manifest(self) -> dict[str, Any]:
@@ -77,6 +88,7 @@ class Claim:
             "resources": {"requests": {"storage": self.size}},
             "volumeMode": self.volume_mode,
         }
+        mark = {UNFINISHED: self.unfinished} if self.unfinished else {}
         if self.storage_class:
             spec["storageClassName"] = self.storage_class
         return {
@@ -86,7 +98,7 @@ class Claim:
                 "name": self.name,
                 "namespace": self.namespace,
                 "labels": dict(self.labels),
-                "annotations": dict(self.annotations),
+                "annotations": {**self.annotations, **mark},
             },
             "spec": spec,
         }
@@ -95,6 +107,7 @@ class Claim:
         """The same in another namespace or storage class; ``None`` leaves them as they are."""
         return replace(
             self,
+            unfinished="",
             namespace=self.namespace if namespace is None else namespace,
             storage_class=self.storage_class if storage_class is None else storage_class,
         )

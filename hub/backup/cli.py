@@ -40,6 +40,8 @@ app = program(
 )
 app.add_typer(workplace.app, name="volume", hidden=True)
 
+_PROGRESS_SECONDS = 60.0
+
 Json = Annotated[bool, typer.Option("--json", help="Write JSON instead of text.")]
 From = Annotated[
     str, typer.Option("--namespace", help="Namespace of the backup; its own if not given.")
@@ -305,9 +307,15 @@ def _rounds(settings: BackupSettings, cluster: "Cluster", *, as_json: bool) -> "
         extra=settings.worker,
         deadline_seconds=int(settings.volume_timeout),
     )
-    limits = Limits(settings.parallel, settings.start_timeout, settings.volume_timeout)
+    limits = Limits(
+        settings.parallel, settings.start_timeout, settings.volume_timeout, _PROGRESS_SECONDS
+    )
     told = (lambda _: None) if as_json else _tell
-    return Rounds(cluster, Repository(settings.access), workshop, limits, told)
+    return Rounds(cluster, Repository(settings.access), workshop, limits, told, _tell_progress)
+
+
+def _tell_progress(said: str) -> None:
+    typer.echo(f"{datetime.now(UTC):%H:%M:%SZ} {said}", err=True)
 
 
 def _tell(outcome: Outcome) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 from kubernetes_asyncio import client, config
 
-from hub.backup.claim import Claim
+from hub.backup.claim import UNFINISHED, Claim
 from hub.backup.worker import SELECTOR, Use, message_of, uses_of
 from hub.failure import Failure
 
@@ -85,6 +85,19 @@ class Cluster:
                 raise
             return False
         return True
+
+    async def finish_restore(self, claim: Claim) -> None:
+        """Take the mark of an unfinished restore from a claim.
+
+        Raises:
+            Failure: the API refuses.
+        """
+        try:
+            await self._core.patch_namespaced_persistent_volume_claim(
+                claim.name, claim.namespace, {"metadata": {"annotations": {UNFINISHED: None}}}
+            )
+        except client.ApiException as exc:
+            raise _refused(exc) from exc
 
     async def uses(self, namespace: str) -> dict[str, Use]:
         """Claim's name → which running pod uses it."""

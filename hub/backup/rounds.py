@@ -4,7 +4,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from hub.backup.claim import Claim, read, written
@@ -21,11 +21,12 @@ _EXCLUSIVE = "ReadWriteOncePod"
 
 @dataclass(frozen=True)
 class Limits:
-    """How much at a time, and how long: seconds."""
+    """How much at a time, how long, and how often it says how far it is: seconds."""
 
     parallel: int
     start_seconds: float
     volume_seconds: float
+    progress_seconds: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Rounds:
         workshop: what the workers share.
         limits: how much at a time.
         told: called with each outcome as it comes.
+        progress: called now and then with how far it is.
     """
 
     cluster: Cluster
@@ -74,6 +76,7 @@ class Rounds:
     workshop: Workshop
     limits: Limits
     told: Callable[[Outcome], None]
+    progress: Callable[[str], None]
 
     async def back_up(self, namespace: str, wanted: Callable[[Claim], bool]) -> list[Outcome]:
         """Keep the list of claims, then each claim's volume."""
@@ -107,15 +110,20 @@ class Rounds:
         return await self._each([there[name] for name in chosen], job)
 
     async def restore(self, wish: Wish) -> list[Outcome]:
-        """Make claims anew and put their data back; says for each what was done."""
+        """Make claims anew and put their data back; says for each what was done.
+
+        A claim that is made for all its data bears a mark until they are there, so that after an
+        interruption the same command goes on with the same snapshot.
+        """
         kept = await self.kept_claims(wish)
         last = await self._last_snapshots(wish.namespace, wish.at)
         targets = [claim.moved(wish.to_namespace, wish.storage_class) for claim in kept]
-        there = {claim.name for claim in await self.cluster.claims(targets[0].namespace)}
+        found = await self.cluster.claims(targets[0].namespace)
+        marks = {claim.name: claim.unfinished for claim in found}
         done: list[Outcome] = []
         todo: list[Claim] = []
         for claim in targets:
-            outcome = await self._prepare(claim, wish, is_there=claim.name in there, last=last)
+            outcome = await self._prepare(claim, wish, marks.get(claim.name), last)
             if outcome is None:
                 todo.append(claim)
             else:
@@ -123,30 +131,40 @@ class Rounds:
                 done.append(outcome)
 
         def job(claim: Claim) -> Job:
-            words = ["restore", "--namespace", wish.namespace,
-                     "--snapshot", last[claim.name].id]  # fmt: skip
+            mark = marks.get(claim.name)
+            snapshot = mark if mark and wish.at is None else last[claim.name].id
+            words = ["restore", "--namespace", wish.namespace, "--snapshot", snapshot]
             words += ["--path", wish.path] if wish.path else []
-            return Job((*words, *(["--overwrite"] if wish.overwrite else [])), writes=True)
+            words += ["--overwrite"] if wish.overwrite else []
+            finishes = mark != "" and not wish.path
+            return Job(tuple(words), writes=True, finishes=finishes)
 
         return done + await self._each(todo, job)
 
     async def _prepare(
-        self, claim: Claim, wish: Wish, *, is_there: bool, last: dict[str, Snapshot]
+        self, claim: Claim, wish: Wish, mark: str | None, last: dict[str, Snapshot]
     ) -> Outcome | None:
-        """Make the claim; an outcome if that is all there is to do."""
+        """Make the claim; an outcome if that is all there is to do.
+
+        Args:
+            claim: as it is to be.
+            wish: what is to be restored.
+            mark: of the claim that is there, see ``Claim.unfinished``; None if there is none.
+            last: each claim's snapshot.
+        """
+        is_there = mark is not None
 
         def ended(state: State, said: str) -> Outcome:
             return Outcome(claim.name, state, said)
 
-        if is_there and not (wish.overwrite or wish.path):
+        if mark == "" and not (wish.overwrite or wish.path):
             said = "left alone: the claim exists (--overwrite replaces its files)"
             return ended(State.SKIPPED, said)
         snapshot = None if wish.skip_data else last.get(claim.name)
-        data = "no data" if snapshot is None else f"data of {snapshot.at:%Y-%m-%d %H:%M}Z"
         if wish.dry_run:
-            made = "would use the claim" if is_there else f"would make the claim ({claim.size})"
-            return ended(State.SKIPPED, f"{made}, {data}")
-        if not is_there and not await self.cluster.create_claim(claim):
+            return ended(State.SKIPPED, _plan(claim, mark, snapshot))
+        marked = replace(claim, unfinished=snapshot.id if snapshot and not wish.path else "")
+        if not is_there and not await self.cluster.create_claim(marked):
             return ended(State.SKIPPED, "left alone: somebody else made the claim just now")
         if wish.skip_data:
             said = "the claim was there" if is_there else "claim made"
@@ -194,20 +212,30 @@ class Rounds:
             return []
         uses = await self.cluster.uses(claims[0].namespace)
         turns = asyncio.Semaphore(self.limits.parallel)
+        at_work: list[str] = []
 
         async def one(claim: Claim) -> Outcome:
             async with turns:
+                at_work.append(claim.name)
                 outcome = await self._work(claim, job(claim), uses.get(claim.name, Use()))
+                at_work.remove(claim.name)
             self.told(outcome)
             return outcome
 
         async with asyncio.TaskGroup() as group:  # an error ends them all, and their pods too
             tasks = [group.create_task(one(claim)) for claim in claims]
+            while (await asyncio.wait(tasks, timeout=self.limits.progress_seconds))[1]:
+                done = sum(task.done() for task in tasks)
+                self.progress(f"{done} of {len(tasks)} claims done; at work: {', '.join(at_work)}")
         return [task.result() for task in tasks]
 
     async def _work(self, claim: Claim, job: Job, use: Use) -> Outcome:
         if use.is_used and _EXCLUSIVE in claim.access_modes:
             said = f"a running server holds it, and {_EXCLUSIVE} lets nobody else in"
+            return Outcome(claim.name, State.INCOMPLETE, said)
+        if claim.unfinished and not job.writes:
+            # A snapshot of half the files would take the place of the whole one of that day.
+            said = "a restore of it was interrupted: run that again, then it is kept"
             return Outcome(claim.name, State.INCOMPLETE, said)
         name = f"notebooks-backup-{secrets.token_hex(6)}"
         words = (job.arguments[0], "--claim", claim.name, *job.arguments[1:])
@@ -218,8 +246,20 @@ class Rounds:
                 start_seconds=self.limits.start_seconds,
                 deadline_seconds=self.limits.volume_seconds,
             )
-            return Outcome.from_json(left)
+            outcome = Outcome.from_json(left)
+            if job.finishes and outcome.state is not State.FAILED:
+                await self.cluster.finish_restore(claim)
         except Failure as failure:
             return Outcome(claim.name, State.FAILED, str(failure))
         except ValueError:
             return Outcome(claim.name, State.FAILED, left.strip('"'))
+        return outcome
+
+
+def _plan(claim: Claim, mark: str | None, snapshot: Snapshot | None) -> str:
+    """What would be done, for a dry run."""
+    if mark:
+        return "would go on with the interrupted restore"
+    made = f"would make the claim ({claim.size})" if mark is None else "would use the claim"
+    data = "no data" if snapshot is None else f"data of {snapshot.at:%Y-%m-%d %H:%M}Z"
+    return f"{made}, {data}"

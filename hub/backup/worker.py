@@ -25,10 +25,12 @@ class Job:
     Attributes:
         arguments: of ``notebooks-backup volume``; without secrets.
         writes: whether the volume is mounted for writing.
+        finishes: whether it ends what the claim's mark of an unfinished restore stands for.
     """
 
     arguments: tuple[str, ...]
     writes: bool = False
+    finishes: bool = False
 
 
 @dataclass(frozen=True)

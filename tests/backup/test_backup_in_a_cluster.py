@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -120,10 +121,14 @@ def gauges(text: bytes) -> dict[str, float]:
 
 
 def test_users_volumes_are_kept_and_come_back_elsewhere(
-    cluster: KubernetesStandin, run: Run, tmp_path: Path
+    cluster: KubernetesStandin, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(cli, "_PROGRESS_SECONDS", 0.2)
     kept = run("run", "--json")
-    assert (kept.exit_code, kept.stderr) == (0, "")
+    assert kept.exit_code == 0
+    said = kept.stderr.splitlines()
+    assert any("0 of 3 claims done; at work: claim-" in line for line in said), said
+    assert all(re.fullmatch(r"[\d:]{8}Z \d of 3 claims done; at work: .*", line) for line in said)
     assert told(kept) == dict.fromkeys(USERS, ("done", "kept"))
     shown = gauges((tmp_path / "metrics.prom").read_bytes())
     status = Status.read(cluster.get("configmaps", STATUS)["data"]["status.json"])
@@ -249,3 +254,48 @@ def test_a_run_that_is_killed_loses_nothing_and_the_next_one_goes_on(
     assert (cluster.claim_folder("claim-1") / "big").read_text() == "newer"
     assert run(*words, "--at", then.isoformat()).exit_code == 0
     assert (cluster.claim_folder("claim-1") / "big").stat().st_size == 3_000_000
+
+
+def test_a_restore_that_is_killed_goes_on_and_no_backup_takes_half_the_files_for_all(
+    cluster: KubernetesStandin, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("run").exit_code == 0
+    before = {name: picture(cluster.claim_folder(name)) for name in USERS}
+    for name in ("claim-1", "claim-2"):
+        cluster.remove("persistentvolumeclaims", name)
+        cluster.claim_folder(name).rename(cluster.folder / f"gone-{name}")
+    monkeypatch.setenv("NOTEBOOKS_BACKUP_PARALLEL", "1")
+    words = ("restore", "--all", "--json")
+    program = Path(sys.executable).parent / "notebooks-backup"
+    with subprocess.Popen([program, *words], env=dict(os.environ)) as job:
+        wait_for(lambda: cluster.all("pods") != [], "a worker")
+        job.kill()
+    for pod in cluster.all("pods"):
+        cluster.remove("pods", pod["metadata"]["name"])
+    half = run("run", "--json")  # would forget the day's whole snapshot for half of the files
+    states = {name: state for name, (state, _) in told(half).items()}
+    assert states == {"claim-1": "incomplete", "claim-2": "incomplete", "claim-3": "done"}
+
+    planned = told(run(*words, "--dry-run"))
+    assert planned["claim-1"] == ("skipped", "would go on with the interrupted restore")
+    done = run(*words)
+    assert (done.exit_code, told(done)["claim-1"][0], told(done)["claim-2"][0]) == (
+        0, "done", "done",
+    )  # fmt: skip
+    assert {name: picture(cluster.claim_folder(name)) for name in USERS} == before
+    assert {state for state, _ in told(run(*words)).values()} == {"skipped"}
+    for name in ("claim-1", "claim-2"):
+        made = cluster.get("persistentvolumeclaims", name)
+        assert made["metadata"].get("annotations", {}).keys() == {OWNER}
+
+
+def test_a_restore_that_failed_is_not_taken_for_done(cluster: KubernetesStandin, run: Run) -> None:
+    assert run("run").exit_code == 0
+    before = picture(cluster.claim_folder("claim-2"))
+    cluster.remove("persistentvolumeclaims", "claim-2")
+    cluster.claim_folder("claim-2").rename(cluster.folder / "gone")
+    words = ("restore", "--claim", "claim-2", "--json")
+    cluster.fail(500, "create", "pods")
+    assert told(run(*words))["claim-2"][0] == "failed"
+    assert told(run(*words))["claim-2"][0] == "done"
+    assert picture(cluster.claim_folder("claim-2")) == before

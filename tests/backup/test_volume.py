@@ -154,8 +154,10 @@ def test_patterns_say_what_is_kept(tmp_path: Path, local: Repository) -> None:
     assert (empty.state, empty.said) == (State.DONE, "none of the wanted files is there")
 
 
-def run_in_background(home: Volume, access: Access) -> subprocess.Popen[bytes]:
-    """A backup in a process of its own."""
+def run_in_background(
+    home: Volume, access: Access, command: str = "backup", *more: str
+) -> subprocess.Popen[bytes]:
+    """A worker in a process of its own."""
     environment = {
         **os.environ,
         "NOTEBOOKS_BACKUP_REPOSITORY": access.repository,
@@ -163,7 +165,7 @@ def run_in_background(home: Volume, access: Access) -> subprocess.Popen[bytes]:
         "NOTEBOOKS_BACKUP_VOLUMES_DIR": str(home.root.parent),
         "NOTEBOOKS_BACKUP_OPTIONS": ",".join(access.options),
     }
-    words = ["volume", "backup", "--claim", home.claim, "--namespace", home.namespace]
+    words = ["volume", command, "--claim", home.claim, "--namespace", home.namespace, *more]
     program = Path(sys.executable).parent / "notebooks-backup"
     return subprocess.Popen([program, *words], env=environment, stdout=subprocess.PIPE)
 
@@ -182,6 +184,7 @@ def test_a_backup_that_was_killed_leaves_nothing_that_stops_the_next_one(
     process = run_in_background(home, local.access)
     wait_for(lambda: locks(local) != [], "restic's lock")
     (restic,) = psutil.Process(process.pid).children()
+    assert PASSWORD not in " ".join(restic.cmdline())
     restic.kill()
     out, _ = process.communicate()
     assert process.returncode == FAILED
@@ -265,6 +268,30 @@ def test_an_interrupted_restore_is_taken_up_again(tmp_path: Path, local: Reposit
     assert [path.name for path in home.root.iterdir()] == ["file"]
     odd_tree(home.root / STAGING, 450)
     assert home.back_up((), ()).files == 1
+
+
+def test_a_restore_that_was_killed_leaves_whole_files_only_and_the_next_one_goes_on(
+    tmp_path: Path, local: Repository
+) -> None:
+    home = volume(tmp_path, local)
+    odd_tree(home.root, 900)
+    before = picture(home.root)
+    kept = home.back_up((), ())
+    home.root.rename(tmp_path / "lost")
+    home.root.mkdir()
+    process = run_in_background(home, local.access, "restore", "--snapshot", kept.snapshot)
+    wait_for(lambda: any((home.root / STAGING).glob("**/big")), "some files")
+    for member in (*psutil.Process(process.pid).children(), psutil.Process(process.pid)):
+        assert PASSWORD not in " ".join(member.cmdline())
+        member.kill()
+    process.communicate()
+    assert (home.root / STAGING).exists()
+    placed = {path: is_what for path, is_what in picture(home.root).items()
+              if not path.startswith(os.fsencode(STAGING))}  # fmt: skip
+    assert placed.items() <= before.items()
+    done = home.restore(kept.snapshot, "", overwrite=False)
+    assert done.state is State.DONE
+    assert picture(home.root) == before
 
 
 def test_a_drill_compares_what_nobody_changed(tmp_path: Path, local: Repository) -> None:

@@ -49,6 +49,11 @@ def odd_tree(root: Path, files: int) -> None:
     os.symlink(b"/etc/passwd", os.path.join(top, b"outside"))
     os.symlink(b"nowhere\n", os.path.join(top, b"dangling"))
     os.link(os.path.join(top, b"big"), os.path.join(top, b"big too"))
+    with open(os.path.join(top, b"sparse"), "wb") as sparse:
+        sparse.truncate(16_000_000)
+        sparse.write(b"end")
+    os.makedirs(os.path.join(top, *([b"deep down"] * 60)))
+    write(os.path.join(top, *([b"deep down"] * 60), b"inside"), b"deep")
     os.mkfifo(os.path.join(top, b"pipe"))
     os.mkdir(os.path.join(top, b"empty"))
     for mode, name in ((0o555, b"read-only"), (0o700, b"private")):

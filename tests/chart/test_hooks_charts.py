@@ -109,6 +109,7 @@ def test_the_backups_rights_are_the_ones_it_needs_and_only_its_jobs_have_them() 
     granted = {(r["resources"][0], verb) for r in rules for verb in r["verbs"]}
     assert granted == {
         ("persistentvolumeclaims", "list"), ("persistentvolumeclaims", "create"),
+        ("persistentvolumeclaims", "patch"),
         ("pods", "list"), ("pods", "get"), ("pods", "create"), ("pods", "delete"),
         ("configmaps", "get"), ("configmaps", "patch"),
     }  # fmt: skip
