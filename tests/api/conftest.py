@@ -16,8 +16,14 @@ from tests.api.serving import Running, Serve, served
 
 
 @pytest.fixture(scope="package")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    end = datetime.now(UTC) - timedelta(seconds=5)
+def moment() -> float:
+    """When the tests' services live: just after Prometheus' last scrape, however late a test runs."""
+    return datetime.now(UTC).timestamp()
+
+
+@pytest.fixture(scope="package")
+def prometheus(moment: float, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    end = datetime.fromtimestamp(moment, UTC) - timedelta(seconds=5)
     cluster = Cluster.generate(4, end - timedelta(hours=1), end, pods=12, features=Features.none())
     folder = tmp_path_factory.mktemp("prometheus")
     populate(cluster, folder / "data")

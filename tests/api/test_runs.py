@@ -21,8 +21,8 @@ PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
 
 
 @pytest.fixture
-def running(prometheus: str, serve: Serve) -> Running:
-    return serve(time.time(), PROMETHEUS__URL=prometheus)
+def running(prometheus: str, moment: float, serve: Serve) -> Running:
+    return serve(moment, PROMETHEUS__URL=prometheus)
 
 
 def command(running: Running, *arguments: str, file: str = "job-token") -> tuple[int, str, str]:

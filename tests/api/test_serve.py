@@ -25,8 +25,8 @@ PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
 
 
 @pytest.fixture
-def running(prometheus: str, serve: Serve) -> Running:
-    return serve(time.time(), PROMETHEUS__URL=prometheus)
+def running(prometheus: str, moment: float, serve: Serve) -> Running:
+    return serve(moment, PROMETHEUS__URL=prometheus)
 
 
 def test_liveness_is_open_and_needs_nothing(running: Running) -> None:
