@@ -1,7 +1,7 @@
 # Two commands for newcomers: `make demo` and `make test`. Both install what is missing.
 SHELL := /bin/bash
 BIN := .venv/bin
-WORKERS ?= 2
+WORKERS ?= 3
 SOAK_RUNS ?= 500
 SOAK_SEED ?= 1
 SOURCES := accounting ssm hub tests bench docs migrations
@@ -35,7 +35,7 @@ imports:
 	$(BIN)/lint-imports
 
 tests:
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 soak: prepared  ## kill pushers at random, SOAK_RUNS=500 times (SOAK_SEED=1: from there)
 	SOAK_RUNS=$(SOAK_RUNS) SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest tests/delivery/test_crash.py -s -q

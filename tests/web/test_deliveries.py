@@ -182,7 +182,7 @@ def test_a_month_is_republished_once_its_differences_were_looked_at(
     page.fill("input[name=vo]", "physics")
     page.select_option("select[name=changed]", label="only what differs")
     page.click("text=Compare: a dry run")
-    expect(page.locator("h1")).to_contain_text("Done")
+    expect(page.locator("h1")).to_contain_text("Compared")
     expect(page.locator("main")).to_contain_text("October 2026, VO physics")
     expect(page.locator(".facts")).to_contain_text("+1,234 s")
     row = page.locator("tbody tr", has_text=one.uid[:8])
