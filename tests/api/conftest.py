@@ -17,7 +17,7 @@ from tests.api.serving import Running, Serve, served
 
 @pytest.fixture(scope="package")
 def moment() -> float:
-    """When the tests' services live: just after Prometheus' last scrape, however late a test runs."""
+    """When the tests' services live: just after the last scrape, however late a test runs."""
     return datetime.now(UTC).timestamp()
 
 

@@ -116,6 +116,7 @@ async def _users(
         for task in others:  # the clients' closing tasks
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await cluster.left()
 
 
 def with_users(

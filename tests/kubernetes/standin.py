@@ -15,7 +15,9 @@ from copy import deepcopy
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
+from urllib.parse import urlsplit
 
+import psutil
 from aiohttp import web
 
 from ssm.authority import Authority
@@ -167,6 +169,18 @@ class KubernetesStandin:
             asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(_START_SECONDS)
         finally:
             self._end()
+
+    async def left(self) -> None:
+        """Wait until this process' clients have left.
+
+        A client that was cut short closes its TLS connection some time after it said so.
+        """
+        port, process = urlsplit(self.url).port, psutil.Process()
+        async with asyncio.timeout(_START_SECONDS):
+            while any(  # noqa: ASYNC110 - the kernel is asked, which tells nobody
+                getattr(one.raddr, "port", None) == port for one in process.net_connections("tcp")
+            ):
+                await asyncio.sleep(0.01)
 
     def _application(self) -> web.Application:
         application = web.Application(client_max_size=8 * 1024 * 1024)

@@ -36,8 +36,11 @@ async def api(cluster: KubernetesStandin) -> AsyncIterator[Any]:
 
 def with_api(cluster: KubernetesStandin, work: Work) -> Any:
     async def inside() -> Any:
-        async with api(cluster) as core:
-            return await asyncio.wait_for(work(core), SECONDS)
+        try:
+            async with api(cluster) as core:
+                return await asyncio.wait_for(work(core), SECONDS)
+        finally:
+            await cluster.left()
 
     return asyncio.run(inside())
 
