@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -42,14 +43,37 @@ class Site:
     environment: dict[str, str] = field(default_factory=dict)
     hidden: dict[str, str] = field(default_factory=dict)
 
-    def run(self, *arguments: str, **changes: str) -> Result:
+    def _environment(self, changes: dict[str, str]) -> dict[str, str]:
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), **self.hidden}
         for name, value in {**self.environment, **changes}.items():
             environment[f"ACCOUNTING_{name}"] = value
+        return environment
+
+    def seen(self, *arguments: str) -> str:
+        """What a terminal shows of the error output."""
+        ours, theirs = os.openpty()
+        with subprocess.Popen(
+            [PROGRAM, *arguments],
+            cwd=self.folder,
+            env={**self._environment({}), "TERM": "xterm", "COLUMNS": "120"},
+            stdout=subprocess.DEVNULL,
+            stderr=theirs,
+        ):
+            os.close(theirs)
+            pieces = []
+            with open(ours, "rb", buffering=0) as shown:  # noqa: PTH123 - a descriptor
+                try:
+                    while piece := shown.read(4096):
+                        pieces.append(piece)
+                except OSError:  # how a terminal says that nobody writes to it any more
+                    pass
+        return b"".join(pieces).decode()
+
+    def run(self, *arguments: str, **changes: str) -> Result:
         done = subprocess.run(
             [PROGRAM, *arguments],
             cwd=self.folder,
-            env=environment,
+            env=self._environment(changes),
             capture_output=True,
             text=True,
             timeout=60,
@@ -220,6 +244,14 @@ def test_a_push_delivers_once_and_tells_what_is_held(polled: Site) -> None:
     status = json.loads(polled.run("db", "status", "--json").out)
     assert status["messages"].pop("sent") == first["sent"]
     assert set(status["messages"].values()) == {0}
+
+
+def test_who_looks_sees_how_far_a_push_has_come(polled: Site) -> None:
+    seen = polled.seen("push")
+    assert "pushing records" in seen
+    assert "messages delivered" in seen
+    shares = [int(share) for share in re.findall(r"(\d+)%", seen)]
+    assert 50 < shares[-1] < 100, "all but what the spool cannot carry"
 
 
 def test_a_month_is_delivered_republished_and_added_up(polled: Site) -> None:

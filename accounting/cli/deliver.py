@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from accounting.cli.options import Json, ServiceUrl, TokenFile
-from accounting.cli.output import complain, notice, shown_time, table, write_json
+from accounting.cli.output import bar, complain, notice, shown_time, table, write_json
 from accounting.cli.program import opened, program_of
 from accounting.cli.remote import service_of
 from accounting.outcome import Outcome, of_push, push_counts
@@ -32,7 +32,14 @@ def push(
 
     with opened(settings) as database:
         pusher = pusher_of(settings, database, at_once=now)
-        report = pusher.push()
+        with bar("pushing records") as advance:
+            report = pusher.push(
+                lambda report: advance(
+                    report.delivered,
+                    report.delivered + report.remaining,
+                    f"pushing records, {report.sent:,} messages delivered",
+                )
+            )
         held = {reason.value: count for reason, count in Register(database).held().items()}
     _finish(of_push(report, pusher.destination, held), as_json=as_json)
 
