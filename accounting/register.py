@@ -1,10 +1,10 @@
 """The records as they stand: looked up, added up, and what is held back."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import Select, func, or_, select, tuple_
 
 from accounting import apel
@@ -148,39 +148,26 @@ def _is_closed(open_from: Month) -> Any:
     return (columns.year < open_from.year) | earlier
 
 
-def record_of(row: Any) -> Record:
-    """A record from its row."""
+_COLUMNS = len(records.columns)
+_decode_flags = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+def record_of(row: Sequence[Any]) -> Record:
+    """A record from its row, which begins with the table's columns.
+
+    By position, as lists and exports read many: by name, it takes twice as long.
+    """
+    (
+        uid, year, month, site, compute_service, cloud_type, machine, user, group, vo, fqan,
+        vo_rule, vo_source, status, created_at, start_at, end_at, wall_seconds, cpu_seconds,
+        cpu_count, received_gb, sent_gb, memory_mb, disk_gb, image, flavor, gpu_count,
+        gpu_resource, benchmark_type, benchmark, flags, held, problem, digest, _queued_digest,
+        _message_id, _queued_final, used_wall_seconds, used_cpu_seconds,
+    ) = row[:_COLUMNS]  # fmt: skip
     return Record(
-        uid=row.uid,
-        month=Month(row.year, row.month),
-        site=row.site,
-        compute_service=row.compute_service,
-        cloud_type=row.cloud_type,
-        machine=row.machine,
-        user=row.user,
-        group=row.group,
-        vo=Vo(row.vo, row.fqan, row.vo_rule, row.vo_source),
-        status=Status(row.status),
-        created_at=row.created_at,
-        start_at=row.start_at,
-        end_at=row.end_at,
-        wall_seconds=row.wall_seconds,
-        cpu_seconds=row.cpu_seconds,
-        cpu_count=row.cpu_count,
-        received_gb=row.received_gb,
-        sent_gb=row.sent_gb,
-        memory_mb=row.memory_mb,
-        disk_gb=row.disk_gb,
-        image=row.image,
-        flavor=row.flavor,
-        gpu_count=row.gpu_count,
-        gpu_resource=row.gpu_resource,
-        benchmark_type=row.benchmark_type,
-        benchmark=row.benchmark,
-        flags=tuple(json.loads(row.flags)),
-        held=Held(row.held),
-        problem=row.problem,
-        digest=row.digest,
-        used_wall_seconds=row.used_wall_seconds,
-        used_cpu_seconds=row.used_cpu_seconds,
-    )
+        uid, Month(year, month), site, compute_service, cloud_type, machine, user, group,
+        Vo(vo, fqan, vo_rule, vo_source), Status(status), created_at, start_at, end_at,
+        wall_seconds, cpu_seconds, cpu_count, received_gb, sent_gb, memory_mb, disk_gb, image,
+        flavor, gpu_count, gpu_resource, benchmark_type, benchmark, _decode_flags(flags),
+        Held(held), problem, digest, used_wall_seconds, used_cpu_seconds,
+    )  # fmt: skip

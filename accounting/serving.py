@@ -1,5 +1,6 @@
 """Runs the service: polls, pushes, and answers over HTTP, until stopped."""
 
+import gc
 import socket
 import threading
 from collections.abc import Callable
@@ -106,6 +107,8 @@ def serve(
             where = listener.getsockname()
             log.info("serving", host=where[0], port=where[1])
             ready(serving)
+            gc.collect()
+            gc.freeze()  # what lives as long as the service: else looked through while many ask
             server.run([listener])
         finally:
             for loop in loops:

@@ -49,8 +49,9 @@ def fill(database: Database, count: int) -> None:
             ):
                 names = tuple(rows[0])
                 database.write(connection, table, names, [tuple(row.values()) for row in rows])
-    with database.begin() as connection:
-        connection.execute(text("ANALYZE"))
+    if not database.is_sqlite:  # as autovacuum does by and by
+        with database.begin() as connection:
+            connection.execute(text("ANALYZE"))
 
 
 def _months() -> list[Month]:

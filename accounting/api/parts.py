@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from accounting.access import Right, Viewer
+from accounting.api.lane import Lane
 from accounting.config import Settings
 from accounting.database import Database
 from accounting.guard.gate import Identity
@@ -43,6 +44,11 @@ class Service:
     def runs(self) -> Runs:
         """What was asked to be done."""
         return Runs(self.clock, lambda run: self.metrics.runs.labels(run.kind, run.state).inc())
+
+    @cached_property
+    def lane(self) -> Lane:
+        """Where quick questions take turns."""
+        return Lane()
 
     @cached_property
     def summaries(self) -> Summaries:

@@ -5,8 +5,10 @@ from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from accounting.access import Viewer
 from accounting.api.answers import as_json, refusals, streamed
 from accounting.api.formats import MEDIA_TYPES, FormatQuery, chosen
 from accounting.api.models import NotebookModel, RecordsModel
@@ -21,7 +23,7 @@ from accounting.api.parameters import (
     UserQuery,
     VoQuery,
 )
-from accounting.api.parts import Parts, Reader
+from accounting.api.parts import Parts, Reader, Service
 from accounting.export import WRITERS, Format, parquet_libraries, row_of
 from accounting.guard.problem import Problem
 from accounting.lookup import records
@@ -42,7 +44,7 @@ _FILES = {
 
 
 @router.get("", response_model=RecordsModel, responses={200: {"content": _FILES}, **refusals(406)})
-def list_records(
+async def list_records(
     *,
     request: Request,
     service: Parts,
@@ -81,8 +83,12 @@ def list_records(
     )  # fmt: skip
     wanted = chosen(request, kind)
     if wanted is not Format.JSON:
-        return _file(service, viewer, question, wanted)
+        return await run_in_threadpool(_file, service, viewer, question, wanted)
     question = replace(question, selection=replace(selection, limit=limit))
+    return await service.lane.run(lambda: _page(service, viewer, question))
+
+
+def _page(service: Service, viewer: Viewer, question: Question) -> Response:
     page = records.page(service.database, viewer, question)
     return as_json({"records": [shown(e) for e in page.entries], "next": page.next or None})
 
@@ -98,7 +104,7 @@ def selected(*, pod: str, **more: Any) -> Selection:
     return Selection(uid=pod.lower() if is_uid else "", machine="" if is_uid else pod, **more)
 
 
-def _file(service: Parts, viewer: Reader, question: Question, kind: Format) -> Response:
+def _file(service: Service, viewer: Viewer, question: Question, kind: Format) -> Response:
     if kind is Format.PARQUET:
         parquet_libraries()
     # In the order of the key: no sort holds all of them at once.

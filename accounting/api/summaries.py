@@ -1,5 +1,6 @@
 """``/summaries``: what was used within months, added up."""
 
+from operator import attrgetter
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -23,6 +24,7 @@ _SUMS = (
     "pods", "users", "wall_seconds", "cpu_seconds", "core_seconds", "memory_mb_seconds",
     "gpu_seconds", "pods_without_cpu",
 )  # fmt: skip
+_sums_of = attrgetter(*_SUMS)
 
 
 @router.get(
@@ -34,7 +36,7 @@ _SUMS = (
         **refusals(406),
     },
 )
-def summarise(
+async def summarise(
     *,
     request: Request,
     service: Parts,
@@ -53,31 +55,37 @@ def summarise(
 ) -> Response:
     """What you may see of what was used; the sums are those that APEL gets."""
     wanted = chosen(request, Format(kind) if kind else None, (Format.JSON, Format.CSV))
-    question = _question(
-        service,
-        by,
-        month=month,
-        first=first_month,
-        last=last_month,
-        user=user,
-        vo=vo,
-        flavor=flavor,
-    )
-    months = question.months if question else []
-    version = service.summaries.version(months)
-    tag = tag_of(version, viewer.name, viewer.role, sorted(viewer.vos), question, wanted)
-    if (answer := unchanged(request, tag)) is not None:
-        return answer
-    rows = service.summaries.summary(viewer, question) if question else []
-    if wanted is Format.CSV:
-        return _csv(by, rows, tag)
+
+    def answer() -> Response:
+        question = _question(
+            service,
+            by,
+            month=month,
+            first=first_month,
+            last=last_month,
+            user=user,
+            vo=vo,
+            flavor=flavor,
+        )
+        months = question.months if question else []
+        version = service.summaries.version(months)
+        tag = tag_of(version, viewer.name, viewer.role, sorted(viewer.vos), question, wanted)
+        if (known := unchanged(request, tag)) is not None:
+            return known
+        rows = service.summaries.summary(viewer, question) if question else []
+        return _csv(by, rows, tag) if wanted is Format.CSV else _json(by, months, rows, tag)
+
+    return await service.lane.run(answer)
+
+
+def _json(by: list[By], months: list[Month], rows: list[Usage], tag: str) -> Response:
     ends = (str(months[0]), str(months[-1])) if months else (None, None)
     return as_json(
         {
             "by": [one.value for one in by],
             "first_month": ends[0],
             "last_month": ends[1],
-            "rows": [{**row.key, **{name: getattr(row, name) for name in _SUMS}} for row in rows],
+            "rows": [row.key | dict(zip(_SUMS, _sums_of(row), strict=True)) for row in rows],
         },
         headers=tagged(tag),
     )
@@ -112,7 +120,7 @@ def _csv(by: list[By], rows: list[Usage], tag: str) -> Response:
     names = [one.value for one in by]
     lines = [csv_line([*names, *_SUMS])]
     for row in rows:
-        values = [row.key[name] for name in names] + [getattr(row, name) for name in _SUMS]
+        values = [*(row.key[name] for name in names), *_sums_of(row)]
         lines.append(csv_line(values))
     headers = {**tagged(tag), "Content-Disposition": 'attachment; filename="summary.csv"'}
     return Response(b"".join(lines), 200, headers, MEDIA_TYPES[Format.CSV])

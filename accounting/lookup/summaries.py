@@ -9,7 +9,7 @@ in proportion to its wall time, in whole seconds that add up to the month's exac
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -102,7 +102,7 @@ class Usage:
         pods_without_cpu: those whose CPU time is unknown, which counts as nothing here.
     """
 
-    key: Mapping[str, str]
+    key: dict[str, str]
     pods: int
     users: int
     wall_seconds: int

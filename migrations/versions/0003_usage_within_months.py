@@ -17,6 +17,8 @@ _SUMMED = [
     "year",
     "month",
     "vo",
+    "start_at",
+    "uid",
     "user",
     "flavor",
     "image",
@@ -35,6 +37,10 @@ _BEFORE = """SELECT b.{name} FROM records b WHERE b.uid = records.uid
 _USED = f"""UPDATE records SET
     used_wall_seconds = wall_seconds - COALESCE(({_BEFORE.format(name="wall_seconds")}), 0),
     used_cpu_seconds = cpu_seconds - COALESCE(({_BEFORE.format(name="cpu_seconds")}), 0)"""  # noqa: S608 - our own names
+
+
+def _is_sqlite() -> bool:
+    return op.get_context().dialect.name == "sqlite"
 
 
 def upgrade() -> None:
@@ -68,13 +74,17 @@ def upgrade() -> None:
     op.execute(_USED)
     op.execute("INSERT INTO revisions SELECT DISTINCT year, month, 1 FROM records")
     op.create_index("ix_pods_user", "pods", ["user"], postgresql_using="hash")
-    op.create_index("ix_records_user", "records", ["user"], postgresql_using="hash")
     op.create_index(
         "ix_records_year_month_start_at_uid", "records", ["year", "month", "start_at", "uid"]
     )
-    if op.get_context().dialect.name == "sqlite":
-        op.drop_index("ix_records_year_month_vo", "records")
+    op.drop_index("ix_records_year_month_vo", "records")
+    if _is_sqlite():
+        ordered = ["user", "year", "month", "start_at", "uid"]
+        op.create_index("ix_records_user_month", "records", ordered)
         op.create_index("ix_records_usage", "records", _SUMMED)
+    else:
+        op.create_index("ix_records_user", "records", ["user"], postgresql_using="hash")
+        op.create_index("ix_records_year_month_vo", "records", _SUMMED[:5])
     op.create_index(
         "ix_records_waiting", "records", ["uid"], sqlite_where=_WAITS, postgresql_where=_WAITS
     )
@@ -84,12 +94,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for name in ("held", "waiting", "year_month_start_at_uid", "user"):
+    own = ("usage", "user_month") if _is_sqlite() else ("year_month_vo", "user")
+    for name in ("held", "waiting", "year_month_start_at_uid", *own):
         op.drop_index(f"ix_records_{name}", "records")
     op.drop_index("ix_pods_user", "pods")
-    if op.get_context().dialect.name == "sqlite":
-        op.drop_index("ix_records_usage", "records")
-        op.create_index("ix_records_year_month_vo", "records", ["year", "month", "vo"])
+    op.create_index("ix_records_year_month_vo", "records", ["year", "month", "vo"])
     op.drop_column("records", "used_cpu_seconds")
     op.drop_column("records", "used_wall_seconds")
     op.drop_table("revisions")
