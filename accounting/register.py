@@ -10,7 +10,7 @@ from sqlalchemy import Select, func, or_, select, tuple_
 from accounting import apel
 from accounting.database import Database
 from accounting.model import Held, Month, Record, Status, Vo
-from accounting.tables import records
+from accounting.tables import MOST_NAME, has_usual_name, records
 
 _AT_ONCE = 1000
 
@@ -95,6 +95,8 @@ def narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
     for name in ("uid", "machine", "user", "vo", "flavor", "status"):
         if value := getattr(selection, name):
             query = query.where(columns[name] == value)
+    if 0 < len(selection.user) <= MOST_NAME:
+        query = query.where(has_usual_name)
     if selection.held is not None:
         query = query.where(columns.held != "" if selection.held else columns.held == "")
     if selection.due:

@@ -13,6 +13,7 @@ depends_on = None
 
 _WAITS = sa.text("queued_digest IS NULL OR queued_digest <> digest")
 _STAYS = sa.text("held <> ''")
+_NAMED = sa.text('length("user") <= 255')
 _SUMMED = [
     "year",
     "month",
@@ -78,12 +79,16 @@ def upgrade() -> None:
         "ix_records_year_month_start_at_uid", "records", ["year", "month", "start_at", "uid"]
     )
     op.drop_index("ix_records_year_month_vo", "records")
+    op.create_index(
+        "ix_records_user",
+        "records",
+        ["user", "year", "month", "start_at", "uid"],
+        sqlite_where=_NAMED,
+        postgresql_where=_NAMED,
+    )
     if _is_sqlite():
-        ordered = ["user", "year", "month", "start_at", "uid"]
-        op.create_index("ix_records_user_month", "records", ordered)
         op.create_index("ix_records_usage", "records", _SUMMED)
     else:
-        op.create_index("ix_records_user", "records", ["user"], postgresql_using="hash")
         op.create_index("ix_records_year_month_vo", "records", _SUMMED[:5])
     op.create_index(
         "ix_records_waiting", "records", ["uid"], sqlite_where=_WAITS, postgresql_where=_WAITS
@@ -94,8 +99,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    own = ("usage", "user_month") if _is_sqlite() else ("year_month_vo", "user")
-    for name in ("held", "waiting", "year_month_start_at_uid", *own):
+    usage = "usage" if _is_sqlite() else "year_month_vo"
+    for name in ("held", "waiting", "year_month_start_at_uid", "user", usage):
         op.drop_index(f"ix_records_{name}", "records")
     op.drop_index("ix_pods_user", "pods")
     op.create_index("ix_records_year_month_vo", "records", ["year", "month", "vo"])

@@ -161,6 +161,23 @@ def test_the_service_is_reached_on_the_port_that_its_container_listens_on() -> N
     assert selector <= find(made, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
 
 
+def test_the_policy_and_the_budget_are_for_the_pods_that_they_are_meant_for() -> None:
+    made = render(CHART, CHART / "ci" / "everything-values.yaml")
+    service = find(made, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
+    job = find(made, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
+    policy, budget = find(made, "NetworkPolicy")["spec"], find(made, "PodDisruptionBudget")["spec"]
+    guarded = policy["podSelector"]["matchLabels"].items()
+    assert guarded <= service
+    assert guarded <= job.items()
+    spared = budget["selector"]["matchLabels"].items()
+    assert spared <= service
+    assert not spared <= job.items(), "a job that ends by itself keeps no node from being drained"
+    (entrance,) = policy["ingress"][:1]
+    own = [peer["podSelector"]["matchLabels"].items() for peer in entrance["from"][:1]]
+    assert own == [guarded], "the job reaches the service"
+    assert entrance["ports"] == [{"port": "http"}]
+
+
 def test_changed_settings_restart_the_pod_and_a_renewed_certificate_does_not() -> None:
     def annotations(*changes: str) -> dict[str, str]:
         made = render(CHART, MINIMAL, settings=changes)

@@ -1,12 +1,17 @@
 """Releases in a cluster: what an upgrade keeps, and what a later installation finds again."""
 
 import base64
+import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import jsonschema
 import pytest
+import yaml
 
-from tests.chart import helm
+from tests.chart import helm, umbrella
 from tests.chart.helm import CHARTS
 from tests.kubernetes.standin import KubernetesStandin
 
@@ -108,3 +113,19 @@ def test_the_test_of_a_release_is_the_doctors(cluster: KubernetesStandin) -> Non
     install(cluster)
     done = helm.run("get", "hooks", "egi", "-n", "hub", kubeconfig=cluster.kubeconfig)
     assert "args: [doctor]" in done.stdout
+
+
+def test_the_notes_say_what_to_do_at_kube_state_metrics_and_at_the_hub(
+    cluster: KubernetesStandin,
+) -> None:
+    from accounting.doctor import ALLOWLIST  # noqa: PLC0415 - slow, and only used here
+
+    notes = install(cluster)
+    assert f"\n   {ALLOWLIST}\n" in notes
+    (snippet,) = re.findall(r"\n(   hub:\n(?:    .*\n)+)", notes)
+    hub = yaml.safe_load(textwrap.dedent(snippet))["hub"]
+    address = urlsplit(hub["services"]["accounting"]["url"])
+    (port,) = cluster.get("services", NAME)["spec"]["ports"]
+    assert (address.hostname, address.port) == (f"{NAME}.hub.svc", port["port"])
+    assert "access:services!service=accounting" in hub["loadRoles"]["user"]["scopes"]
+    jsonschema.Draft7Validator(umbrella.schema()).validate({"hub": hub})
