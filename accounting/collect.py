@@ -168,22 +168,33 @@ class Poller:
         report.silent_since = spoken.silent_since
         workers = ThreadPoolExecutor(_WORKERS)
         try:
-            self._cover_all(Questioner(source, scope, workers), spoken.until, report, notice)
+            questioner = Questioner(source, scope, workers)
+            self._cover_all(questioner, before, spoken.until, report, notice)
         finally:
             workers.shutdown(cancel_futures=True)
         if report.silent_since is not None:
             self.ledger.open_gap(report.silent_since)
         return report
 
-    def _cover_all(self, questioner: Questioner, end: int, report: Report, notice: Notice) -> None:
-        """Cover window after window; ask about the next one before writing this one."""
+    def _cover_all(
+        self,
+        questioner: Questioner,
+        before: Progress | None,
+        end: int,
+        report: Report,
+        notice: Notice,
+    ) -> None:
+        """Cover window after window; ask about the next one before writing this one.
+
+        Each goes on from what the one before has left, not from what the ledger says by then: if
+        a user was erased meanwhile, the pages at hand still name them, and must not be written.
+        """
         length = self.options.step_seconds
         window = next_window(report.end, end, length)
         inquiry = self._asked(questioner, window) if window else None
         while inquiry and window:
             following = next_window(window.end, end, length)
             try:
-                before = self.ledger.progress()
                 beat = self._beat(inquiry, before)
                 accounts = inquiry.read(beat, self.ledger, self._running, self.rules.excluded_users)
             except SourceTooLarge:
@@ -196,7 +207,7 @@ class Poller:
                 continue
             self._many_new = inquiry.new_pods > _MANY_NEW
             ahead = self._asked(questioner, following) if following else None
-            self._keep(inquiry, before, beat, accounts, report)
+            before = self._keep(inquiry, before, beat, accounts, report)
             notice(report)
             window, inquiry = following, ahead
 
@@ -220,8 +231,8 @@ class Poller:
         beat: Pulse,
         accounts: dict[str, Account],
         report: Report,
-    ) -> None:
-        """Merge a window's samples and commit them."""
+    ) -> Progress:
+        """Merge a window's samples and commit them; returns how far the ledger has come."""
         window, found = inquiry.window, inquiry.found
         self._left = None
         step = self._merged(window, before, beat, found, accounts)
@@ -240,6 +251,7 @@ class Poller:
             report.note(record)
         for _, record in step.moved:
             report.note(record)
+        return step.after
 
     def _forget_series(self) -> None:
         """Of the counters' names, keep those of pods that run."""

@@ -6,14 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
-from accounting.collect import Options, Poller
+from accounting.collect import Options, Poller, Report
 from accounting.database import Database
+from accounting.erasure import erase_user
 from accounting.errors import Busy, SourceRefused, SourceTooLarge
 from accounting.ledger import Ledger
+from accounting.model import ERASED
 from accounting.prometheus import Source
 from accounting.queries import Scope
 from accounting.simulation.engines import run_prometheus
+from accounting.tables import pods
 from tests.conftest import History, linked
 from tests.exactness import polling
 from tests.exactness.polling import HOUR, RULES, SCOPE, SITE, Written, poll, poller, written
@@ -64,6 +68,30 @@ def _poll_behind(late: Poller, database: Database, until: int, moved_to: int) ->
 
     late.ledger.commit = interfered  # type: ignore[method-assign]
     late.poll(until)
+
+
+def test_a_user_who_is_erased_during_a_poll_does_not_come_back(
+    history: History, new_ledger: Ledgers
+) -> None:
+    with Database(new_ledger()) as database, Source(history.url) as source:
+        database.ensure_current()
+        running = poller(database, source, step=HOUR)
+        running.poll(history.start + 2 * HOUR)
+        whose = select(pods.c.uid, pods.c.user).where(~pods.c.ended, pods.c.user != "")
+        with database.begin() as connection:
+            user = connection.execute(whose).first().user  # type: ignore[union-attr]
+            theirs = set(connection.scalars(select(pods.c.uid).where(pods.c.user == user)))
+
+        def erase(_: Report) -> None:
+            erase_user(database, user)
+
+        with pytest.raises(Busy, match="a user was erased"):
+            running.poll(history.start + 6 * HOUR, notice=erase)
+        assert Ledger(database).progress().watermark == history.start + 3 * HOUR  # type: ignore[union-attr]
+        running.poll(history.start + 6 * HOUR)
+        with database.begin() as connection:
+            named = select(pods.c.uid).where(pods.c.user != ERASED, pods.c.uid.in_(theirs))
+            assert connection.scalars(named).all() == []
 
 
 @pytest.fixture(scope="module")
