@@ -148,14 +148,7 @@ def page(database: Database, viewer: Viewer, question: Question) -> Page:
         Forbidden: the viewer may not ask for that user or VO.
         BadCursor: the cursor is not of this question.
     """
-    limit = question.selection.limit or _AT_ONCE
-    query = _asked(viewer, replace(question, selection=replace(question.selection, limit=None)))
-    key, kinds = _order(question.sort)
-    if question.cursor:
-        values = cursor.decode(question.cursor, question.sort_name, kinds)
-        query = query.where(cursor.after(key, values, descending=question.descending))
-    sorted_by = [part.label(f"sorted_{place}") for place, part in enumerate(key)]
-    query = query.add_columns(*sorted_by).limit(limit + 1)
+    query, columns, limit = _page_of(viewer, question)
     with database.begin(reading=True) as connection:
         if question.delivery in _RARE:
             waiting = _is(question.delivery, question.open_from)
@@ -166,9 +159,22 @@ def page(database: Database, viewer: Viewer, question: Question) -> Page:
     following = ""
     if len(rows) > limit:
         last = rows[limit - 1]
-        ends = [getattr(last, f"sorted_{place}") for place in range(len(key))]
+        ends = [getattr(last, f"sorted_{place}") for place in range(columns)]
         following = cursor.encode(question.sort_name, ends)
     return Page([_entry(row) for row in rows[:limit]], following)
+
+
+@lru_cache(maxsize=64)  # people look at the same first pages: putting one together takes a while
+def _page_of(viewer: Viewer, question: Question) -> tuple[Select[Any], int, int]:
+    """A page's query, with how many columns tell where it ends, and how long it is."""
+    limit = question.selection.limit or _AT_ONCE
+    query = _asked(viewer, replace(question, selection=replace(question.selection, limit=None)))
+    key, kinds = _order(question.sort)
+    if question.cursor:
+        values = cursor.decode(question.cursor, question.sort_name, kinds)
+        query = query.where(cursor.after(key, values, descending=question.descending))
+    sorted_by = [part.label(f"sorted_{place}") for place, part in enumerate(key)]
+    return query.add_columns(*sorted_by).limit(limit + 1), len(key), limit
 
 
 def stream(database: Database, viewer: Viewer, question: Question) -> Iterator[Entry]:

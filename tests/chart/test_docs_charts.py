@@ -183,8 +183,11 @@ def test_the_pod_that_has_the_ledger_is_confined() -> None:
 def test_the_sizing_table_holds_what_was_measured() -> None:
     page = (ROOT / "docs" / "install.md").read_text()
     measured = (ROOT / "README.md").read_text().partition("## Measured")[2]
-    (row,) = re.findall(r"^\| 20,000 .*$", page, re.MULTILINE)
-    for figure in ("3.3 s", "216 to 227 MB"):
+    small, row = re.findall(r"^\| [\d,]+ \|.*$", page, re.MULTILINE)
+    for figure in ("1.4 s", "105 MB", "0.16 s"):
+        assert figure in small
+        assert figure in measured
+    for figure in ("5.9 s", "226 MB", "2.1 s"):
         assert figure in row
         assert figure in measured
     values = yaml.safe_load((CHARTS / "notebooks-accounting" / "values.yaml").read_text())

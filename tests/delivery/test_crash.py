@@ -124,5 +124,7 @@ def test_random_kills_faults_restarts_and_rivals_never_leave_a_difference(
             except AssertionError as exc:
                 raise AssertionError(f"seed {seed}: {exc}") from exc
         runs, kills, pushes = runs + 1, kills + here.kills, pushes + here.pushes
+        if runs % 50 == 0:
+            print(f"{runs} runs", flush=True)  # noqa: T201 - for make soak
     print(f"{runs} runs, {kills} of {pushes} pushers killed")  # noqa: T201 - for make soak
     assert kills > 0
