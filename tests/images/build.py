@@ -55,6 +55,10 @@ class Builder:
         self._arguments = arguments
         self._built: set[str] = set()
 
+    def other(self, folder: Path, **arguments: str) -> "Builder":
+        """One that builds the same with other arguments beside these, into another folder."""
+        return Builder(self._dockerfile, folder, **{**self._arguments, **arguments})
+
     def root(self, stage: str) -> Path:
         """The folder with what a stage made: ``src``, ``dist`` and ``opt``."""
         return self._folder / stage

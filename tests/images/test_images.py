@@ -10,6 +10,7 @@ import tomllib
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> Builder:
     return Builder(DOCKERFILE, folder, COMPILE_BYTECODE="0", LINK_MODE="symlink")
 
 
-def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
+def run(command: list[str], seconds: float = _SECONDS) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
 
 
 # What it says.
@@ -219,10 +220,14 @@ def test_each_release_of_jupyterhub_that_can_be_asked_for_is_locked() -> None:
         assert "\noauthenticator==17." in lock
 
 
-def test_the_hub_image_keeps_jupyterhub_5_and_has_our_package(builder: Builder) -> None:
-    inside = confined(builder.build("hub"), path="/opt/base/bin")
+@pytest.mark.parametrize(("asked", "version"), [({}, "5.5."), ({"JUPYTERHUB": "6"}, "6.")])
+def test_the_hub_image_keeps_jupyterhub_5_unless_asked_and_has_our_package(
+    builder: Builder, tmp_path: Path, asked: dict[str, str], version: str
+) -> None:
+    made = builder.build("hub") if not asked else builder.other(tmp_path, **asked).build("hub")
+    inside = confined(made, path="/opt/base/bin")
     shown = run([*inside, "--", "jupyterhub", "--version"])
-    assert shown.stdout.startswith("5.5."), shown.stderr
+    assert shown.stdout.startswith(version), shown.stderr
     loading = (
         "from importlib.metadata import entry_points as e;"
         "p = [p for g in ('jupyterhub.authenticators', 'jupyterhub.spawners') for p in e(group=g)];"
@@ -258,8 +263,8 @@ def test_the_backups_programs_from_debian_are_those_that_the_tests_use() -> None
     assert all(name in makefile for name in ("rclone", "restic"))
 
 
-def test_the_single_user_libraries_are_pinned_and_fit_together() -> None:
-    """That they exist and need no compiler; the gigabytes themselves are not installed here."""
+def test_the_single_user_libraries_are_pinned_and_fit_together(tmp_path: Path) -> None:
+    """The base's Python is newer than many a machine's: they are installed for it, and not run."""
     lines = LIBRARIES.read_text().splitlines()
     pinned = [line for line in lines if line and not line.startswith("#")]
     assert len(pinned) > 15
@@ -273,3 +278,11 @@ def test_the_single_user_libraries_are_pinned_and_fit_together() -> None:
         done = run(compile_)
     assert done.returncode == 0, done.stderr
     assert {line.lower() for line in pinned} <= set(done.stdout.split())
+    install = [str(uv), "pip", "install", "--quiet", "--only-binary", ":all:", *machine]
+    done = run([*install, "--target", str(tmp_path), "--requirement", str(LIBRARIES)], 300)
+    assert done.returncode == 0, done.stderr
+    there = {
+        f"{d.name.replace('_', '-')}=={d.version}".lower()
+        for d in distributions(path=[str(tmp_path)])
+    }
+    assert {line.lower() for line in pinned} <= there

@@ -1,12 +1,13 @@
 """An outage as an operator lives through it on the pages, and the pages of those not let in."""
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from sqlalchemy import update
 from structlog.testing import capture_logs
 
@@ -16,13 +17,17 @@ from accounting.lookup.records import Delivery
 from accounting.messages import Messages
 from accounting.model import Month, Record
 from accounting.outbox import State
+from accounting.outcome import Outcome
 from accounting.register import Register
+from accounting.runs import Kind, Notice
 from accounting.tables import records
 from ssm.standin import AmsStandin
 from tests.api.serving import ADMIN, Running
 from tests.web import month
 from tests.web.conftest import started
 from tests.web.test_web_pages import look_at
+
+REFRESH = '<meta http-equiv="refresh" content="2">'
 
 
 @pytest.fixture
@@ -220,3 +225,36 @@ def test_a_month_that_nobody_compared_is_not_queued(
     page.click("text=Compare: a dry run")
     expect(page.locator("h1")).to_have_text("This is not open to you")
     assert len(running.service.runs.latest()) == 1
+
+
+def test_a_run_is_followed_until_it_has_ended(
+    outage: tuple[Running, AmsStandin], page: Page
+) -> None:
+    running, _broker = outage
+    sign_in(page, running)
+    release = threading.Event()
+
+    def job(notice: Notice) -> Outcome:
+        notice({"built": 3, "sent": 2})
+        release.wait(60)
+        return Outcome(0, None)
+
+    run = running.service.runs.start(Kind.PUSH, job)
+    page.goto(f"{running.url}/runs/{run.id}")
+    expect(page.locator("h1")).to_contain_text("Under way for")
+    expect(page.locator(".facts")).to_contain_text("Messages delivered")
+    page.route("**/runs/*", hold_still)
+    page.reload()
+    look_at(page, "run-under-way")
+    page.unroute("**/runs/*")
+    page.reload()
+    release.set()
+    expect(page.locator("h1")).to_contain_text("Done")
+
+
+def hold_still(route: Route) -> None:
+    """The page without its reloading itself."""
+    answer = route.fetch()
+    text = answer.text()
+    assert REFRESH in text
+    route.fulfill(response=answer, body=text.replace(REFRESH, ""))
