@@ -578,8 +578,8 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_with_verbose(polled: Si
     connection.close()
     code, said = polled.fails("records", "list")
     assert code == 1
-    assert said.startswith("error: unexpected JSONDecodeError: ")
-    assert "in raw_decode, decoder.py line" in said
+    assert said.startswith("error: unexpected DecodeError: ")
+    assert "in record_of, register.py line" in said
     assert "--verbose" in said
     assert "Traceback" in polled.run("--verbose", "records", "list").err
 
