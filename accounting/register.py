@@ -157,7 +157,7 @@ _decode_flags = msgspec.json.Decoder(tuple[str, ...]).decode
 def record_of(row: Sequence[Any]) -> Record:
     """A record from its row, which begins with the table's columns.
 
-    By position, as lists and exports read many: by name, it takes twice as long.
+    By position, as lists and exports read many: by name, it takes several times as long.
     """
     (
         uid, year, month, site, compute_service, cloud_type, machine, user, group, vo, fqan,
