@@ -32,7 +32,7 @@ _MANY_NEW = 1000
 _LONG_SECONDS = 3600
 # Merging makes many long-lived objects and no cycles: Python's look for those, at its usual
 # rate, takes a third of the time.
-_RARELY = (50_000, 20, 100)
+_RARELY = (500_000, 20, 100)
 _DAY = 86400
 
 
@@ -206,6 +206,7 @@ class Poller:
                 inquiry = self._asked(questioner, window) if window else None
                 continue
             self._many_new = inquiry.new_pods > _MANY_NEW
+            self._series = inquiry.found.series
             ahead = self._asked(questioner, following) if following else None
             before = self._keep(inquiry, before, beat, accounts, report)
             notice(report)
@@ -240,24 +241,15 @@ class Poller:
         self._left = step.after
         self._running = {uid: a for uid, a in accounts.items() if not a.pod.ended}
         self._remember(step)
-        self._forget_series()
         report.end = window.end
         report.windows += 1
         report.pods.update(account.pod.uid for account in step.accounts)
         report.pods.update(account.pod.uid for account, _ in step.moved)
         report.gaps.extend(beat.gaps)
         report.rejected.update(found.rejected)
-        for record in step.records:
-            report.note(record)
-        for _, record in step.moved:
+        for record in step.records:  # those that have only moved are held as before
             report.note(record)
         return step.after
-
-    def _forget_series(self) -> None:
-        """Of the counters' names, keep those of pods that run."""
-        gone = [named for named, (uid, _) in self._series.items() if uid not in self._running]
-        for named in gone:
-            del self._series[named]
 
     def _remember(self, step: Step) -> None:
         """Keep the latest records of the pods that run, as they are written now."""
@@ -307,10 +299,10 @@ class Poller:
     ) -> tuple[list[tuple[Account, Record]], list[Account]]:
         """Those pods of which only the figures have moved, with their records; and the others."""
         is_replay = before is not None and window.start < before.watermark
-        moved, rest = [], []
+        moved, rest, month = [], [], window.month
         for account in touched:
             known = None if is_replay else self._written.get(account.pod.uid)
-            record = known.move(account, window.month) if known else None
+            record = known.move(account, month) if known else None
             if record is None:
                 rest.append(account)
             else:

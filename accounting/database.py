@@ -6,18 +6,30 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, make_url, text
+from sqlalchemy import (
+    Connection,
+    Dialect,
+    Engine,
+    Table,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from accounting.errors import Busy, DatabaseError, SettingsError
+from accounting.tables import metadata
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -25,8 +37,11 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 30
 _KEPT_OPEN = 20
 """Connections that are kept for the next question, rather than made anew for it."""
-HEAD = "0003"
+HEAD = "0004"
 """The migration that this program's tables are at; a test holds it against ``migrations/``."""
+_MARK = """CREATE TABLE alembic_version (
+    version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+)"""
 _PACKAGED = Path(__file__).parent / "migrations"
 _CHECKED_OUT = Path(__file__).parent.parent / "migrations"
 
@@ -126,15 +141,12 @@ class Database:
         """
         if not rows:
             return
-        compiled = self._upsert(table, tuple(columns))
-        if compiled.positional:
-            order = [columns.index(name) for name in compiled.positiontup or columns]
-            if order != list(range(len(columns))):
-                raise ValueError(f"columns of {table.name} must be in the table's order")
-            connection.exec_driver_sql(str(compiled), list(rows))
+        statement = _upsert(connection.dialect, table, tuple(columns))
+        if self.is_sqlite:
+            connection.exec_driver_sql(statement, list(rows))
         else:
             named = [dict(zip(columns, row, strict=True)) for row in rows]
-            connection.exec_driver_sql(str(compiled), named)
+            connection.exec_driver_sql(statement, named)
 
     def update(
         self,
@@ -149,21 +161,26 @@ class Database:
         """
         if not rows:
             return
-        keys = [column.name for column in table.primary_key]
-        quote, mark = self.engine.dialect.identifier_preparer.quote, "?" if self.is_sqlite else "%s"
-        sets = ", ".join(f"{quote(name)} = {mark}" for name in columns)
-        where = " AND ".join(f"{quote(name)} = {mark}" for name in keys)
-        statement = f"UPDATE {quote(table.name)} SET {sets} WHERE {where}"  # noqa: S608 - our names
+        sets, where = self._set(columns, ", "), self._is_key(table)
+        statement = f"UPDATE {self._quoted(table.name)} SET {sets} WHERE {where}"  # noqa: S608 - ours
         connection.exec_driver_sql(statement, list(rows))
 
-    def _upsert(self, table: Table, columns: tuple[str, ...]) -> SQLCompiler:
-        statement = (sqlite.insert if self.is_sqlite else postgresql.insert)(table)
-        keys = [column.name for column in table.primary_key]
-        changed = {name: statement.excluded[name] for name in columns if name not in keys}
-        upsert = statement.on_conflict_do_update(index_elements=keys, set_=changed)
-        compiled = upsert.compile(dialect=self.engine.dialect, column_keys=list(columns))
-        assert isinstance(compiled, SQLCompiler)  # noqa: S101 - an INSERT compiles to SQL
-        return compiled
+    def delete(self, connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]]) -> None:
+        """Delete rows by their keys, as far as they are there."""
+        if keys:
+            where = self._is_key(table)
+            statement = f"DELETE FROM {self._quoted(table.name)} WHERE {where}"  # noqa: S608 - ours
+            connection.exec_driver_sql(statement, list(keys))
+
+    def _quoted(self, name: str) -> str:
+        return self.engine.dialect.identifier_preparer.quote(name)
+
+    def _set(self, names: Iterable[str], between: str) -> str:
+        mark = "?" if self.is_sqlite else "%s"
+        return between.join(f"{self._quoted(name)} = {mark}" for name in names)
+
+    def _is_key(self, table: Table) -> str:
+        return self._set((column.name for column in table.primary_key), " AND ")
 
     def risks(self) -> tuple[str, ...]:
         """What of the server's own settings could lose commits when the power fails."""
@@ -194,8 +211,7 @@ class Database:
         from alembic.util import CommandError  # noqa: PLC0415
 
         with self.begin() as connection:
-            if not self.is_sqlite:  # two new processes may start on one empty database
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key("db")})
+            self._wait_for_turn(connection)
             config = alembic_config()
             config.attributes["connection"] = connection
             try:
@@ -206,11 +222,29 @@ class Database:
                     "it was used by a newer notebooks-accounting: install that version again",
                 ) from exc
 
+    def _create(self) -> None:
+        """Make all tables as this program has them, rather than as they came to be.
+
+        Alembic, which need not be loaded for that, finds its mark and goes on from here.
+        """
+        with self.begin() as connection:
+            self._wait_for_turn(connection)
+            if inspect(connection).has_table("alembic_version"):
+                return
+            metadata.create_all(connection)
+            connection.execute(text(_MARK))
+            connection.execute(text("INSERT INTO alembic_version VALUES (:at)"), {"at": HEAD})
+
+    def _wait_for_turn(self, connection: Connection) -> None:
+        """Two new processes may start on one empty database; in SQLite, BEGIN has waited."""
+        if not self.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key("db")})
+
     def ensure_current(self) -> None:
         """Create the tables in a new database; refuse one that waits for ``db upgrade``."""
         revision = self.revision()
         if revision is None:
-            self.upgrade()
+            self._create()
         elif not self.is_current():
             raise DatabaseError(
                 f"the tables of {self.name} are of version {revision}",
@@ -274,6 +308,19 @@ _CURES = {
 }
 
 
+@cache  # putting it together takes as long as writing hundreds of rows
+def _upsert(dialect: Dialect, table: Table, columns: tuple[str, ...]) -> str:
+    statement = (sqlite.insert if dialect.name == "sqlite" else postgresql.insert)(table)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: statement.excluded[name] for name in columns if name not in keys}
+    upsert = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    compiled = upsert.compile(dialect=dialect, column_keys=list(columns))
+    assert isinstance(compiled, SQLCompiler)  # noqa: S101 - an INSERT compiles to SQL
+    if compiled.positional and compiled.positiontup != list(columns):
+        raise ValueError(f"columns of {table.name} must be in the table's order")
+    return str(compiled)
+
+
 def _key(job: str) -> int:
     digest = hashlib.sha256(f"notebooks-accounting {job}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
@@ -286,7 +333,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     _switch_to_wal(cursor)
     for pragma in (
         "synchronous=FULL",
-        "wal_autocheckpoint=8000",  # 32 MB: a large window is not copied twice at once
+        "wal_autocheckpoint=16000",  # 64 MB: a large window is not copied twice at once
         f"busy_timeout={BUSY_SECONDS * 1000}",
         "foreign_keys=ON",
     ):

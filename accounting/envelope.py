@@ -35,7 +35,7 @@ def keys_of(connection: Connection, number: int) -> dict[str, Key]:
 def due(
     connection: Connection, condition: Any, after: Key | None, limit: Limit
 ) -> tuple[list[tuple[Record, str]], int]:
-    """Records that fit into one message, with their texts, by pod and month.
+    """Records that fit into one message, with their texts, by month and pod.
 
     Args:
         connection: reads them.
@@ -46,10 +46,10 @@ def due(
     Returns:
         (records and texts, how many were left out because the destination cannot carry them).
     """
-    key = tuple_(records.c.uid, records.c.year, records.c.month)
+    key = tuple_(records.c.year, records.c.month, records.c.uid)
     query = select(records).where(condition).order_by(*key.clauses)
     if after is not None:
-        query = query.where(key > after)
+        query = query.where(key > (after.year, after.month, after.uid))
     taken: list[tuple[Record, str]] = []
     size, left_out = 0, 0
     # Of this statement only: on the connection it would make a cursor of the INSERT that follows.

@@ -9,7 +9,16 @@ from accounting.ledger import Ledger
 from accounting.model import Account, Resources, Window
 from accounting.names import Names
 from accounting.questioner import Answer, Query, Questioner, chunks
-from accounting.samples import Labels, Points, RawSeries, Row, Samples, SeriesNames, Times
+from accounting.samples import (
+    Labels,
+    Points,
+    RawSeries,
+    Row,
+    Samples,
+    SeriesNames,
+    Times,
+    UsageRow,
+)
 from accounting.usage import Pulse
 
 _CLOCK_SKEW_SECONDS = 3600
@@ -36,7 +45,7 @@ class Inquiry:
     Args:
         questioner: whom to ask.
         window: about what.
-        series: whose a counter is, as far as it is known from earlier windows; see ``Samples``.
+        series: whose a counter is, as far as the window before knew it; see ``Samples``.
         many_new: many pods are expected to be new: ask for all descriptions at once.
     """
 
@@ -44,7 +53,7 @@ class Inquiry:
         self, questioner: Questioner, window: Window, series: SeriesNames, *, many_new: bool
     ) -> None:
         self.window = window
-        self.found = Samples(series=series)
+        self.found = Samples(known_series=series)
         self.new_pods = 0
         self._to = questioner
         scope, workers = questioner.scope, questioner.workers
@@ -83,39 +92,40 @@ class Inquiry:
         samples.merge_sightings(found, self._seen.read())
         self._keep_labelled()
         accounts = {**running, **ledger.accounts(found.sightings.keys() - running.keys())}
-        self._describe(accounts)
+        new = self._ask_descriptions(accounts)
+        vanished = self._ask_for_vanished(accounts, beat)
+        # Meanwhile there is enough to do.
+        self._counters.merge(found, accounts, beat)
+        self._describe(new)
         for uid, owner in found.owners.items():
             if owner.user in excluded_users:
                 found.sightings.pop(uid, None)
                 accounts.pop(uid, None)
         names = Names(found, accounts, beat)
         self._measure_memory(accounts, names)
-        self._counters.read(found, accounts, names, ledger)
-        self._look_for_vanished(accounts, beat, names)
+        self._counters.complete(found, accounts, names, ledger)
+        uids = {samples.usage_uid(row, names.latest) for row in vanished.read()}
+        found.orphans = {uid for uid in uids if uid}
         return accounts
 
-    def _look_for_vanished(
-        self, accounts: Mapping[str, Account], beat: Pulse, names: Names
-    ) -> None:
+    def _ask_for_vanished(self, accounts: Mapping[str, Account], beat: Pulse) -> Answer[UsageRow]:
         """Pods that kube-state-metrics shows no more: does cAdvisor still see them?"""
         if beat.spoken_at is None:
-            return
-        found, scope = self.found, self._to.scope
+            return Answer()
+        sightings = self.found.sightings
         long_ago = beat.spoken_at - beat.alive_seconds
         vanished = {
             account.pod.name
             for uid, account in accounts.items()
-            if not usage.is_listed_since(account.pod, found.sightings.get(uid), long_ago)
+            if not usage.is_listed_since(account.pod, sightings.get(uid), long_ago)
         } | {
             seen.name
-            for uid, seen in found.sightings.items()
+            for uid, seen in sightings.items()
             if uid not in accounts and seen.last_running_at == seen.last_listed_at <= long_ago
         }
         spoken = int(beat.spoken_at) + 1
         shortly = Window(spoken - max(1, round(beat.alive_seconds)), spoken)
-        rows = self._to.named(queries.seen_by_cadvisor, shortly, vanished, scope.usage("pod"))
-        uids = {samples.usage_uid(labels, names.latest) for labels, _ in rows.read()}
-        found.orphans = {uid for uid in uids if uid}
+        return self._to.named_usage(queries.seen_by_cadvisor, shortly, vanished)
 
     def _keep_labelled(self) -> None:
         scope, window, found = self._to.scope, self.window, self.found
@@ -125,11 +135,14 @@ class Inquiry:
         wanted = {labels.get("uid", "") for labels, _ in rows}
         found.sightings = {uid: s for uid, s in found.sightings.items() if uid in wanted}
 
-    def _describe(self, accounts: Mapping[str, Account]) -> None:
-        """Ask what the new pods are, and when those that stopped running completed."""
-        found = self.found
+    def _ask_descriptions(self, accounts: Mapping[str, Account]) -> set[str]:
+        """Ask what the new pods are, and when those that stopped running completed.
+
+        Returns:
+            The uids of the new ones.
+        """
         new, ending = set(), set()
-        for uid, seen in found.sightings.items():
+        for uid, seen in self.found.sightings.items():
             account = accounts.get(uid)
             if seen.last_running_at is not None and (account is None or _is_vague(account)):
                 new.add(uid)
@@ -140,6 +153,11 @@ class Inquiry:
             if query not in self._described:
                 uids = new | ending if query is queries.times else new
                 self._described[query] = self._to.named(query, self.window, uids)
+        return new
+
+    def _describe(self, new: set[str]) -> None:
+        """Read what they are."""
+        found = self.found
         answer = self._described
         samples.merge_times(
             found, answer[queries.times].read(), self.window.end + _CLOCK_SKEW_SECONDS
@@ -197,9 +215,9 @@ class Inquiry:
             resources = account.pod.resources or found.resources.get(uid)
             if not account.pod.ended and not _sizes_memory(resources):
                 bare.add(account.pod.name)
-        by = self._to.scope.usage("pod")
-        rows = self._to.named(queries.memory_peak, self.window, bare, by).read()
+        rows = self._to.named_usage(queries.memory_peak, self.window, bare).read()
         samples.merge_memory_peaks(found, rows)
+        by = self._to.scope.usage("pod")
         for chunk in chunks(samples.pods_without_id(rows) & bare):
             query = queries.raw_memory(self._to.scope, self.window, queries.one_of(by, chunk))
             samples.merge_raw_memory(found, self._to.source.raw(query, self.window.end), names.at)

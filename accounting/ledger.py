@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from accounting.database import Database
@@ -26,11 +26,12 @@ from accounting.model import (
     Pod,
     Reading,
     Record,
+    Resets,
     Resources,
     SeriesKey,
     Window,
 )
-from accounting.tables import gaps, pods, progress, records, revisions, windows
+from accounting.tables import figures, gaps, pods, progress, records, revisions, windows
 
 # Old SQLite libraries take 999 variables in a statement.
 _IN_LIST = 900
@@ -40,8 +41,15 @@ _OWNER = slice(_POD_COLUMNS.index("user"), _POD_COLUMNS.index("flavor") + 1)
 _RESOURCES = slice(_POD_COLUMNS.index("cpu_request"), _POD_COLUMNS.index("gpu_resource") + 1)
 _OUTBOX_COLUMNS = {"queued_digest", "message_id", "queued_final"}
 _RECORD_COLUMNS = tuple(c.name for c in records.columns if c.name not in _OUTBOX_COLUMNS)
-# What moves while a pod runs on.
-_POD_FIGURES = ("last_running_at", "last_listed_at", "counters", "readings")
+_FIGURES = tuple(column.name for column in figures.columns)
+# A page: its pod's row, but the figures where they have moved since that was written.
+_PAGES = select(
+    *(
+        func.coalesce(figures.c[column.name], column) if column.name in _FIGURES[1:] else column
+        for column in pods.columns
+    )
+).outerjoin_from(pods, figures, pods.c.uid == figures.c.uid)
+# What moves of a record while its pod runs on.
 _RECORD_FIGURES = (
     "created_at",
     "wall_seconds",
@@ -126,13 +134,16 @@ class Ledger:
             return {
                 row[0]: _account(row)
                 for condition in conditions
-                for row in connection.execute(select(pods).where(condition))
+                for row in connection.execute(_PAGES.where(condition))
             }
 
     def owned_spans(self, since: float) -> list[tuple[float, float]]:
         """(first, last) Running sample of the pods with annotations that ran after ``since``."""
-        query = select(pods.c.first_running_at, pods.c.last_running_at).where(
-            pods.c.last_running_at >= since, (pods.c.user != "") | (pods.c.primary_group != "")
+        last = func.coalesce(figures.c.last_running_at, pods.c.last_running_at)
+        query = (
+            select(pods.c.first_running_at, last)
+            .outerjoin_from(pods, figures, pods.c.uid == figures.c.uid)
+            .where(last >= since, (pods.c.user != "") | (pods.c.primary_group != ""))
         )
         with self.database.begin(reading=True) as connection:
             return [(first, last) for first, last in connection.execute(query)]
@@ -159,6 +170,7 @@ class Ledger:
             self._move(connection, step)
             write = self.database.write
             write(connection, pods, _POD_COLUMNS, [_account_row(a) for a in step.accounts])
+            self.database.delete(connection, figures, [(a.pod.uid,) for a in step.accounts])
             write(connection, records, _RECORD_COLUMNS, [_record_row(r) for r in step.records])
             self._move_figures(connection, step.moved)
             changed = {r.month for r in step.records} | {r.month for _, r in step.moved}
@@ -173,9 +185,9 @@ class Ledger:
         self, connection: Connection, moved: Sequence[tuple[Account, Record]]
     ) -> None:
         pages = [_account_figures(account) for account, _ in moved]
-        self.database.update(connection, pods, _POD_FIGURES, pages)
-        figures = [_record_figures(record) for _, record in moved]
-        self.database.update(connection, records, _RECORD_FIGURES, figures)
+        self.database.write(connection, figures, _FIGURES, pages)
+        rows = [_record_figures(record) for _, record in moved]
+        self.database.update(connection, records, _RECORD_FIGURES, rows)
 
     def open_gap(self, start_at: float) -> None:
         """Note that the source is silent since ``start_at``."""
@@ -231,7 +243,7 @@ def _account(row: Sequence[Any]) -> Account:
 
 # Counters and readings are a pod's own and never searched: they live in its row, as JSON lists of
 # (kind, series, at, value, [(time, peak), …]) and (year, month, at, cpu, received, sent).
-_Counters = list[tuple[Kind, str, int, float, list[tuple[float, float]]]]
+_Counters = list[tuple[Kind, str, int, float, Resets]]
 _Readings = list[tuple[int, int, int, float | None, float | None, float | None]]
 _decode_counters = msgspec.json.Decoder(_Counters).decode
 _decode_readings = msgspec.json.Decoder(_Readings).decode
@@ -240,7 +252,7 @@ _encode = msgspec.json.Encoder().encode
 
 def _counters(stored: str) -> dict[SeriesKey, Counter]:
     return {
-        SeriesKey(kind, series): Counter(at, value, dict(resets))
+        SeriesKey(kind, series): Counter(at, value, resets)
         for kind, series, at, value, resets in _decode_counters(stored)
     }
 
@@ -258,19 +270,16 @@ def _account_row(account: Account) -> tuple[Any, ...]:
 
 def _account_figures(account: Account) -> tuple[Any, ...]:
     pod = account.pod
-    return (pod.last_running_at, pod.last_listed_at, *_kept(account), pod.uid)
+    return (pod.uid, pod.last_running_at, pod.last_listed_at, *_kept(account))
 
 
 def _kept(account: Account) -> tuple[str, str]:
     """Counters and readings as they are kept."""
     counters = [
-        (kind, series, counter.at, counter.value, sorted(counter.resets.items()))
-        for (kind, series), counter in account.counters.items()
+        (*key, counter.at, counter.value, counter.resets)
+        for key, counter in account.counters.items()
     ]
-    readings = [
-        (*month, reading.at, reading.cpu_seconds, reading.received_bytes, reading.sent_bytes)
-        for month, reading in account.readings.items()
-    ]
+    readings = [(*month, *reading) for month, reading in account.readings.items()]
     return _encode(counters).decode(), _encode(readings).decode()
 
 
@@ -369,7 +378,6 @@ def _record_figures(record: Record) -> tuple[Any, ...]:
         record.digest,
         record.used_wall_seconds,
         record.used_cpu_seconds,
+        *record.month,
         record.uid,
-        record.month.year,
-        record.month.month,
     )

@@ -46,7 +46,7 @@ class Failure:
 
 
 class Key(NamedTuple):
-    """A record's key, in the order in which messages take records."""
+    """A record's key."""
 
     uid: str
     year: int

@@ -110,6 +110,9 @@ POD_LEVEL = "pod"
 """The ``series`` of a counter read from the pod's own cgroup."""
 
 
+Resets = tuple[tuple[float, float], ...]
+
+
 @dataclass(slots=True)
 class Counter:
     """A cumulative value that survives resets.
@@ -117,22 +120,21 @@ class Counter:
     Attributes:
         at: end of the last window that read it.
         value: what the series said last.
-        resets: time of the first sample after a reset → the peak before it. Keyed by time, so
-            that seeing the same reset again changes nothing.
+        resets: (time of the first sample after a reset, the peak before it), each time once: so
+            seeing the same reset again changes nothing. In order of time.
     """
 
     at: int
     value: float
-    resets: dict[float, float] = field(default_factory=dict)
+    resets: Resets = ()
 
     @property
     def total(self) -> float:
         """All that was ever counted."""
-        return self.value + sum(self.resets.values()) if self.resets else self.value
+        return self.value + sum(peak for _, peak in self.resets)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """The pod's cumulative totals as last seen within one month; None is unknown, never 0."""
 
     at: int

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import cached_property
 
 from accounting.model import Account
 from accounting.samples import Samples, Times
@@ -17,25 +18,27 @@ class Names:
         self._found = found
         self._accounts = accounts
         self._tolerance = beat.alive_seconds
-        self._lives: dict[str, list[tuple[float, float, str]]] | None = None
-        self.latest = {a.pod.name: uid for uid, a in accounts.items() if not a.pod.ended}
-        self.latest |= {
-            seen.name: uid
-            for uid, seen in sorted(
-                found.sightings.items(), key=lambda item: item[1].first_running_at or 0.0
-            )
-        }
+
+    def latest(self, name: str) -> str:
+        """The uid of the pod that had ``name`` last; empty text if there was none."""
+        return self._latest.get(name, "")
+
+    @cached_property
+    def _latest(self) -> dict[str, str]:
+        latest = {a.pod.name: uid for uid, a in self._accounts.items() if not a.pod.ended}
+        seen = self._found.sightings.items()
+        in_time = sorted(seen, key=lambda item: item[1].first_running_at or 0.0)
+        return latest | {sighting.name: uid for uid, sighting in in_time}
 
     def at(self, name: str, at: float) -> str:
         """The uid of the pod that had ``name`` at a Unix time; empty text if there was none."""
-        if self._lives is None:
-            self._lives = self._collected()
         for start, last, uid in reversed(self._lives.get(name, [])):
             if start <= at:
                 return uid if at <= last else ""
         return ""
 
-    def _collected(self) -> dict[str, list[tuple[float, float, str]]]:
+    @cached_property
+    def _lives(self) -> dict[str, list[tuple[float, float, str]]]:
         lives: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
         late = self._tolerance
         for uid, seen in self._found.sightings.items():

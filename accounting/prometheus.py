@@ -23,7 +23,7 @@ from accounting.errors import (
     SourceUnavailable,
 )
 from accounting.model import Window
-from accounting.samples import Line, RawSeries, Row, Sighting
+from accounting.samples import RawSeries, Row, Sighting, UsageRow
 
 _TOO_LARGE = re.compile(
     r"too many samples|too many (?:series|chunks|bytes|points)|exceeded maximum resolution"
@@ -43,6 +43,7 @@ class _Labels(msgspec.Struct, gc=False):
     """The labels that are read of series with all theirs: the others are skipped unread."""
 
     id: str = ""
+    interface: str = ""
     uid: str = ""
     namespace: str = ""
     pod: str = ""
@@ -55,13 +56,13 @@ class _VectorRow(msgspec.Struct, gc=False):
     value: tuple[float, float]
 
 
+class _UsageRow(msgspec.Struct, gc=False):
+    metric: _Labels
+    value: tuple[float, float]
+
+
 class _MatrixRow(msgspec.Struct, gc=False):
     metric: dict[str, str]
-    values: list[tuple[float, float]]
-
-
-class _LineRow(msgspec.Struct, gc=False):
-    metric: _Labels
     values: list[tuple[float, float]]
 
 
@@ -74,12 +75,12 @@ class _Vector(msgspec.Struct, gc=False):
     result: list[_VectorRow]
 
 
+class _Usage(msgspec.Struct, gc=False):
+    result: list[_UsageRow]
+
+
 class _Matrix(msgspec.Struct, gc=False):
     result: list[_MatrixRow]
-
-
-class _Lines(msgspec.Struct, gc=False):
-    result: list[_LineRow]
 
 
 class _Undecoded(msgspec.Struct, gc=False):
@@ -143,18 +144,16 @@ class Source:
         data = self._ask(query, at, _Answer[_Vector])
         return [(row.metric, row.value[1]) for row in data.result]
 
+    def usage(self, query: str, at: float) -> list[UsageRow]:
+        """Rows of an instant query about cAdvisor's series at Unix time ``at``."""
+        found = self._ask(query, at, _Answer[_Usage]).result
+        return [UsageRow(m.id, m.exported_pod or m.pod, m.interface, row.value[1])
+                for row in found for m in (row.metric,)]  # fmt: skip
+
     def raw(self, query: str, at: float) -> list[RawSeries]:
         """Raw samples of a range selector that ends at Unix time ``at``."""
         data = self._ask(query, at, _Answer[_Matrix])
         return [(row.metric, row.values) for row in data.result]
-
-    def lines(self, query: str, at: float) -> list[Line]:
-        """The same of one counter of many pods: who they are, and the samples."""
-        data = self._ask(query, at, _Answer[_Lines])
-        return [
-            Line(row.metric.id, row.metric.exported_pod or row.metric.pod, row.values)
-            for row in data.result
-        ]
 
     def sightings(self, query: str, at: float) -> Iterator[Sighting]:
         """The phase series of a range selector, each reduced to the times that matter."""
@@ -201,7 +200,9 @@ class Source:
             headers["Authorization"] = f"Bearer {self._token(self._token_file)}"
         url = f"{self.url}/api/v1/{path}"
         try:
-            response = self._client.post(url, data=params, headers=headers)
+            with self._client.stream("POST", url, data=params, headers=headers) as response:
+                # Not into the response: it is part of a cycle, and would keep the answer with it.
+                content = b"".join(response.iter_bytes())
         except httpx.TimeoutException as exc:
             raise SourceUnavailable(
                 f"{self.url} did not answer within {self._timeout:g} s",
@@ -213,8 +214,8 @@ class Source:
                 "check that Prometheus runs there and ACCOUNTING_PROMETHEUS__URL points to it",
             ) from exc
         if response.status_code != httpx.codes.OK:
-            raise _failure(self.url, response)
-        return response.content
+            raise _failure(self.url, response.status_code, content)
+        return content
 
     def _token(self, path: Path) -> str:
         try:
@@ -233,11 +234,10 @@ class Source:
         return token
 
 
-def _failure(url: str, response: httpx.Response) -> SourceError:
+def _failure(url: str, status: int, content: bytes) -> SourceError:
     """The error that a refusing answer stands for; its type decides what happens next."""
-    status = response.status_code
     try:
-        said = msgspec.json.decode(response.content, type=_Failure).error
+        said = msgspec.json.decode(content, type=_Failure).error
     except (msgspec.DecodeError, UnicodeDecodeError):
         said = ""
     what = f"{url} answered {status}" + (f": {said[:_SHOWN]}" if said else "")
@@ -282,11 +282,14 @@ def running_times(values: bytes) -> tuple[float | None, float | None, float]:
         values: ``[[1435781430.781,"1"],…]``, in order of time, never empty.
     """
     compact = values if b" " not in values[:_PEEK] else values.replace(b" ", b"")
-    first, last = compact.find(b',"1"]'), compact.rfind(b',"1"]')
+    listed_at = _time_before(compact, compact.rfind(b',"'))
+    first = compact.find(b',"1"]')
     if first < 0:
-        return None, None, _time_before(compact, compact.rfind(b',"'))
-    listed = _time_before(compact, compact.rfind(b',"'))
-    return _time_before(compact, first), _time_before(compact, last), listed
+        return None, None, listed_at
+    first_at = _time_before(compact, first)
+    if compact.endswith(b',"1"]]'):
+        return first_at, listed_at, listed_at
+    return first_at, _time_before(compact, compact.rfind(b',"1"]')), listed_at
 
 
 def _time_before(values: bytes, comma: int) -> float:

@@ -20,6 +20,11 @@ FLAVOR = "annotation_egi_eu_flavor"
 CONFLICTS = ("_conflict1", "_conflict2")
 """kube-state-metrics' suffixes when two annotation names become the same label name."""
 
+CPU = "container_cpu_usage_seconds_total"
+RECEIVED = "container_network_receive_bytes_total"
+SENT = "container_network_transmit_bytes_total"
+COUNTERS = f"{CPU}|{RECEIVED}|{SENT}"
+
 GPU_RESOURCES = r".+_com_gpu|.+_com_mig_.+"
 
 # The look for counters that fell reaches this far behind its window, longer than a node takes to
@@ -224,14 +229,14 @@ def cpu(scope: Scope, window: Window) -> str:
     return _last("id", _pod_cgroup(scope), window)
 
 
-def cpu_samples(scope: Scope, window: Window) -> str:
-    """The same, as raw samples: in a short window they cost less than to ask what fell, too."""
-    return _pod_cgroup(scope) + span(window)
+def lowest_cpu(scope: Scope, window: Window, only: str = "") -> str:
+    """The lowest of the same: after a silence, it tells whether the counter fell meanwhile."""
+    return f"min by (id) (min_over_time({_pod_cgroup(scope, only)}{span(window)}))"
 
 
 def _pod_cgroup(scope: Scope, *matchers: str) -> str:
     selector = scope.usage_selector(f'{scope.usage("container")}=""', 'image=""', *matchers)
-    return f"container_cpu_usage_seconds_total{selector}"
+    return CPU + selector
 
 
 def without_id(scope: Scope, window: Window) -> str:
@@ -245,32 +250,28 @@ def container_cpu(scope: Scope, window: Window, only: str = "") -> str:
     container = scope.usage("container")
     selector = scope.usage_selector(f'{container}!=""', f'{container}!="POD"', only)
     by = f"id, name, {scope.usage('pod')}"
-    return _last(by, "container_cpu_usage_seconds_total" + selector, window)
+    return _last(by, CPU + selector, window)
 
 
-def network(scope: Scope, window: Window) -> str:
-    """Bytes per direction and interface of the pod's network namespace."""
-    selector = scope.usage_selector('__name__=~"container_network_(receive|transmit)_bytes_total"')
-    return _last("__name__, id, interface", selector, window)
+def network(scope: Scope, window: Window, metric: str) -> str:
+    """Bytes ``RECEIVED`` or ``SENT`` per interface of the pod's network namespace."""
+    return _last("id, interface", metric + scope.usage_selector(), window)
 
 
-COUNTERS = "container_cpu_usage_seconds_total|container_network_(receive|transmit)_bytes_total"
-
-
-def resets(scope: Scope, window: Window, lookback_seconds: int, only: str = "") -> str:
+def resets(scope: Scope, window: Window) -> str:
     """Pods whose cgroup's counter fell, within the window or on the way into it (M5).
 
     Only a pod's own cgroup can outlive its counter, when its node reboots; containers and network
     namespaces get a new id, and with it a new series.
     """
-    fell = f"resets({_pod_cgroup(scope, only)}{span(window, lookback_seconds)}) > 0"
+    fell = f"resets({_pod_cgroup(scope)}{span(window, RESET_LOOKBACK_SECONDS)}) > 0"
     return f"group by ({scope.usage('pod')}) ({fell})"
 
 
-def raw_counters(scope: Scope, window: Window, lookback_seconds: int, only: str) -> str:
+def raw_counters(scope: Scope, window: Window, only: str) -> str:
     """Raw samples of the counters of some pods: where one fell, every sample counts (M5)."""
     selector = scope.usage_selector(f'__name__=~"{COUNTERS}"', only)
-    return selector + span(window, lookback_seconds)
+    return selector + span(window, RESET_LOOKBACK_SECONDS)
 
 
 def raw_state(scope: Scope, window: Window, metric: str, only: str) -> str:
@@ -297,5 +298,5 @@ def seen_by_cadvisor(scope: Scope, window: Window, only: str = "") -> str:
     One of several shards of kube-state-metrics may be silent while the others speak; a cgroup does
     not outlive its pod.
     """
-    series = f"container_cpu_usage_seconds_total{scope.usage_selector(only)}"
+    series = CPU + scope.usage_selector(only)
     return f"group by (id, {scope.usage('pod')}) (last_over_time({series}{span(window)}))"

@@ -10,7 +10,7 @@ from accounting import horizon, queries
 from accounting.model import Window
 from accounting.prometheus import Source
 from accounting.queries import Scope
-from accounting.samples import Labels, Points, Row, Sighting, label
+from accounting.samples import Labels, Points, Row, Sighting, UsageRow, label
 
 # VictoriaMetrics takes queries of at most 16 KiB; a name and its separator are up to 64 bytes.
 _NAMED_AT_ONCE = 200
@@ -24,9 +24,9 @@ Query = Callable[[Scope, Window, str], str]
 
 
 class Answer(Generic[T]):
-    """One or several answers on their way; read once, so that they do not outlive their use."""
+    """One, several or no answers on their way; read once, so that they do not outlive their use."""
 
-    def __init__(self, parts: Sequence[Future[list[T]]]) -> None:
+    def __init__(self, parts: Sequence[Future[list[T]]] = ()) -> None:
         self._parts = list(parts)
 
     def read(self) -> list[T]:
@@ -44,26 +44,38 @@ class Questioner:
     workers: ThreadPoolExecutor
 
     def ask(self, query: str, at: float) -> Answer[Row]:
-        """Ask an instant query."""
+        """Ask an instant query about kube-state-metrics' series."""
         return Answer([self.workers.submit(self.source.vector, query, at)])
+
+    def ask_usage(self, query: str, at: float) -> Answer[UsageRow]:
+        """Ask an instant query about cAdvisor's series."""
+        return Answer([self.workers.submit(self.source.usage, query, at)])
 
     def named(
         self, query: Query, window: Window, names: Iterable[str], by: str = "uid"
     ) -> Answer[Row]:
-        """Ask about some pods: by name if they are few, else about all."""
-        wanted = set(names)
-        if len(wanted) > _MOST_NAMED:
-            return self.ask(query(self.scope, window, ""), window.end)
+        """Ask what some pods are: by name if they are few, else about all."""
         return Answer(
             [
-                self.workers.submit(
-                    self.source.vector,
-                    query(self.scope, window, queries.one_of(by, chunk)),
-                    window.end,
-                )
-                for chunk in chunks(wanted)
+                self.workers.submit(self.source.vector, text, window.end)
+                for text in self._naming(query, window, names, by)
             ]
         )
+
+    def named_usage(self, query: Query, window: Window, pods: Iterable[str]) -> Answer[UsageRow]:
+        """Ask what some pods used: by name if they are few, else about all."""
+        return Answer(
+            [
+                self.workers.submit(self.source.usage, text, window.end)
+                for text in self._naming(query, window, pods, self.scope.usage("pod"))
+            ]
+        )
+
+    def _naming(self, query: Query, window: Window, names: Iterable[str], by: str) -> list[str]:
+        wanted = set(names)
+        if len(wanted) > _MOST_NAMED:
+            return [query(self.scope, window, "")]
+        return [query(self.scope, window, queries.one_of(by, chunk)) for chunk in chunks(wanted)]
 
     def beats(self, window: Window) -> list[Points]:
         """When the source spoke, in the window and the hour before."""

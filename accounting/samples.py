@@ -1,8 +1,9 @@
 """What a window's answers say, in the domain's words: labels read, nonsense set aside. Pure.
 
-A row is ``(labels, value)``; a raw series is ``(labels, [(time, value), …])``. A value that cannot
-be true (NaN, negative, a start in the future) is not guessed at: it is left out and counted in
-``Samples.rejected``, so that the operator is told.
+A row of kube-state-metrics' is ``(labels, value)``, one of cAdvisor's a ``UsageRow``; a raw series
+is ``(labels, [(time, value), …])``. A value that cannot be true (NaN, negative, a start in the
+future) is not guessed at: it is left out and counted in ``Samples.rejected``, so that the operator
+is told.
 """
 
 import math
@@ -11,11 +12,10 @@ from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
-from itertools import pairwise
 from typing import NamedTuple
 
 from accounting.model import POD_LEVEL, Kind, Owner, Resources, SeriesKey
-from accounting.queries import CONFLICTS, FLAVOR, GROUP, USER
+from accounting.queries import CONFLICTS, CPU, FLAVOR, GROUP, RECEIVED, SENT, USER
 
 Labels = Mapping[str, str]
 Row = tuple[Labels, float]
@@ -23,12 +23,16 @@ Points = Sequence[tuple[float, float]]
 RawSeries = tuple[Labels, Points]
 
 
-class Line(NamedTuple):
-    """All samples of one counter in a window: its ``id``, its pod's name, (time, value) pairs."""
+class UsageRow(NamedTuple):
+    """What a cgroup's series said: its ``id``, its pod's name, its interface, the value.
+
+    Empty text where the answer does not say.
+    """
 
     path: str
     pod: str
-    points: Points
+    interface: str
+    value: float
 
 
 _HEX = "[0-9a-f]"
@@ -83,9 +87,8 @@ class Samples:
 
     ``readings`` holds each counter's last value; ``raw`` all samples, in order of time, of those
     counters where one fell. ``series`` remembers whose a counter is by its metric, ``id`` and
-    interface: reading that out of a cgroup's path is most of the work, and from window to window
-    the paths are the same. ``firsts`` holds the first values of counters of which all samples are
-    there: before them, too, a counter may have restarted.
+    interface, and ``known_series`` is that of the window before: reading it out of a cgroup's path
+    is most of the work, and from window to window the paths are the same.
     """
 
     sightings: dict[str, Sighting] = field(default_factory=dict)
@@ -96,11 +99,17 @@ class Samples:
     claims: dict[str, float] = field(default_factory=dict)
     memory_peaks: dict[str, float] = field(default_factory=dict)
     readings: dict[str, dict[SeriesKey, float]] = field(default_factory=dict)
-    firsts: dict[str, dict[SeriesKey, float]] = field(default_factory=dict)
     raw: dict[str, dict[SeriesKey, list[tuple[float, float]]]] = field(default_factory=dict)
+    known_series: SeriesNames = field(default_factory=dict)
     series: SeriesNames = field(default_factory=dict)
     orphans: set[str] = field(default_factory=set)
     rejected: Tally[Rejected] = field(default_factory=Tally)
+
+    @property
+    def described(self) -> set[str]:
+        """The uids of the pods of which anything was said but when they ran and what they used."""
+        said = (self.times, self.owners, self.resources, self.images, self.claims)
+        return set().union(*said)
 
 
 def label(labels: Labels, name: str) -> str:
@@ -244,10 +253,10 @@ def merge_claims(samples: Samples, mounts: Iterable[Row], sizes: Iterable[Row]) 
             samples.claims[uid] = sum(size for size in known if size is not None)
 
 
-def merge_memory_peaks(samples: Samples, rows: Iterable[Row]) -> None:
+def merge_memory_peaks(samples: Samples, rows: Iterable[UsageRow]) -> None:
     """Add the highest working sets of the pods that ``id`` names."""
-    for labels, value in rows:
-        _merge_memory(samples, cgroup(labels.get("id", "")).uid, value)
+    for row in rows:
+        _merge_memory(samples, cgroup(row.path).uid, row.value)
 
 
 def merge_raw_memory(samples: Samples, series: Iterable[RawSeries], uid_at: UidAt) -> None:
@@ -265,21 +274,20 @@ def _merge_memory(samples: Samples, uid: str, value: float) -> None:
         samples.memory_peaks[uid] = max(value, samples.memory_peaks.get(uid, 0))
 
 
-def pods_without_id(rows: Iterable[Row]) -> set[str]:
+def pods_without_id(rows: Iterable[UsageRow]) -> set[str]:
     """The names of the pods whose series lack ``id``."""
-    return {label(labels, "pod") for labels, _ in rows if not labels.get("id")}
+    return {row.pod for row in rows if not row.path}
 
 
-def usage_uid(labels: Labels, uid_of_pod: Mapping[str, str]) -> str:
+def usage_uid(row: UsageRow, uid_of_pod: Callable[[str], str]) -> str:
     """Whose a cAdvisor series is: by its cgroup, else by the pod's name (M3)."""
-    path = labels.get("id", "")
-    return cgroup(path).uid if path else uid_of_pod.get(label(labels, "pod"), "")
+    return cgroup(row.path).uid if row.path else uid_of_pod(row.pod)
 
 
 _KINDS = {
-    "container_cpu_usage_seconds_total": (Kind.CPU, MAX_CORES * 86400.0 * 3660),
-    "container_network_receive_bytes_total": (Kind.RECEIVED, MAX_BYTES),
-    "container_network_transmit_bytes_total": (Kind.SENT, MAX_BYTES),
+    CPU: (Kind.CPU, MAX_CORES * 86400.0 * 3660),
+    RECEIVED: (Kind.RECEIVED, MAX_BYTES),
+    SENT: (Kind.SENT, MAX_BYTES),
 }
 
 
@@ -299,55 +307,29 @@ def _counter_of(kind: Kind, path: str, interface: str) -> tuple[str, SeriesKey]:
     return uid, SeriesKey(kind, f"{level}/{interface}" if interface else level)
 
 
-def merge_readings(samples: Samples, rows: Iterable[Row], metric: str = "") -> None:
-    """Add counters' last values; duplicates of one counter take the highest (M4).
+def merge_readings(samples: Samples, rows: Iterable[UsageRow], metric: str) -> None:
+    """Add a metric's last values; duplicates of one counter take the highest (M4).
 
     Without ``id`` they are left out: the pod's name and the times of the samples will tell.
     """
-    for labels, value in rows:
-        if path := labels.get("id"):
-            name = metric or labels["__name__"]
-            _merge_reading(samples, (name, path, labels.get("interface", "")), value)
-
-
-def merge_lines(samples: Samples, lines: Iterable[Line], metric: str) -> set[str]:
-    """Add the first and last values of counters of which all samples are there.
-
-    Returns:
-        The names of the pods whose counters fell, or lack ``id``: all their samples count.
-    """
-    suspects = set()
-    for path, pod, points in lines:
-        if path and (found := _merge_reading(samples, (metric, path, ""), points[-1][1])):
-            uid, key = found
-            firsts, first = samples.firsts.setdefault(uid, {}), points[0][1]
-            firsts[key] = min(first, firsts.get(key, first))
-        if not path or any(later[1] < earlier[1] for earlier, later in pairwise(points)):
-            suspects.add(pod)
-    return suspects
-
-
-def _merge_reading(
-    samples: Samples, named: tuple[str, str, str], value: float
-) -> tuple[str, SeriesKey] | None:
-    """Add a counter's last value; whose it is, unless it is nobody's or cannot be true."""
-    metric, path, interface = named
     kind, high = _KINDS[metric]
-    if not 0.0 <= value <= high:
-        samples.rejected[Rejected(metric, implausible(value, 0, high))] += 1
-        return None
-    found = samples.series.get(named)
-    if found is None:
-        found = samples.series[named] = _counter_of(kind, path, interface)
-    uid, key = found
-    if not uid:
-        return None
-    counters = samples.readings.get(uid)
-    if counters is None:
-        samples.readings[uid] = {key: value}
-    elif counters.get(key, 0.0) <= value:
-        counters[key] = value
-    return found
+    for path, _, interface, value in rows:
+        if not path:
+            continue
+        if not 0.0 <= value <= high:
+            samples.rejected[Rejected(metric, implausible(value, 0, high))] += 1
+            continue
+        named = metric, path, interface
+        found = samples.known_series.get(named) or _counter_of(kind, path, interface)
+        samples.series[named] = found
+        uid, key = found
+        if not uid:
+            continue
+        counters = samples.readings.get(uid)
+        if counters is None:
+            samples.readings[uid] = {key: value}
+        elif counters.get(key, 0.0) <= value:
+            counters[key] = value
 
 
 def _is_sandbox(key: SeriesKey, labels: Labels) -> bool:

@@ -3,8 +3,6 @@
 Times are Unix seconds, durations seconds, as everywhere in the domain.
 """
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -14,6 +12,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -22,12 +21,6 @@ from sqlalchemy import (
     literal_column,
     text,
 )
-
-
-def is_of(dialect: str, item: Any) -> bool:
-    """Whether a part of the schema is for this engine; most are for all."""
-    return bool(getattr(item, "info", {}).get("only", dialect) == dialect)
-
 
 metadata = MetaData(
     naming_convention={
@@ -78,12 +71,27 @@ Index("ix_pods_user", pods.c.user, postgresql_using="hash")
 _still = text("NOT ended")
 Index("ix_pods_running", pods.c.uid, sqlite_where=_still, postgresql_where=_still)
 
+# What moves with every poll, of the pods that run: it stands here, close together, and not in their
+# rows, which lie among those of all pods that ever ran.
+figures = Table(
+    "figures",
+    metadata,
+    Column("uid", String(64), primary_key=True),
+    Column("last_running_at", Float, nullable=False),
+    Column("last_listed_at", Float, nullable=False),
+    Column("counters", Text, nullable=False, comment="JSON: see ledger.py"),
+    Column("readings", Text, nullable=False, comment="JSON: see ledger.py"),
+    sqlite_with_rowid=False,
+)
+
+# By month, as records are summed up and listed. SQLite keeps the rows in this order, so that a
+# month's lie side by side.
 records = Table(
     "records",
     metadata,
-    Column("uid", String(64), primary_key=True),
-    Column("year", Integer, primary_key=True),
-    Column("month", Integer, primary_key=True),
+    Column("uid", String(64)),
+    Column("year", Integer),
+    Column("month", Integer),
     Column("site", Text, nullable=False),
     Column("compute_service", Text, nullable=False),
     Column("cloud_type", Text, nullable=False),
@@ -132,10 +140,14 @@ records = Table(
         comment="within the month",
     ),
     Column("used_cpu_seconds", BigInteger, comment="within the month"),
+    PrimaryKeyConstraint("year", "month", "uid"),
+    # Lists are read in the order of an index, so that a page is quick however long they are. None
+    # holds a figure: those move with every poll.
     Index(None, "year", "month", "start_at", "uid"),
+    Index("ix_records_year_month_vo", "year", "month", "vo", "start_at", "uid"),
+    Index("ix_records_uid", "uid", "year", "month"),
     sqlite_with_rowid=False,
 )
-# Lists are read in the order of an index, so that a page is quick however many records it is of.
 # PostgreSQL refuses long values in such an index: who asks for a name says that it is not long.
 MOST_NAME = 255
 has_usual_name = func.length(records.c.user) <= literal_column(str(MOST_NAME))
@@ -146,23 +158,14 @@ Index(
     sqlite_where=has_usual_name,
     postgresql_where=has_usual_name,
 )
-# Summaries read all of a month. SQLite fetches rows one by one: there, the index holds all that
-# they need. In PostgreSQL it would refuse long names, and reading the rows is as fast.
-_summed = ("user", "flavor", "image", "created_at", "used_wall_seconds", "used_cpu_seconds",
-           "cpu_count", "memory_mb", "gpu_count")  # fmt: skip
-_month_vo = [records.c[name] for name in ("year", "month", "vo", "start_at", "uid")]
-Index(
-    "ix_records_usage",
-    *_month_vo,
-    *(records.c[name] for name in _summed),
-    info={"only": "sqlite"},
-).ddl_if(dialect="sqlite")
-Index("ix_records_year_month_vo", *_month_vo, info={"only": "postgresql"}).ddl_if(
-    dialect="postgresql"
-)
 # Few are due or held among all that ever were, and every scrape of the metrics counts them.
 _waits = text("queued_digest IS NULL OR queued_digest <> digest")
-Index("ix_records_waiting", records.c.uid, sqlite_where=_waits, postgresql_where=_waits)
+Index(
+    "ix_records_waiting",
+    *(records.c[name] for name in ("year", "month", "uid")),
+    sqlite_where=_waits,
+    postgresql_where=_waits,
+)
 _stays = text("held <> ''")
 Index("ix_records_held", records.c.held, sqlite_where=_stays, postgresql_where=_stays)
 

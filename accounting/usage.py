@@ -20,6 +20,7 @@ from accounting.model import (
     Owner,
     Pod,
     Reading,
+    Resets,
     SeriesKey,
     Window,
 )
@@ -93,26 +94,32 @@ def absorb(accounts: dict[str, Account], samples: Samples, window: Window) -> se
     Pods that never ran get no page: Pending is not used time (M6).
     """
     touched = set()
-    for sighting in samples.sightings.values():
-        if _sight(accounts, sighting):
-            touched.add(sighting.uid)
-    for uid in touched:
-        _describe(accounts[uid].pod, samples)
+    month = window.month
+    counted = samples.readings.keys() | samples.raw.keys()
+    described = samples.described
+    # All of one pod at once: with many, fetching each page from memory again would be felt.
+    for uid, sighting in samples.sightings.items():
+        account = _sight(accounts, sighting)
+        if account is not None:
+            touched.add(uid)
+            if uid in described:
+                _describe(account.pod, samples)
+            if uid in counted:
+                _count(account, samples, window, month)
+    for uid in counted - samples.sightings.keys():
+        account = accounts.get(uid)
+        if account is not None:
+            touched.add(uid)
+            _count(account, samples, window, month)
     for uid, peak in samples.memory_peaks.items():
         account = accounts.get(uid)
         if account is not None and peak > (account.pod.peak_memory_bytes or 0.0):
             account.pod.peak_memory_bytes = peak
             touched.add(uid)
-    month = window.month
-    for uid in samples.readings.keys() | samples.raw.keys():
-        account = accounts.get(uid)
-        if account is not None:
-            _count(account, samples, window, month)
-            touched.add(uid)
     return touched
 
 
-def _sight(accounts: dict[str, Account], seen: Sighting) -> bool:
+def _sight(accounts: dict[str, Account], seen: Sighting) -> Account | None:
     account = accounts.get(seen.uid)
     if account is not None:
         pod = account.pod
@@ -120,9 +127,9 @@ def _sight(accounts: dict[str, Account], seen: Sighting) -> bool:
         if seen.first_running_at is not None and seen.last_running_at is not None:
             pod.first_running_at = min(pod.first_running_at, seen.first_running_at)
             pod.last_running_at = max(pod.last_running_at, seen.last_running_at)
-        return True
+        return account
     if seen.first_running_at is None or seen.last_running_at is None:
-        return False
+        return None
     pod = Pod(
         seen.uid,
         seen.namespace,
@@ -131,8 +138,8 @@ def _sight(accounts: dict[str, Account], seen: Sighting) -> bool:
         seen.last_running_at,
         seen.last_listed_at,
     )
-    accounts[seen.uid] = Account(pod)
-    return True
+    account = accounts[seen.uid] = Account(pod)
+    return account
 
 
 def _describe(pod: Pod, samples: Samples) -> None:
@@ -160,21 +167,23 @@ def _count(account: Account, samples: Samples, window: Window, month: Month) -> 
     """Bring counters and the month's reading up to this window."""
     uid, counters = account.pod.uid, account.counters
     readings = samples.readings.get(uid, _NOTHING)
-    is_replay = any(counter.at > window.end for counter in counters.values())
+    end = window.end
+    is_replay = any([counter.at > end for counter in counters.values()])  # noqa: C419 - see below
     if is_replay or uid in samples.raw:
         counters = _recounted(account, samples, window, is_replay=is_replay)
     else:
+        # So often that a call, or a generator, would be felt.
         for key, value in readings.items():
             known = counters.get(key)
             if known is None:
-                counters[key] = Counter(window.end, value)
+                counters[key] = Counter(end, value)
             else:
-                known.at = window.end
-                if value > known.value:  # noqa: PLR1730 - so often that a call would be felt
+                known.at = end
+                if value > known.value:  # noqa: PLR1730
                     known.value = value
     old = account.readings.get(month)
-    if old is None or old.at <= window.end:  # else a later window has noted the month's totals
-        account.readings[month] = totals(counters, window.end)
+    if old is None or old.at <= end:  # else a later window has noted the month's totals
+        account.readings[month] = totals(counters, end)
 
 
 _NOTHING: Mapping[SeriesKey, float] = {}
@@ -208,7 +217,7 @@ def _reconciled(
         if known is None or known.at <= window.end:
             counters[key] = counter
         elif counter is not known:
-            known.resets.update(counter.resets)
+            known.resets = _in_order({**dict(known.resets), **dict(counter.resets)})
     return {key: counter for key, counter in as_of.items() if counter.at <= window.end}
 
 
@@ -220,8 +229,12 @@ def _advanced(known: Counter | None, value: float, window: Window) -> Counter:
     return Counter(window.end, max(value, known.value), known.resets)
 
 
-def _before(resets: Mapping[float, float], at: float) -> dict[float, float]:
-    return {when: peak for when, peak in resets.items() if when <= at}
+def _before(resets: Resets, at: float) -> Resets:
+    return tuple(reset for reset in resets if reset[0] <= at)
+
+
+def _in_order(resets: Mapping[float, float]) -> Resets:
+    return tuple(sorted(resets.items()))
 
 
 def _replayed(known: Counter | None, points: Points, window: Window) -> Counter | None:
@@ -230,7 +243,7 @@ def _replayed(known: Counter | None, points: Points, window: Window) -> Counter 
     resets: dict[float, float] = {}
     unseen_from = 0.0
     if known is not None:
-        resets = _before(known.resets, window.end)
+        resets = dict(_before(known.resets, window.end))
         unseen_from = max(resets, default=0.0)  # with the first sample after it, which may stay
         if known.at <= window.start:
             value, unseen_from = known.value, math.nextafter(known.at, math.inf)
@@ -242,7 +255,7 @@ def _replayed(known: Counter | None, points: Points, window: Window) -> Counter 
             value = sample
         else:
             value = max(sample, value or 0.0)
-    return None if value is None else Counter(window.end, value, resets)
+    return None if value is None else Counter(window.end, value, _in_order(resets))
 
 
 def totals(counters: Mapping[SeriesKey, Counter], at: int) -> Reading:
@@ -270,13 +283,26 @@ def totals(counters: Mapping[SeriesKey, Counter], at: int) -> Reading:
     return Reading(at, cpu, received, sent)
 
 
-def fell(account: Account, readings: Mapping[SeriesKey, float], window: Window) -> bool:
-    """Whether a counter is lower than the ledger knows it: its raw samples must be read."""
-    for key, value in readings.items():
-        known = account.counters.get(key)
-        if known and known.at <= window.start and value < known.value * RESET_BELOW:
-            return True
-    return False
+def fallen(
+    accounts: Mapping[str, Account],
+    found: Mapping[str, Mapping[SeriesKey, float]],
+    window: Window,
+) -> set[str]:
+    """The names of pods of which a counter is lower than the ledger knows it: it fell unseen.
+
+    Their raw samples must be read.
+    """
+    names = set()
+    for uid, readings in found.items():
+        account = accounts.get(uid)
+        if account is None:
+            continue
+        counters = account.counters
+        for key, value in readings.items():
+            known = counters.get(key)
+            if known and value < known.value * RESET_BELOW and known.at <= window.start:
+                names.add(account.pod.name)
+    return names
 
 
 def settle(

@@ -69,7 +69,7 @@ def _questions(dataset: Dataset) -> list[Bulk]:
     whole = Window(dataset.start, dataset.end)
     quarter = Window(dataset.end - _SPAN_SECONDS, dataset.end)
     return [
-        Bulk("last values", queries.network(scope, whole), dataset.end),
+        Bulk("last values", queries.network(scope, whole, queries.RECEIVED), dataset.end),
         Bulk("raw samples", queries.running(scope, quarter), dataset.end),
     ]
 

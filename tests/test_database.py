@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -17,7 +18,7 @@ from accounting import database as module
 from accounting.database import HEAD, Database, alembic_config
 from accounting.errors import AccountingError, Busy, DatabaseError, SettingsError
 from accounting.simulation.engines import free_port
-from accounting.tables import gaps, is_of, metadata
+from accounting.tables import gaps, metadata
 
 NewUrl = Callable[[], str]
 
@@ -49,14 +50,53 @@ def noted(database: Database) -> list[float]:
         return list(connection.execute(select(gaps.c.start_at).order_by(gaps.c.start_at)).scalars())
 
 
-def test_an_empty_database_is_brought_to_the_models_without_a_difference(
-    database: Database,
-) -> None:
-    with database.begin() as connection:
-        dialect = connection.dialect.name
-        options = {"compare_type": True, "include_object": lambda item, *_: is_of(dialect, item)}
-        context = MigrationContext.configure(connection, opts=options)
+@pytest.fixture
+def migrated(new_url: NewUrl) -> Iterator[Database]:
+    """A database that came through all migrations."""
+    with Database(new_url()) as made:
+        made.upgrade()
+        yield made
+
+
+def test_the_migrations_lead_to_the_models_without_a_difference(migrated: Database) -> None:
+    with migrated.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
+
+
+def schema(database: Database) -> dict[str, Any]:
+    """All that an engine tells of its tables: columns, keys, indexes and their conditions."""
+    with database.begin(reading=True) as connection:
+        found = inspect(connection)
+        indexes: dict[str, Any] = {}
+        if not database.is_sqlite:
+            rows = connection.execute(text("SELECT indexname, indexdef FROM pg_indexes"))
+            indexes = {row[0]: row[1] for row in rows if row[0].startswith(("ix_", "pk_"))}
+        else:
+            rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql <> ''"))
+            indexes = {
+                name: (sql.replace('"user"', "user") if name.startswith("ix_")
+                       else sql.rstrip().endswith("WITHOUT ROWID"))
+                for name, sql in rows
+            }  # fmt: skip
+        return indexes | {
+            f"table {table}": (
+                [{**column, "type": str(column["type"])} for column in found.get_columns(table)],
+                found.get_pk_constraint(table),
+                found.get_foreign_keys(table),
+                sorted(found.get_unique_constraints(table), key=repr),
+            )
+            for table in found.get_table_names()
+        }
+
+
+def test_a_new_database_is_made_as_the_migrations_would_make_it(
+    database: Database, migrated: Database
+) -> None:
+    made, came = schema(database), schema(migrated)
+    assert made.keys() == came.keys()
+    for name, what in came.items():
+        assert made[name] == what, name
 
 
 def test_the_newest_migration_is_the_one_that_the_program_expects(database: Database) -> None:

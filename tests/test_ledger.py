@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from sqlalchemy import event, select, update
 
 from accounting import apel
 from accounting.apel import Site
-from accounting.database import Database
+from accounting.database import Database, alembic_config
 from accounting.errors import Busy
 from accounting.identity import VoRules
 from accounting.ledger import Ledger, Progress, Step
@@ -47,7 +48,7 @@ def page(number: int, *, ended: bool = False, **changes: Any) -> Account:
         disk_bytes=5.0, peak_memory_bytes=6.0, ended=ended, ended_in_gap=ended, owner_known=True,
     )  # fmt: skip
     counters = {
-        CPU: Counter(T + 7200, 12.123456, {T + 30.5: 4.25, T + 60.0: 1.0}),
+        CPU: Counter(T + 7200, 12.123456, ((T + 30.5, 4.25), (T + 60.0, 1.0))),
         RECEIVED: Counter(T + 7200, 1e15),
     }
     readings = {
@@ -225,6 +226,36 @@ def test_of_a_pod_that_runs_on_only_the_figures_are_written(ledger: Ledger) -> N
     then = step(first.after, records=[], moved=[(known, moved)], gaps=(), rejected=0)
     ledger.commit(then)
     assert ledger.accounts([known.pod.uid]) == {known.pod.uid: known}
+    rows = everything(ledger)
+    assert [row[0] for row in rows["figures"]] == [known.pod.uid]
+    assert page(1).pod.last_running_at in next(
+        row for row in rows["pods"] if row[0] == known.pod.uid
+    )
+    spans = [(known.pod.first_running_at, known.pod.last_running_at)]
+    assert ledger.owned_spans(known.pod.last_running_at) == spans
     right = {(r.uid, r.month): r for r in [*first.records, moved]}
     assert {(r.uid, r.month): r for r in Register(ledger.database).find()} == right
     assert ledger.windows()[0]["pods"] == 1
+
+    whole = page(1, last_running_at=T + 7100.0, last_listed_at=T + 7101.0, image="other")
+    ledger.commit(step(then.after, whole))
+    assert ledger.accounts([whole.pod.uid]) == {whole.pod.uid: whole}
+    assert everything(ledger)["figures"] == []
+
+
+def test_an_older_version_of_the_tables_and_the_way_back_keep_everything(ledger: Ledger) -> None:
+    first = step(None, page(1), bare())
+    ledger.commit(first)
+    known = page(1, last_running_at=T + 7000.0, last_listed_at=T + 7001.0)
+    moved = replace(first.records[1], created_at=T + 7000, digest="d")
+    ledger.commit(step(first.after, records=[], moved=[(known, moved)], gaps=(), rejected=0))
+    uids = [known.pod.uid, bare().pod.uid]
+    pages, written = ledger.accounts(uids), list(Register(ledger.database).find())
+    for how, revision in ((command.downgrade, "0003"), (command.upgrade, "head")):
+        with ledger.database.begin() as connection:
+            config = alembic_config()
+            config.attributes["connection"] = connection
+            how(config, revision)
+    assert everything(ledger)["figures"] == []
+    assert ledger.accounts(uids) == pages
+    assert list(Register(ledger.database).find()) == written

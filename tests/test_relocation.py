@@ -17,7 +17,7 @@ from accounting.errors import Busy, DatabaseError
 from accounting.ledger import Ledger
 from accounting.outbox import Outbox
 from accounting.register import Register
-from accounting.tables import messages, metadata, stops
+from accounting.tables import figures, messages, metadata, pods, stops
 from tests.delivery.books import NOVEMBER, Inbox, account, ran_on, table_of, table_of_ours, write
 from tests.web import month
 
@@ -43,6 +43,9 @@ def full(tmp_path_factory: pytest.TempPathFactory, inbox: Inbox) -> Iterator[Dat
             stop = {"destination": "ams://elsewhere.example.org", "stopped_at": month.NOW}
             why = {"kind": "refused", "reason": "not known there", "cure": "ask"}
             connection.execute(stops.insert(), stop | why)
+            moving = (pods.c[column.name] for column in figures.columns)
+            running = select(*moving).where(~pods.c.ended)
+            connection.execute(figures.insert().from_select(figures.columns.keys(), running))
         yield database
 
 

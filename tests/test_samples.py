@@ -7,7 +7,7 @@ import pytest
 
 from accounting import samples
 from accounting.model import POD_LEVEL, Kind, Owner, Resources, SeriesKey
-from accounting.samples import Cgroup, Line, RawSeries, Rejected, Row, Samples, Sighting, Times
+from accounting.samples import Cgroup, RawSeries, Rejected, Row, Samples, Sighting, Times, UsageRow
 
 UID = "6b4f0d5e-0000-4000-8000-0000000000ab"
 LOW = UID.replace("-", "_")
@@ -198,20 +198,22 @@ RECEIVED = "container_network_receive_bytes_total"
 POD_PATH = f"/kubepods/burstable/pod{UID}"
 
 
+def of_cgroup(path: str, value: float) -> UsageRow:
+    return UsageRow(path, "jupyter-a", "", value)
+
+
 def test_of_duplicate_counters_the_highest_counts_and_levels_stay_apart() -> None:
     found = Samples()
-    samples.merge_readings(
-        found,
-        [
-            ({"__name__": CPU, "id": POD_PATH}, 5.0),
-            ({"__name__": CPU, "id": f"{NEST}{POD_PATH}"}, 6.0),
-            ({"__name__": CPU, "id": f"{POD_PATH}/{BOX}"}, 4.0),
-            ({"__name__": RECEIVED, "id": f"{POD_PATH}/{BOX}", "interface": "eth0"}, 3.0),
-            ({"__name__": CPU, "id": "/"}, 99.0),
-            ({"__name__": CPU, "pod": "jupyter-a"}, 98.0),
-            ({"__name__": CPU, "id": POD_PATH}, nan),
-        ],
-    )
+    rows = [
+        of_cgroup(POD_PATH, 5.0),
+        of_cgroup(f"{NEST}{POD_PATH}", 6.0),
+        of_cgroup(f"{POD_PATH}/{BOX}", 4.0),
+        of_cgroup("/", 99.0),
+        of_cgroup("", 98.0),
+        of_cgroup(POD_PATH, nan),
+    ]
+    samples.merge_readings(found, rows, CPU)
+    samples.merge_readings(found, [UsageRow(f"{POD_PATH}/{BOX}", "", "eth0", 3.0)], RECEIVED)
     assert found.readings == {
         UID: {
             SeriesKey(Kind.CPU, POD_LEVEL): 6.0,
@@ -224,39 +226,18 @@ def test_of_duplicate_counters_the_highest_counts_and_levels_stay_apart() -> Non
 
 def test_a_counter_s_name_is_read_out_of_its_cgroup_once() -> None:
     known = Samples()
-    rows: list[Row] = [({"id": POD_PATH}, 5.0), ({"id": "/"}, 9.0)]
+    rows = [of_cgroup(POD_PATH, 5.0), of_cgroup("/", 9.0)]
     samples.merge_readings(known, rows, CPU)
-    again = Samples(series=dict(known.series))
-    samples.merge_readings(again, rows, CPU)
-    assert again.readings == known.readings == {UID: {SeriesKey(Kind.CPU, POD_LEVEL): 5.0}}
-    assert again.series == known.series
+    assert known.readings == {UID: {SeriesKey(Kind.CPU, POD_LEVEL): 5.0}}
     assert known.series[CPU, POD_PATH, ""] == (UID, SeriesKey(Kind.CPU, POD_LEVEL))
-
-
-LINES = [
-    ("1: it grew", POD_PATH, [1.0, 2.0, 2.0], 2.0, False),
-    ("2: it fell", POD_PATH, [5.0, 1.0, 6.0], 6.0, True),
-    ("3: one sample", POD_PATH, [3.0], 3.0, False),
-    ("4: without id", "", [1.0, 2.0], None, True),
-    ("5: nobody's cgroup", "/", [1.0, 2.0], None, False),
-    ("6: its last value cannot be true", POD_PATH, [1.0, -2.0], None, True),
-]
-
-
-@pytest.mark.parametrize(
-    ("case", "path", "values", "last", "is_suspect"), LINES, ids=[c[0] for c in LINES]
-)
-def test_of_all_samples_the_last_counts_unless_it_fell(
-    case: str, path: str, values: list[float], last: float | None, is_suspect: bool
-) -> None:
-    found = Samples()
-    line = Line(path, "jupyter-a", [(30.0 * n, value) for n, value in enumerate(values)])
-    suspects = samples.merge_lines(found, [line], CPU)
-    assert suspects == ({"jupyter-a"} if is_suspect else set()), case
-    right = {} if last is None else {UID: {SeriesKey(Kind.CPU, POD_LEVEL): last}}
-    assert found.readings == right, case
-    firsts = {uid: dict.fromkeys(read, values[0]) for uid, read in right.items()}
-    assert found.firsts == firsts, case
+    # Another name would not be read out of this path.
+    named = {(CPU, POD_PATH, ""): ("another", SeriesKey(Kind.CPU, POD_LEVEL))}
+    again = Samples(known_series=named)
+    samples.merge_readings(again, [*rows, of_cgroup(f"{POD_PATH}/{BOX}", 2.0)], CPU)
+    assert set(again.readings) == {"another", UID}
+    gone = Samples(known_series=again.series)
+    samples.merge_readings(gone, rows[:1], CPU)
+    assert gone.series == named
 
 
 def uid_at(name: str, at: float) -> str:
@@ -301,7 +282,7 @@ def test_raw_samples_of_all_emitters_come_in_order_of_time() -> None:
 
 def test_memory_without_id_is_the_peak_of_the_pod_that_had_the_name_then() -> None:
     found = Samples()
-    samples.merge_memory_peaks(found, [({"id": POD_PATH}, 5.0), ({"pod": "jupyter-a"}, 9.0)])
+    samples.merge_memory_peaks(found, [of_cgroup(POD_PATH, 5.0), of_cgroup("", 9.0)])
     samples.merge_raw_memory(
         found, [({"pod": "jupyter-a"}, [(50.0, 3.0), (60.0, 4.0), (150.0, 2.0)])], uid_at
     )

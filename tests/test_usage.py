@@ -20,6 +20,7 @@ from accounting.model import (
     Owner,
     Pod,
     Reading,
+    Resets,
     SeriesKey,
     Window,
 )
@@ -59,7 +60,7 @@ def absorbed(points: Line, windows: Iterable[Window]) -> Account:
     return accounts[UID]
 
 
-def figures(account: Account) -> tuple[Pod, dict[float, float], float, dict[Month, float | None]]:
+def figures(account: Account) -> tuple[Pod, Resets, float, dict[Month, float | None]]:
     """Everything that records are made of; not the ends of windows, which are of no account."""
     counter = account.counters[CPU]
     months = {month: reading.cpu_seconds for month, reading in account.readings.items()}
@@ -129,7 +130,7 @@ def test_an_older_window_read_again_does_not_touch_what_came_later() -> None:
     points = every(30, 1, 5, 9, 2, 6)
     windows = [Window(T, T + 90), Window(T + 90, T + 150)]
     account = absorbed(points, [*windows, windows[0]])
-    assert account.counters[CPU] == Counter(T + 150, 6, {T + 120: 9})
+    assert account.counters[CPU] == Counter(T + 150, 6, ((T + 120, 9),))
     assert account.readings == {Month(2025, 11): Reading(T + 150, 15, None, None)}
 
 
@@ -193,7 +194,7 @@ def test_cpu_is_of_one_level(case: str, values: dict[str, float], total: float |
 def test_traffic_is_the_sum_of_the_interfaces_in_each_direction() -> None:
     counters = {
         SeriesKey(Kind.RECEIVED, "pod/eth0"): Counter(T, 5.0),
-        SeriesKey(Kind.RECEIVED, "pod/eth1"): Counter(T, 6.0, {T - 5: 1.0}),
+        SeriesKey(Kind.RECEIVED, "pod/eth1"): Counter(T, 6.0, ((T - 5, 1.0),)),
         SeriesKey(Kind.SENT, "pod/eth0"): Counter(T, 7.0),
     }
     assert usage.totals(counters, T) == Reading(T, None, 12.0, 7.0)
@@ -207,7 +208,9 @@ def test_a_counter_has_fallen_below_what_an_earlier_window_knew(
     value: float, at: int, has_fallen: bool
 ) -> None:
     account = Account(ran(T, T), {CPU: Counter(at, 10.0)})
-    assert usage.fell(account, {CPU: value}, Window(T, T + 60)) is has_fallen
+    found = {UID: {CPU: value}, "unknown": {CPU: 0.0}}
+    names = usage.fallen({UID: account}, found, Window(T, T + 60))
+    assert names == ({"jupyter-a"} if has_fallen else set())
 
 
 def ran(first: float, last: float, listed: float | None = None, **more: float | Owner) -> Pod:

@@ -40,7 +40,7 @@ def push(database: Database, inbox: Inbox, at: float, most: int = 500) -> delive
 def corrected(page: Account, cpu_seconds: float) -> Account:
     """The same time, another CPU counter: a correction of what was said."""
     month = max(page.readings)
-    page.readings[month] = replace(page.readings[month], cpu_seconds=cpu_seconds)
+    page.readings[month] = page.readings[month]._replace(cpu_seconds=cpu_seconds)
     return page
 
 

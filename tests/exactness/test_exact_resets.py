@@ -1,0 +1,93 @@
+"""A counter that restarts while nobody looks: what was counted before is not lost (M5)."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from accounting.simulation.cluster import NAMESPACE
+from accounting.simulation.engines import run_prometheus
+from accounting.simulation.history import backfill
+from tests.exactness.polling import HOUR, poll
+
+MINUTE = 60
+START = 1_762_430_400  # 2025-11-06 12:00 UTC
+END = START + 9 * HOUR
+UID = "6b4f0d5e-0000-4000-8000-000000000001"
+CGROUP = f"/kubepods/burstable/pod{UID}"
+STATE = f'namespace="{NAMESPACE}",pod="jupyter-a",uid="{UID}"'
+FAMILIES = {
+    f'kube_namespace_created{{namespace="{NAMESPACE}"}}': START - HOUR,
+    f'kube_pod_status_phase{{{STATE},phase="Running"}}': 1,
+    f"kube_pod_start_time{{{STATE}}}": START,
+    f'kube_pod_annotations{{{STATE},annotation_hub_jupyter_org_username="a"}}': 1,
+}
+USED = f'container_cpu_usage_seconds_total{{namespace="{NAMESPACE}",pod="jupyter-a",id="{CGROUP}"}}'
+
+
+class Silence(NamedTuple):
+    """When the counter says nothing; it restarts meanwhile.
+
+    Attributes:
+        since, until: Unix seconds.
+        of_all: whether all other metrics are silent, too.
+    """
+
+    since: int
+    until: int
+    of_all: bool
+
+
+# The counter comes back just after a window of five minutes has begun. The six-hour windows of one
+# poll meet at START + 6 h.
+SILENCES = {
+    "all are silent in a window": Silence(START + 3 * HOUR, START + 3 * HOUR + 2460, of_all=True),
+    "all are silent where windows meet": Silence(
+        START + 6 * HOUR - 1200, START + 6 * HOUR + 1260, of_all=True
+    ),
+    "the counter is, in a window": Silence(START + 3 * HOUR, START + 3 * HOUR + 2460, of_all=False),
+    "the counter is, where windows meet": Silence(
+        START + 6 * HOUR - 300, START + 6 * HOUR + 360, of_all=False
+    ),
+}
+
+
+def counted(at: int, silence: Silence) -> int:
+    """Next to nothing before the restart, a whole core after it: its trace is soon gone."""
+    return (at - START) // 100 if at < silence.since else at - silence.until + 1
+
+
+def write(silence: Silence, path: Path) -> int:
+    """The history as OpenMetrics; what the counter had counted in all at its end."""
+    times = range(START, END, MINUTE)
+    spoken = [at for at in times if not silence.since <= at < silence.until]
+    lines = []
+    for series, value in FAMILIES.items():
+        lines.append(f"# TYPE {series.partition('{')[0]} gauge")
+        lines += [f"{series} {value} {at}" for at in (spoken if silence.of_all else times)]
+    lines.append("# TYPE container_cpu_usage_seconds counter")
+    lines += [f"{USED} {counted(at, silence)} {at}" for at in spoken]
+    path.write_text("\n".join([*lines, "# EOF", ""]))
+    before = max(counted(at, silence) for at in spoken if at < silence.since)
+    return before + counted(spoken[-1], silence)
+
+
+@pytest.fixture(params=SILENCES)
+def past(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, int]]:
+    """(URL of a Prometheus, CPU seconds that the pod used)."""
+    used = write(SILENCES[request.param], tmp_path / "metrics")
+    backfill([tmp_path / "metrics"], tmp_path / "data")
+    with run_prometheus(tmp_path / "data") as engine:
+        yield engine.url, used
+
+
+@pytest.mark.parametrize("every", [5 * MINUTE, HOUR, 6 * HOUR, 9 * HOUR])
+def test_a_restart_in_a_silence_is_counted_however_often_one_polls(
+    past: tuple[str, int], new_ledger: Callable[[], str], every: int
+) -> None:
+    url, used = past
+    ledger = new_ledger()
+    poll(url, ledger, START + every, since=START)
+    found = poll(url, ledger, *range(START + 2 * every, END, every), END)
+    assert [row["cpu_seconds"] for row in found.records.values()] == [used]
