@@ -1,6 +1,6 @@
 """The questions about the counters of one window, and the answers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from accounting import queries, samples, usage
 from accounting.ledger import Ledger
@@ -20,9 +20,10 @@ class Counters:
     Args:
         questioner: whom to ask.
         window: about what.
+        many_new: many pods are expected to be new: ask at once which counters fell.
     """
 
-    def __init__(self, questioner: Questioner, window: Window) -> None:
+    def __init__(self, questioner: Questioner, window: Window, *, many_new: bool) -> None:
         self._to = questioner
         self._window = window
         scope, end = questioner.scope, window.end
@@ -30,18 +31,23 @@ class Counters:
         for metric in (RECEIVED, SENT):
             query = queries.network(scope, window, metric)
             self._last[metric] = questioner.ask_usage(query, end)
-        self._fell = questioner.ask_usage(queries.resets(scope, window), end)
+        self._fell: Answer[UsageRow] | None = None
+        if many_new:
+            self._fell = questioner.ask_usage(queries.resets(scope, window), end)
         self._lowest = Answer[UsageRow]()
         self._containers = Answer[UsageRow]()
         self._without_id = Answer[UsageRow]()
 
-    def merge(self, found: Samples, accounts: Mapping[str, Account], beat: Pulse) -> None:
+    def merge(
+        self, found: Samples, accounts: dict[str, Account], beat: Pulse, ledger: Ledger
+    ) -> None:
         """Add the last values to ``found``, and ask about the pods of which they do not say all.
 
         Args:
             found: what the window says so far.
-            accounts: the pages of its pods.
+            accounts: the pages of its pods; those that only cAdvisor sees are added.
             beat: when the source spoke.
+            ledger: knows pods that were not running before.
         """
         scope, window = self._to.scope, self._window
         is_lacking = False
@@ -51,29 +57,31 @@ class Counters:
             is_lacking |= bool(samples.pods_without_id(rows))
         if is_lacking:
             self._without_id = self._to.ask_usage(queries.without_id(scope, window), window.end)
+        unknown = found.readings.keys() - accounts.keys() - found.sightings.keys()
+        accounts |= ledger.accounts(unknown)
+        ask = self._to.named_usage
         with_own = {uid for uid, readings in found.readings.items() if _OWN in readings}
         names = _running(found, accounts, but=with_own)
-        self._containers = self._to.named_usage(queries.container_cpu, window, names)
-        names = _silent(with_own, accounts, window, beat)
-        self._lowest = self._to.named_usage(queries.lowest_cpu, window, names)
+        self._containers = ask(queries.container_cpu, window, names)
+        silent, renewed = _doubtful(found, with_own, accounts, window, beat)
+        self._lowest = ask(queries.lowest_cpu, window, silent)
+        if self._fell is None:
+            self._fell = ask(queries.resets, window, silent | renewed)
 
-    def complete(
-        self, found: Samples, accounts: dict[str, Account], names: Names, ledger: Ledger
-    ) -> None:
+    def complete(self, found: Samples, accounts: Mapping[str, Account], names: Names) -> None:
         """Wait for the rest of the answers and add them to ``found``.
 
         Args:
             found: what the window says so far.
-            accounts: the pages of its pods; those that only cAdvisor sees are added.
+            accounts: the pages of its pods.
             names: whose a counter without ``id`` is.
-            ledger: knows pods that were not running before.
         """
         rows = self._containers.read()
         samples.merge_readings(found, rows, CPU)
         suspects = samples.pods_without_id(rows)
-        suspects |= {row.pod for row in (*self._fell.read(), *self._without_id.read())}
-        unknown = found.readings.keys() - accounts.keys() - found.sightings.keys()
-        accounts |= ledger.accounts(unknown)
+        suspects |= {row.pod for row in self._without_id.read()}
+        if self._fell is not None:
+            suspects |= {row.pod for row in self._fell.read()}
         lowest = Samples(known_series=found.series)
         samples.merge_readings(lowest, self._lowest.read(), CPU)
         for readings in (found.readings, lowest.readings):
@@ -103,21 +111,47 @@ def _running(found: Samples, accounts: Mapping[str, Account], *, but: set[str]) 
     return names
 
 
-def _silent(
-    uids: set[str], accounts: Mapping[str, Account], window: Window, beat: Pulse
-) -> set[str]:
-    """Of some pods with counters of their own, the names of those that come back after a silence.
+def _doubtful(
+    found: Samples,
+    uids: Iterable[str],
+    accounts: Mapping[str, Account],
+    window: Window,
+    beat: Pulse,
+) -> tuple[set[str], set[str]]:
+    """Of some pods with counters of their own, those of which the counter may have restarted.
 
-    The look for counters that fell does not reach behind it.
+    A pod's cgroup is made anew when its node reboots, and with it its network, under another id: a
+    pod all of whose networks the ledger knows runs on as before.
+
+    Returns:
+        The names of pods that come back after a silence, behind which the look for counters that
+        fell does not reach; the names of those that may be new ones.
     """
     reach = window.start - queries.RESET_LOOKBACK_SECONDS
-    names = set()
-    was_all_silent = any(
+    were_all_silent = any(
         gap.start_at < reach and (gap.end_at or 0) > window.start for gap in beat.gaps
     )
-    for uid in uids & accounts.keys():
-        account = accounts[uid]
+    silent, renewed = set(), set()
+    for uid in uids:
+        account = accounts.get(uid)
+        if account is None:
+            if uid in found.sightings:
+                renewed.add(found.sightings[uid].name)
+            continue
         known = account.counters.get(_OWN)
-        if known and (known.at < window.start or was_all_silent):
-            names.add(account.pod.name)
-    return names
+        if known and (known.at < window.start or were_all_silent):
+            silent.add(account.pod.name)
+        if not known or not _knows_networks(account, found.readings[uid]):
+            renewed.add(account.pod.name)
+    return silent, renewed
+
+
+def _knows_networks(account: Account, readings: Mapping[SeriesKey, float]) -> bool:
+    is_known = False
+    for key in readings:
+        # An exporter may count a pod's traffic under the pod's own cgroup: that tells nothing.
+        if key.kind is Kind.RECEIVED and not key.series.startswith(POD_LEVEL):
+            if key not in account.counters:
+                return False
+            is_known = True
+    return is_known

@@ -1,7 +1,6 @@
 """What a source can be asked: since when, until when, and how it spells its labels."""
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from accounting import queries, usage
@@ -53,11 +52,13 @@ def oldest(source: Source, scope: Scope, until: int, history_days: int) -> int:
 def spelled(source: Source, scope: Scope, start: float, end: float) -> Scope:
     """The scope in this cluster's spelling of labels, as it was in a span (M11)."""
     # Only the container's own series have a label `container` that may be renamed.
-    metrics = ("kube_pod_status_phase", "kube_pod_container_info", queries.CPU)
-    with ThreadPoolExecutor(len(metrics)) as workers:
-        names = workers.map(lambda metric: source.label_names(metric, start, end), metrics)
-        pods, containers, used = map(_exported, names)
-    return replace(scope, exported_state=pods | containers, exported_usage=used)
+    state = queries.renamed("kube_pod_status_phase", "kube_pod_container_info")
+    used = queries.renamed(queries.CPU)
+    return replace(
+        scope,
+        exported_state=_exported(source.label_names(state, start, end)),
+        exported_usage=_exported(source.label_names(used, start, end)),
+    )
 
 
 def is_among_many(source: Source, scope: Scope, end: int) -> bool:

@@ -59,7 +59,7 @@ class Inquiry:
         scope, workers = questioner.scope, questioner.workers
         self._beats = workers.submit(questioner.beats, window)
         self._seen = Answer([workers.submit(questioner.sightings, window)])
-        self._counters = Counters(questioner, window)
+        self._counters = Counters(questioner, window, many_new=many_new)
         self._described: dict[Query, Answer[Row]] = {}
         if many_new:
             for query in _DESCRIPTIONS:
@@ -95,7 +95,7 @@ class Inquiry:
         new = self._ask_descriptions(accounts)
         vanished = self._ask_for_vanished(accounts, beat)
         # Meanwhile there is enough to do.
-        self._counters.merge(found, accounts, beat)
+        self._counters.merge(found, accounts, beat, ledger)
         self._describe(new)
         for uid, owner in found.owners.items():
             if owner.user in excluded_users:
@@ -103,7 +103,7 @@ class Inquiry:
                 accounts.pop(uid, None)
         names = Names(found, accounts, beat)
         self._measure_memory(accounts, names)
-        self._counters.complete(found, accounts, names, ledger)
+        self._counters.complete(found, accounts, names)
         uids = {samples.usage_uid(row, names.latest) for row in vanished.read()}
         found.orphans = {uid for uid in uids if uid}
         return accounts

@@ -7,7 +7,7 @@ text.
 
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -40,10 +40,8 @@ T = TypeVar("T")
 
 
 class _Labels(msgspec.Struct, gc=False):
-    """The labels that are read of series with all theirs: the others are skipped unread."""
+    """The labels that are read of a phase's series: the others are skipped unread."""
 
-    id: str = ""
-    interface: str = ""
     uid: str = ""
     namespace: str = ""
     pod: str = ""
@@ -53,11 +51,6 @@ class _Labels(msgspec.Struct, gc=False):
 
 class _VectorRow(msgspec.Struct, gc=False):
     metric: dict[str, str]
-    value: tuple[float, float]
-
-
-class _UsageRow(msgspec.Struct, gc=False):
-    metric: _Labels
     value: tuple[float, float]
 
 
@@ -76,7 +69,7 @@ class _Vector(msgspec.Struct, gc=False):
 
 
 class _Usage(msgspec.Struct, gc=False):
-    result: list[_UsageRow]
+    result: list[UsageRow]
 
 
 class _Matrix(msgspec.Struct, gc=False):
@@ -146,9 +139,7 @@ class Source:
 
     def usage(self, query: str, at: float) -> list[UsageRow]:
         """Rows of an instant query about cAdvisor's series at Unix time ``at``."""
-        found = self._ask(query, at, _Answer[_Usage]).result
-        return [UsageRow(m.id, m.exported_pod or m.pod, m.interface, row.value[1])
-                for row in found for m in (row.metric,)]  # fmt: skip
+        return self._ask(query, at, _Answer[_Usage]).result
 
     def raw(self, query: str, at: float) -> list[RawSeries]:
         """Raw samples of a range selector that ends at Unix time ``at``."""
@@ -181,9 +172,9 @@ class Source:
         rows = _decoded(content, _Answer[_Matrix], self.url).result
         return min((row.values[0][0] for row in rows if row.values), default=None)
 
-    def label_names(self, metric: str, start: float, end: float) -> set[str]:
-        """The label names that series of ``metric`` have in a span."""
-        params = {"match[]": metric, "start": f"{start:.3f}", "end": f"{end:.3f}"}
+    def label_names(self, selectors: Sequence[str], start: float, end: float) -> set[str]:
+        """The label names of all series that any of the selectors selects in a span."""
+        params = {"match[]": selectors, "start": f"{start:.3f}", "end": f"{end:.3f}"}
         content = self._send("labels", params)
         names: list[str] = _decoded(content, _Answer[list[str]], self.url)
         return set(names)
@@ -192,7 +183,7 @@ class Source:
         params = {"query": query, "time": f"{at:.3f}", "timeout": f"{self._timeout:g}s"}
         return _decoded(self._send("query", params), kind, self.url)
 
-    def _send(self, path: str, params: Mapping[str, str]) -> bytes:
+    def _send(self, path: str, params: Mapping[str, str | Sequence[str]]) -> bytes:
         # Compressing raw samples costs Prometheus as much again as finding them, and more than a
         # cluster's network needs to carry them.
         headers = {"Accept-Encoding": "identity"}

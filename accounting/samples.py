@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from accounting.model import POD_LEVEL, Kind, Owner, Resources, SeriesKey
 from accounting.queries import CONFLICTS, CPU, FLAVOR, GROUP, RECEIVED, SENT, USER
 
@@ -23,16 +25,25 @@ Points = Sequence[tuple[float, float]]
 RawSeries = tuple[Labels, Points]
 
 
-class UsageRow(NamedTuple):
-    """What a cgroup's series said: its ``id``, its pod's name, its interface, the value.
+class UsageLabels(msgspec.Struct, gc=False):
+    """What is read of the labels of a cgroup's series; empty text where there is none."""
 
-    Empty text where the answer does not say.
-    """
+    id: str = ""
+    interface: str = ""
+    pod: str = ""
+    exported_pod: str = ""
 
-    path: str
-    pod: str
-    interface: str
-    value: float
+
+class UsageRow(msgspec.Struct, gc=False):
+    """What a cgroup's series said, as the answer writes it: tens of thousands are read at once."""
+
+    metric: UsageLabels
+    value: tuple[float, float]
+
+    @property
+    def pod(self) -> str:
+        """Its pod's name; where honor_labels is off, from its ``exported_`` spelling."""
+        return self.metric.exported_pod or self.metric.pod
 
 
 _HEX = "[0-9a-f]"
@@ -256,7 +267,7 @@ def merge_claims(samples: Samples, mounts: Iterable[Row], sizes: Iterable[Row]) 
 def merge_memory_peaks(samples: Samples, rows: Iterable[UsageRow]) -> None:
     """Add the highest working sets of the pods that ``id`` names."""
     for row in rows:
-        _merge_memory(samples, cgroup(row.path).uid, row.value)
+        _merge_memory(samples, cgroup(row.metric.id).uid, row.value[1])
 
 
 def merge_raw_memory(samples: Samples, series: Iterable[RawSeries], uid_at: UidAt) -> None:
@@ -276,12 +287,12 @@ def _merge_memory(samples: Samples, uid: str, value: float) -> None:
 
 def pods_without_id(rows: Iterable[UsageRow]) -> set[str]:
     """The names of the pods whose series lack ``id``."""
-    return {row.pod for row in rows if not row.path}
+    return {row.pod for row in rows if not row.metric.id}
 
 
 def usage_uid(row: UsageRow, uid_of_pod: Callable[[str], str]) -> str:
     """Whose a cAdvisor series is: by its cgroup, else by the pod's name (M3)."""
-    return cgroup(row.path).uid if row.path else uid_of_pod(row.pod)
+    return cgroup(row.metric.id).uid if row.metric.id else uid_of_pod(row.pod)
 
 
 _KINDS = {
@@ -313,7 +324,9 @@ def merge_readings(samples: Samples, rows: Iterable[UsageRow], metric: str) -> N
     Without ``id`` they are left out: the pod's name and the times of the samples will tell.
     """
     kind, high = _KINDS[metric]
-    for path, _, interface, value in rows:
+    for row in rows:
+        labels, (_, value) = row.metric, row.value
+        path, interface = labels.id, labels.interface
         if not path:
             continue
         if not 0.0 <= value <= high:

@@ -201,7 +201,7 @@ def test_a_url_that_is_none_is_one_clear_error(url: str) -> None:
         lambda source: source.raw("up[5m]", 1762000000),
         lambda source: list(source.sightings("up[5m]", 1762000000)),
         lambda source: source.first_time("up", Window(0, 600), 60),
-        lambda source: source.label_names("up", 0, 600),
+        lambda source: source.label_names(["up"], 0, 600),
     ],
     ids=["raw samples", "sightings", "first time", "label names"],
 )

@@ -40,6 +40,7 @@ QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "container cpu": lambda s: queries.container_cpu(s, WINDOW, ONLY),
     "network": lambda s: queries.network(s, WINDOW, queries.SENT),
     "resets": lambda s: queries.resets(s, WINDOW),
+    "resets of some": lambda s: queries.resets(s, WINDOW, ONLY),
     "lowest cpu": lambda s: queries.lowest_cpu(s, WINDOW, ONLY),
     "memory peak": lambda s: queries.memory_peak(s, WINDOW, ONLY),
     "seen by cAdvisor": lambda s: queries.seen_by_cadvisor(s, WINDOW, ONLY),

@@ -7,7 +7,17 @@ import pytest
 
 from accounting import samples
 from accounting.model import POD_LEVEL, Kind, Owner, Resources, SeriesKey
-from accounting.samples import Cgroup, RawSeries, Rejected, Row, Samples, Sighting, Times, UsageRow
+from accounting.samples import (
+    Cgroup,
+    RawSeries,
+    Rejected,
+    Row,
+    Samples,
+    Sighting,
+    Times,
+    UsageLabels,
+    UsageRow,
+)
 
 UID = "6b4f0d5e-0000-4000-8000-0000000000ab"
 LOW = UID.replace("-", "_")
@@ -198,8 +208,8 @@ RECEIVED = "container_network_receive_bytes_total"
 POD_PATH = f"/kubepods/burstable/pod{UID}"
 
 
-def of_cgroup(path: str, value: float) -> UsageRow:
-    return UsageRow(path, "jupyter-a", "", value)
+def of_cgroup(path: str, value: float, interface: str = "") -> UsageRow:
+    return UsageRow(UsageLabels(path, interface, "jupyter-a"), (0.0, value))
 
 
 def test_of_duplicate_counters_the_highest_counts_and_levels_stay_apart() -> None:
@@ -213,7 +223,7 @@ def test_of_duplicate_counters_the_highest_counts_and_levels_stay_apart() -> Non
         of_cgroup(POD_PATH, nan),
     ]
     samples.merge_readings(found, rows, CPU)
-    samples.merge_readings(found, [UsageRow(f"{POD_PATH}/{BOX}", "", "eth0", 3.0)], RECEIVED)
+    samples.merge_readings(found, [of_cgroup(f"{POD_PATH}/{BOX}", 3.0, "eth0")], RECEIVED)
     assert found.readings == {
         UID: {
             SeriesKey(Kind.CPU, POD_LEVEL): 6.0,

@@ -24,6 +24,9 @@ FAMILIES = {
     f'kube_pod_annotations{{{STATE},annotation_hub_jupyter_org_username="a"}}': 1,
 }
 USED = f'container_cpu_usage_seconds_total{{namespace="{NAMESPACE}",pod="jupyter-a",id="{CGROUP}"}}'
+RECEIVED = USED.replace(CGROUP, f"{CGROUP}/BOX").replace(
+    "cpu_usage_seconds_total{", 'network_receive_bytes_total{interface="eth0",'
+)
 
 
 class Silence(NamedTuple):
@@ -32,11 +35,13 @@ class Silence(NamedTuple):
     Attributes:
         since, until: Unix seconds.
         of_all: whether all other metrics are silent, too.
+        has_network: whether its network is counted; it is a new one afterwards.
     """
 
     since: int
     until: int
     of_all: bool
+    has_network: bool = True
 
 
 # The counter comes back just after a window of five minutes has begun. The six-hour windows of one
@@ -49,6 +54,10 @@ SILENCES = {
     "the counter is, in a window": Silence(START + 3 * HOUR, START + 3 * HOUR + 2460, of_all=False),
     "the counter is, where windows meet": Silence(
         START + 6 * HOUR - 300, START + 6 * HOUR + 360, of_all=False
+    ),
+    "the counter is, for a moment": Silence(START + 3 * HOUR, START + 3 * HOUR + 60, of_all=False),
+    "for a moment, without a network": Silence(
+        START + 3 * HOUR, START + 3 * HOUR + 60, of_all=False, has_network=False
     ),
 }
 
@@ -68,6 +77,11 @@ def write(silence: Silence, path: Path) -> int:
         lines += [f"{series} {value} {at}" for at in (spoken if silence.of_all else times)]
     lines.append("# TYPE container_cpu_usage_seconds counter")
     lines += [f"{USED} {counted(at, silence)} {at}" for at in spoken]
+    if silence.has_network:
+        lines.append("# TYPE container_network_receive_bytes counter")
+        for box, first, last in (("a", START, silence.since), ("b", silence.until, END)):
+            series = RECEIVED.replace("BOX", box * 64)
+            lines += [f"{series} {at - first} {at}" for at in spoken if first <= at < last]
     path.write_text("\n".join([*lines, "# EOF", ""]))
     before = max(counted(at, silence) for at in spoken if at < silence.since)
     return before + counted(spoken[-1], silence)
