@@ -86,7 +86,16 @@ class Counters:
         samples.merge_readings(lowest, self._lowest.read(), CPU)
         for readings in (found.readings, lowest.readings):
             suspects |= usage.fallen(accounts, readings, self._window)
+        # The last sample of a short pod may lie before the window in which it is seen running.
+        suspects |= {
+            seen.name
+            for uid, seen in found.sightings.items()
+            if seen.last_running_at is not None
+            and uid not in accounts
+            and uid not in found.readings
+        }
         self._read_samples(found, suspects, names)
+        samples.keep_one_level(found)
 
     def _read_samples(self, found: Samples, suspects: set[str], names: Names) -> None:
         """All samples of the counters of some pods."""

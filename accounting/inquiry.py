@@ -94,7 +94,7 @@ class Inquiry:
         accounts = {**running, **ledger.accounts(found.sightings.keys() - running.keys())}
         new = self._ask_descriptions(accounts)
         vanished = self._ask_for_vanished(accounts, beat)
-        # Meanwhile there is enough to do.
+        # The answers at hand are merged while those are on their way.
         self._counters.merge(found, accounts, beat, ledger)
         self._describe(new)
         for uid, owner in found.owners.items():

@@ -345,6 +345,15 @@ def merge_readings(samples: Samples, rows: Iterable[UsageRow], metric: str) -> N
             counters[key] = value
 
 
+def keep_one_level(samples: Samples) -> None:
+    """Of the samples of pods whose own cgroup is there, leave out those of the containers (M4)."""
+    own = SeriesKey(Kind.CPU, POD_LEVEL)
+    for uid, lines in samples.raw.items():
+        if own in lines or own in samples.readings.get(uid, ()):
+            for key in [key for key in lines if key.kind is Kind.CPU and key != own]:
+                del lines[key]
+
+
 def _is_sandbox(key: SeriesKey, labels: Labels) -> bool:
     """The pause container's own CPU: part of the pod's cgroup, of no container that counts.
 

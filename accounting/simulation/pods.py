@@ -190,10 +190,14 @@ class PodMaker:
         self, rng: Random, node: str, since: float | None, until: float
     ) -> tuple[Incarnation, ...]:
         """One run over [since, until), or two where the node reboots in between."""
-        if since is None or since >= until:
+        if since is None:
             return ()
-        reboot = self._reboot
-        if reboot is None or reboot.node != node or not since < reboot.at < until:
+        reboot = self._reboot if self._reboot and self._reboot.node == node else None
+        if reboot and reboot.at <= since:  # nothing starts while its node is down
+            since = max(since, reboot.back)
+        if since >= until:
+            return ()
+        if not reboot or not since < reboot.at < until:
             return (Incarnation(_container_id(rng), since, until),)
         first = Incarnation(_container_id(rng), since, reboot.at)
         if reboot.back >= until:
