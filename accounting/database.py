@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -308,7 +308,7 @@ _CURES = {
 }
 
 
-@cache  # putting it together takes as long as writing hundreds of rows
+@lru_cache(maxsize=64)  # putting it together takes as long as writing hundreds of rows
 def _upsert(dialect: Dialect, table: Table, columns: tuple[str, ...]) -> str:
     statement = (sqlite.insert if dialect.name == "sqlite" else postgresql.insert)(table)
     keys = [column.name for column in table.primary_key]
