@@ -64,12 +64,33 @@ class _BytesRow(msgspec.Struct, gc=False):
     values: msgspec.Raw
 
 
+class CgroupLabels(msgspec.Struct, gc=False):
+    """The labels that are read of a cgroup's series: the others are skipped unread."""
+
+    id: str = ""
+    interface: str = ""
+    pod: str = ""
+    exported_pod: str = ""
+
+
+class CgroupRow(msgspec.Struct, gc=False):
+    """A row about a cgroup: see ``samples.UsageRow``."""
+
+    metric: CgroupLabels
+    value: tuple[float, float]
+
+    @property
+    def pod(self) -> str:
+        """Its pod's name."""
+        return self.metric.exported_pod or self.metric.pod
+
+
 class _Vector(msgspec.Struct, gc=False):
     result: list[_VectorRow]
 
 
 class _Usage(msgspec.Struct, gc=False):
-    result: list[UsageRow]
+    result: list[CgroupRow]
 
 
 class _Matrix(msgspec.Struct, gc=False):
@@ -139,7 +160,7 @@ class Source:
 
     def usage(self, query: str, at: float) -> list[UsageRow]:
         """Rows of an instant query about cAdvisor's series at Unix time ``at``."""
-        return self._ask(query, at, _Answer[_Usage]).result
+        return [*self._ask(query, at, _Answer[_Usage]).result]
 
     def raw(self, query: str, at: float) -> list[RawSeries]:
         """Raw samples of a range selector that ends at Unix time ``at``."""

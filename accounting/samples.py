@@ -12,9 +12,7 @@ from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
-from typing import NamedTuple
-
-import msgspec
+from typing import NamedTuple, Protocol
 
 from accounting.model import POD_LEVEL, Kind, Owner, Resources, SeriesKey
 from accounting.queries import CONFLICTS, CPU, FLAVOR, GROUP, RECEIVED, SENT, USER
@@ -25,25 +23,32 @@ Points = Sequence[tuple[float, float]]
 RawSeries = tuple[Labels, Points]
 
 
-class UsageLabels(msgspec.Struct, gc=False):
+class UsageLabels(Protocol):
     """What is read of the labels of a cgroup's series; empty text where there is none."""
 
-    id: str = ""
-    interface: str = ""
-    pod: str = ""
-    exported_pod: str = ""
+    @property
+    def id(self) -> str:
+        """The cgroup's path."""
+
+    @property
+    def interface(self) -> str:
+        """Of a network's series."""
 
 
-class UsageRow(msgspec.Struct, gc=False):
+class UsageRow(Protocol):
     """What a cgroup's series said, as the answer writes it: tens of thousands are read at once."""
 
-    metric: UsageLabels
-    value: tuple[float, float]
+    @property
+    def metric(self) -> UsageLabels:
+        """Its labels."""
+
+    @property
+    def value(self) -> tuple[float, float]:
+        """(time of the question, value)."""
 
     @property
     def pod(self) -> str:
         """Its pod's name; where honor_labels is off, from its ``exported_`` spelling."""
-        return self.metric.exported_pod or self.metric.pod
 
 
 _HEX = "[0-9a-f]"

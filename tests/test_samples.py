@@ -7,6 +7,7 @@ import pytest
 
 from accounting import samples
 from accounting.model import POD_LEVEL, Kind, Owner, Resources, SeriesKey
+from accounting.prometheus import CgroupLabels, CgroupRow
 from accounting.samples import (
     Cgroup,
     RawSeries,
@@ -15,8 +16,6 @@ from accounting.samples import (
     Samples,
     Sighting,
     Times,
-    UsageLabels,
-    UsageRow,
 )
 
 UID = "6b4f0d5e-0000-4000-8000-0000000000ab"
@@ -208,8 +207,8 @@ RECEIVED = "container_network_receive_bytes_total"
 POD_PATH = f"/kubepods/burstable/pod{UID}"
 
 
-def of_cgroup(path: str, value: float, interface: str = "") -> UsageRow:
-    return UsageRow(UsageLabels(path, interface, "jupyter-a"), (0.0, value))
+def of_cgroup(path: str, value: float, interface: str = "") -> CgroupRow:
+    return CgroupRow(CgroupLabels(path, interface, "jupyter-a"), (0.0, value))
 
 
 def test_of_duplicate_counters_the_highest_counts_and_levels_stay_apart() -> None:
