@@ -123,6 +123,7 @@ class Poller:
         self._running: dict[str, Account] = {}
         self._written: dict[str, RunningRecord] = {}
         self._series: SeriesNames = {}
+        self._previous: Window | None = None
         self._left: Progress | None = None
         self._many_new: bool | None = None
         self._among_many: bool | None = None
@@ -160,6 +161,7 @@ class Poller:
             return report
         if before is None or before != self._left:
             self._running = self.ledger.running()
+            self._previous = self.ledger.last_window()
             self._written = {}
         if self._among_many is None:
             self._among_many = horizon.is_among_many(source, scope, until)
@@ -206,7 +208,7 @@ class Poller:
                 inquiry = self._asked(questioner, window) if window else None
                 continue
             self._many_new = inquiry.new_pods > _MANY_NEW
-            self._series = inquiry.found.series
+            self._series, self._previous = inquiry.found.series, window
             ahead = self._asked(questioner, following) if following else None
             before = self._keep(inquiry, before, beat, accounts, report)
             notice(report)
@@ -214,7 +216,8 @@ class Poller:
 
     def _asked(self, questioner: Questioner, window: Window) -> Inquiry:
         many_new = window.seconds > _LONG_SECONDS if self._many_new is None else self._many_new
-        return Inquiry(questioner, window, self._series, many_new=many_new)
+        previous, series = self._previous, self._series
+        return Inquiry(questioner, window, previous, series, many_new=many_new)
 
     def _beat(self, inquiry: Inquiry, before: Progress | None) -> Pulse:
         """When the source spoke, up to the window's end or later if it was polled already."""

@@ -9,7 +9,6 @@ from accounting.names import Names
 from accounting.queries import CPU, RECEIVED, SENT
 from accounting.questioner import Answer, Questioner, chunks
 from accounting.samples import Samples, UsageRow
-from accounting.usage import Pulse
 
 _OWN = SeriesKey(Kind.CPU, POD_LEVEL)
 
@@ -20,12 +19,16 @@ class Counters:
     Args:
         questioner: whom to ask.
         window: about what.
+        previous: the window that was read before, if it is known.
         many_new: many pods are expected to be new: ask at once which counters fell.
     """
 
-    def __init__(self, questioner: Questioner, window: Window, *, many_new: bool) -> None:
+    def __init__(
+        self, questioner: Questioner, window: Window, previous: Window | None, *, many_new: bool
+    ) -> None:
         self._to = questioner
         self._window = window
+        self._previous = previous
         scope, end = questioner.scope, window.end
         self._last = {CPU: questioner.ask_usage(queries.cpu(scope, window), end)}
         for metric in (RECEIVED, SENT):
@@ -38,15 +41,12 @@ class Counters:
         self._containers = Answer[UsageRow]()
         self._without_id = Answer[UsageRow]()
 
-    def merge(
-        self, found: Samples, accounts: dict[str, Account], beat: Pulse, ledger: Ledger
-    ) -> None:
+    def merge(self, found: Samples, accounts: dict[str, Account], ledger: Ledger) -> None:
         """Add the last values to ``found``, and ask about the pods of which they do not say all.
 
         Args:
             found: what the window says so far.
             accounts: the pages of its pods; those that only cAdvisor sees are added.
-            beat: when the source spoke.
             ledger: knows pods that were not running before.
         """
         scope, window = self._to.scope, self._window
@@ -63,7 +63,7 @@ class Counters:
         with_own = {uid for uid, readings in found.readings.items() if _OWN in readings}
         names = _running(found, accounts, but=with_own)
         self._containers = ask(queries.container_cpu, window, names)
-        silent, renewed = _doubtful(found, with_own, accounts, window, beat)
+        silent, renewed = _doubtful(found, with_own, accounts, window, self._previous)
         self._lowest = ask(queries.lowest_cpu, window, silent)
         if self._fell is None:
             self._fell = ask(queries.resets, window, silent | renewed)
@@ -125,7 +125,7 @@ def _doubtful(
     uids: Iterable[str],
     accounts: Mapping[str, Account],
     window: Window,
-    beat: Pulse,
+    previous: Window | None,
 ) -> tuple[set[str], set[str]]:
     """Of some pods with counters of their own, those of which the counter may have restarted.
 
@@ -133,13 +133,12 @@ def _doubtful(
     pod all of whose networks the ledger knows runs on as before.
 
     Returns:
-        The names of pods that come back after a silence, behind which the look for counters that
-        fell does not reach; the names of those that may be new ones.
+        The names of pods that may come back after a silence, behind which the look for counters
+        that fell does not reach; the names of those that may be new ones.
     """
     reach = window.start - queries.RESET_LOOKBACK_SECONDS
-    were_all_silent = any(
-        gap.start_at < reach and (gap.end_at or 0) > window.start for gap in beat.gaps
-    )
+    # What a short window has read was said within reach.
+    is_near = previous is not None and previous.end == window.start and previous.start >= reach
     silent, renewed = set(), set()
     for uid in uids:
         account = accounts.get(uid)
@@ -148,7 +147,7 @@ def _doubtful(
                 renewed.add(found.sightings[uid].name)
             continue
         known = account.counters.get(_OWN)
-        if known and (known.at < window.start or were_all_silent):
+        if known and (known.at < window.start or (known.at == window.start and not is_near)):
             silent.add(account.pod.name)
         if not known or not _knows_networks(account, found.readings[uid]):
             renewed.add(account.pod.name)

@@ -45,12 +45,19 @@ class Inquiry:
     Args:
         questioner: whom to ask.
         window: about what.
+        previous: the window that was read before, if it is known.
         series: whose a counter is, as far as the window before knew it; see ``Samples``.
         many_new: many pods are expected to be new: ask for all descriptions at once.
     """
 
     def __init__(
-        self, questioner: Questioner, window: Window, series: SeriesNames, *, many_new: bool
+        self,
+        questioner: Questioner,
+        window: Window,
+        previous: Window | None,
+        series: SeriesNames,
+        *,
+        many_new: bool,
     ) -> None:
         self.window = window
         self.found = Samples(known_series=series)
@@ -59,7 +66,7 @@ class Inquiry:
         scope, workers = questioner.scope, questioner.workers
         self._beats = workers.submit(questioner.beats, window)
         self._seen = Answer([workers.submit(questioner.sightings, window)])
-        self._counters = Counters(questioner, window, many_new=many_new)
+        self._counters = Counters(questioner, window, previous, many_new=many_new)
         self._described: dict[Query, Answer[Row]] = {}
         if many_new:
             for query in _DESCRIPTIONS:
@@ -95,7 +102,7 @@ class Inquiry:
         new = self._ask_descriptions(accounts)
         vanished = self._ask_for_vanished(accounts, beat)
         # The answers at hand are merged while those are on their way.
-        self._counters.merge(found, accounts, beat, ledger)
+        self._counters.merge(found, accounts, ledger)
         self._describe(new)
         for uid, owner in found.owners.items():
             if owner.user in excluded_users:

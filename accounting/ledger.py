@@ -154,6 +154,11 @@ class Ledger:
         with self.database.begin(reading=True) as connection:
             return [Gap(*row) for row in connection.execute(query.order_by(gaps.c.start_at))]
 
+    def last_window(self) -> Window | None:
+        """The latest of the covered windows; None if there is none."""
+        found = self.windows(limit=1)
+        return Window(found[0]["start"], found[0]["end"]) if found else None
+
     def windows(self, limit: int = 100) -> list[dict[str, Any]]:
         """The covered windows, the latest first."""
         query = select(windows).order_by(windows.c.start.desc()).limit(limit)

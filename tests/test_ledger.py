@@ -110,6 +110,7 @@ def test_a_new_ledger_is_empty(ledger: Ledger) -> None:
     assert ledger.accounts(["a"]) == {}
     assert ledger.accounts([]) == {}
     assert (ledger.gaps(), ledger.windows(), ledger.owned_spans(0)) == ([], [], [])
+    assert ledger.last_window() is None
 
 
 def test_what_is_written_comes_back(ledger: Ledger) -> None:
@@ -236,6 +237,7 @@ def test_of_a_pod_that_runs_on_only_the_figures_are_written(ledger: Ledger) -> N
     right = {(r.uid, r.month): r for r in [*first.records, moved]}
     assert {(r.uid, r.month): r for r in Register(ledger.database).find()} == right
     assert ledger.windows()[0]["pods"] == 1
+    assert ledger.last_window() == then.window
 
     whole = page(1, last_running_at=T + 7100.0, last_listed_at=T + 7101.0, image="other")
     ledger.commit(step(then.after, whole))

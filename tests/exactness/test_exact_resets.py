@@ -54,7 +54,7 @@ SILENCES = {
     ),
     "the counter is, in a window": Silence(START + 3 * HOUR, START + 3 * HOUR + 2460, of_all=False),
     "the counter is, where windows meet": Silence(
-        START + 6 * HOUR - 300, START + 6 * HOUR + 360, of_all=False
+        START + 6 * HOUR - 1200, START + 6 * HOUR + 1260, of_all=False
     ),
     "the counter is, for a moment": Silence(START + 3 * HOUR, START + 3 * HOUR + 60, of_all=False),
     "for a moment, without a network": Silence(
