@@ -246,7 +246,7 @@ def _account(row: Sequence[Any]) -> Account:
     return Account(_pod(described), _counters(counters), _readings(readings))
 
 
-# Counters and readings are a pod's own and never searched: they live in its row, as JSON lists of
+# Counters and readings are a pod's own and never searched: they are JSON lists of
 # (kind, series, at, value, [(time, peak), …]) and (year, month, at, cpu, received, sent).
 _Counters = list[tuple[Kind, str, int, float, Resets]]
 _Readings = list[tuple[int, int, int, float | None, float | None, float | None]]
