@@ -128,13 +128,24 @@ def area_of(route: str) -> str:
 
 
 _PLACES = {
-    "healthz": "health", "readyz": "health", "metrics": "health", "login": "login",
-    "logout": "login", "oauth_callback": "login", "docs": "other",
-}  # fmt: skip
+    "healthz": "health",
+    "readyz": "health",
+    "metrics": "health",
+    "login": "login",
+    "logout": "login",
+    "oauth_callback": "login",
+    "docs": "other",
+}
 _API_AREAS = {
-    "records": "records", "summaries": "summaries", "messages": "messages", "runs": "runs",
-    "poll": "runs", "push": "runs", "republish": "runs", "openapi.json": "other",
-}  # fmt: skip
+    "records": "records",
+    "summaries": "summaries",
+    "messages": "messages",
+    "runs": "runs",
+    "poll": "runs",
+    "push": "runs",
+    "republish": "runs",
+    "openapi.json": "other",
+}
 
 
 async def _known_parameters(request: Request) -> None:
@@ -145,10 +156,14 @@ async def _known_parameters(request: Request) -> None:
     for name in request.query_params:
         if name not in known:
             near = get_close_matches(name, known, n=1)
-            raise _wrong_parameters([{
-                "parameter": name[:100],
-                "problem": "is not known" + (f"; did you mean {near[0]}?" if near else ""),
-            }])  # fmt: skip
+            raise _wrong_parameters(
+                [
+                    {
+                        "parameter": name[:100],
+                        "problem": "is not known" + (f"; did you mean {near[0]}?" if near else ""),
+                    }
+                ]
+            )
 
 
 def _parameters(of: Dependant) -> set[str]:
@@ -179,9 +194,11 @@ def _handle_errors(app: FastAPI) -> None:
     def other(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)  # noqa: S101 - registered for these
         found = Problem(
-            exc.status_code, str(exc.detail), f"see {API}/openapi.json for what there is",
+            exc.status_code,
+            str(exc.detail),
+            f"see {API}/openapi.json for what there is",
             exc.headers,
-        )  # fmt: skip
+        )
         return problem.answer(request, found)
 
     app.add_exception_handler(Problem, own)
@@ -222,9 +239,12 @@ def _openapi(app: FastAPI, prefix: str) -> dict[str, Any]:
     """FastAPI's, with the one shape that refusals have."""
     if app.openapi_schema is None:
         found = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes,
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
             servers=[{"url": prefix or "/"}],
-        )  # fmt: skip
+        )
         for operations in found["paths"].values():
             for operation in operations.values():
                 operation["responses"].pop("422", None)

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from accounting.model import Held
+from accounting.model.records import Held
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 RESULTS = ("done", "incomplete", "unavailable", "busy", "failed")
@@ -32,8 +32,16 @@ REASONS = ("not a number", "negative", "too small", "absurdly large", "no uid la
 STATES = ("pending", "sending", "sent", "parked", "split", "withdrawn")
 
 AREAS = (
-    "records", "summaries", "ledger", "messages", "runs", "pages", "login", "health", "other",
-)  # fmt: skip
+    "records",
+    "summaries",
+    "ledger",
+    "messages",
+    "runs",
+    "pages",
+    "login",
+    "health",
+    "other",
+)
 """What of the API and the pages a request was for."""
 
 STATUSES = ("2xx", "3xx", "4xx", "5xx")

@@ -20,8 +20,8 @@ import aiohttp
 import httpx
 import psutil
 
-from accounting.database import Database
 from accounting.simulation.engines import free_port
+from accounting.store.database import Database
 from bench import ledger
 from bench.figures import Figure
 from tests.postgres import run_postgres

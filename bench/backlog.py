@@ -12,15 +12,17 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from accounting import apel
-from accounting.apel import Site
-from accounting.database import Database
-from accounting.deliver import Policy, Pusher, Report
-from accounting.identity import VoRules
-from accounting.ledger import _RECORD_COLUMNS, _record_row
-from accounting.model import Account, Month, Owner, Pod, Reading, Record, Resources
-from accounting.outbox import Outbox
-from accounting.tables import records
+from accounting.delivery.outbox import Outbox
+from accounting.delivery.pusher import Policy, Pusher, Report
+from accounting.model.pods import Account, Owner, Pod, Reading, Resources
+from accounting.model.records import Record
+from accounting.model.time import Month
+from accounting.records import builder
+from accounting.records.builder import Site
+from accounting.records.identity import VoRules
+from accounting.store.database import Database
+from accounting.store.ledger import _RECORD_COLUMNS, _record_row
+from accounting.store.tables import records
 from accounting.telemetry import configure_logs
 from bench.broker import sender_to
 from bench.figures import Figure
@@ -67,7 +69,7 @@ def _records(count: int) -> Iterator[Record]:
             owner_known=True,
         )
         reading = {_NOVEMBER: Reading(start + 3600, number % 3600 + 0.5, 1e9, 2e9)}
-        yield from apel.records(Account(pod, {}, reading), _SITE, _RULES)
+        yield from builder.records(Account(pod, {}, reading), _SITE, _RULES)
 
 
 def measure(database: Path, addresses: dict[str, object]) -> list[Figure]:
@@ -78,13 +80,17 @@ def measure(database: Path, addresses: dict[str, object]) -> list[Figure]:
     seconds, count = said["seconds"], said["records"]
     peaks = said["peaks_mb"]
     return [
-        Figure(f"a backlog of {count:,} records", seconds, "s",
-               note=f"{said['messages']:,} messages, {cost.cpu_seconds:,.0f} s of processor time"),
+        Figure(
+            f"a backlog of {count:,} records",
+            seconds,
+            "s",
+            note=f"{said['messages']:,} messages, {cost.cpu_seconds:,.0f} s of processor time",
+        ),
         Figure("… rate", count / seconds, "records/s"),
         Figure("… rate", said["messages"] / seconds, "messages/s"),
         Figure("… peak memory", cost.peak_mb, "MB"),
         Figure("… of it after the first tenth", peaks[0], "MB"),
-    ]  # fmt: skip
+    ]
 
 
 def main(url: str, addresses: str) -> None:

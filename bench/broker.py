@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ssm.ams import AmsSettings
-from ssm.authority import Authority
-from ssm.broker import Broker
 from ssm.sender import AmsSender
-from ssm.standin import AmsStandin
+from ssm.testing.authority import Authority
+from ssm.testing.broker import Broker
+from ssm.testing.standin import AmsStandin
 
 _ROOT = Path(__file__).parent.parent
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from accounting import queries
-from accounting.model import Window
-from accounting.queries import Scope
+from accounting.measure import promql
+from accounting.measure.promql import Scope
+from accounting.model.time import Window
 from accounting.simulation.engines import Engine
 from bench.dataset import POD_PATTERN, Dataset
 from bench.figures import Figure
@@ -69,8 +69,8 @@ def _questions(dataset: Dataset) -> list[Bulk]:
     whole = Window(dataset.start, dataset.end)
     quarter = Window(dataset.end - _SPAN_SECONDS, dataset.end)
     return [
-        Bulk("last values", queries.network(scope, whole, queries.RECEIVED), dataset.end),
-        Bulk("raw samples", queries.running(scope, quarter), dataset.end),
+        Bulk("last values", promql.network(scope, whole, promql.RECEIVED), dataset.end),
+        Bulk("raw samples", promql.running(scope, quarter), dataset.end),
     ]
 
 
@@ -82,7 +82,7 @@ def _foreign(url: str) -> Asker:
 
 
 def _own(url: str) -> Asker:
-    from accounting.prometheus import Source  # noqa: PLC0415 - its import is measured
+    from accounting.measure.prometheus import Source  # noqa: PLC0415 - its import is measured
 
     source = Source(url)
 

@@ -6,17 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from accounting import apel
-from accounting.database import Database
-from accounting.deliver import Policy, Pusher
-from accounting.outbox import Outbox
-from accounting.register import Register, Selection
+from accounting.delivery.outbox import Outbox
+from accounting.delivery.pusher import Policy, Pusher
+from accounting.records import apel
+from accounting.store.database import Database
+from accounting.store.records import Records, Selection
 from bench import broker
 from bench.figures import Figure
-from ssm.authority import Authority, KeyKind
 from ssm.certificate import HostCertificate
 from ssm.sender import AmsSender, DirqSender
 from ssm.smime import sign, verify
+from ssm.testing.authority import Authority, KeyKind
 
 RECORDS_PER_MESSAGE = 500
 KEYS: tuple[KeyKind, ...] = ("rsa", "rsa4096", "ec")
@@ -95,7 +95,7 @@ def _published(sender: AmsSender, body: str, connections: int, seconds: float) -
 def _body(database: Path) -> tuple[str, int]:
     """A message with real records, and how many they are."""
     with Database(f"sqlite:///{database}") as opened:
-        found = Register(opened).find(Selection(limit=RECORDS_PER_MESSAGE))
+        found = Records(opened).find(Selection(limit=RECORDS_PER_MESSAGE))
         texts = [apel.text(record) for record in found]
     return apel.message(texts), len(texts)
 

@@ -8,14 +8,14 @@ import json
 import sys
 import time
 
-from accounting.apel import Site
-from accounting.collect import Poller
-from accounting.database import Database
-from accounting.identity import VoRules
-from accounting.ledger import Ledger
-from accounting.prometheus import Source
-from accounting.queries import Scope
+from accounting.measure.poller import Poller
+from accounting.measure.prometheus import Source
+from accounting.measure.promql import Scope
+from accounting.records.builder import Site
+from accounting.records.identity import VoRules
 from accounting.simulation.cluster import NAMESPACE
+from accounting.store.database import Database
+from accounting.store.ledger import Ledger
 from bench.dataset import POD_PATTERN
 
 

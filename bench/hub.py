@@ -49,16 +49,22 @@ def measure(rounds: int) -> list[Figure]:
             ours, every = stops(noted)
     return [
         Figure(
-            "login, consent, spawn page", alone, "s", at_most=LOGIN_SECONDS,
+            "login, consent, spawn page",
+            alone,
+            "s",
+            at_most=LOGIN_SECONDS,
             note="provider's pages included",
         ),
         Figure("a program's login by access token", programs * 1000, "ms"),
         Figure(
-            "longest stop of the event loop by hub/", ours * 1000, "ms",
-            at_most=STOP_MILLISECONDS, note="without JupyterHub's database; 5 ms is the least seen",
+            "longest stop of the event loop by hub/",
+            ours * 1000,
+            "ms",
+            at_most=STOP_MILLISECONDS,
+            note="without JupyterHub's database; 5 ms is the least seen",
         ),
         Figure("… by anything", every * 1000, "ms", note="JupyterHub's own pages and database"),
-    ]  # fmt: skip
+    ]
 
 
 def _median(run: Callable[[int], object], rounds: int) -> float:

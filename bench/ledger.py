@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import insert, text
 
-from accounting.database import Database
-from accounting.model import Month
-from accounting.tables import messages, pods, progress, records, revisions, windows
+from accounting.model.time import Month
+from accounting.store.database import Database
+from accounting.store.tables import messages, pods, progress, records, revisions, windows
 
 LAST = Month(2026, 11)
 MONTHS = 12
@@ -28,16 +28,29 @@ def fill(database: Database, count: int) -> None:
     """Write ``count`` records, and all that belongs to them, into an empty ledger."""
     database.upgrade()
     with database.begin() as connection:
-        connection.execute(insert(progress).values(
-            id=1, watermark=LAST.end, spoken_at=float(LAST.end), interval_seconds=60.0, revision=0,
-        ))  # fmt: skip
+        connection.execute(
+            insert(progress).values(
+                id=1,
+                watermark=LAST.end,
+                spoken_at=float(LAST.end),
+                interval_seconds=60.0,
+                revision=0,
+            )
+        )
         for month in _months():
-            connection.execute(insert(revisions).values(
-                year=month.year, month=month.month, revision=1
-            ))  # fmt: skip
-        connection.execute(insert(windows).values(
-            start=LAST.end - 300, end=LAST.end, spoke=True, pods=100, rejected=0, polled_at=1.0,
-        ))  # fmt: skip
+            connection.execute(
+                insert(revisions).values(year=month.year, month=month.month, revision=1)
+            )
+        connection.execute(
+            insert(windows).values(
+                start=LAST.end - 300,
+                end=LAST.end,
+                spoke=True,
+                pods=100,
+                rejected=0,
+                polled_at=1.0,
+            )
+        )
         for batch in _chunks(_messages(count // MESSAGE)):
             connection.execute(insert(messages), batch)
     made = _notebooks(random.Random(1), count)  # noqa: S311 - the same in every run
@@ -69,11 +82,23 @@ def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 def _messages(count: int) -> Iterator[dict[str, Any]]:
     for number in range(1, count + 2):
         yield {
-            "id": number, "empaid": str(UUID(int=number)), "destination": "ams://example.org",
-            "state": "sent", "body": "", "records": MESSAGE, "built_at": float(number),
-            "attempts": 1, "tried_at": float(number), "error": "", "sent_at": float(number),
-            "broker_id": str(number), "error_kind": "", "cure": "", "origin": number, "part": "",
-        }  # fmt: skip
+            "id": number,
+            "empaid": str(UUID(int=number)),
+            "destination": "ams://example.org",
+            "state": "sent",
+            "body": "",
+            "records": MESSAGE,
+            "built_at": float(number),
+            "attempts": 1,
+            "tried_at": float(number),
+            "error": "",
+            "sent_at": float(number),
+            "broker_id": str(number),
+            "error_kind": "",
+            "cure": "",
+            "origin": number,
+            "part": "",
+        }
 
 
 def _notebooks(
@@ -98,36 +123,76 @@ def _notebooks(
 def _pod(uid: str, user: int, start: int, end: int, chance: random.Random) -> dict[str, Any]:
     flavor = FLAVORS[user % 4]
     return {
-        "uid": uid, "namespace": "jupyterhub", "name": f"jupyter-user-{user}",
-        "first_running_at": start + 5.0, "last_running_at": float(end),
-        "last_listed_at": end + 60.0, "created_at": start - 5.0, "started_at": float(start),
-        "completed_at": float(end), "user": f"user-{user}@example.org",
-        "primary_group": VOS[user % len(VOS)], "flavor": flavor,
-        "cpu_request": 2.0, "cpu_limit": 4.0, "memory_request_bytes": 2.0**32,
-        "memory_limit_bytes": 2.0**33, "gpu_count": 1.0 if flavor == "gpu" else None,
+        "uid": uid,
+        "namespace": "jupyterhub",
+        "name": f"jupyter-user-{user}",
+        "first_running_at": start + 5.0,
+        "last_running_at": float(end),
+        "last_listed_at": end + 60.0,
+        "created_at": start - 5.0,
+        "started_at": float(start),
+        "completed_at": float(end),
+        "user": f"user-{user}@example.org",
+        "primary_group": VOS[user % len(VOS)],
+        "flavor": flavor,
+        "cpu_request": 2.0,
+        "cpu_limit": 4.0,
+        "memory_request_bytes": 2.0**32,
+        "memory_limit_bytes": 2.0**33,
+        "gpu_count": 1.0 if flavor == "gpu" else None,
         "gpu_resource": "nvidia_com_gpu" if flavor == "gpu" else "",
-        "image": chance.choice(IMAGES), "disk_bytes": 1e10, "peak_memory_bytes": 1e9,
-        "ended": True, "ended_in_gap": False, "owner_known": True, "counters": "[]",
+        "image": chance.choice(IMAGES),
+        "disk_bytes": 1e10,
+        "peak_memory_bytes": 1e9,
+        "ended": True,
+        "ended_in_gap": False,
+        "owner_known": True,
+        "counters": "[]",
         "readings": "[]",
-    }  # fmt: skip
+    }
 
 
 def _record(pod: dict[str, Any], month: Month, until: int, number: int) -> dict[str, Any]:
     start, ended = int(pod["started_at"]), until == int(pod["last_running_at"])
     digest = hashlib.sha256(f"{pod['uid']} {month}".encode()).hexdigest()
     return {
-        "uid": pod["uid"], "year": month.year, "month": month.month, "site": "BENCH",
-        "compute_service": "notebooks.example.org", "cloud_type": "EGI Notebooks",
-        "machine": pod["name"], "user": pod["user"], "group": pod["primary_group"],
-        "vo": pod["primary_group"], "fqan": f"/{pod['primary_group']}", "vo_rule": "plain",
-        "vo_source": pod["primary_group"], "status": "completed" if ended else "started",
-        "created_at": until, "start_at": start, "end_at": until if ended else None,
-        "wall_seconds": until - start, "cpu_seconds": (until - start) // 7, "cpu_count": 2.0,
-        "received_gb": 0, "sent_gb": 0, "memory_mb": 4096, "disk_gb": 10, "image": pod["image"],
-        "flavor": pod["flavor"], "gpu_count": pod["gpu_count"],
-        "gpu_resource": pod["gpu_resource"], "benchmark_type": "", "benchmark": None,
-        "flags": "[]", "held": "", "problem": "", "digest": digest, "queued_digest": digest,
-        "message_id": number // MESSAGE + 1, "queued_final": True,
+        "uid": pod["uid"],
+        "year": month.year,
+        "month": month.month,
+        "site": "BENCH",
+        "compute_service": "notebooks.example.org",
+        "cloud_type": "EGI Notebooks",
+        "machine": pod["name"],
+        "user": pod["user"],
+        "group": pod["primary_group"],
+        "vo": pod["primary_group"],
+        "fqan": f"/{pod['primary_group']}",
+        "vo_rule": "plain",
+        "vo_source": pod["primary_group"],
+        "status": "completed" if ended else "started",
+        "created_at": until,
+        "start_at": start,
+        "end_at": until if ended else None,
+        "wall_seconds": until - start,
+        "cpu_seconds": (until - start) // 7,
+        "cpu_count": 2.0,
+        "received_gb": 0,
+        "sent_gb": 0,
+        "memory_mb": 4096,
+        "disk_gb": 10,
+        "image": pod["image"],
+        "flavor": pod["flavor"],
+        "gpu_count": pod["gpu_count"],
+        "gpu_resource": pod["gpu_resource"],
+        "benchmark_type": "",
+        "benchmark": None,
+        "flags": "[]",
+        "held": "",
+        "problem": "",
+        "digest": digest,
+        "queued_digest": digest,
+        "message_id": number // MESSAGE + 1,
+        "queued_final": True,
         "used_wall_seconds": until - max(start, month.start - 1),
         "used_cpu_seconds": (until - start) // 7 - max(0, month.start - 1 - start) // 7,
-    }  # fmt: skip
+    }

@@ -5,10 +5,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from accounting.database import Database
-from accounting.register import Register
 from accounting.simulation.cluster import NAMESPACE
 from accounting.simulation.engines import Engine
+from accounting.store.database import Database
+from accounting.store.records import Records
 from bench.dataset import POD_PATTERN, Dataset
 from bench.figures import Figure
 from bench.process import Cost, Costs, run
@@ -45,7 +45,7 @@ def environment(url: str, database: Path) -> Mapping[str, str]:
 def count_records(database: Path) -> int:
     """How many records a poll has left."""
     with Database(f"sqlite:///{database}") as opened:
-        return Register(opened).count()
+        return Records(opened).count()
 
 
 def forget(database: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from accounting.tables import metadata
+from accounting.store.tables import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(

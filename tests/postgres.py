@@ -29,8 +29,22 @@ def run_postgres() -> Iterator[str]:
     control = [*as_user, str(programs / "pg_ctl"), "-D", str(data), "-w", "-s"]
     listen = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
     try:
-        _run([*as_user, str(programs / "initdb"), "-D", str(data), "-U", "tests", "-A", "trust",
-              "-E", "UTF8", "--locale=C", "--no-sync"])  # fmt: skip
+        _run(
+            [
+                *as_user,
+                str(programs / "initdb"),
+                "-D",
+                str(data),
+                "-U",
+                "tests",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "--no-sync",
+            ]
+        )
         _run([*control, "-l", str(folder / "log"), "-o", f"{listen} -c fsync=off", "start"])
         try:
             yield f"postgresql+psycopg://tests@127.0.0.1:{port}"

@@ -23,8 +23,8 @@ from accounting.simulation.cluster import Cluster
 from accounting.simulation.engines import free_port, run_prometheus
 from accounting.simulation.features import Features
 from accounting.simulation.history import populate
-from ssm.authority import Authority
-from ssm.standin import AmsStandin
+from ssm.testing.authority import Authority
+from ssm.testing.standin import AmsStandin
 
 PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
 HOURS = 2
@@ -270,8 +270,10 @@ def test_a_month_is_delivered_republished_and_added_up(polled: Site) -> None:
     assert "nothing was queued" in shown.out
     assert json.loads(polled.run("push", "--json").out)["built"] == 0
     connection = sqlite3.connect(polled.folder / "accounting.db")
-    connection.execute("UPDATE delivered SET text = replace(text, 'CpuDuration: ', 'CpuDuration: 9'"
-                       "), digest = 'x' WHERE uid = (SELECT min(uid) FROM delivered)")  # fmt: skip
+    connection.execute(
+        "UPDATE delivered SET text = replace(text, 'CpuDuration: ', 'CpuDuration: 9'"
+        "), digest = 'x' WHERE uid = (SELECT min(uid) FROM delivered)"
+    )
     connection.commit()
     connection.close()
     assert json.loads(polled.run("records", "list", "--differing", "--json").out) == []
@@ -287,8 +289,10 @@ def test_a_month_is_delivered_republished_and_added_up(polled: Site) -> None:
     again = json.loads(polled.run("republish", "--month", month, "--changed", "--json").out)
     assert (again["queued"], again["counts"]["changed"]) == (pods - sent, 0)
     connection = sqlite3.connect(polled.folder / "accounting.db")
-    connection.execute("UPDATE records SET year = 2020, digest = 'y', queued_final = true "
-                       "WHERE uid = (SELECT min(uid) FROM delivered)")  # fmt: skip
+    connection.execute(
+        "UPDATE records SET year = 2020, digest = 'y', queued_final = true "
+        "WHERE uid = (SELECT min(uid) FROM delivered)"
+    )
     connection.commit()
     connection.close()
     (late,) = json.loads(polled.run("records", "list", "--differing", "--json").out)
@@ -579,7 +583,7 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_with_verbose(polled: Si
     code, said = polled.fails("records", "list")
     assert code == 1
     assert said.startswith("error: unexpected DecodeError: ")
-    assert "in record_of, register.py line" in said
+    assert "in record_of, records.py line" in said
     assert "--verbose" in said
     assert "Traceback" in polled.run("--verbose", "records", "list").err
 

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounting import config
-from accounting.apel import Site
 from accounting.config import load
 from accounting.config.values import seconds
 from accounting.errors import SettingsError
-from accounting.identity import Privacy, VoRules
-from accounting.queries import Scope
+from accounting.measure.promql import Scope
+from accounting.records.builder import Site
+from accounting.records.identity import Privacy, VoRules
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from rich.console import Console
 from accounting.demo import stage
 from accounting.demo.run import run
 from accounting.errors import AccountingError
-from accounting.serving import Serving
+from accounting.server import Serving
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def test_the_settings_file_in_the_readme_is_a_good_one(tmp_path: Path) -> None:
 
 def test_the_flags_in_the_documentation_are_those_that_records_carry() -> None:
     documented = (ROOT / "docs" / "units.md").read_text()
-    source = (ROOT / "accounting" / "apel.py").read_text()
+    source = (ROOT / "accounting" / "records" / "builder.py").read_text()
     for flag in ("CPU time unknown", "default VO", "no user", "ended in a gap"):
         assert f"`{flag}`" in documented
         assert f'"{flag}"' in source

@@ -11,17 +11,17 @@ from threading import Thread
 import pytest
 
 from accounting.config import load
-from accounting.database import Database
 from accounting.doctor import ALLOWLIST, Finding, State, examine, worst
-from accounting.ledger import Ledger, Progress, Step
-from accounting.model import Window
+from accounting.model.time import Window
 from accounting.simulation.cluster import Cluster
 from accounting.simulation.engines import free_port, run_prometheus, run_victoria_metrics
 from accounting.simulation.features import Features
 from accounting.simulation.history import import_history, populate
 from accounting.simulation.live import serve_targets
-from ssm.authority import Authority
-from ssm.standin import AmsStandin
+from accounting.store.database import Database
+from accounting.store.ledger import Ledger, Progress, Step
+from ssm.testing.authority import Authority
+from ssm.testing.standin import AmsStandin
 
 QUIET = Features.none()
 
@@ -297,9 +297,12 @@ def test_the_login_at_the_broker_is_tried(
 
 @pytest.mark.parametrize(
     ("days", "state", "said"),
-    [(-1, State.FAILED, "expired on"), (0.5, State.FAILED, "within 24 hours"),
-     (10, State.WARNING, "key matches")],
-)  # fmt: skip
+    [
+        (-1, State.FAILED, "expired on"),
+        (0.5, State.FAILED, "within 24 hours"),
+        (10, State.WARNING, "key matches"),
+    ],
+)
 def test_a_certificate_that_ends_is_told_in_time(
     days: float, state: State, said: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:

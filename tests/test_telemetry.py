@@ -8,8 +8,8 @@ import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
-from accounting.model import Held
-from accounting.outbox import State
+from accounting.model.messages import MessageState
+from accounting.model.records import Held
 from accounting.telemetry import Metrics, Standing, configure_logs
 
 
@@ -86,7 +86,7 @@ def test_labels_exist_before_anything_happened() -> None:
     assert {key[1] for key in shown if key[0] == "held_records"} == {
         reason.value for reason in Held if reason
     }
-    assert {key[1] for key in shown if key[0] == "outbox_messages"} == set(State)
+    assert {key[1] for key in shown if key[0] == "outbox_messages"} == set(MessageState)
 
 
 def test_what_is_not_known_is_nan() -> None:
@@ -108,14 +108,17 @@ def test_what_is_not_known_is_nan() -> None:
 
 def test_a_standing_is_shown() -> None:
     metrics = Metrics("1")
-    messages = {state.value: 0 for state in State} | {"pending": 2, "sent": 9}
+    messages = {state.value: 0 for state in MessageState} | {"pending": 2, "sent": 9}
     standing = Standing(60.0, 5, messages, 30.0, {Held.UNMAPPED: 4}, 1e9, 12.5, 1, 3)
     metrics.show(standing)
     metrics.reject("negative", 2)
     metrics.reject("of a later version", 1)
     shown = samples(metrics)
-    assert {key: value for key, value in shown.items() if value and key[0] != "build_info"
-            and not key[0].endswith("_created")} == {
+    assert {
+        key: value
+        for key, value in shown.items()
+        if value and key[0] != "build_info" and not key[0].endswith("_created")
+    } == {
         ("last_poll_timestamp_seconds",): pytest.approx(float("nan"), nan_ok=True),
         ("lag_seconds",): 60,
         ("due_records",): 5,
@@ -129,4 +132,4 @@ def test_a_standing_is_shown() -> None:
         ("differing_records",): 3,
         ("rejected_values_total", "negative"): 2,
         ("rejected_values_total", "other"): 1,
-    }  # fmt: skip
+    }

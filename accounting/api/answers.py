@@ -52,8 +52,10 @@ def tag_of(*parts: Any) -> str:
 
 def unchanged(request: Request, tag: str) -> Response | None:
     """The answer to one who has it already."""
-    known = {part.strip().removeprefix("W/") for part in
-             request.headers.get("if-none-match", "").split(",")}  # fmt: skip
+    known = {
+        part.strip().removeprefix("W/")
+        for part in request.headers.get("if-none-match", "").split(",")
+    }
     if tag in known or "*" in known:
         return Response(status_code=_NOT_MODIFIED, headers=tagged(tag))
     return None

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import Query, Request
 
-from accounting.export import Format
 from accounting.guard.problem import Problem
+from accounting.records.export import Format
 
 _NOT_ACCEPTABLE = 406
 MEDIA_TYPES = {

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from accounting.api.parts import Parts, Scraper, Service
 from accounting.errors import DatabaseError
 from accounting.guard.problem import Problem
-from accounting.schedule import standing_of
+from accounting.lookup.standing import standing_of
 from accounting.telemetry import CONTENT_TYPE, Standing
 
 router = APIRouter(include_in_schema=False)

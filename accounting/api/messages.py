@@ -10,11 +10,12 @@ from accounting.api.answers import as_json, refusals
 from accounting.api.models import DestinationsModel, MessageModel, MessagesModel
 from accounting.api.parameters import CursorQuery, LimitQuery
 from accounting.api.parts import Admin, Parts, Service
+from accounting.delivery.outbox import Outbox
 from accounting.errors import AccountingError, DatabaseError
 from accounting.guard.problem import Problem
 from accounting.lookup import cursor as cursors
-from accounting.messages import Destination, Entry, Messages, Selection
-from accounting.outbox import Failure, Kind, Outbox, State
+from accounting.lookup.messages import Destination, Entry, Messages, Selection
+from accounting.model.messages import Failure, FailureKind, MessageState
 
 router = APIRouter(prefix="/messages", tags=["messages"])
 
@@ -22,8 +23,8 @@ _SORT = "-id"
 _NOT_FOUND, _CONFLICT = 404, 409
 _LARGEST = 2**63 - 1
 _SET_ASIDE = Failure(
-    Kind.OPERATOR, "set aside by an administrator", "retry it, or withdraw it"
-)  # fmt: skip
+    FailureKind.OPERATOR, "set aside by an administrator", "retry it, or withdraw it"
+)
 Number = Annotated[int, Path(ge=1, le=_LARGEST, description="The message's id.")]
 
 
@@ -31,7 +32,7 @@ Number = Annotated[int, Path(ge=1, le=_LARGEST, description="The message's id.")
 def list_messages(
     service: Parts,
     _viewer: Admin,
-    state: Annotated[State | None, Query(description="Only those that are there.")] = None,
+    state: Annotated[MessageState | None, Query(description="Only those that are there.")] = None,
     cursor: CursorQuery = "",
     limit: LimitQuery = 100,
 ) -> Response:

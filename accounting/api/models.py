@@ -8,10 +8,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from accounting.lookup.records import Delivery
-from accounting.model import Held, Status
-from accounting.outbox import Kind, State
-from accounting.runs import Kind as Kinds
-from accounting.runs import State as States
+from accounting.model.messages import FailureKind, MessageState
+from accounting.model.records import Held, Status
+from accounting.service.runs import JobKind, RunState
 
 At = Annotated[int, Field(description="Unix seconds, UTC.", examples=[1793512800])]
 MonthText = Annotated[
@@ -181,7 +180,7 @@ class GapsModel(Model):
 class FailureModel(Model):
     """Why a message did not go, or a destination is stopped."""
 
-    kind: Kind = _example("refused")
+    kind: FailureKind = _example("refused")
     reason: str = _example("the broker refused the message")
     cure: str = _example("register the certificate's DN in GOCDB", "What the operator does.")
 
@@ -192,7 +191,7 @@ class MessageModel(Model):
     id: int = _example(12, "Its number.")
     empaid: str = _example("5f0c7a52-4c58-4a52-9f57-0d3f8f1f6c11", "Our id of it.")
     destination: str = _example("ams://msg.example.org/accounting/eu-egi-cloud-accounting")
-    state: State = _example("sent")
+    state: MessageState = _example("sent")
     records: int = _example(500)
     built_at: float = _example(1793516400.0, "Unix seconds.")
     attempts: int = _example(1)
@@ -272,8 +271,8 @@ class RunModel(Model):
     """A poll, push or republishing."""
 
     id: str = _example("3f2a9c01b7de")
-    kind: Kinds = _example("push")
-    state: States = _example("done")
+    kind: JobKind = _example("push")
+    state: RunState = _example("done")
     begun_at: float = _example(1793516400.0, "Unix seconds.")
     ended_at: float | None = _example(1793516402.5, "Unix seconds; null while it runs.")
     progress: dict[str, Any] = _example({"sent": 3}, "Figures on the way.")

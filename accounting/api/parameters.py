@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import Query
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from accounting.model import Month
+from accounting.model.time import Month
 
 _EARLIEST_AT, _LATEST_AT = 1_388_534_400, 253_402_300_799
 _LONGEST = 300

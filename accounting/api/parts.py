@@ -8,15 +8,15 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from accounting.access import Right, Viewer
 from accounting.api.lane import Lane
 from accounting.config import Settings
-from accounting.database import Database
 from accounting.guard.gate import Identity
 from accounting.guard.problem import Problem
 from accounting.lookup.summaries import Summaries
-from accounting.runs import Runs
-from accounting.schedule import PollLoop
+from accounting.service.loops import PollLoop
+from accounting.service.runs import Runs
+from accounting.store.access import Right, Viewer
+from accounting.store.database import Database
 from accounting.telemetry import Metrics
 
 _FORBIDDEN = 403

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from accounting.access import Viewer
 from accounting.api.answers import as_json, refusals, streamed
 from accounting.api.formats import MEDIA_TYPES, FormatQuery, chosen
 from accounting.api.models import NotebookModel, RecordsModel
@@ -24,13 +23,15 @@ from accounting.api.parameters import (
     VoQuery,
 )
 from accounting.api.parts import Parts, Reader, Service
-from accounting.export import WRITERS, Format, parquet_libraries, row_of
 from accounting.guard.problem import Problem
 from accounting.lookup import records
 from accounting.lookup.records import Delivery, Entry, Question, Sort
-from accounting.model import Month, Status
-from accounting.register import Selection
-from accounting.schedule import open_from
+from accounting.model.records import Status
+from accounting.model.time import Month
+from accounting.records.export import WRITERS, Format, parquet_libraries, row_of
+from accounting.store.access import Viewer
+from accounting.store.records import Selection
+from accounting.wiring import open_from
 
 router = APIRouter(prefix="/records", tags=["records"])
 
@@ -73,14 +74,24 @@ async def list_records(
 ) -> Response:
     """Records that you may see, a page at a time; or all of them as a file."""
     selection = selected(
-        pod=pod, month=month, since=since, until=until, user=user, vo=vo, flavor=flavor,
+        pod=pod,
+        month=month,
+        since=since,
+        until=until,
+        user=user,
+        vo=vo,
+        flavor=flavor,
         status=status.value if status else "",
-    )  # fmt: skip
+    )
     order, descending = _sort(sort)
     question = Question(
-        selection, delivery, open_from(service.settings, service.clock()), order,
-        descending=descending, cursor=cursor,
-    )  # fmt: skip
+        selection,
+        delivery,
+        open_from(service.settings, service.clock()),
+        order,
+        descending=descending,
+        cursor=cursor,
+    )
     wanted = chosen(request, kind)
     if wanted is not Format.JSON:
         return await run_in_threadpool(_file, service, viewer, question, wanted)
@@ -147,11 +158,13 @@ def one(
     found = records.notebook(service.database, viewer, uid, since)
     if found is None:
         raise Problem(_NOT_FOUND, "no notebook has this uid", "look for it in the list of records")
-    return as_json({
-        "uid": found.uid,
-        "months": [shown(entry) for entry in found.months],
-        "messages": [{**asdict(m), "month": str(Month(*m.month))} for m in found.messages],
-    })  # fmt: skip
+    return as_json(
+        {
+            "uid": found.uid,
+            "months": [shown(entry) for entry in found.months],
+            "messages": [{**asdict(m), "month": str(Month(*m.month))} for m in found.messages],
+        }
+    )
 
 
 def shown(entry: Entry) -> dict[str, Any]:

@@ -7,17 +7,18 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from accounting import collect, outcome
 from accounting.api.answers import as_json, refusals
 from accounting.api.models import RunModel, RunsModel
 from accounting.api.parameters import MonthType, UserQuery, VoQuery
 from accounting.api.parts import Operator, Parts, Service
+from accounting.delivery.receiver import Chosen, Comparison, Difference, Receiver
 from accounting.guard.problem import Problem
-from accounting.holdings import Chosen, Comparison, Difference, Holdings
-from accounting.outcome import DONE, FAILED, Outcome
-from accounting.register import Register
-from accounting.runs import Job, Kind, Notice, Run, Underway
-from accounting.schedule import pusher_of
+from accounting.measure import poller
+from accounting.service import outcome
+from accounting.service.outcome import DONE, FAILED, Outcome
+from accounting.service.runs import Job, JobKind, Notice, Run, Underway
+from accounting.store.records import Records
+from accounting.wiring import pusher_of
 
 router = APIRouter(tags=["runs"])
 
@@ -38,7 +39,7 @@ _STARTED = {
 @router.post("/poll", status_code=_ACCEPTED, response_model=RunModel, responses=_STARTED)
 def poll(request: Request, service: Parts, _viewer: Operator) -> Response:
     """Read usage from Prometheus, from where the last poll ended up to now."""
-    return _started(request, start(service, Kind.POLL, poll_job(service)))
+    return _started(request, start(service, JobKind.POLL, poll_job(service)))
 
 
 @router.post("/push", status_code=_ACCEPTED, response_model=RunModel, responses=_STARTED)
@@ -52,7 +53,7 @@ def push(
     ] = False,
 ) -> Response:
     """Put due records into signed messages, and deliver what waits, in order."""
-    return _started(request, start(service, Kind.PUSH, push_job(service, at_once=now)))
+    return _started(request, start(service, JobKind.PUSH, push_job(service, at_once=now)))
 
 
 @router.post("/republish", status_code=_ACCEPTED, response_model=RunModel, responses=_STARTED)
@@ -74,7 +75,7 @@ def republish(
     """Queue a month's records again, and tell how they differ from what was delivered."""
     chosen = Chosen(month, vo, user, changed)
     job = republish_job(service, chosen, dry_run=dry_run)
-    return _started(request, start(service, Kind.REPUBLISH, job, chosen))
+    return _started(request, start(service, JobKind.REPUBLISH, job, chosen))
 
 
 @router.get("/runs", response_model=RunsModel, responses=refusals())
@@ -103,7 +104,7 @@ async def one(
     return as_json(shown(run))
 
 
-def start(service: Service, kind: Kind, job: Job, asked: Any = None) -> Run:
+def start(service: Service, kind: JobKind, job: Job, asked: Any = None) -> Run:
     """Start a run; for the pages too.
 
     Raises:
@@ -119,7 +120,7 @@ def poll_job(service: Service) -> Job:
     """A poll by the service's own loop, which never does two at once."""
 
     def job(notice: Notice) -> Outcome:
-        def tell(report: collect.Report) -> None:
+        def tell(report: poller.Report) -> None:
             notice({"read_until": report.end, "pods": len(report.pods)})
 
         polled = service.loop.poll_once(tell)
@@ -137,7 +138,7 @@ def push_job(service: Service, *, at_once: bool) -> Job:
         service.settings.site()
         pusher = pusher_of(service.settings, service.database, at_once=at_once)
         report = pusher.push(lambda report: notice(outcome.push_counts(report)))
-        held = Register(service.database).held()
+        held = Records(service.database).held()
         named = {reason.value: count for reason, count in held.items()}
         return outcome.of_push(report, pusher.destination, named)
 
@@ -151,7 +152,7 @@ def republish_job(service: Service, chosen: Chosen, *, dry_run: bool) -> Job:
     """
 
     def job(_notice: Notice) -> Outcome:
-        holdings = Holdings(service.database)
+        holdings = Receiver(service.database)
         compared = Comparison().add(holdings.differences(chosen), _SHOWN)
         result = {
             "month": str(chosen.month),

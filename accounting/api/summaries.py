@@ -11,19 +11,25 @@ from accounting.api.formats import MEDIA_TYPES, TableQuery, chosen
 from accounting.api.models import SummaryModel
 from accounting.api.parameters import FlavorQuery, MonthQuery, UserQuery, VoQuery
 from accounting.api.parts import Parts, Reader
-from accounting.export import Format, csv_line
 from accounting.guard.problem import Problem
 from accounting.lookup import summaries
 from accounting.lookup.summaries import By, Question, Usage
-from accounting.model import Month
+from accounting.model.time import Month
+from accounting.records.export import Format, csv_line
 
 router = APIRouter(prefix="/summaries", tags=["summaries"])
 
 _BAD = 400
 _SUMS = (
-    "pods", "users", "wall_seconds", "cpu_seconds", "core_seconds", "memory_mb_seconds",
-    "gpu_seconds", "pods_without_cpu",
-)  # fmt: skip
+    "pods",
+    "users",
+    "wall_seconds",
+    "cpu_seconds",
+    "core_seconds",
+    "memory_mb_seconds",
+    "gpu_seconds",
+    "pods_without_cpu",
+)
 _sums_of = attrgetter(*_SUMS)
 
 

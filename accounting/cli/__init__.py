@@ -7,13 +7,13 @@ option answer at once.
 import io
 import sys
 
-from accounting.cli import (
+from accounting.cli.commands import (
     database,
-    deliver,
     demo,
     export,
-    measure,
     outbox,
+    poll,
+    push,
     records,
     republish,
     service,
@@ -22,9 +22,9 @@ from accounting.cli.program import app, group
 
 __all__ = ["app", "main"]
 
-app.command()(measure.doctor)
-app.command()(measure.poll)
-app.command()(deliver.push)
+app.command()(poll.doctor)
+app.command()(poll.poll)
+app.command()(push.push)
 app.command()(republish.republish)
 app.command()(service.serve)
 app.command()(demo.demo)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from accounting.model import Month
+from accounting.model.time import Month
 
 _EARLIEST_AT, _LATEST_AT = 1_388_534_400, 253_402_300_799
 

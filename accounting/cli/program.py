@@ -15,11 +15,11 @@ from typer.core import TyperGroup
 
 from accounting.cli.output import complain
 from accounting.errors import AccountingError
-from accounting.outcome import FAILED
+from accounting.service.outcome import FAILED
 
 if TYPE_CHECKING:
     from accounting.config import Settings
-    from accounting.database import Database
+    from accounting.store.database import Database
 
 
 # What typer itself turns into a message; its base class has different names in its versions.
@@ -136,7 +136,7 @@ def program_of(ctx: typer.Context) -> Program:
 @contextmanager
 def opened(settings: "Settings", *, create: bool = False) -> "Iterator[Database]":
     """The database, with its tables; a missing one is made only where ``create`` says so."""
-    from accounting.database import Database
+    from accounting.store.database import Database
 
     with Database(settings.database_url) as database:
         path = database.url.database

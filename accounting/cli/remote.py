@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from accounting.errors import SettingsError
 
 if TYPE_CHECKING:
-    from accounting.client import Client
     from accounting.config import Settings
+    from accounting.service.client import Client
 
 
 def service_of(settings: "Settings", url: str | None, token_file: Path | None) -> "Client | None":
@@ -20,8 +20,8 @@ def service_of(settings: "Settings", url: str | None, token_file: Path | None) -
     address = url or settings.api.url
     if address is None:
         return None
-    from accounting.client import Client
     from accounting.config import read_secret
+    from accounting.service.client import Client
 
     api = settings.api
     if not address.startswith(("http://", "https://")):

@@ -5,9 +5,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from accounting.apel import MAX_RECORDS
 from accounting.config.setting import PREFIX
 from accounting.config.values import Duration, Group, Port, Text
+from accounting.records.apel import MAX_RECORDS
 
 
 class SsmSettings(Group):

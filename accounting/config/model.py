@@ -3,7 +3,6 @@
 from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from accounting.apel import Site
 from accounting.config.delivery import SsmSettings
 from accounting.config.measuring import PollSettings, PrometheusSettings
 from accounting.config.records import RecordSettings, VoSettings
@@ -12,8 +11,9 @@ from accounting.config.service import ApiSettings, HubSettings, LogSettings
 from accounting.config.setting import PREFIX, Setting
 from accounting.config.values import SiteName, Text
 from accounting.errors import SettingsError
-from accounting.identity import Privacy, VoRules
-from accounting.queries import Scope
+from accounting.measure.promql import Scope
+from accounting.records.builder import Site
+from accounting.records.identity import Privacy, VoRules
 
 _SHORTEST_KEY_BYTES = 16
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from accounting.config.setting import PREFIX
 from accounting.config.values import Benchmark, Duration, Group, Names, PrivacyMap, VoMap, VoName
-from accounting.identity import Privacy
+from accounting.records.identity import Privacy
 
 
 class VoSettings(Group):
@@ -64,8 +64,9 @@ class VoSettings(Group):
         if self.default_for_unmapped and not self.default:
             raise ValueError(f"{PREFIX}VO__DEFAULT_FOR_UNMAPPED needs {PREFIX}VO__DEFAULT")
         if Privacy.PSEUDONYM in self.privacy.values() and self.pseudonym_key_file is None:
-            raise ValueError(f"{PREFIX}VO__PRIVACY with pseudonyms needs "
-                             f"{PREFIX}VO__PSEUDONYM_KEY_FILE")  # fmt: skip
+            raise ValueError(
+                f"{PREFIX}VO__PRIVACY with pseudonyms needs {PREFIX}VO__PSEUDONYM_KEY_FILE"
+            )
         return self
 
 
@@ -109,6 +110,7 @@ class RecordSettings(Group):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         if bool(self.benchmark_type) != (self.benchmark is not None):
-            raise ValueError(f"{PREFIX}RECORD__BENCHMARK_TYPE and {PREFIX}RECORD__BENCHMARK "
-                             "belong together")  # fmt: skip
+            raise ValueError(
+                f"{PREFIX}RECORD__BENCHMARK_TYPE and {PREFIX}RECORD__BENCHMARK belong together"
+            )
         return self

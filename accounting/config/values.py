@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from accounting.apel import MAX_BENCHMARK_TYPE, MAX_TEXT
-from accounting.identity import Privacy
+from accounting.records.identity import Privacy
+from accounting.records.validation import MAX_BENCHMARK_TYPE, MAX_TEXT
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from accounting.model import Month, Record
+from accounting.model.records import Record
+from accounting.model.time import Month
 from accounting.simulation.cluster import Cluster
 from accounting.simulation.expectation import truth_by_month_and_vo
 from accounting.simulation.repository import Repository

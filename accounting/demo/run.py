@@ -22,20 +22,21 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from accounting import collect, deliver
-from accounting.collect import Options, Poller
+from accounting.delivery import pusher
+from accounting.delivery.outbox import Outbox
 from accounting.demo import comparison, stage
 from accounting.demo.stage import Stage
 from accounting.errors import AccountingError
 from accounting.guard.tokens import digest_of
-from accounting.ledger import Ledger
-from accounting.outbox import Outbox
-from accounting.prometheus import Source
-from accounting.queries import Scope
-from accounting.register import Register, Selection
-from accounting.serving import Serving, listening, serve
+from accounting.measure import poller
+from accounting.measure.poller import Options, Poller
+from accounting.measure.prometheus import Source
+from accounting.measure.promql import Scope
+from accounting.server import Serving, listening, serve
 from accounting.simulation.programs import find_program
 from accounting.simulation.repository import Repository
+from accounting.store.ledger import Ledger
+from accounting.store.records import Records, Selection
 
 RECORDS_PER_MESSAGE = 100
 _SHOWN_RECORDS = 8
@@ -94,7 +95,7 @@ def _poll(scene: Stage, until: int, console: Console) -> None:
     with Source(scene.prometheus.url) as source, Progress(*columns, console=console) as progress:
         task = progress.add_task("Polling Prometheus", total=None, pods=0)
 
-        def notice(report: collect.Report) -> None:
+        def notice(report: poller.Report) -> None:
             done, total = report.end - report.start, until - report.start
             progress.update(task, completed=done, total=total, pods=len(report.pods))
 
@@ -106,7 +107,7 @@ def _poll(scene: Stage, until: int, console: Console) -> None:
 
 
 def _show(scene: Stage, console: Console) -> None:
-    register = Register(scene.database)
+    register = Records(scene.database)
     shown = Table(
         title="The latest records", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
@@ -131,24 +132,24 @@ def _show(scene: Stage, console: Console) -> None:
 
 
 def _push(scene: Stage, console: Console) -> None:
-    pusher = _pusher(scene)
+    delivery = _pusher(scene)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         task = progress.add_task("Signing and pushing records", total=None)
 
-        def notice(report: deliver.Report) -> None:
+        def notice(report: pusher.Report) -> None:
             total = report.delivered + report.remaining
             progress.update(task, completed=report.delivered, total=total or None)
 
-        report = pusher.push(notice)
+        report = delivery.push(notice)
     if report.error is not None:
         raise report.error
     console.print(f"  {report.records:,} records in {report.sent} messages, to {scene.sender.name}")
 
 
-def _pusher(scene: Stage) -> deliver.Pusher:
-    policy = deliver.Policy(records_per_message=RECORDS_PER_MESSAGE)
-    return deliver.Pusher(Outbox(scene.database), scene.sender, policy)
+def _pusher(scene: Stage) -> pusher.Pusher:
+    policy = pusher.Policy(records_per_message=RECORDS_PER_MESSAGE)
+    return pusher.Pusher(Outbox(scene.database), scene.sender, policy)
 
 
 def _receive(scene: Stage, console: Console) -> Repository:
@@ -179,7 +180,7 @@ def _verify(openssl: str, scene: Stage, signed: Path, plain: Path) -> None:
 
 
 def _compare(scene: Stage, until: int, repository: Repository, console: Console) -> None:
-    register = Register(scene.database)
+    register = Records(scene.database)
     found = comparison.lines(
         comparison.truth(scene.cluster, until, stage.DEFAULT_VO),
         comparison.recorded(register.month_totals()),
@@ -194,11 +195,13 @@ def _compare(scene: Stage, until: int, repository: Repository, console: Console)
     _check(register, repository)
 
 
-def _check(register: Register, repository: Repository) -> None:
+def _check(register: Records, repository: Repository) -> None:
     """The receiver must hold exactly what our records say."""
     sendable = register.find(Selection(held=False))
-    ours = {(record.uid, tuple(record.month)): _numbers(record.wall_seconds, record.cpu_seconds)
-            for record in sendable}  # fmt: skip
+    ours = {
+        (record.uid, tuple(record.month)): _numbers(record.wall_seconds, record.cpu_seconds)
+        for record in sendable
+    }
     theirs = {
         key: _numbers(row.integer("WallDuration"), row.integer("CpuDuration"))
         for key, row in repository.rows.items()

@@ -15,22 +15,22 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from accounting.apel import Site
 from accounting.config import Settings
-from accounting.database import Database
 from accounting.errors import AccountingError
-from accounting.identity import VoRules
+from accounting.records.builder import Site
+from accounting.records.identity import VoRules
 from accounting.simulation.cluster import Cluster
 from accounting.simulation.engines import Engine, run_prometheus
 from accounting.simulation.features import Features
 from accounting.simulation.history import populate
 from accounting.simulation.live import serve_targets
 from accounting.simulation.programs import ProgramError, ProgramMissingError
+from accounting.store.database import Database
 from ssm.ams import AmsSettings
-from ssm.authority import Authority, Issued
 from ssm.certificate import HostCertificate
 from ssm.sender import AmsSender
-from ssm.standin import AmsStandin
+from ssm.testing.authority import Authority, Issued
+from ssm.testing.standin import AmsStandin
 
 SITE = Site(name="EXAMPLE-NOTEBOOKS", default_cpu_count=1.0, default_memory_mb=1024)
 DEFAULT_VO = "default.example.org"

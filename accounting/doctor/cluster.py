@@ -4,13 +4,13 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
-from accounting import queries
 from accounting.doctor.engine import Details
 from accounting.doctor.finding import Finding, State
-from accounting.model import Window
-from accounting.prometheus import Source
-from accounting.queries import Scope
-from accounting.samples import Row
+from accounting.measure import promql
+from accounting.measure.prometheus import Source
+from accounting.measure.promql import Scope
+from accounting.measure.samples import Row
+from accounting.model.time import Window
 
 ALLOWLIST = (
     "--metric-annotations-allowlist="
@@ -51,7 +51,7 @@ class Patient:
     @property
     def _namespace(self) -> str:
         name = self._scope.state("namespace")
-        return f"{{{name}={queries.quote(self._scope.namespace)}}}"
+        return f"{{{name}={promql.quote(self._scope.namespace)}}}"
 
     def state_metrics(self, details: Details) -> Finding:
         """Whether kube-state-metrics speaks of the namespace, and how fresh that is."""
@@ -133,7 +133,7 @@ class Patient:
                 f"no pod like '{self._scope.pod}' ran in '{self._scope.namespace}' in 24 h",
                 "start a notebook and look again; see ACCOUNTING_PROMETHEUS__POD",
             )
-        named = self._annotated(queries.USER)
+        named = self._annotated(promql.USER)
         if not named:
             return Finding(
                 "owners",
@@ -141,7 +141,7 @@ class Patient:
                 f"none of {pods} notebooks has the hub's annotations: whose they are is unknown",
                 f"start kube-state-metrics with {ALLOWLIST}",
             )
-        grouped = self._annotated(queries.GROUP)
+        grouped = self._annotated(promql.GROUP)
         if not grouped:
             return Finding(
                 "owners",
@@ -165,7 +165,7 @@ class Patient:
         return int(self._number(f"count({self._ran})"))
 
     def _annotated(self, label: str) -> int:
-        spellings = (label, *(label + suffix for suffix in queries.CONFLICTS))
+        spellings = (label, *(label + suffix for suffix in promql.CONFLICTS))
         selectors = [self._scope.state_selector(f'{spelling}!=""') for spelling in spellings]
         any_of = " or ".join(
             f"group by (uid) (last_over_time(kube_pod_annotations{selector}[1d]))"
@@ -175,8 +175,8 @@ class Patient:
 
     def cpu_level(self) -> Iterator[Finding]:
         """Which level of CPU counters is there (M3, M4)."""
-        of_pods = self._number(f"count({queries.cpu(self._scope, self._day)})")
-        of_containers = self._number(f"count({queries.container_cpu(self._scope, self._day)})")
+        of_pods = self._number(f"count({promql.cpu(self._scope, self._day)})")
+        of_containers = self._number(f"count({promql.container_cpu(self._scope, self._day)})")
         if of_pods:
             selector = self._scope.usage_selector('id!=""')
             with_id = self._number(f"count(last_over_time({_CPU}{selector}[1d]))")

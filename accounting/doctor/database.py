@@ -5,12 +5,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from accounting.config import Settings
-from accounting.database import Database
 from accounting.doctor.finding import Finding, State
 from accounting.errors import AccountingError
-from accounting.ledger import Ledger
-from accounting.mail import State as MessageState
-from accounting.messages import Destination, Messages
+from accounting.lookup.messages import Destination, Messages
+from accounting.model.messages import MessageState
+from accounting.store.database import Database
+from accounting.store.ledger import Ledger
 
 
 def database(settings: Settings) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from accounting.config import Settings
 from accounting.doctor.finding import Finding, State, guarded
-from accounting.schedule import sender_of
+from accounting.wiring import sender_of
 from ssm.certificate import HostCertificate
 
 

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
-from accounting import horizon
 from accounting.config import Settings
 from accounting.doctor.cluster import Patient
 from accounting.doctor.database import watermark
 from accounting.doctor.engine import Details
 from accounting.doctor.finding import Finding, State, guarded
-from accounting.prometheus import Source
-from accounting.queries import Scope
-from accounting.schedule import source_of
+from accounting.measure import discovery
+from accounting.measure.prometheus import Source
+from accounting.measure.promql import Scope
+from accounting.wiring import source_of
 
 _DAY = 86400
 
@@ -28,7 +28,7 @@ def metrics(settings: Settings, now: float) -> Iterator[Finding]:
 
 
 def _cluster(settings: Settings, source: Source, details: Details, now: float) -> Iterator[Finding]:
-    spelled = horizon.spelled(source, settings.scope(), now - _DAY, now)
+    spelled = discovery.spelled(source, settings.scope(), now - _DAY, now)
     # A poll leaves pods out by name itself; here the counts are all that is asked for.
     patient = Patient(source, replace(spelled, among_many=True), now)
     state = patient.state_metrics(details)

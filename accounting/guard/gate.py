@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from accounting.access import Viewer
 from accounting.errors import SettingsError
 from accounting.guard import problem
 from accounting.guard.hub import STATE_COOKIE, STATE_SECONDS, Hub
@@ -23,6 +22,7 @@ from accounting.guard.problem import Problem
 from accounting.guard.sessions import Session, Sessions, set_cookie
 from accounting.guard.throttle import Throttle
 from accounting.guard.tokens import StaticTokens, digest_of
+from accounting.store.access import Viewer
 
 log = structlog.get_logger(__name__)
 

@@ -20,11 +20,11 @@ from urllib.parse import urlencode
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.requests import Request
 
-from accounting.access import Right, Viewer
 from accounting.config import PREFIX, Settings, read_secret
 from accounting.config.service import HubSettings
 from accounting.errors import SettingsError
 from accounting.guard.problem import Problem
+from accounting.store.access import Right, Viewer
 
 STATE_COOKIE = "accounting-login"
 STATE_SECONDS = 600

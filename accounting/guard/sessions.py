@@ -116,9 +116,14 @@ def set_cookie(request: Request, response: Response, name: str, value: str, seco
     """A cookie that scripts cannot read and other sites' actions do not carry."""
     path = f"{request.scope.get('root_path', '')}/"
     response.set_cookie(
-        name, value, max_age=seconds, path=path, secure=is_https(request), httponly=True,
+        name,
+        value,
+        max_age=seconds,
+        path=path,
+        secure=is_https(request),
+        httponly=True,
         samesite="lax",
-    )  # fmt: skip
+    )
 
 
 def drop_cookie(request: Request, response: Response, name: str) -> None:

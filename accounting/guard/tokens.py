@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from accounting.access import Right, Viewer
 from accounting.config import Settings, read_secret
+from accounting.store.access import Right, Viewer
 
 _STATE = tuple[int, int, int, int]
 

@@ -8,14 +8,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, literal_column, select
 
-from accounting.access import Right, Viewer, own
-from accounting.database import Database
 from accounting.errors import AccountingError
 from accounting.lookup import cursor
-from accounting.model import Month, Record
-from accounting.outbox import WAITING, State
-from accounting.register import NOTHING_CLOSED, Selection, is_due, is_late, narrowed, record_of
-from accounting.tables import message_records, messages, records
+from accounting.model.messages import WAITING, MessageState
+from accounting.model.records import Record
+from accounting.model.time import Month
+from accounting.store.access import Right, Viewer, own
+from accounting.store.database import Database
+from accounting.store.records import NOTHING_CLOSED, Selection, is_due, is_late, narrowed, record_of
+from accounting.store.tables import message_records, messages, records
 
 _AT_ONCE = 1000
 
@@ -69,10 +70,10 @@ _SORTED: Mapping[Sort, tuple[ColumnElement[Any], type]] = {
 }
 _KEY: tuple[ColumnElement[Any], ...] = (_c.uid, _c.year, _c.month)
 _KEY_KINDS: tuple[type, ...] = (str, int, int)
-_STATES: Mapping[Delivery, tuple[State, ...]] = {
+_STATES: Mapping[Delivery, tuple[MessageState, ...]] = {
     Delivery.PENDING: WAITING,
-    Delivery.PARKED: (State.PARKED,),
-    Delivery.SENT: (State.SENT,),
+    Delivery.PARKED: (MessageState.PARKED,),
+    Delivery.SENT: (MessageState.SENT,),
 }
 _DELIVERY_OF = {state.value: delivery for delivery, states in _STATES.items() for state in states}
 
@@ -211,9 +212,7 @@ def _selected(viewer: Viewer, question: Question) -> Select[Any]:
 
 @lru_cache(maxsize=4)  # to put it together takes as long as to run it
 def _everything(open_from: Month) -> Select[Any]:
-    delivery = case(
-        *((_is(way, open_from), way.value) for way in _RARE), else_=messages.c.state
-    )  # fmt: skip
+    delivery = case(*((_is(way, open_from), way.value) for way in _RARE), else_=messages.c.state)
     return select(records, delivery.label("delivery")).outerjoin(
         messages, messages.c.id == records.c.message_id
     )

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from accounting.access import Viewer
 from accounting.config import Settings
-from accounting.database import Database
-from accounting.ledger import Ledger
 from accounting.lookup import windows
-from accounting.model import Gap
-from accounting.schedule import standing_of
+from accounting.lookup.standing import standing_of
+from accounting.model.time import Gap
+from accounting.store.access import Viewer
+from accounting.store.database import Database
+from accounting.store.ledger import Ledger
 
 GAPS_DAYS = 35
 _DAY = 86400

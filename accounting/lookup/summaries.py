@@ -34,12 +34,12 @@ from sqlalchemy import (
     values,
 )
 
-from accounting.access import Viewer
-from accounting.database import Database
 from accounting.lookup.records import allowed
-from accounting.model import Month
-from accounting.register import Selection
-from accounting.tables import records, revisions
+from accounting.model.time import Month
+from accounting.store.access import Viewer
+from accounting.store.database import Database
+from accounting.store.records import Selection
+from accounting.store.tables import records, revisions
 
 _DAY = 86400
 MOST_MONTHS_BY_DAY = 14
@@ -295,9 +295,16 @@ def _usage(question: Question, row: Sequence[Any]) -> Usage:
     key = {by.value: _shown(by, value) for by, value in zip(question.by, row, strict=False)}
     pods, users, wall, cpu, cores, memory, gpus, unknown = row[count:]
     return Usage(
-        key, pods, users, int(wall), int(cpu),
-        round(float(cores), 3), round(float(memory), 3), round(float(gpus), 3), int(unknown),
-    )  # fmt: skip
+        key,
+        pods,
+        users,
+        int(wall),
+        int(cpu),
+        round(float(cores), 3),
+        round(float(memory), 3),
+        round(float(gpus), 3),
+        int(unknown),
+    )
 
 
 def _shown(by: By, value: Any) -> str:

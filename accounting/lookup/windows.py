@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from accounting.database import Database
 from accounting.lookup import cursor
-from accounting.model import Gap
-from accounting.tables import gaps, windows
+from accounting.model.time import Gap
+from accounting.store.database import Database
+from accounting.store.tables import gaps, windows
 
 _SORT = "-start"
 

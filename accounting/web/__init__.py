@@ -2,18 +2,9 @@
 
 from fastapi import APIRouter
 
-from accounting.web import (
-    assets,
-    deliveries,
-    mine,
-    overview,
-    record,
-    records,
-    republish,
-    runs,
-    usage,
-)
-from accounting.web.reference import router as reference
+from accounting.web import assets
+from accounting.web.pages import deliveries, mine, overview, record, records, republish, runs, usage
+from accounting.web.pages.reference import router as reference
 from accounting.web.refusal import error_page
 
 __all__ = ["error_page", "reference", "router"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
 
-from accounting.model import Gap
+from accounting.model.time import Gap
 from accounting.web.figures import day_name, duration
 
 DAYS = 35
@@ -41,8 +41,9 @@ class Day:
     @property
     def said(self) -> str:
         """The day in words."""
-        what = _SAID.get(self.coverage, f"the metrics were silent for "
-                         f"{duration(self.silent_seconds)}")  # fmt: skip
+        what = _SAID.get(
+            self.coverage, f"the metrics were silent for {duration(self.silent_seconds)}"
+        )
         return f"{day_name(self.date)}: {what}"
 
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
-from accounting.access import Viewer
 from accounting.lookup.summaries import By, Question, Summaries, Usage
-from accounting.model import Month
+from accounting.model.time import Month
+from accounting.store.access import Viewer
 from accounting.web import charts
 
 MOST_MONTHS = 3
@@ -80,8 +80,9 @@ def chart(
         return None
     series = charts.top(found)
     title = f"{measure.title} in {measure.unit} by {'day' if by_day else 'month'}"
-    labels = tuple(_label(place, by_day=by_day, several=len(question.months) > 1)
-                   for place in places)  # fmt: skip
+    labels = tuple(
+        _label(place, by_day=by_day, several=len(question.months) > 1) for place in places
+    )
     picture = charts.bars(
         labels,
         tuple((name, tuple(values)) for name, values in series.items()),

@@ -7,7 +7,7 @@ fields as they were.
 from collections.abc import Collection, Mapping, Sequence
 
 from accounting.api.parameters import month
-from accounting.model import Month
+from accounting.model.time import Month
 
 _LONGEST = 300
 

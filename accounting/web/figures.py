@@ -82,8 +82,10 @@ def moment(at: float | None) -> Markup:
     if at is None:
         return _UNKNOWN
     when = datetime.fromtimestamp(at, UTC)
-    return Markup('<time datetime="{0:%Y-%m-%dT%H:%M:%SZ}" title="{0:%Y-%m-%d %H:%M:%S} UTC">'
-                  "{0:%Y-%m-%d %H:%M}</time>").format(when)  # fmt: skip
+    return Markup(
+        '<time datetime="{0:%Y-%m-%dT%H:%M:%SZ}" title="{0:%Y-%m-%d %H:%M:%S} UTC">'
+        "{0:%Y-%m-%d %H:%M}</time>"
+    ).format(when)
 
 
 def day_name(day: date) -> str:

@@ -34,14 +34,16 @@ templates = Jinja2Templates(
 )
 templates.env.trim_blocks = True
 templates.env.lstrip_blocks = True
-templates.env.filters.update({
-    "change": figures.change,
-    "count": figures.count,
-    "duration": figures.duration,
-    "hours": figures.hours,
-    "memory": figures.memory,
-    "memory_hours": figures.memory_hours,
-    "moment": figures.moment,
-    "month_name": figures.month_name,
-    "sentence": figures.sentence,
-})  # fmt: skip
+templates.env.filters.update(
+    {
+        "change": figures.change,
+        "count": figures.count,
+        "duration": figures.duration,
+        "hours": figures.hours,
+        "memory": figures.memory,
+        "memory_hours": figures.memory_hours,
+        "moment": figures.moment,
+        "month_name": figures.month_name,
+        "sentence": figures.sentence,
+    }
+)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from accounting.errors import AccountingError
+from accounting.lookup.messages import Destination
 from accounting.lookup.status import Delivery, Status
-from accounting.messages import Destination
-from accounting.outbox import State
+from accounting.model.messages import MessageState
 from accounting.web.figures import duration
 
 QUIET_SECONDS = 48 * 3600.0
@@ -73,8 +73,9 @@ def verdict(
     if status.read_until is None:
         cure = failure.cure if failure else "the first poll reads all history; it may take a while"
         text = failure.message if failure else "no poll has ended yet"
-        return Verdict(Level.WARN, "Nothing has been measured yet",
-                       [Finding(Level.WARN, text, cure)])  # fmt: skip
+        return Verdict(
+            Level.WARN, "Nothing has been measured yet", [Finding(Level.WARN, text, cure)]
+        )
     found = [*_measuring(status, allowed_lag_seconds, failure)]
     if status.delivery is not None:
         found += _delivering(status.now, status.delivery, destinations)
@@ -127,32 +128,49 @@ def _delivering(
     for destination in destinations:
         if destination.stop is not None:
             failure = destination.stop.failure
-            yield Finding(Level.BAD, f"delivery is stopped: {failure.reason}",
-                          failure.cure, "deliveries")  # fmt: skip
+            yield Finding(
+                Level.BAD, f"delivery is stopped: {failure.reason}", failure.cure, "deliveries"
+            )
         elif destination.failure is not None:
             failure = destination.failure
-            yield Finding(Level.WARN, f"the last delivery failed: {failure.reason}",
-                          failure.cure, "deliveries")  # fmt: skip
-    parked = delivery.messages.get(State.PARKED.value, 0)
+            yield Finding(
+                Level.WARN,
+                f"the last delivery failed: {failure.reason}",
+                failure.cure,
+                "deliveries",
+            )
+    parked = delivery.messages.get(MessageState.PARKED.value, 0)
     if parked:
-        yield Finding(Level.WARN, f"{_counted(parked, 'message')} set aside",
-                      "see why, then retry or withdraw", "deliveries?state=parked")  # fmt: skip
+        yield Finding(
+            Level.WARN,
+            f"{_counted(parked, 'message')} set aside",
+            "see why, then retry or withdraw",
+            "deliveries?state=parked",
+        )
     yield from _quiet(now, delivery)
     held = sum(delivery.held.values())
     if held:
         reasons = ", ".join(f"{count} {reason}" for reason, count in delivery.held.items())
-        yield Finding(Level.WARN, f"{_counted(held, 'record')} held back ({reasons})",
-                      "see each record for what to do", "records?delivery=held")  # fmt: skip
+        yield Finding(
+            Level.WARN,
+            f"{_counted(held, 'record')} held back ({reasons})",
+            "see each record for what to do",
+            "records?delivery=held",
+        )
     yield from _certificate(delivery.certificate_days)
 
 
 def _quiet(now: float, delivery: Delivery) -> Iterator[Finding]:
-    waits = delivery.due or delivery.messages.get(State.PENDING.value, 0)
+    waits = delivery.due or delivery.messages.get(MessageState.PENDING.value, 0)
     last = delivery.last_push_at
     if waits and (last is None or now - last > QUIET_SECONDS):
         since = "yet" if last is None else f"for {duration(now - last)}"
-        yield Finding(Level.WARN, f"nothing was delivered {since}, though there is something to",
-                      "push now, and see that the cron job runs", "deliveries")  # fmt: skip
+        yield Finding(
+            Level.WARN,
+            f"nothing was delivered {since}, though there is something to",
+            "push now, and see that the cron job runs",
+            "deliveries",
+        )
 
 
 def _certificate(days: float | None) -> Iterator[Finding]:
@@ -160,8 +178,11 @@ def _certificate(days: float | None) -> Iterator[Finding]:
         return
     level = Level.BAD if days < _LEAST_DAYS else Level.WARN
     text = "has expired" if days < 0 else f"expires in {duration(days * 86400)}"
-    yield Finding(level, f"the host certificate {text}",
-                  "renew it, and put it in the old one's place: no restart is needed")  # fmt: skip
+    yield Finding(
+        level,
+        f"the host certificate {text}",
+        "renew it, and put it in the old one's place: no restart is needed",
+    )
 
 
 def _counted(count: int, what: str) -> str:

@@ -89,17 +89,29 @@ def run_hub(folder: Path) -> Iterator[Hub]:
     config = folder / "jupyterhub_config.py"
     config.write_text(
         _CONFIG.format(
-            public=public, hub=hub, control=control, service=service, proxy=str(PROXY),
-            password=PASSWORD, service_token=SERVICE_TOKEN, maker_token=MAKER_TOKEN,
+            public=public,
+            hub=hub,
+            control=control,
+            service=service,
+            proxy=str(PROXY),
+            password=PASSWORD,
+            service_token=SERVICE_TOKEN,
+            maker_token=MAKER_TOKEN,
             folder=str(folder),
         )
-    )  # fmt: skip
+    )
     found = Hub(f"http://127.0.0.1:{public}", f"http://127.0.0.1:{hub}/hub/api", service)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JUPYTERHUB_")}
-    with (folder / "hub.log").open("w") as log, subprocess.Popen(
-        [sys.executable, "-m", "jupyterhub", "-f", str(config)],
-        cwd=folder, stdout=log, stderr=subprocess.STDOUT, env=environment,
-    ) as process:  # fmt: skip
+    with (
+        (folder / "hub.log").open("w") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "jupyterhub", "-f", str(config)],
+            cwd=folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        ) as process,
+    ):
         try:
             with _answering(service):  # the hub waits half a minute for a service that is not up
                 _wait(found, folder / "hub.log", process)

@@ -14,10 +14,11 @@ import uvicorn
 from accounting.api.parts import Service
 from accounting.app import create_app, doors_of
 from accounting.config import load
-from accounting.database import Database
 from accounting.guard.gate import Doors
-from accounting.schedule import PollLoop, poller_of, source_of
+from accounting.service.loops import PollLoop
+from accounting.store.database import Database
 from accounting.telemetry import Metrics
+from accounting.wiring import poller_of, source_of
 
 ADMIN, JOB, SCRAPER = "the-admins-token", "the-jobs-token", "the-scrapers-token"
 

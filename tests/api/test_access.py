@@ -8,19 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from accounting import apel, erasure
-from accounting.access import Right, Role, Viewer
-from accounting.apel import Site
-from accounting.database import Database
 from accounting.errors import AccountingError
-from accounting.identity import Privacy, VoRules
-from accounting.ledger import Ledger
 from accounting.lookup import records
 from accounting.lookup.records import Forbidden, Question
 from accounting.lookup.summaries import By, Summaries
 from accounting.lookup.summaries import Question as Sum
-from accounting.model import Held
-from accounting.register import Selection
+from accounting.model.records import Held
+from accounting.records import builder
+from accounting.records.builder import Site
+from accounting.records.identity import Privacy, VoRules
+from accounting.store import erasure
+from accounting.store.access import Right, Role, Viewer
+from accounting.store.database import Database
+from accounting.store.ledger import Ledger
+from accounting.store.records import Selection
 from tests.delivery.books import NOVEMBER, account, opened, write
 
 READ = frozenset({Right.READ})
@@ -30,9 +31,18 @@ ADA = Viewer("ada", READ, user="ada")
 NOBODY = Viewer("nobody", READ)
 JOB = Viewer("job", frozenset({Right.OPERATE}))
 
-OWNERS = [("ada", "physics"), ("ada", "biology"), ("bob", "physics"), ("bob", "biology"),
-          ("mia", "biology"), ("eve", "hidden"), ("ada", "hidden"), ("ada", "masked"),
-          ("bob", "masked"), ("bob", "http://")]  # fmt: skip
+OWNERS = [
+    ("ada", "physics"),
+    ("ada", "biology"),
+    ("bob", "physics"),
+    ("bob", "biology"),
+    ("mia", "biology"),
+    ("eve", "hidden"),
+    ("ada", "hidden"),
+    ("ada", "masked"),
+    ("bob", "masked"),
+    ("bob", "http://"),
+]
 RULES = VoRules(
     privacy={"hidden": Privacy.WITHHOLD, "masked": Privacy.PSEUDONYM}, pseudonym_key=b"k" * 32
 )
@@ -43,12 +53,12 @@ def database(tmp_path: Path) -> Iterator[Database]:
     with opened(tmp_path) as found:
         pages = [account(n, user=user, group=vo) for n, (user, vo) in enumerate(OWNERS)]
         write(found, pages)
-        again = [record for page in pages for record in apel.records(page, Site("EX"), RULES)]
+        again = [record for page in pages for record in builder.records(page, Site("EX"), RULES)]
         ledger = Ledger(found)
         before = ledger.progress()
         assert before is not None
-        from accounting.ledger import Step  # noqa: PLC0415 - only here
-        from accounting.model import Window  # noqa: PLC0415
+        from accounting.model.time import Window  # noqa: PLC0415
+        from accounting.store.ledger import Step  # noqa: PLC0415 - only here
 
         ledger.commit(
             Step(
@@ -161,7 +171,7 @@ def test_the_widest_role_counts() -> None:
 
 
 def test_text_that_a_spreadsheet_would_run_is_led_by_an_apostrophe(database: Database) -> None:
-    from accounting.export import WRITERS, Format  # noqa: PLC0415 - only here
+    from accounting.records.export import WRITERS, Format  # noqa: PLC0415 - only here
 
     entry = records.page(database, ADMIN, Question()).entries[0]
     bad = replace(entry.record, user="=cmd|' /C calc'!A0")

@@ -13,9 +13,22 @@ from accounting.guard.throttle import ALLOWED, SPAN_SECONDS, Throttle
 from accounting.guard.tokens import digest_of
 from tests.api.serving import ADMIN, JOB, Running, Serve
 
-PATHS = ["/", "/metrics", "/docs", "/api/v1/records", "/api/v1/openapi.json", "/api/v1/push",
-         "/not/there", "/static/x.css", "/login/", "/healthz/", "//healthz", "/records/1",
-         "/api/v1/../../healthz/x", "/HEALTHZ"]  # fmt: skip
+PATHS = [
+    "/",
+    "/metrics",
+    "/docs",
+    "/api/v1/records",
+    "/api/v1/openapi.json",
+    "/api/v1/push",
+    "/not/there",
+    "/static/x.css",
+    "/login/",
+    "/healthz/",
+    "//healthz",
+    "/records/1",
+    "/api/v1/../../healthz/x",
+    "/HEALTHZ",
+]
 
 
 @pytest.fixture
@@ -42,8 +55,13 @@ def test_only_liveness_and_readiness_are_open(shared: Running) -> None:
 
 
 def test_every_answer_carries_the_security_headers(shared: Running) -> None:
-    for answer in (shared.get("/healthz", None), shared.get("/api/v1/me"), shared.get("/"),
-                   shared.get("/not-there"), shared.get("/api/v1/me", None)):  # fmt: skip
+    for answer in (
+        shared.get("/healthz", None),
+        shared.get("/api/v1/me"),
+        shared.get("/"),
+        shared.get("/not-there"),
+        shared.get("/api/v1/me", None),
+    ):
         headers = answer.headers
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["X-Frame-Options"] == "DENY"
@@ -156,9 +174,15 @@ def test_a_script_of_another_s_notebook_reads_nothing_with_the_cookie(
 
 @pytest.mark.parametrize(
     "following",
-    ["https://evil.example.org/", "//evil.example.org", "/\\evil.example.org", "javascript:x",
-     "/a\nb", "evil"],
-)  # fmt: skip
+    [
+        "https://evil.example.org/",
+        "//evil.example.org",
+        "/\\evil.example.org",
+        "javascript:x",
+        "/a\nb",
+        "evil",
+    ],
+)
 def test_signing_in_leads_to_a_page_of_ours_only(following: str, shared: Running) -> None:
     with httpx.Client(base_url=shared.url) as client:
         answer = client.post("/login", data={"token": ADMIN, "following": following})
@@ -226,11 +250,20 @@ def test_an_answer_that_takes_too_long_is_given_up() -> None:
             state = object()
 
         armour = Armour(
-            sleeper, prefix="", seconds=0.05, clock=lambda: 0.0,
+            sleeper,
+            prefix="",
+            seconds=0.05,
+            clock=lambda: 0.0,
             observe=lambda route, status, _: observed.append((route, status)),
-        )  # fmt: skip
-        scope = {"type": "http", "method": "GET", "path": "/x", "headers": [], "scheme": "http",
-                 "app": App()}  # fmt: skip
+        )
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/x",
+            "headers": [],
+            "scheme": "http",
+            "app": App(),
+        }
 
         async def receive() -> Message:
             return {"type": "http.request"}

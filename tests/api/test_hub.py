@@ -162,10 +162,13 @@ def test_a_hub_that_is_away_is_told_and_static_tokens_still_work(
 
 
 def test_groups_of_managers_name_their_vos() -> None:
-    groups = frozenset({
-        "urn:mace:egi.eu:group:a:role=manager#aai.egi.eu", "urn:mace:egi.eu:group:b#aai.egi.eu",
-        "x urn:mace:egi.eu:group:c:role=manager#aai.egi.eu",
-    })  # fmt: skip
+    groups = frozenset(
+        {
+            "urn:mace:egi.eu:group:a:role=manager#aai.egi.eu",
+            "urn:mace:egi.eu:group:b#aai.egi.eu",
+            "x urn:mace:egi.eu:group:c:role=manager#aai.egi.eu",
+        }
+    )
     assert managed(groups, MANAGERS) == {"a"}
     assert managed(groups, "") == frozenset()
 

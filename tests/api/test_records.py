@@ -10,12 +10,13 @@ import httpx
 import pytest
 from pyarrow import parquet
 
-from accounting import apel
-from accounting.deliver import Pusher
-from accounting.export import COLUMNS
-from accounting.model import Account, Month
-from accounting.outbox import Outbox
-from accounting.register import Register
+from accounting.delivery.outbox import Outbox
+from accounting.delivery.pusher import Pusher
+from accounting.model.pods import Account
+from accounting.model.time import Month
+from accounting.records import apel, builder
+from accounting.records.export import COLUMNS
+from accounting.store.records import Records
 from tests.api.serving import Running, Serve
 from tests.delivery.books import NOVEMBER, RULES, SITE, START, Inbox, account, ran_on, write
 
@@ -75,9 +76,15 @@ def test_pages_follow_each_other_without_loss_or_repetition(
 ) -> None:
     found = listed(running, f"sort={sign}{sort}")
     keys = [(record["uid"], record["month"]) for record in found]
-    assert len(set(keys)) == len(keys) == Register(running.service.database).count() == 28
-    names = {"start": "start_at", "end": "end_at", "measured": "created_at", "pod": "uid",
-             "wall": "wall_seconds", "cpu": "cpu_seconds"}  # fmt: skip
+    assert len(set(keys)) == len(keys) == Records(running.service.database).count() == 28
+    names = {
+        "start": "start_at",
+        "end": "end_at",
+        "measured": "created_at",
+        "pod": "uid",
+        "wall": "wall_seconds",
+        "cpu": "cpu_seconds",
+    }
     values = [record[names.get(sort, sort)] for record in found]
     ranks = [-1 if value is None else value for value in values]
     for before, after in pairwise(ranks):
@@ -107,10 +114,15 @@ FILTERS = [
     ("delivery=sent", lambda _: False),
     ("since=2026-12-01", lambda r: r["month"] == "2026-12"),
     ("until=2026-11-01T02:00Z", lambda r: r["start_at"] < START + 3600),
-    (f"since={START + 4 * 3600}&until={START + 5 * 3600}",
-     lambda r: r["created_at"] > START + 4 * 3600 and r["start_at"] < START + 5 * 3600
-     and r["month"] == "2026-11"),
-]  # fmt: skip
+    (
+        f"since={START + 4 * 3600}&until={START + 5 * 3600}",
+        lambda r: (
+            r["created_at"] > START + 4 * 3600
+            and r["start_at"] < START + 5 * 3600
+            and r["month"] == "2026-11"
+        ),
+    ),
+]
 
 
 @pytest.mark.parametrize(("query", "fits"), FILTERS, ids=[query for query, _ in FILTERS])
@@ -139,10 +151,17 @@ def test_delivery_tells_how_far_a_record_has_come(changing: Running) -> None:
 
 @pytest.mark.parametrize(
     ("accept", "kind"),
-    [(CSV, "csv"), (APEL, "apel"), (PARQUET, "parquet"), ("application/json", "json"),
-     ("text/csv;q=0.5, application/json;q=0.4", "csv"), ("", "json"),
-     ("application/xml, */*;q=0.1", "json"), ("text/html,*/*;q=0.8", "json")],
-)  # fmt: skip
+    [
+        (CSV, "csv"),
+        (APEL, "apel"),
+        (PARQUET, "parquet"),
+        ("application/json", "json"),
+        ("text/csv;q=0.5, application/json;q=0.4", "csv"),
+        ("", "json"),
+        ("application/xml, */*;q=0.1", "json"),
+        ("text/html,*/*;q=0.8", "json"),
+    ],
+)
 def test_the_format_is_the_one_that_is_accepted_or_asked_for(
     accept: str, kind: str, running: Running
 ) -> None:
@@ -160,7 +179,7 @@ def test_a_format_that_is_not_there_is_told(running: Running) -> None:
 
 def test_every_file_holds_all_selected_records(running: Running) -> None:
     database = running.service.database
-    ours = list(Register(database).find())
+    ours = list(Records(database).find())
     rows = list(csv.DictReader(io.StringIO(running.get("/api/v1/records?format=csv").text)))
     assert [(row["uid"], row["month"]) for row in rows] == [(r.uid, str(r.month)) for r in ours]
     assert list(rows[0]) == list(COLUMNS)
@@ -188,7 +207,7 @@ def summed(running: Running, query: str) -> list[dict[str, object]]:
 
 
 def test_summaries_are_the_ledger_s_numbers(running: Running) -> None:
-    totals = Register(running.service.database).month_totals()
+    totals = Records(running.service.database).month_totals()
     rows = summed(running, "by=month&by=vo")
     names = ("pods", "wall_seconds", "cpu_seconds")
     found = {(row["month"], row["vo"]): tuple(row[name] for name in names) for row in rows}
@@ -207,7 +226,7 @@ def test_every_way_of_adding_up_gives_the_same_total(by: str, running: Running) 
 def test_days_hold_exactly_the_wall_time_that_lies_in_them(running: Running) -> None:
     expected: dict[str, int] = {}
     for number in range(25):
-        for record in apel.records(_page(number), SITE, RULES):
+        for record in builder.records(_page(number), SITE, RULES):
             begun = record.created_at - record.used_wall_seconds
             first = max(begun, record.month.start)
             day = datetime.fromtimestamp(first, UTC).replace(hour=0, minute=0, second=0)
@@ -282,15 +301,17 @@ def test_a_cursor_of_another_sort_is_refused(running: Running) -> None:
     more = running.get("/api/v1/records?limit=5&sort=wall").json()["next"]
     answer = running.get(f"/api/v1/records?limit=5&sort=cpu&cursor={more}")
     assert (answer.status_code, answer.json()["detail"]) == (
-        400, "the cursor belongs to another sort",
-    )  # fmt: skip
+        400,
+        "the cursor belongs to another sort",
+    )
 
 
 def test_a_reader_who_goes_away_lets_go_of_the_database(changing: Running) -> None:
     with httpx.stream(
-        "GET", f"{changing.url}/api/v1/records?format=csv",
+        "GET",
+        f"{changing.url}/api/v1/records?format=csv",
         headers={"Authorization": "Bearer the-admins-token"},
-    ) as answer:  # fmt: skip
+    ) as answer:
         next(answer.iter_raw())
     write(changing.service.database, [account(99)])
     found = changing.get("/api/v1/records/00000000-0000-4000-8000-000000000099")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from dirq.QueueSimple import QueueSimple
 
-from accounting.client import Client, ServiceError
 from accounting.errors import AccountingError
-from accounting.outcome import Outcome
-from accounting.runs import Kind, Notice
+from accounting.service.client import Client, ServiceError
+from accounting.service.outcome import Outcome
+from accounting.service.runs import JobKind, Notice
 from tests.api.serving import ADMIN, JOB, SCRAPER, Running, Serve
 
 PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
@@ -133,7 +133,7 @@ def test_only_one_run_goes_on_at_a_time_and_a_client_waits_its_turn(running: Run
         release.wait(30)
         return Outcome(3, {"sent": 1})
 
-    run = running.service.runs.start(Kind.PUSH, job)
+    run = running.service.runs.start(JobKind.PUSH, job)
     refused = running.post("/api/v1/poll")
     assert (refused.status_code, refused.json()["run"]) == (409, run.id)
     ended: list[Outcome] = []
@@ -152,7 +152,7 @@ def test_an_unexpected_failure_is_told_by_its_place_only(running: Running) -> No
     def job(_: Notice) -> Outcome:
         raise KeyError("alice@example.org")
 
-    run = running.service.runs.start(Kind.PUSH, job)
+    run = running.service.runs.start(JobKind.PUSH, job)
     assert run.ended.wait(30)
     shown = running.get(f"/api/v1/runs/{run.id}").json()
     assert (shown["state"], shown["exit_code"]) == ("failed", 1)

@@ -15,8 +15,8 @@ from schemathesis.checks import (
 )
 from schemathesis.core.result import Ok
 
-from accounting.deliver import Pusher
-from accounting.outbox import Outbox
+from accounting.delivery.outbox import Outbox
+from accounting.delivery.pusher import Pusher
 from tests.api.serving import ADMIN, Running, Serve
 from tests.delivery.books import Inbox, account, ran_on, write
 
@@ -60,11 +60,20 @@ def test_every_answer_is_as_described(running: Running) -> None:
 def test_everything_is_described(running: Running) -> None:
     found = running.get("/api/v1/openapi.json").json()
     assert set(found["paths"]) >= {
-        "/api/v1/records", "/api/v1/records/{uid}", "/api/v1/summaries", "/api/v1/windows",
-        "/api/v1/gaps", "/api/v1/status", "/api/v1/messages", "/api/v1/messages/{number}",
-        "/api/v1/messages/{number}/retry", "/api/v1/messages/{number}/park", "/api/v1/poll",
-        "/api/v1/push", "/api/v1/runs/{name}",
-    }  # fmt: skip
+        "/api/v1/records",
+        "/api/v1/records/{uid}",
+        "/api/v1/summaries",
+        "/api/v1/windows",
+        "/api/v1/gaps",
+        "/api/v1/status",
+        "/api/v1/messages",
+        "/api/v1/messages/{number}",
+        "/api/v1/messages/{number}/retry",
+        "/api/v1/messages/{number}/park",
+        "/api/v1/poll",
+        "/api/v1/push",
+        "/api/v1/runs/{name}",
+    }
     for path, operations in found["paths"].items():
         for operation in operations.values():
             assert {"401", "403", "429"} <= set(operation["responses"]), path
@@ -73,8 +82,9 @@ def test_everything_is_described(running: Running) -> None:
         for field, described in models[name]["properties"].items():
             choices = described.get("anyOf", [described])
             assert any({"$ref", "examples", "items"} & set(one) for one in [described, *choices]), (
-                name, field,
-            )  # fmt: skip
+                name,
+                field,
+            )
 
 
 def test_the_description_is_a_page_that_loads_nothing_from_elsewhere(running: Running) -> None:
@@ -85,12 +95,44 @@ def test_the_description_is_a_page_that_loads_nothing_from_elsewhere(running: Ru
     assert "://" not in page.text.replace("ams://", "")
 
 
-ODD = st.text(max_size=40) | st.sampled_from([
-    "2026-11", "2026-00", "0000-01", "9999-12", "-1", "1e999", "NaN", "2026-11-31", "2026-11-01T25",
-    "2014-01-01", "9999-12-31T23:59:59Z", "W10", "WyItbW9udGgiXQ", "null", "[]", "'; DROP TABLE x",
-])  # fmt: skip
-NAMES = ("month", "since", "until", "user", "vo", "pod", "flavor", "status", "delivery", "sort",
-         "cursor", "limit", "format", "by", "first_month", "last_month")  # fmt: skip
+ODD = st.text(max_size=40) | st.sampled_from(
+    [
+        "2026-11",
+        "2026-00",
+        "0000-01",
+        "9999-12",
+        "-1",
+        "1e999",
+        "NaN",
+        "2026-11-31",
+        "2026-11-01T25",
+        "2014-01-01",
+        "9999-12-31T23:59:59Z",
+        "W10",
+        "WyItbW9udGgiXQ",
+        "null",
+        "[]",
+        "'; DROP TABLE x",
+    ]
+)
+NAMES = (
+    "month",
+    "since",
+    "until",
+    "user",
+    "vo",
+    "pod",
+    "flavor",
+    "status",
+    "delivery",
+    "sort",
+    "cursor",
+    "limit",
+    "format",
+    "by",
+    "first_month",
+    "last_month",
+)
 QUESTIONS = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), ODD, max_size=4)
 PATHS = st.sampled_from(["records", "summaries", "windows", "gaps", "messages", "status"])
 

@@ -16,9 +16,10 @@ from structlog.testing import capture_logs
 from accounting.app import is_loopback
 from accounting.config import load
 from accounting.errors import SourceUnavailable
-from accounting.schedule import PollLoop, poller_of, source_of
+from accounting.service.loops import PollLoop
 from accounting.simulation.engines import free_port
 from accounting.telemetry import Metrics
+from accounting.wiring import poller_of, source_of
 from tests.api.serving import Running, Serve
 
 PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
@@ -127,9 +128,17 @@ def test_a_token_file_that_vanished_lets_nobody_in_and_names_no_path(running: Ru
 
 @pytest.mark.parametrize(
     ("host", "loopback"),
-    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True),
-     ("192.0.2.1", False), ("::", False), ("", False), ("accounting.example.org", False)],
-)  # fmt: skip
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("192.0.2.1", False),
+        ("::", False),
+        ("", False),
+        ("accounting.example.org", False),
+    ],
+)
 def test_only_the_loopback_counts_as_such(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
 

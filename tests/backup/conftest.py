@@ -30,8 +30,17 @@ def rest_server(folder: Path, *options: str) -> Iterator[str]:
     """restic's REST protocol, served by rclone: the repository's address."""
     folder.mkdir(exist_ok=True)
     port = free_port()
-    command = ["rclone", "serve", "restic", "--addr", f"127.0.0.1:{port}",
-               "--config", str(folder.parent / "rclone.conf"), *options, str(folder)]  # fmt: skip
+    command = [
+        "rclone",
+        "serve",
+        "restic",
+        "--addr",
+        f"127.0.0.1:{port}",
+        "--config",
+        str(folder.parent / "rclone.conf"),
+        *options,
+        str(folder),
+    ]
     url = f"http://127.0.0.1:{port}/"
     with program(
         "rclone",

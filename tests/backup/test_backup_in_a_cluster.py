@@ -138,8 +138,16 @@ def test_users_volumes_are_kept_and_come_back_elsewhere(
     assert shown["repository_bytes"] > 3_000_000
 
     before = {name: picture(cluster.claim_folder(name)) for name in USERS}
-    words = ("restore", "--user", USERS["claim-1"], "--to-namespace", "other",
-             "--storage-class", "fast", "--json")  # fmt: skip
+    words = (
+        "restore",
+        "--user",
+        USERS["claim-1"],
+        "--to-namespace",
+        "other",
+        "--storage-class",
+        "fast",
+        "--json",
+    )
     planned = run(*words, "--dry-run")
     assert told(planned) == {"claim-1": ("skipped", "would make the claim (2Gi), data")}
     assert cluster.find("persistentvolumeclaims", "claim-1", "other") is None
@@ -280,8 +288,10 @@ def test_a_restore_that_is_killed_goes_on_and_no_backup_takes_half_the_files_for
     assert planned["claim-1"] == ("skipped", "would go on with the interrupted restore")
     done = run(*words)
     assert (done.exit_code, told(done)["claim-1"][0], told(done)["claim-2"][0]) == (
-        0, "done", "done",
-    )  # fmt: skip
+        0,
+        "done",
+        "done",
+    )
     assert {name: picture(cluster.claim_folder(name)) for name in USERS} == before
     assert {state for state, _ in told(run(*words)).values()} == {"skipped"}
     for name in ("claim-1", "claim-2"):

@@ -206,9 +206,26 @@ def test_a_living_run_elsewhere_is_waited_for_and_its_lock_never_removed(
         "RESTIC_REPOSITORY": local.access.repository,
         "RESTIC_PASSWORD": PASSWORD,
     }
-    elsewhere = ["bwrap", "--bind", "/", "/", "--dev", "/dev", "--unshare-uts", "--unshare-pid",
-                 "--proc", "/proc", "--die-with-parent", "--hostname", "another-node",
-                 "restic", "backup", "--stdin", "--stdin-filename", "x"]  # fmt: skip
+    elsewhere = [
+        "bwrap",
+        "--bind",
+        "/",
+        "/",
+        "--dev",
+        "/dev",
+        "--unshare-uts",
+        "--unshare-pid",
+        "--proc",
+        "/proc",
+        "--die-with-parent",
+        "--hostname",
+        "another-node",
+        "restic",
+        "backup",
+        "--stdin",
+        "--stdin-filename",
+        "x",
+    ]
     slept: list[float] = []
     now = [0.0]
 
@@ -286,8 +303,11 @@ def test_a_restore_that_was_killed_leaves_whole_files_only_and_the_next_one_goes
         member.kill()
     process.communicate()
     assert (home.root / STAGING).exists()
-    placed = {path: is_what for path, is_what in picture(home.root).items()
-              if not path.startswith(os.fsencode(STAGING))}  # fmt: skip
+    placed = {
+        path: is_what
+        for path, is_what in picture(home.root).items()
+        if not path.startswith(os.fsencode(STAGING))
+    }
     assert placed.items() <= before.items()
     done = home.restore(kept.snapshot, "", overwrite=False)
     assert done.state is State.DONE

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ssm.authority import Authority
+from ssm.testing.authority import Authority
 from tests.chart import helm, manifests, pages
 from tests.chart.helm import CHARTS, ROOT
 from tests.chart.umbrella import assembled

@@ -60,8 +60,10 @@ def test_the_backup_program_reads_what_the_chart_writes(tmp_path: Path) -> None:
     )
     assert found == expected
     assert settings(render(BACKUP, case(BACKUP, "minimal")), BackupSettings, tmp_path).keep == {
-        "daily": 7, "weekly": 5, "monthly": 12,
-    }  # fmt: skip
+        "daily": 7,
+        "weekly": 5,
+        "monthly": 12,
+    }
 
 
 def test_the_monitor_reads_what_the_chart_writes(tmp_path: Path) -> None:
@@ -108,11 +110,16 @@ def test_the_backups_rights_are_the_ones_it_needs_and_only_its_jobs_have_them() 
     rules = find(made, "Role")["rules"]
     granted = {(r["resources"][0], verb) for r in rules for verb in r["verbs"]}
     assert granted == {
-        ("persistentvolumeclaims", "list"), ("persistentvolumeclaims", "create"),
+        ("persistentvolumeclaims", "list"),
+        ("persistentvolumeclaims", "create"),
         ("persistentvolumeclaims", "patch"),
-        ("pods", "list"), ("pods", "get"), ("pods", "create"), ("pods", "delete"),
-        ("configmaps", "get"), ("configmaps", "patch"),
-    }  # fmt: skip
+        ("pods", "list"),
+        ("pods", "get"),
+        ("pods", "create"),
+        ("pods", "delete"),
+        ("configmaps", "get"),
+        ("configmaps", "patch"),
+    }
     exporter = find(made, "Deployment")["spec"]["template"]["spec"]
     mounted = {name for volume in exporter["volumes"] for name in volume}
     assert "projected" not in mounted  # no account's token

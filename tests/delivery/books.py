@@ -6,14 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from accounting import apel
-from accounting.apel import Site
-from accounting.database import Database
-from accounting.identity import VoRules
-from accounting.ledger import Ledger, Progress, Step
-from accounting.model import Account, Month, Owner, Pod, Reading, Resources, Window
-from accounting.register import Register
+from accounting.model.pods import Account, Owner, Pod, Reading, Resources
+from accounting.model.time import Month, Window
+from accounting.records import builder
+from accounting.records.builder import Site
+from accounting.records.identity import VoRules
 from accounting.simulation.repository import Repository
+from accounting.store.database import Database
+from accounting.store.ledger import Ledger, Progress, Step
+from accounting.store.records import Records
 
 SITE = Site("EXAMPLE-SITE")
 RULES = VoRules(default="vo.example.org")
@@ -63,7 +64,7 @@ def write(database: Database, pages: Sequence[Account]) -> None:
             before=before,
             after=Progress(window.end, float(window.end), 60.0),
             accounts=pages,
-            records=[r for page in pages for r in apel.records(page, SITE, RULES)],
+            records=[r for page in pages for r in builder.records(page, SITE, RULES)],
             gaps=[],
             spoke=True,
             rejected=0,
@@ -121,6 +122,6 @@ def table_of_ours(database: Database) -> dict[tuple[str, tuple[int, int]], tuple
     """What our records say, in the same words."""
     return {
         (r.uid, (r.month.year, r.month.month)): (r.status.value, r.wall_seconds, r.cpu_seconds or 0)
-        for r in Register(database).find()
+        for r in Records(database).find()
         if not r.held
     }

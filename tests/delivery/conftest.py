@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from accounting import deliver
-from accounting.backoff import Backoff
-from accounting.database import Database
-from accounting.outbox import Outbox
+from accounting.delivery import pusher
+from accounting.delivery.backoff import Backoff
+from accounting.delivery.outbox import Outbox
+from accounting.store.database import Database
 from ssm.ams import AmsSettings
-from ssm.authority import Authority, Issued
 from ssm.certificate import HostCertificate
 from ssm.sender import AmsSender, Sender
 from ssm.smime import verify
-from ssm.standin import AmsStandin
+from ssm.testing.authority import Authority, Issued
+from ssm.testing.standin import AmsStandin
 from tests.delivery.books import opened
 
 
@@ -77,13 +77,13 @@ class Desk:
     ams: AmsSettings
     host: Issued
     at: float = 1_800_000_000.0
-    policy: deliver.Policy = field(
-        default_factory=lambda: deliver.Policy(backoff=Backoff(30, 3600), probe_seconds=600)
+    policy: pusher.Policy = field(
+        default_factory=lambda: pusher.Policy(backoff=Backoff(30, 3600), probe_seconds=600)
     )
 
-    def push(self) -> deliver.Report:
+    def push(self) -> pusher.Report:
         outbox = Outbox(self.database)
-        return deliver.Pusher(
+        return pusher.Pusher(
             outbox, self.sender, self.policy, now=lambda: self.at, chance=lambda: 0.5
         ).push()
 

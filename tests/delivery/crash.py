@@ -19,16 +19,16 @@ from typing import Any, Self
 
 from sqlalchemy import text
 
-from accounting import apel
-from accounting.database import Database
-from accounting.model import Account
+from accounting.model.pods import Account
+from accounting.records import apel
 from accounting.simulation.repository import Repository
+from accounting.store.database import Database
 from ssm.ams import AmsSettings
-from ssm.authority import Authority, Issued
 from ssm.certificate import HostCertificate
-from ssm.fault import Fault
 from ssm.smime import verify
-from ssm.standin import AmsStandin
+from ssm.testing.authority import Authority, Issued
+from ssm.testing.fault import Fault
+from ssm.testing.standin import AmsStandin
 from tests.delivery.books import account, ran_on, table_of_ours, write
 from tests.delivery.nursery import BROKEN, BUSY, DONE, LEFT
 
@@ -245,8 +245,20 @@ def _trouble(here: World, chance: random.Random) -> None:
         here.restart_broker()
     here.broker.broker.producer_limit = chance.choice((10**6, 10**6, 5000))
     for _ in range(chance.randint(0, 3)):
-        fault = chance.choice((Fault.DROP_ANSWER, Fault.DROP_ANSWER, Fault.CLOSE, 401, 429, 503,
-                               500, Fault.EMPTY_ERROR, Fault.EMPTY_OK, Fault.SLOW))  # fmt: skip
+        fault = chance.choice(
+            (
+                Fault.DROP_ANSWER,
+                Fault.DROP_ANSWER,
+                Fault.CLOSE,
+                401,
+                429,
+                503,
+                500,
+                Fault.EMPTY_ERROR,
+                Fault.EMPTY_OK,
+                Fault.SLOW,
+            )
+        )
         here.broker.fail(fault, seconds=chance.uniform(0, 0.05), on="any")
 
 

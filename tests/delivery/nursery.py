@@ -19,11 +19,11 @@ from typing import Any
 import structlog
 from sqlalchemy import event
 
-from accounting.backoff import Backoff
-from accounting.database import Database
-from accounting.deliver import Policy, Pusher
+from accounting.delivery.backoff import Backoff
+from accounting.delivery.outbox import Outbox
+from accounting.delivery.pusher import Policy, Pusher
 from accounting.errors import Busy
-from accounting.outbox import Outbox
+from accounting.store.database import Database
 from ssm.ams import AmsSettings
 from ssm.sender import AmsSender
 
@@ -78,9 +78,12 @@ def _push(order: dict[str, Any]) -> int:
     ams = AmsSettings(**{**order["ams"], "ca_file": Path(order["ams"]["ca_file"])})
     sender = AmsSender(ams, Path(order["cert"]), Path(order["key"]))
     policy = Policy(
-        order["records_per_message"], NEVER_CLOSED, Backoff(0.001, 0.001),
-        settle_seconds=0, at_once=True,
-    )  # fmt: skip
+        order["records_per_message"],
+        NEVER_CLOSED,
+        Backoff(0.001, 0.001),
+        settle_seconds=0,
+        at_once=True,
+    )
     with Database(order["url"]) as database:
         _watch(database, boundary)
         report = Pusher(Outbox(database), sender, policy, passed=boundary).push()

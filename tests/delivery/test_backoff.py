@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from accounting.backoff import Backoff
+from accounting.delivery.backoff import Backoff
 
 BACKOFF = Backoff(first_seconds=30, longest_seconds=3600)
 

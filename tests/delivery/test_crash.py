@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ssm.authority import Authority, Issued
-from ssm.fault import Fault
+from ssm.testing.authority import Authority, Issued
+from ssm.testing.fault import Fault
 from tests.delivery.books import account, ran_on, write
 from tests.delivery.crash import KILLED, Nursery, World, random_run, world
 from tests.delivery.nursery import BUSY, DONE

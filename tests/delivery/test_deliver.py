@@ -6,20 +6,22 @@ import pytest
 from dirq.QueueSimple import QueueSimple
 from sqlalchemy import select
 
-from accounting import apel, deliver
-from accounting.database import Database
+from accounting.delivery import pusher
+from accounting.delivery.outbox import Outbox
 from accounting.errors import Busy
-from accounting.messages import Messages
-from accounting.outbox import Outbox, State
-from accounting.register import Register, Selection
-from accounting.tables import messages
+from accounting.lookup.messages import Messages
+from accounting.model.messages import MessageState
+from accounting.records import apel
+from accounting.store.database import Database
+from accounting.store.records import Records, Selection
+from accounting.store.tables import messages
 from ssm.ams import AmsSettings
-from ssm.authority import Authority
 from ssm.certificate import HostCertificate
 from ssm.errors import Refused, Unavailable
 from ssm.sender import AmsSender, DirqSender, Sender
 from ssm.smime import verify
-from ssm.standin import AmsStandin
+from ssm.testing.authority import Authority
+from ssm.testing.standin import AmsStandin
 from tests.delivery.books import Inbox, account, opened, ran_on, table_of, table_of_ours, write
 
 
@@ -29,9 +31,9 @@ def database(tmp_path: Path) -> Iterator[Database]:
         yield found
 
 
-def push(database: Database, sender: Sender, most: int = 500) -> deliver.Report:
-    return deliver.Pusher(
-        Outbox(database), sender, deliver.Policy(most, at_once=True, settle_seconds=0)
+def push(database: Database, sender: Sender, most: int = 500) -> pusher.Report:
+    return pusher.Pusher(
+        Outbox(database), sender, pusher.Policy(most, at_once=True, settle_seconds=0)
     ).push()
 
 
@@ -134,22 +136,22 @@ def test_what_a_crash_cut_short_is_sent_again_only_when_it_cannot_be_on_its_way_
     write(database, [account(1)])
     at = 1_800_000_000.0
     inbox = Inbox(before=unreachable)
-    policy = deliver.Policy(settle_seconds=120, at_once=True)
-    pusher = deliver.Pusher(Outbox(database), inbox, policy, now=lambda: at)
+    policy = pusher.Policy(settle_seconds=120, at_once=True)
+    delivery = pusher.Pusher(Outbox(database), inbox, policy, now=lambda: at)
 
     def crash() -> None:
         raise KeyboardInterrupt
 
     inbox.before = crash
     with pytest.raises(KeyboardInterrupt):
-        pusher.push()
+        delivery.push()
     inbox.before = lambda: None
     at += 119
-    early = pusher.push()
+    early = delivery.push()
     assert (early.sent, early.pending, early.next_try_at) == (0, 1, at + 1)
     assert not early.is_complete
     at += 1
-    assert pusher.push().is_complete
+    assert delivery.push().is_complete
 
 
 def test_a_bad_record_stays_here_with_field_and_reason_and_its_neighbours_go(
@@ -158,7 +160,7 @@ def test_a_bad_record_stays_here_with_field_and_reason_and_its_neighbours_go(
     write(database, [account(1), account(2, user="50%%off"), account(3)])
     inbox = Inbox()
     assert push(database, inbox).records == 2
-    (held,) = Register(database).find(Selection(held=True))
+    (held,) = Records(database).find(Selection(held=True))
     assert (held.held.value, held.problem) == ("invalid", "LocalUserId: contains %%")
     assert table_of(inbox.bodies) == table_of_ours(database)
 
@@ -254,9 +256,9 @@ def test_records_arrive_in_the_spool_as_the_reference_sender_reads_them(
 
 
 def test_the_outbox_counts_what_waits_and_what_went(database: Database) -> None:
-    found = Messages(database)
-    assert (found.counts(), found.oldest_pending_at(), found.last_sent_at()) == (
-        dict.fromkeys(State, 0),
+    found, outbox = Messages(database), Outbox(database)
+    assert (outbox.counts(), found.oldest_pending_at(), found.last_sent_at()) == (
+        dict.fromkeys(MessageState, 0),
         None,
         None,
     )
@@ -269,7 +271,10 @@ def test_the_outbox_counts_what_waits_and_what_went(database: Database) -> None:
 
     inbox.before = second_fails
     push(database, inbox, most=1)
-    assert found.counts() == dict.fromkeys(State, 0) | {State.PENDING: 1, State.SENT: 1}
+    assert outbox.counts() == dict.fromkeys(MessageState, 0) | {
+        MessageState.PENDING: 1,
+        MessageState.SENT: 1,
+    }
     assert found.oldest_pending_at() is not None
     assert found.last_sent_at() is not None
     assert [entry.state for entry in found.page()] == ["pending", "sent"]

@@ -7,13 +7,14 @@ import pytest
 from alembic import command
 from sqlalchemy import text
 
-from accounting import apel
-from accounting.database import Database, alembic_config
-from accounting.deliver import Policy, Pusher
-from accounting.messages import Messages
-from accounting.model import Account
-from accounting.outbox import Limit, Outbox, State
-from accounting.register import Register
+from accounting.delivery.outbox import Outbox
+from accounting.delivery.pusher import Policy, Pusher
+from accounting.lookup.messages import Messages
+from accounting.model.messages import Limit, MessageState
+from accounting.model.pods import Account
+from accounting.records import apel, builder
+from accounting.store.database import Database, alembic_config
+from accounting.store.records import Records
 from tests.delivery.books import (
     NOVEMBER,
     RULES,
@@ -53,7 +54,7 @@ def old_message(
     database: Database, number: int, pages: list[Account], *, state: str, body: bool = True
 ) -> None:
     """A message as the program of then stored it; a delivered one whose user was erased is empty"""
-    records = [next(apel.records(page, SITE, RULES)) for page in pages]
+    records = [next(builder.records(page, SITE, RULES)) for page in pages]
     text_of = apel.message(apel.text(record) for record in records) if body else ""
     with database.begin() as connection:
         connection.execute(
@@ -62,13 +63,24 @@ def old_message(
                 " attempts, error, sent_at, broker_id) VALUES (:e, :d, :s, :b, :c, 1, 1,"
                 " :x, :t, '')"
             ),
-            {"e": f"e{number}", "d": DESTINATION, "s": state, "b": text_of,
-             "c": len(records), "x": "" if state == "sent" else "Unavailable: no answer",
-             "t": 100.0 + number if state == "sent" else None},
-        )  # fmt: skip
+            {
+                "e": f"e{number}",
+                "d": DESTINATION,
+                "s": state,
+                "b": text_of,
+                "c": len(records),
+                "x": "" if state == "sent" else "Unavailable: no answer",
+                "t": 100.0 + number if state == "sent" else None,
+            },
+        )
         for record in records:
-            values = {"u": record.uid, "y": NOVEMBER.year, "m": NOVEMBER.month,
-                      "d": record.digest, "n": number}  # fmt: skip
+            values = {
+                "u": record.uid,
+                "y": NOVEMBER.year,
+                "m": NOVEMBER.month,
+                "d": record.digest,
+                "n": number,
+            }
             connection.execute(
                 text("INSERT INTO message_records VALUES (:n, :u, :y, :m, :d)"), values
             )
@@ -94,10 +106,10 @@ def test_a_populated_database_keeps_its_queue_and_learns_what_was_delivered(
     found = Messages(old)
     entries = found.page()
     assert [(e.id, e.origin, e.part, e.state) for e in entries] == [
-        (4, 4, "", State.PENDING),
-        (3, 3, "", State.SENT),
-        (2, 2, "", State.SENT),
-        (1, 1, "", State.SENT),
+        (4, 4, "", MessageState.PENDING),
+        (3, 3, "", MessageState.SENT),
+        (2, 2, "", MessageState.SENT),
+        (1, 1, "", MessageState.SENT),
     ]
     assert entries[0].failure is not None
     assert entries[0].failure.reason == "Unavailable: no answer"
@@ -105,12 +117,16 @@ def test_a_populated_database_keeps_its_queue_and_learns_what_was_delivered(
         rows = connection.execute(
             text("SELECT message_id, text, delivered_at FROM delivered ORDER BY uid")
         ).all()
-        final = connection.execute(
-            text("SELECT queued_final FROM records ORDER BY uid")
-        ).scalars().all()  # fmt: skip
+        final = (
+            connection.execute(text("SELECT queued_final FROM records ORDER BY uid"))
+            .scalars()
+            .all()
+        )
     assert [(row.message_id, row.delivered_at) for row in rows] == [
-        (2, 102.0), (1, 101.0), (3, 103.0),
-    ]  # fmt: skip
+        (2, 102.0),
+        (1, 101.0),
+        (3, 103.0),
+    ]
     assert "Status: completed" in rows[0].text
     assert apel.parsed(rows[1].text)["WallDuration"] == "3600"
     assert rows[2].text == ""
@@ -123,7 +139,7 @@ def test_a_populated_database_keeps_its_queue_and_learns_what_was_delivered(
     held = table_of(inbox.bodies)
     ours = table_of_ours(old)
     assert held == {key: ours[key] for key in held}
-    assert Register(old).count() == 4
+    assert Records(old).count() == 4
 
 
 def test_going_back_keeps_the_queue(old: Database) -> None:

@@ -13,13 +13,13 @@ import pytest
 import structlog
 from sqlalchemy import text
 
-from accounting.messages import Messages
-from accounting.outbox import Outbox
+from accounting.delivery.outbox import Outbox
+from accounting.lookup.messages import Messages
 from accounting.telemetry import configure_logs
-from ssm.authority import Authority
-from ssm.fault import Fault
 from ssm.sender import AmsSender
-from ssm.standin import AmsStandin
+from ssm.testing.authority import Authority
+from ssm.testing.fault import Fault
+from ssm.testing.standin import AmsStandin
 from tests.delivery.books import Inbox, account, write
 from tests.delivery.conftest import Desk
 

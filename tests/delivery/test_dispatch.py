@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from accounting import deliver
-from accounting.backoff import Backoff
-from accounting.database import Database
-from accounting.dispatch import PushLoop
+from accounting.delivery import pusher
+from accounting.delivery.backoff import Backoff
+from accounting.delivery.outbox import Outbox
 from accounting.errors import DatabaseError
-from accounting.outbox import Outbox
+from accounting.service.push_loop import PushLoop
 from accounting.simulation.engines import free_port
+from accounting.store.database import Database
 from accounting.telemetry import Metrics
 from ssm.errors import Refused, Unavailable
 from tests.delivery.books import Inbox, account, opened, ran_on, write
@@ -28,11 +28,12 @@ def database(tmp_path: Path) -> Iterator[Database]:
         yield found
 
 
-def loop_of(database: Database, inbox: Inbox, *, interval: float = 3600, first: float = 30,
-            most: int = 500) -> PushLoop:  # fmt: skip
-    policy = deliver.Policy(most, backoff=Backoff(first, 3600))
+def loop_of(
+    database: Database, inbox: Inbox, *, interval: float = 3600, first: float = 30, most: int = 500
+) -> PushLoop:
+    policy = pusher.Policy(most, backoff=Backoff(first, 3600))
     return PushLoop(
-        lambda: deliver.Pusher(Outbox(database), inbox, policy, chance=lambda: 0.0),
+        lambda: pusher.Pusher(Outbox(database), inbox, policy, chance=lambda: 0.0),
         interval_seconds=interval,
         metrics=Metrics("1"),
     )
@@ -87,10 +88,10 @@ def test_another_pusher_and_a_broken_database_are_outlived(
         loop.push_once()
     assert counted(loop, "busy") == 1
 
-    def refuse() -> deliver.Pusher:
+    def refuse() -> pusher.Pusher:
         raise DatabaseError("full", "Free some space.")
 
-    def divide() -> deliver.Pusher:
+    def divide() -> pusher.Pusher:
         raise ZeroDivisionError
 
     monkeypatch.setattr(loop, "_pusher_of", refuse)
@@ -144,8 +145,9 @@ def test_serve_pushes_by_itself(database: Database, tmp_path: Path) -> None:
         "ACCOUNTING_SSM__TRANSPORT": "dirq",
         "ACCOUNTING_SSM__DIRQ_PATH": str(tmp_path / "spool"),
     }
-    with subprocess.Popen([program, "serve", "--port", "0"], env=environment, cwd=tmp_path,
-                          stderr=subprocess.DEVNULL) as process:  # fmt: skip
+    with subprocess.Popen(
+        [program, "serve", "--port", "0"], env=environment, cwd=tmp_path, stderr=subprocess.DEVNULL
+    ) as process:
         try:
             deadline = time.monotonic() + 120
             while not list(tmp_path.glob("spool/*/*")):

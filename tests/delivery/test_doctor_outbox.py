@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from accounting.config import load
-from accounting.deliver import Policy, Pusher
+from accounting.delivery.outbox import Outbox
+from accounting.delivery.pusher import Policy, Pusher
 from accounting.doctor.database import outbox
 from accounting.doctor.finding import Finding, State
-from accounting.outbox import Outbox
 from ssm.errors import Refused, Rejected, SsmError, Unavailable
 from tests.delivery.books import Inbox, account, opened, write
 

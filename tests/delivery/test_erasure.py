@@ -5,16 +5,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
-from accounting import apel, deliver
-from accounting.database import Database
-from accounting.erasure import erase_user, expire_users
+from accounting.delivery import pusher
+from accounting.delivery.outbox import Outbox
 from accounting.errors import AccountingError
-from accounting.identity import Privacy
-from accounting.ledger import Ledger
-from accounting.messages import Messages
-from accounting.outbox import Outbox
-from accounting.register import Register
-from accounting.tables import messages
+from accounting.lookup.messages import Messages
+from accounting.records import builder
+from accounting.records.identity import Privacy
+from accounting.store.database import Database
+from accounting.store.erasure import erase_user, expire_users
+from accounting.store.ledger import Ledger
+from accounting.store.records import Records
+from accounting.store.tables import messages
 from tests.delivery.books import RULES, SITE, START, Inbox, account, opened, ran_on, write
 
 USER = "alice@example.org"
@@ -26,9 +27,9 @@ def database(tmp_path: Path) -> Iterator[Database]:
         yield found
 
 
-def push(database: Database, inbox: Inbox) -> deliver.Report:
-    return deliver.Pusher(
-        Outbox(database), inbox, deliver.Policy(at_once=True, settle_seconds=0)
+def push(database: Database, inbox: Inbox) -> pusher.Report:
+    return pusher.Pusher(
+        Outbox(database), inbox, pusher.Policy(at_once=True, settle_seconds=0)
     ).push()
 
 
@@ -44,12 +45,12 @@ def test_erasing_a_user_keeps_totals_and_sends_nothing_again(database: Database)
     write(database, [mine, account(2)])
     inbox = Inbox()
     push(database, inbox)
-    before = Register(database).month_totals()
+    before = Records(database).month_totals()
     assert erase_user(database, USER) == 1
     assert "alice" not in everything(database)
-    assert Register(database).month_totals() == before
+    assert Records(database).month_totals() == before
     assert push(database, inbox).built == 0
-    assert {record.user for record in Register(database).find()} == {
+    assert {record.user for record in Records(database).find()} == {
         "erased",
         "user-2@example.org",
     }
@@ -61,8 +62,8 @@ def test_a_record_that_is_built_anew_after_erasing_is_the_same(database: Databas
     erase_user(database, USER)
     (erased,) = Ledger(database).accounts([account(1).pod.uid]).values()
     for rules in (RULES, replace(RULES, privacy={".*": Privacy.PSEUDONYM}, pseudonym_key=b"k")):
-        (built,) = apel.records(erased, SITE, rules)
-        assert [built] == list(Register(database).find())
+        (built,) = builder.records(erased, SITE, rules)
+        assert [built] == list(Records(database).find())
 
 
 def test_a_user_with_undelivered_messages_is_not_erased_yet(database: Database) -> None:

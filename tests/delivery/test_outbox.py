@@ -4,22 +4,31 @@ from collections.abc import Sequence
 
 import pytest
 
-from accounting import deliver, envelope
-from accounting.database import Database
+from accounting.delivery import batches, pusher
+from accounting.delivery.outbox import Outbox
 from accounting.errors import AccountingError
-from accounting.messages import Messages, Selection
-from accounting.model import Account
-from accounting.outbox import Failure, Key, Kind, Limit, Message, Outbox, State, Stop
-from accounting.register import Register, is_due
+from accounting.lookup.messages import Messages, Selection
+from accounting.model.messages import (
+    Failure,
+    FailureKind,
+    Limit,
+    Message,
+    MessageState,
+    RecordKey,
+    Stop,
+)
+from accounting.model.pods import Account
+from accounting.store.database import Database
+from accounting.store.records import Records, is_due
 from tests.delivery.books import Inbox, account, ran_on, table_of, table_of_ours, write
 
 TO = "inbox://example.org"
-FAILURE = Failure(Kind.REJECTED, "The broker rejects it", "Ask.")
+FAILURE = Failure(FailureKind.REJECTED, "The broker rejects it", "Ask.")
 
 
-def push(database: Database, inbox: Inbox, most: int = 500) -> deliver.Report:
-    policy = deliver.Policy(most, at_once=True, settle_seconds=0)
-    return deliver.Pusher(Outbox(database), inbox, policy).push()
+def push(database: Database, inbox: Inbox, most: int = 500) -> pusher.Report:
+    policy = pusher.Policy(most, at_once=True, settle_seconds=0)
+    return pusher.Pusher(Outbox(database), inbox, policy).push()
 
 
 def filled(database: Database, pages: Sequence[Account], at: float = 1.0) -> Message:
@@ -27,9 +36,9 @@ def filled(database: Database, pages: Sequence[Account], at: float = 1.0) -> Mes
     write(database, pages)
     with database.begin() as connection:  # as if nothing stood in the way
         condition = is_due()
-        due, _ = envelope.due(connection, condition, None, Limit(500))
-        number = envelope.store(connection, TO, [text for _, text in due], at)
-        envelope.enqueue(connection, number, [record for record, _ in due])
+        due, _ = batches.due(connection, condition, None, Limit(500))
+        number = batches.store(connection, TO, [text for _, text in due], at)
+        batches.enqueue(connection, number, [record for record, _ in due])
     return found(database, number)
 
 
@@ -175,7 +184,10 @@ def test_destinations_tell_how_they_stand(ledger: Database) -> None:
     assert claimed is not None
     outbox.failed(claimed, FAILURE, 99.0)
     (standing,) = messages.destinations()
-    assert standing.messages == dict.fromkeys(State, 0) | {State.PENDING: 1, State.SENT: 1}
+    assert standing.messages == dict.fromkeys(MessageState, 0) | {
+        MessageState.PENDING: 1,
+        MessageState.SENT: 1,
+    }
     assert (standing.oldest_at, standing.next_try_at, standing.failure, standing.stop) == (
         50.0,
         99.0,
@@ -201,7 +213,7 @@ def test_messages_are_paged_by_their_number_and_narrowed(ledger: Database) -> No
     second = messages.page(before=first[-1].id, limit=3)
     third = messages.page(before=second[-1].id, limit=3)
     assert [e.id for e in (*first, *second, *third)] == [7, 6, 5, 4, 3, 2, 1]
-    assert messages.page(Selection(states=[State.PARKED])) == []
+    assert messages.page(Selection(states=[MessageState.PARKED])) == []
     assert messages.page(Selection(destination="elsewhere")) == []
     (one,) = messages.page(Selection(uid=pages[2].pod.uid))
     assert (one.id, one.records) == (3, 1)
@@ -221,10 +233,10 @@ def test_the_records_of_a_message_are_paged_and_tell_what_became_of_them(
     messages = Messages(ledger)
     first = messages.records(1, limit=2)
     assert [(r.is_latest, r.is_current) for r in first] == [(False, False), (False, False)]
-    (last,) = messages.records(1, after=Key(first[-1].uid, first[-1].year, first[-1].month))
+    (last,) = messages.records(1, after=RecordKey(first[-1].uid, first[-1].year, first[-1].month))
     assert (last.uid, last.is_latest, last.is_current) == (pages[2].pod.uid, True, True)
     (changed,) = messages.records(3)
     assert (changed.is_latest, changed.is_current) == (True, False)
     taken = [row["id"] for row in messages.taken_by(pages[1].pod.uid)]
     assert taken == [1, 3]
-    assert Register(ledger).count() == 3
+    assert Records(ledger).count() == 3

@@ -7,21 +7,22 @@ from shutil import copy
 
 import pytest
 
-from accounting.messages import Messages
-from accounting.outbox import Kind, Outbox, State
-from ssm.authority import Authority
+from accounting.delivery.outbox import Outbox
+from accounting.lookup.messages import Messages
+from accounting.model.messages import FailureKind, MessageState
 from ssm.certificate import HostCertificate
-from ssm.fault import Fault
 from ssm.sender import AmsSender, DirqSender
 from ssm.smime import verify
-from ssm.standin import AmsStandin
+from ssm.testing.authority import Authority
+from ssm.testing.fault import Fault
+from ssm.testing.standin import AmsStandin
 from tests.delivery.books import Inbox, account, ran_on, table_of, table_of_ours, write
 from tests.delivery.conftest import Desk
 
 Received = Callable[[], list[str]]
 
 
-def states(desk: Desk) -> list[tuple[int, str, State, int]]:
+def states(desk: Desk) -> list[tuple[int, str, MessageState, int]]:
     """(origin, part, state, attempts) of all messages, the oldest first."""
     entries = sorted(Messages(desk.database).page(), key=lambda e: (e.origin, e.part))
     return [(e.origin, e.part, e.state, e.attempts) for e in entries]
@@ -52,9 +53,9 @@ def test_what_may_pass_is_tried_again_later_with_the_same_bytes(
     assert report.error is not None
     assert said in report.error.message
     (entry,) = Messages(desk.database).page()
-    assert (entry.state, entry.attempts) == (State.PENDING, 1)
+    assert (entry.state, entry.attempts) == (MessageState.PENDING, 1)
     assert entry.failure is not None
-    assert entry.failure.kind is Kind.UNAVAILABLE
+    assert entry.failure.kind is FailureKind.UNAVAILABLE
     assert entry.next_try_at == report.next_try_at == desk.at + 22.5
     body = Messages(desk.database).body(entry.id)
     desk.at += 23
@@ -120,7 +121,7 @@ def test_a_refusal_stops_the_destination_and_says_what_to_fix(
     assert "topic" in report.error.cure
     (found,) = Messages(desk.database).destinations()
     assert found.stop is not None
-    assert (found.stop.failure.kind, found.stop.probe_at) == (Kind.REFUSED, desk.at + 600)
+    assert (found.stop.failure.kind, found.stop.probe_at) == (FailureKind.REFUSED, desk.at + 600)
     calls = len(broker.calls)
     desk.at += 599
     again = desk.push()
@@ -165,7 +166,7 @@ def test_one_rejected_message_is_set_aside_and_the_others_go(
     broker.fail(400)
     report = desk.push()
     assert (report.sent, report.parked, report.error, report.is_complete) == (2, 1, None, False)
-    assert states(desk)[0] == (1, "", State.PARKED, 1)
+    assert states(desk)[0] == (1, "", MessageState.PARKED, 1)
 
 
 def test_a_destination_that_rejects_one_message_after_the_other_is_stopped(
@@ -196,18 +197,18 @@ def test_what_is_too_large_is_split_until_it_fits_in_its_place_in_the_queue(
     report = desk.push()
     assert (report.error, report.sent, report.split) == (None, 3, 2)
     assert [(origin, part, state) for origin, part, state, _ in states(desk)] == [
-        (1, "", State.SPLIT),
-        (1, "a", State.SENT),
-        (1, "b", State.SPLIT),
-        (1, "ba", State.SENT),
-        (1, "bb", State.SENT),
+        (1, "", MessageState.SPLIT),
+        (1, "a", MessageState.SENT),
+        (1, "b", MessageState.SPLIT),
+        (1, "ba", MessageState.SENT),
+        (1, "bb", MessageState.SENT),
     ]
     uids = [line for body in received() for line in body.splitlines() if "VMUUID" in line]
     assert uids == [f"VMUUID: {page.pod.uid}" for page in pages]
     assert table_of(received()) == table_of_ours(desk.database)
     whole, *_ = sorted(Messages(desk.database).page(), key=lambda entry: entry.id)
     assert whole.failure is not None
-    assert whole.failure.kind is Kind.TOO_LARGE
+    assert whole.failure.kind is FailureKind.TOO_LARGE
     assert len(Messages(desk.database).records(whole.id)) == 5
     assert desk.push().built == 0
 
@@ -233,7 +234,7 @@ def test_an_exception_that_nobody_thought_of_counts_as_an_outage_and_is_reported
     assert "please report this" in report.error.cure
     (entry,) = Messages(desk.database).page()
     assert entry.failure is not None
-    assert entry.failure.kind is Kind.UNEXPECTED
+    assert entry.failure.kind is FailureKind.UNEXPECTED
     assert "secret" not in str(entry)
     inbox.before = lambda: None
     desk.at += 3600
@@ -257,7 +258,7 @@ def test_a_certificate_that_cannot_be_used_stops_all_until_it_is_replaced(
     assert broker.calls == ()
     (found,) = Messages(desk.database).destinations()
     assert found.stop is not None
-    assert (found.stop.failure.kind, found.next_try_at) == (Kind.CERTIFICATE, None)
+    assert (found.stop.failure.kind, found.next_try_at) == (FailureKind.CERTIFICATE, None)
     copy(desk.host.key, key)
     assert desk.push().is_complete
     (found,) = Messages(desk.database).destinations()

@@ -5,15 +5,25 @@ from dataclasses import replace
 
 import pytest
 
-from accounting import apel, deliver
-from accounting.database import Database
-from accounting.erasure import erase_user, expire_users
-from accounting.holdings import GROUPINGS, Chosen, Difference, Holdings, Kind, Usage, summarise
-from accounting.messages import Messages
-from accounting.model import Account, Month, Reading
-from accounting.outbox import Outbox
-from accounting.register import Register, Selection
+from accounting.delivery import pusher
+from accounting.delivery.outbox import Outbox
+from accounting.delivery.receiver import (
+    GROUPINGS,
+    Chosen,
+    Difference,
+    Kind,
+    Receiver,
+    Usage,
+    summarise,
+)
+from accounting.lookup.messages import Messages
+from accounting.model.pods import Account, Reading
+from accounting.model.time import Month
+from accounting.records import apel
 from accounting.simulation.repository import Repository
+from accounting.store.database import Database
+from accounting.store.erasure import erase_user, expire_users
+from accounting.store.records import Records, Selection
 from tests.delivery.books import (
     NOVEMBER,
     Inbox,
@@ -29,12 +39,12 @@ DAY = 86400.0
 IN_NOVEMBER = NOVEMBER.end - DAY
 GRACE = NOVEMBER.end + DAY
 CLOSED = NOVEMBER.end + 3 * DAY
-POLICY = deliver.Policy(close_after_seconds=2 * DAY, at_once=True)
+POLICY = pusher.Policy(close_after_seconds=2 * DAY, at_once=True)
 
 
-def push(database: Database, inbox: Inbox, at: float, most: int = 500) -> deliver.Report:
+def push(database: Database, inbox: Inbox, at: float, most: int = 500) -> pusher.Report:
     policy = replace(POLICY, records_per_message=most)
-    return deliver.Pusher(Outbox(database), inbox, policy, now=lambda: at).push()
+    return pusher.Pusher(Outbox(database), inbox, policy, now=lambda: at).push()
 
 
 def corrected(page: Account, cpu_seconds: float) -> Account:
@@ -45,8 +55,7 @@ def corrected(page: Account, cpu_seconds: float) -> Account:
 
 
 def differences(database: Database) -> list[Difference]:
-    return [d for d in Holdings(database).differences(Chosen(NOVEMBER))
-            if d.kind is not Kind.SAME]  # fmt: skip
+    return [d for d in Receiver(database).differences(Chosen(NOVEMBER)) if d.kind is not Kind.SAME]
 
 
 def test_a_correction_goes_out_while_the_month_is_open_and_waits_when_it_is_closed(
@@ -59,7 +68,7 @@ def test_a_correction_goes_out_while_the_month_is_open_and_waits_when_it_is_clos
         write(ledger, [corrected(page, cpu_seconds)])
         report = push(ledger, inbox, at)
         assert (report.sent, report.is_complete) == (sent, True)
-    register = Register(ledger)
+    register = Records(ledger)
     waiting = Selection(differing=True, open_from=Month.of(CLOSED - 2 * DAY))
     assert [record.uid for record in register.find(waiting)] == [page.pod.uid]
     assert Outbox(ledger).due_count(Month.of(CLOSED - 2 * DAY)) == 0
@@ -80,7 +89,7 @@ def test_what_was_never_said_of_a_closed_month_still_goes_out(ledger: Database) 
     report = push(ledger, inbox, CLOSED)
     assert (report.records, report.is_complete) == (3, True)
     assert table_of(inbox.bodies) == table_of_ours(ledger)
-    last = [r for r in Register(ledger).find(Selection(month=NOVEMBER)) if r.uid == page.pod.uid]
+    last = [r for r in Records(ledger).find(Selection(month=NOVEMBER)) if r.uid == page.pod.uid]
     assert last[0].created_at == NOVEMBER.last_second
     page.readings[NOVEMBER] = Reading(NOVEMBER.last_second, 9e5, 1e9, 2e9)
     write(ledger, [page])
@@ -98,7 +107,7 @@ def test_a_republished_month_is_sent_whole_and_twice_changes_nothing_at_the_rece
     write(ledger, [corrected(pages[1], 999.0)])
     push(ledger, inbox, CLOSED)
     assert table_of(inbox.bodies) != table_of_ours(ledger)
-    holdings = Holdings(ledger)
+    holdings = Receiver(ledger)
     for _ in range(2):
         assert holdings.republish(Chosen(NOVEMBER)) == 4
         assert holdings.republish(Chosen(NOVEMBER)) == 4  # before a push: still once
@@ -116,7 +125,7 @@ def test_a_part_of_a_month_can_be_republished(ledger: Database) -> None:
     write(ledger, pages)
     inbox = Inbox()
     push(ledger, inbox, IN_NOVEMBER)
-    holdings = Holdings(ledger)
+    holdings = Receiver(ledger)
     assert holdings.republish(Chosen(NOVEMBER, vo="other.example.org")) == 1
     assert holdings.republish(Chosen(NOVEMBER, user="user-0@example.org")) == 1
     assert holdings.republish(Chosen(NOVEMBER, vo="nobody")) == 0
@@ -136,7 +145,7 @@ def test_a_republished_record_never_overtakes_its_older_message(ledger: Database
     inbox = Inbox(before=down)
     push(ledger, inbox, IN_NOVEMBER)
     write(ledger, [ran_on(page, 60, ended=True)])
-    assert Holdings(ledger).republish(Chosen(NOVEMBER)) == 1
+    assert Receiver(ledger).republish(Chosen(NOVEMBER)) == 1
     inbox.before = lambda: None
     assert push(ledger, inbox, IN_NOVEMBER).sent == 2
     assert table_of(inbox.bodies) == table_of_ours(ledger)
@@ -163,10 +172,10 @@ def test_an_erased_user_is_no_difference(ledger: Database) -> None:
     write(ledger, pages)
     inbox = Inbox()
     push(ledger, inbox, IN_NOVEMBER)
-    before = Holdings(ledger).summary(NOVEMBER)
+    before = Receiver(ledger).summary(NOVEMBER)
     erase_user(ledger, "alice@example.org")
     assert differences(ledger) == []
-    assert Holdings(ledger).summary(NOVEMBER) == before
+    assert Receiver(ledger).summary(NOVEMBER) == before
 
 
 def test_a_correction_that_waits_does_not_keep_a_user_from_being_forgotten(
@@ -190,8 +199,8 @@ def test_a_record_that_is_held_back_now_though_it_was_delivered_is_counted(
     push(ledger, Inbox(), IN_NOVEMBER)
     page.pod.image = "50%%off"
     write(ledger, [page])
-    assert Holdings(ledger).held(Chosen(NOVEMBER)) == 1
-    assert Holdings(ledger).republish(Chosen(NOVEMBER)) == 0
+    assert Receiver(ledger).held(Chosen(NOVEMBER)) == 1
+    assert Receiver(ledger).republish(Chosen(NOVEMBER)) == 0
 
 
 def over_two_months() -> Sequence[Account]:
@@ -218,7 +227,7 @@ def test_months_are_added_up_as_the_repository_does_from_what_was_delivered_and_
         )
         for row in repository.summaries()
     }
-    lines = [line for month in (NOVEMBER, DECEMBER) for line in Holdings(ledger).summary(month)]
+    lines = [line for month in (NOVEMBER, DECEMBER) for line in Receiver(ledger).summary(month)]
     assert {(line.month, line.group["VO"]): line.delivered for line in lines} == theirs
     push(ledger, inbox, CLOSED)
     repository.load_all(inbox.bodies[-1:])
@@ -235,7 +244,7 @@ def test_months_can_be_added_up_by_user_and_by_the_key_of_the_repository_s_summa
     ledger: Database,
 ) -> None:
     write(ledger, over_two_months())
-    holdings = Holdings(ledger)
+    holdings = Receiver(ledger)
     by_user = holdings.summary(NOVEMBER, "user")
     assert [line.group for line in by_user] == [
         {"VO": "Other.Example.org", "GlobalUserName": "user-2@example.org"},
@@ -266,7 +275,7 @@ def test_an_fqan_is_split_as_the_repository_does(fqan: str, parts: tuple[str, st
 
 def test_a_record_read_back_from_its_text_has_the_same_digest(ledger: Database) -> None:
     write(ledger, over_two_months())
-    for record in Register(ledger).find():
+    for record in Records(ledger).find():
         text = apel.text(record)
         assert apel.text_digest(text) == record.digest == apel.digest(record)
         assert apel.parsed(text)["VMUUID"] == record.uid

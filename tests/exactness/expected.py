@@ -5,7 +5,7 @@ from datetime import datetime
 from math import ceil, inf
 from typing import Any
 
-from accounting.model import Held, Status
+from accounting.model.records import Held, Status
 from accounting.simulation.cluster import Cluster
 from accounting.simulation.emitters import Emitter
 from accounting.simulation.expectation import ExpectedPod, Reader
@@ -81,10 +81,27 @@ def _figures(cluster: Cluster, one: ExpectedPod, kubelet: Emitter) -> Figures:
 
 
 _NAMES = (
-    "site", "compute_service", "cloud_type", "machine", "user", "group", "vo", "fqan", "vo_rule",
-    "held", "image", "flavor", "start_at", "cpu_seconds", "received_gb", "sent_gb", "cpu_count",
-    "memory_mb", "disk_gb", "gpu_count",
-)  # fmt: skip
+    "site",
+    "compute_service",
+    "cloud_type",
+    "machine",
+    "user",
+    "group",
+    "vo",
+    "fqan",
+    "vo_rule",
+    "held",
+    "image",
+    "flavor",
+    "start_at",
+    "cpu_seconds",
+    "received_gb",
+    "sent_gb",
+    "cpu_count",
+    "memory_mb",
+    "disk_gb",
+    "gpu_count",
+)
 
 
 def _whole_gb(count: int | None) -> int | None:
@@ -103,8 +120,9 @@ def _memory_mb(cluster: Cluster, pod: SimulatedPod, kubelet: Emitter) -> int | N
     limits = sum(box.limits.memory or 0 for box in pod.containers)
     if requests or limits:
         return round((requests or limits) / MB)
-    scrapes = kubelet.scrapes(cluster.timetable.start, cluster.timetable.end,
-                              cluster.interval_seconds)  # fmt: skip
+    scrapes = kubelet.scrapes(
+        cluster.timetable.start, cluster.timetable.end, cluster.interval_seconds
+    )
     seen = [at / 1000 for at in scrapes if _is_listed(pod, at / 1000)]
     if cluster.features.pod_level_dropped:
         boxes = (*pod.containers, pod.sandbox)

@@ -11,15 +11,15 @@ from typing import Any, TextIO
 
 from sqlalchemy import Row, select
 
-from accounting.apel import Site
-from accounting.collect import Options, Poller, Report
-from accounting.database import Database
-from accounting.identity import VoRules
-from accounting.ledger import Ledger
-from accounting.prometheus import Source
-from accounting.queries import Scope
+from accounting.measure.poller import Options, Poller, Report
+from accounting.measure.prometheus import Source
+from accounting.measure.promql import Scope
+from accounting.records.builder import Site
+from accounting.records.identity import VoRules
 from accounting.simulation.cluster import NAMESPACE
-from accounting.tables import gaps, records
+from accounting.store.database import Database
+from accounting.store.ledger import Ledger
+from accounting.store.tables import gaps, records
 
 HOUR = 3600
 SCOPE = Scope(NAMESPACE, "jupyter-.*")

@@ -28,10 +28,12 @@ def test_what_a_short_pod_used_is_known_however_often_one_polls(
         f'kube_namespace_created{{namespace="{NAMESPACE}"}}': [(at, START - 60) for at in SPOKEN],
         f'kube_pod_status_phase{{{STATE},phase="Running"}}': [(START + 292, 0), (START + 322, 1)],
         f"kube_pod_start_time{{{STATE}}}": [(START + 292, START + 200), (START + 322, START + 200)],
-        f'kube_pod_annotations{{{STATE},annotation_hub_jupyter_org_username="a"}}':
-            [(START + 292, 1), (START + 322, 1)],
+        f'kube_pod_annotations{{{STATE},annotation_hub_jupyter_org_username="a"}}': [
+            (START + 292, 1),
+            (START + 322, 1),
+        ],
         f"container_cpu_usage_seconds_total{{{USAGE}{path}}}": [(START + 260, 5), (START + 290, 7)],
-    }  # fmt: skip
+    }
     lines = []
     for series, points in families.items():
         name = series.partition("{")[0]

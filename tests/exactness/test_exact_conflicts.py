@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from accounting.collect import Options, Poller, Report
-from accounting.database import Database
-from accounting.erasure import erase_user
 from accounting.errors import Busy, SourceRefused, SourceTooLarge
-from accounting.ledger import Ledger
-from accounting.model import ERASED
-from accounting.prometheus import Source
-from accounting.queries import Scope
+from accounting.measure.poller import Options, Poller, Report
+from accounting.measure.prometheus import Source
+from accounting.measure.promql import Scope
+from accounting.model.pods import ERASED
 from accounting.simulation.engines import run_prometheus
-from accounting.tables import pods
+from accounting.store.database import Database
+from accounting.store.erasure import erase_user
+from accounting.store.ledger import Ledger
+from accounting.store.tables import pods
 from tests.conftest import History, linked
 from tests.exactness import polling
 from tests.exactness.polling import HOUR, RULES, SCOPE, SITE, Written, poll, poller, written

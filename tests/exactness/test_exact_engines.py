@@ -46,8 +46,11 @@ def test_the_host_s_time_zone_changes_nothing(
     environment = {**os.environ, "TZ": zone}
     clock = subprocess.run(
         [sys.executable, "-c", "import time; print(time.timezone)"],
-        env=environment, check=True, capture_output=True, text=True,
-    )  # fmt: skip
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     assert int(clock.stdout) != 0
     subprocess.run([*command, str(history.end)], env=environment, check=True, capture_output=True)
     assert poll(history.url, ledger) == polled

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from accounting.database import Database
-from accounting.model import Month
-from accounting.prometheus import Source
+from accounting.measure.prometheus import Source
+from accounting.model.time import Month
 from accounting.simulation.cluster import Cluster
-from accounting.tables import records
+from accounting.store.database import Database
+from accounting.store.tables import records
 from tests.conftest import START, History
 from tests.exactness import polling
 from tests.exactness.expected import unix

@@ -6,18 +6,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from accounting.collect import Options, Poller
 from accounting.config import Settings
-from accounting.database import Database
-from accounting.identity import VoRules
-from accounting.ledger import Ledger
-from accounting.prometheus import Source
-from accounting.queries import Scope
+from accounting.measure.poller import Options, Poller
+from accounting.measure.prometheus import Source
+from accounting.measure.promql import Scope
+from accounting.records.identity import VoRules
 from accounting.simulation.cluster import Cluster
 from accounting.simulation.engines import run_prometheus
 from accounting.simulation.features import Features
 from accounting.simulation.history import populate
 from accounting.simulation.truth import Owner, SimulatedPod
+from accounting.store.database import Database
+from accounting.store.ledger import Ledger
 from hub.monitor.settings import MonitorSettings
 from tests.exactness.expected import expected, unix
 from tests.exactness.polling import RULES, SCOPE, SITE, Written, written

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from accounting.collect import Report
-from accounting.database import Database
-from accounting.ledger import Ledger
-from accounting.prometheus import Source
+from accounting.measure.poller import Report
+from accounting.measure.prometheus import Source
+from accounting.store.database import Database
+from accounting.store.ledger import Ledger
 from tests.conftest import History
 from tests.exactness.expected import completed, silences
 from tests.exactness.polling import HOUR, OPTIONS, Written, poll, poller, written

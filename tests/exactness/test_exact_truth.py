@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from accounting.model import Month
+from accounting.model.time import Month
 from accounting.simulation.cluster import Cluster
 from accounting.simulation.engines import run_prometheus
 from accounting.simulation.features import MIXED, Features

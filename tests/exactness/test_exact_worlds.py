@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from accounting.model import Held
+from accounting.model.records import Held
 from accounting.simulation.cluster import Cluster
 from accounting.simulation.engines import run_prometheus, run_victoria_metrics
 from accounting.simulation.features import MIXED, Features

@@ -37,9 +37,13 @@ def site(
     )
     folder = tmp_path_factory.mktemp("hub")
     with run_site(
-        folder, provider, config, version=request.param, fragments=("d4science",),
+        folder,
+        provider,
+        config,
+        version=request.param,
+        fragments=("d4science",),
         name="D4ScienceAuthenticator",
-    ) as running:  # fmt: skip
+    ) as running:
         yield running
 
 

@@ -12,7 +12,7 @@ from tornado.web import HTTPError
 from traitlets import TraitError
 from traitlets.config import Config
 
-from accounting import queries
+from accounting.measure import promql
 from hub.cluster import ClusterError
 from tests.hub.cloud import FRAGMENTS
 from tests.hub.pods import Users, manifest_of, spawner_of, tokens_in, with_users
@@ -159,11 +159,11 @@ def test_the_accounting_reads_the_annotations_that_the_spawner_writes(
         "annotation_" + "".join(c if c.isalnum() else "_" for c in name): value
         for name, value in annotations.items()
     }
-    read = {name: written.get(name) for name in (queries.USER, queries.GROUP, queries.FLAVOR)}
+    read = {name: written.get(name) for name in (promql.USER, promql.GROUP, promql.FLAVOR)}
     assert read == {
-        queries.USER: "alice",
-        queries.GROUP: "vo.example.org",
-        queries.FLAVOR: "small",
+        promql.USER: "alice",
+        promql.GROUP: "vo.example.org",
+        promql.FLAVOR: "small",
     }
 
 

@@ -29,9 +29,13 @@ def site(
 ) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("hub")
     with run_site(
-        folder, provider, CONFIG, version=request.param, fragments=("checkin", "programs"),
+        folder,
+        provider,
+        CONFIG,
+        version=request.param,
+        fragments=("checkin", "programs"),
         replacing={'"hub.wrapper"': '"hub.wrapper", "--keep-seconds", "2"'},
-    ) as running:  # fmt: skip
+    ) as running:
         wait_for(
             lambda: httpx.get(f"{running.hub.url}services/jwt/").status_code == 401, "the service"
         )

@@ -176,9 +176,12 @@ class Server:
         self._store.remove(*where)
         details = {"name": meta["name"], "kind": resource.plural, "uid": meta["uid"]}
         return {
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Success",
             "details": details,
-        }  # fmt: skip
+        }
 
     def _terminate(self, resource: Resource, found: Document, seconds: int) -> Document:
         if "deletionTimestamp" in found["metadata"]:

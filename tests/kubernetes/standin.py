@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import psutil
 from aiohttp import web
 
-from ssm.authority import Authority
+from ssm.testing.authority import Authority
 from tests.kubernetes.controllers import Controllers
 from tests.kubernetes.faults import Fault, Request
 from tests.kubernetes.kubelet import Kubelet

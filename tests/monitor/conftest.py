@@ -123,8 +123,13 @@ def fill(history: History) -> None:
     now = time.time()
     for hour in range(47, -1, -1):
         start = 8 + hour * 7 % 11
-        steps = [("clean up", 0.1), ("start", float(start)), ("page", 0.7 + hour % 3),
-                 ("kernel", 1.5), ("stop", 2.1)]  # fmt: skip
+        steps = [
+            ("clean up", 0.1),
+            ("start", float(start)),
+            ("page", 0.7 + hour % 3),
+            ("kernel", 1.5),
+            ("stop", 2.1),
+        ]
         state, said = State.OK, f"a notebook was ready in {start} s"
         if hour == 20:
             state, said = State.CRITICAL, "start: the server did not start: no node has room"

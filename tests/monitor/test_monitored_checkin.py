@@ -21,9 +21,15 @@ def test_a_user_who_never_logged_in_is_started_where_logins_are_refreshed_before
     config = "c.Authenticator.refresh_pre_spawn = True"
     fragments = ("checkin", "monitoring")
     with run_site(tmp_path, provider, config, fragments=fragments, replacing=replacing) as site:
-        settings = MonitorSettings.model_validate({
-            "hub_url": site.hub.url, "cell": "", "start_deadline": 300, "page_deadline": 300,
-            "stop_deadline": 120, "slow": 300,
-        })  # fmt: skip
+        settings = MonitorSettings.model_validate(
+            {
+                "hub_url": site.hub.url,
+                "cell": "",
+                "start_deadline": 300,
+                "page_deadline": 300,
+                "stop_deadline": 120,
+                "slow": 300,
+            }
+        )
         found = asyncio.run(NotebookCheck(settings, site.hub.api_url, token).run())
     assert (found.state, found.said.startswith("a notebook was ready")) == (State.OK, True), found

@@ -120,9 +120,15 @@ def test_the_services_token_may_do_this_and_nothing_else(site: Site) -> None:
     model = site.hub.api("GET", "/user", token=site.token).json()
     assert set(model["scopes"]) == {
         f"{scope}!user=monitoring"
-        for scope in ("access:servers", "delete:servers", "read:servers", "read:users:name",
-                      "servers", "start:servers")
-    }  # fmt: skip
+        for scope in (
+            "access:servers",
+            "delete:servers",
+            "read:servers",
+            "read:users:name",
+            "servers",
+            "start:servers",
+        )
+    }
 
 
 @pytest.mark.parametrize(
@@ -226,8 +232,12 @@ def test_probes_get_the_state_by_their_token_or_the_hubs(site: Site, service: st
         found = get(f"{service}status.json", token).raise_for_status().json()
         assert (found["state"], found["checks"][0]["check"]) == ("OK", "notebook")
         assert set(found["checks"][0]["steps_seconds"]) == {
-            "clean up", "start", "page", "kernel", "stop",
-        }  # fmt: skip
+            "clean up",
+            "start",
+            "page",
+            "kernel",
+            "stop",
+        }
     metrics = get(f"{service}metrics", PROBE_TOKEN).text
     assert 'notebooks_monitor_state{check="notebook",state="ok"} 1.0' in metrics
     assert 'notebooks_monitor_runs{check="notebook",result="critical"} 1.0' in metrics

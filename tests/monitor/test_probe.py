@@ -63,19 +63,40 @@ def said(run: Run | None, now: float = 1400.0) -> str:
 @pytest.mark.parametrize(
     ("content", "code", "line"),
     [
-        (said(GOOD), 0, ("OK - notebook: a notebook was ready in 5.0 s (7 min ago)"
-         " | 'notebook start'=5.0s age=395s")),
-        (said(LATE), 1, ("WARNING - notebook: slow   as never (100 s ago)"
-         " | 'notebook start'=300.0s age=100s")),
-        (said(BAD), 2, ("CRITICAL - notebook: start: no node has room (7 min ago)"
-         " | 'notebook start'=2.0s age=398s")),
-        (said(GOOD, 9000), 3, ("UNKNOWN - notebook: the last result is 2 h old (OK: a notebook was"
-         " ready in 5.0 s) (2 h ago) | 'notebook start'=5.0s age=7995s")),
+        (
+            said(GOOD),
+            0,
+            (
+                "OK - notebook: a notebook was ready in 5.0 s (7 min ago)"
+                " | 'notebook start'=5.0s age=395s"
+            ),
+        ),
+        (
+            said(LATE),
+            1,
+            ("WARNING - notebook: slow   as never (100 s ago) | 'notebook start'=300.0s age=100s"),
+        ),
+        (
+            said(BAD),
+            2,
+            (
+                "CRITICAL - notebook: start: no node has room (7 min ago)"
+                " | 'notebook start'=2.0s age=398s"
+            ),
+        ),
+        (
+            said(GOOD, 9000),
+            3,
+            (
+                "UNKNOWN - notebook: the last result is 2 h old (OK: a notebook was"
+                " ready in 5.0 s) (2 h ago) | 'notebook start'=5.0s age=7995s"
+            ),
+        ),
         (said(None), 3, "UNKNOWN - notebook: nothing was checked yet"),
         ("<html>", 3, "UNKNOWN - the answer is not the monitor's: see --url"),
         ("[]", 3, "UNKNOWN - the answer is not the monitor's: see --url"),
     ],
-)  # fmt: skip
+)
 def test_the_probe_says_each_state_with_its_exit_code(content: str, code: int, line: str) -> None:
     with served(content) as url:
         assert probe("--url", url) == (code, f"NOTEBOOKS {line}\n")
@@ -101,13 +122,17 @@ def test_the_probe_is_unknown_where_it_cannot_know() -> None:
     [
         ('{"ok": true, "checks": []}', 200, State.OK, "BinderHub is well"),
         (
-            ('{"ok": false, "checks": [{"service": "Docker registry", "ok": false},'
-            ' {"service": "JupyterHub API", "ok": true}]}'),
-            503, State.CRITICAL, "BinderHub is not well: Docker registry",
+            (
+                '{"ok": false, "checks": [{"service": "Docker registry", "ok": false},'
+                ' {"service": "JupyterHub API", "ok": true}]}'
+            ),
+            503,
+            State.CRITICAL,
+            "BinderHub is not well: Docker registry",
         ),
         ("<html>", 404, State.CRITICAL, "the answer 404 is not BinderHub's"),
     ],
-)  # fmt: skip
+)
 def test_a_binderhub_is_asked_for_its_health(
     content: str, status: int, state: State, text: str
 ) -> None:

@@ -68,11 +68,16 @@ def _filled(query: str) -> str:
     return query.replace("$__rate_interval", "5m").replace("$namespace", ".*")
 
 
-@pytest.mark.parametrize("used", sorted({
-    name
-    for text in [*QUERIES, *(rule["expr"] for rule in RULES)]
-    for name in re.findall(r"notebooks_accounting_\w+", text)
-}))  # fmt: skip
+@pytest.mark.parametrize(
+    "used",
+    sorted(
+        {
+            name
+            for text in [*QUERIES, *(rule["expr"] for rule in RULES)]
+            for name in re.findall(r"notebooks_accounting_\w+", text)
+        }
+    ),
+)
 def test_every_metric_that_is_used_is_exported_from_the_start(used: str) -> None:
     assert used in exported()
 

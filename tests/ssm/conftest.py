@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ssm.ams import AmsSettings
-from ssm.authority import Authority, Issued, KeyKind
-from ssm.standin import AmsStandin
+from ssm.testing.authority import Authority, Issued, KeyKind
+from ssm.testing.standin import AmsStandin
 
 Openssl = Callable[..., bytes]
 

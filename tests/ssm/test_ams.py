@@ -10,7 +10,6 @@ import pytest
 
 from ssm import ams
 from ssm.ams import AmsSettings, AmsTransport
-from ssm.authority import Authority, Issued
 from ssm.errors import (
     CertificateError,
     Refused,
@@ -21,8 +20,9 @@ from ssm.errors import (
     TransportError,
     Unavailable,
 )
-from ssm.fault import Fault
-from ssm.standin import AmsStandin
+from ssm.testing.authority import Authority, Issued
+from ssm.testing.fault import Fault
+from ssm.testing.standin import AmsStandin
 
 DN = "/DC=org/DC=example/O=Example/CN=host.example.org"
 

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
-from ssm.authority import Authority, Issued, new_key, write_key
 from ssm.certificate import HostCertificate, distinguished_name
 from ssm.errors import CertificateError
+from ssm.testing.authority import Authority, Issued, new_key, write_key
 
 Openssl = Callable[..., bytes]
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from ssm.ams import AmsSettings
-from ssm.authority import Authority, Issued
 from ssm.certificate import HostCertificate
 from ssm.errors import SsmError
-from ssm.fault import Fault
 from ssm.sender import AmsSender, DirqSender
-from ssm.standin import AmsStandin
+from ssm.testing.authority import Authority, Issued
+from ssm.testing.fault import Fault
+from ssm.testing.standin import AmsStandin
 
 LOG = logging.getLogger(__name__)
 PRIVATE = "GlobalUserName: a-private-person"

@@ -9,12 +9,12 @@ import pytest
 from dirq.QueueSimple import QueueSimple
 
 from ssm.ams import AmsSettings
-from ssm.authority import Authority, Issued
 from ssm.certificate import HostCertificate
 from ssm.errors import CertificateError, Refused, SpoolError, TooLarge, Unavailable
 from ssm.sender import AmsSender, DirqSender, Sender
 from ssm.smime import verify
-from ssm.standin import AmsStandin
+from ssm.testing.authority import Authority, Issued
+from ssm.testing.standin import AmsStandin
 
 Openssl = Callable[..., bytes]
 

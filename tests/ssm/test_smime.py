@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssm import der
-from ssm.authority import Authority, Issued, KeyKind
 from ssm.certificate import HostCertificate
 from ssm.errors import CertificateError, SigningError
 from ssm.smime import encrypt, load_receiver_certificate, sign, verify
+from ssm.testing.authority import Authority, Issued, KeyKind
 
 Openssl = Callable[..., bytes]
 

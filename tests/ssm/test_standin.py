@@ -24,9 +24,9 @@ from argo_ams_library import (
 )
 from argo_ams_library.amsexceptions import AmsBalancerException
 
-from ssm.authority import Authority, Issued
-from ssm.fault import Fault, Operation
-from ssm.standin import AmsStandin
+from ssm.testing.authority import Authority, Issued
+from ssm.testing.fault import Fault, Operation
+from ssm.testing.standin import AmsStandin
 
 TOPIC = "eu-egi-cloud-accounting"
 DN = "/DC=org/DC=example/O=Example/CN=host.example.org"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from accounting.schedule import pusher_of
-from ssm.authority import Authority
-from ssm.standin import AmsStandin
+from accounting.wiring import pusher_of
+from ssm.testing.authority import Authority
+from ssm.testing.standin import AmsStandin
 from tests.api.hubs import PASSWORD, SERVICE_TOKEN, Hub, run_hub
 from tests.api.serving import Running, listening, served
 from tests.web import month

@@ -5,12 +5,13 @@ from itertools import pairwise
 from random import Random
 from uuid import UUID
 
-from accounting import apel
-from accounting.apel import Site
-from accounting.database import Database
-from accounting.identity import VoRules
-from accounting.ledger import Ledger, Progress, Step
-from accounting.model import Account, Gap, Month, Owner, Pod, Reading, Resources, Window
+from accounting.model.pods import Account, Owner, Pod, Reading, Resources
+from accounting.model.time import Gap, Month, Window
+from accounting.records import builder
+from accounting.records.builder import Site
+from accounting.records.identity import VoRules
+from accounting.store.database import Database
+from accounting.store.ledger import Ledger, Progress, Step
 
 SITE = Site("EXAMPLE-NOTEBOOKS")
 RULES = VoRules(default="training")
@@ -43,7 +44,7 @@ def fill(database: Database) -> None:
                 before=ledger.progress(),
                 after=Progress(end, float(end), 60.0),
                 accounts=pages,
-                records=[r for page in pages for r in apel.records(page, SITE, RULES)],
+                records=[r for page in pages for r in builder.records(page, SITE, RULES)],
                 gaps=[gap for gap in GAPS if start < (gap.end_at or 0) <= end],
                 spoke=True,
                 rejected=0,
@@ -80,16 +81,25 @@ def _account(
     name, cores, gib, gpus = _FLAVORS[flavor if flavor >= 0 else rng.choice((0, 0, 0, 1, 1, 2, 3))]
     end = READ_UNTIL if seconds is None else start + seconds
     pod = Pod(
-        uid=uid, namespace="hub", name=f"jupyter-{uid[-6:]}",
-        first_running_at=start + 20.0, last_running_at=float(end), last_listed_at=float(end),
+        uid=uid,
+        namespace="hub",
+        name=f"jupyter-{uid[-6:]}",
+        first_running_at=start + 20.0,
+        last_running_at=float(end),
+        last_listed_at=float(end),
         started_at=float(start),
         owner=Owner(user, vo if rng.random() < 0.97 else "", name),
-        resources=Resources(cpu_request=cores, memory_request_bytes=gib * 2.0**30,
-                            gpu_count=float(gpus) if gpus else None,
-                            gpu_resource="nvidia_com_gpu" if gpus else ""),
-        image=f"registry.example.org/notebooks/{name}:2026.11", disk_bytes=2.0**34,
-        ended=seconds is not None, owner_known=True,
-    )  # fmt: skip
+        resources=Resources(
+            cpu_request=cores,
+            memory_request_bytes=gib * 2.0**30,
+            gpu_count=float(gpus) if gpus else None,
+            gpu_resource="nvidia_com_gpu" if gpus else "",
+        ),
+        image=f"registry.example.org/notebooks/{name}:2026.11",
+        disk_bytes=2.0**34,
+        ended=seconds is not None,
+        owner_known=True,
+    )
     busy = rng.random() * cores * 0.8
     edges = [m.last_second for m in Month.of(start).until(Month.of(end)) if m.last_second < end]
     readings = {

@@ -11,17 +11,18 @@ from playwright.sync_api import Page, Route, expect
 from sqlalchemy import update
 from structlog.testing import capture_logs
 
-from accounting import apel
-from accounting.database import Database
+from accounting.lookup.messages import Messages
 from accounting.lookup.records import Delivery
-from accounting.messages import Messages
-from accounting.model import Month, Record
-from accounting.outbox import State
-from accounting.outcome import Outcome
-from accounting.register import Register
-from accounting.runs import Kind, Notice
-from accounting.tables import records
-from ssm.standin import AmsStandin
+from accounting.model.messages import MessageState
+from accounting.model.records import Record
+from accounting.model.time import Month
+from accounting.records import apel
+from accounting.service.outcome import Outcome
+from accounting.service.runs import JobKind, Notice
+from accounting.store.database import Database
+from accounting.store.records import Records
+from accounting.store.tables import records
+from ssm.testing.standin import AmsStandin
 from tests.api.serving import ADMIN, Running
 from tests.web import month
 from tests.web.conftest import started
@@ -76,7 +77,7 @@ def test_an_outage_is_seen_cured_and_over(outage: tuple[Running, AmsStandin], pa
     assert "Done" in push(page, running.url)
     look_at(page, "run-done")
     states = {entry.state for entry in Messages(running.service.database).page()}
-    assert states == {State.SENT}
+    assert states == {MessageState.SENT}
     page.goto(f"{running.url}/records?delivery={Delivery.DUE}")
     expect(page.get_by_text("No records")).to_be_visible()
     page.goto(f"{running.url}/deliveries")
@@ -160,7 +161,7 @@ def due(running: Running) -> set[str]:
 
 def corrected(database: Database, month: Month, vo: str, seconds: int) -> Record:
     """A record that says more than was delivered, as a later poll would write it."""
-    one = next(r for r in Register(database).find() if r.month == month and r.vo.name == vo)
+    one = next(r for r in Records(database).find() if r.month == month and r.vo.name == vo)
     longer = replace(one, wall_seconds=one.wall_seconds + seconds)
     with database.begin() as connection:
         connection.execute(
@@ -239,7 +240,7 @@ def test_a_run_is_followed_until_it_has_ended(
         release.wait(60)
         return Outcome(0, None)
 
-    run = running.service.runs.start(Kind.PUSH, job)
+    run = running.service.runs.start(JobKind.PUSH, job)
     page.goto(f"{running.url}/runs/{run.id}")
     expect(page.locator("h1")).to_contain_text("Under way for")
     expect(page.locator(".facts")).to_contain_text("Messages delivered")

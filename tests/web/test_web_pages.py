@@ -58,9 +58,14 @@ def test_an_administrator_sees_at_a_glance_how_things_stand(site: Site, watched:
     expect(days).to_have_count(35)
     shown = days.evaluate_all("all => all.map(day => day.className)")
     assert shown == [
-        *["is-whole"] * 7, "is-partly", *["is-whole"] * 4, "is-partly", "is-silent",
-        "is-partly", *["is-whole"] * 20,
-    ]  # fmt: skip
+        *["is-whole"] * 7,
+        "is-partly",
+        *["is-whole"] * 4,
+        "is-partly",
+        "is-silent",
+        "is-partly",
+        *["is-whole"] * 20,
+    ]
     sums = site.running.get("/api/v1/summaries?by=vo&month=2026-11").json()["rows"]
     wall = {row["vo"]: str(row["wall_seconds"]) for row in sums}
     table = watched.locator("table tbody tr")
@@ -156,9 +161,14 @@ def test_a_user_sees_what_is_theirs_and_nothing_else(site: Site, watched: Page) 
     seen = set(watched.locator("tbody a").evaluate_all("all => all.map(a => a.title)"))
     assert seen
     assert seen <= mine
-    for path in (f"/records/{month.BOBS}", "/records/0a000000-0000-4000-8000-00000000dead",
-                 "/deliveries", "/deliveries/1", "/deliveries/republish",
-                 "/records?user=bob"):  # fmt: skip
+    for path in (
+        f"/records/{month.BOBS}",
+        "/records/0a000000-0000-4000-8000-00000000dead",
+        "/deliveries",
+        "/deliveries/1",
+        "/deliveries/republish",
+        "/records?user=bob",
+    ):
         answer = watched.goto(f"{site.url}{path}")
         assert answer is not None
         assert answer.status == 403

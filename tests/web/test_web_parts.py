@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from accounting.errors import AccountingError
+from accounting.lookup.messages import Destination
 from accounting.lookup.status import Delivery, Status
-from accounting.messages import Destination
-from accounting.model import Gap, Month
-from accounting.outbox import Failure, Kind, State, Stop
-from accounting.tables import windows
+from accounting.model.messages import Failure, FailureKind, MessageState, Stop
+from accounting.model.time import Gap, Month
+from accounting.store.tables import windows
 from accounting.web import charts, figures
 from accounting.web.coverage import Coverage, days
 from accounting.web.fields import Fields
-from accounting.web.record import FLAGS
+from accounting.web.pages.record import FLAGS
 from accounting.web.verdict import Level, verdict
 from tests.api.serving import Running
 from tests.delivery.books import account, write
@@ -39,26 +39,43 @@ def test_hours_are_short_and_exact_on_hover(seconds: int, said: str) -> None:
 
 
 def test_what_is_unknown_is_no_zero() -> None:
-    for shown in (figures.hours(None), figures.memory(None), figures.count(None),
-                  figures.moment(None)):  # fmt: skip
+    for shown in (
+        figures.hours(None),
+        figures.memory(None),
+        figures.count(None),
+        figures.moment(None),
+    ):
         assert "not known" in shown
         assert "0" not in shown
 
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0, "0 s"), (59.9, "59 s"), (60, "1 min"), (3600, "1 h"), (7500, "2 h 5 min"),
-     (DAY, "1 d"), (3 * DAY + 4 * 3600 + 59, "3 d 4 h"), (-5, "0 s")],
-)  # fmt: skip
+    [
+        (0, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3600, "1 h"),
+        (7500, "2 h 5 min"),
+        (DAY, "1 d"),
+        (3 * DAY + 4 * 3600 + 59, "3 d 4 h"),
+        (-5, "0 s"),
+    ],
+)
 def test_durations_have_two_units_at_most(seconds: float, said: str) -> None:
     assert figures.duration(seconds) == said
 
 
 @pytest.mark.parametrize(
     ("now", "before", "said"),
-    [(3, 0, ""), (12, 10, "+20%"), (5, 10, "\N{MINUS SIGN}50%"), (0, 10, "\N{MINUS SIGN}100%"),
-     (250, 10, "\N{MULTIPLICATION SIGN} 25")],
-)  # fmt: skip
+    [
+        (3, 0, ""),
+        (12, 10, "+20%"),
+        (5, 10, "\N{MINUS SIGN}50%"),
+        (0, 10, "\N{MINUS SIGN}100%"),
+        (250, 10, "\N{MULTIPLICATION SIGN} 25"),
+    ],
+)
 def test_growth_is_told_in_the_words_that_say_most(now: float, before: float, said: str) -> None:
     assert figures.change(now, before) == said
 
@@ -68,9 +85,14 @@ def test_each_day_says_how_much_of_it_was_measured() -> None:
     gaps = [Gap(19_998 * DAY - 60.0, 19_999 * DAY + 60.0), Gap(now - 3600, None)]
     found = days(now, 19_995 * DAY + 3600, int(now) - 60, gaps)
     assert [day.coverage for day in found[-7:]] == [
-        Coverage.BEFORE, Coverage.WHOLE, Coverage.WHOLE, Coverage.PARTLY, Coverage.SILENT,
-        Coverage.PARTLY, Coverage.PARTLY,
-    ]  # fmt: skip
+        Coverage.BEFORE,
+        Coverage.WHOLE,
+        Coverage.WHOLE,
+        Coverage.PARTLY,
+        Coverage.SILENT,
+        Coverage.PARTLY,
+        Coverage.PARTLY,
+    ]
     assert found[-1].date == date(2024, 10, 4)
     assert found[-1].said == "Fri 4 Oct: the metrics were silent for 59 min"
     assert {day.coverage for day in found[:-6]} == {Coverage.BEFORE}
@@ -81,7 +103,7 @@ def test_each_day_says_how_much_of_it_was_measured() -> None:
 
 NOW = 1_793_600_000.0
 FINE = Status(NOW, int(NOW) - 60, 60.0, [], Delivery(0, {}, {}, 0.0, NOW - 3600, 90.0))
-GONE = Failure(Kind.REFUSED, "nobody knows us there", "register the DN")
+GONE = Failure(FailureKind.REFUSED, "nobody knows us there", "register the DN")
 
 
 def delivery(**changes: object) -> Status:
@@ -94,8 +116,11 @@ def delivery(**changes: object) -> Status:
     [
         (FINE, Level.GOOD, ""),
         (delivery(due=7), Level.GOOD, ""),
-        (delivery(due=7, last_push_at=NOW - 49 * 3600), Level.WARN,
-         "nothing was delivered for 2 d 1 h"),
+        (
+            delivery(due=7, last_push_at=NOW - 49 * 3600),
+            Level.WARN,
+            "nothing was delivered for 2 d 1 h",
+        ),
         (delivery(last_push_at=NOW - 49 * 3600), Level.GOOD, ""),
         (delivery(due=7, last_push_at=None), Level.WARN, "nothing was delivered yet"),
         (delivery(messages={"parked": 1}), Level.WARN, "1 message is set aside"),
@@ -108,7 +133,7 @@ def delivery(**changes: object) -> Status:
         (replace(FINE, lag_seconds=7200.0), Level.WARN, "2 h behind"),
         (replace(FINE, read_until=None, lag_seconds=None), Level.WARN, "no poll has ended yet"),
     ],
-)  # fmt: skip
+)
 def test_the_verdict_names_what_is_the_matter(status: Status, level: Level, said: str) -> None:
     found = verdict(status, [], allowed_lag_seconds=900)
     assert found.level is level
@@ -119,7 +144,7 @@ def test_the_verdict_names_what_is_the_matter(status: Status, level: Level, said
 
 def test_the_verdict_puts_the_worst_first_and_tells_managers_only_of_measuring() -> None:
     stop = Stop("ams://x", NOW - 60, GONE, 1, None)
-    counts = dict.fromkeys(State, 0)
+    counts = dict.fromkeys(MessageState, 0)
     where = Destination("ams://x", counts, None, None, None, GONE, stop)
     status = delivery(held={"invalid": 1})
     found = verdict(status, [where], allowed_lag_seconds=900)
@@ -155,8 +180,9 @@ def test_a_chart_holds_nothing_that_a_strict_policy_refuses() -> None:
 
 
 def test_fields_that_are_wrong_say_so_and_count_as_empty() -> None:
-    fields = Fields({"month": "2026-13", "vo": "a\0b", "user": "x" * 301, "status": "odd",
-                     "good": " 2026-11 "})  # fmt: skip
+    fields = Fields(
+        {"month": "2026-13", "vo": "a\0b", "user": "x" * 301, "status": "odd", "good": " 2026-11 "}
+    )
     assert fields.month("month") is None
     assert fields.month("good") == Month(2026, 11)
     assert fields.text("vo") == fields.text("user") == fields.choice("status", ["started"]) == ""
@@ -185,9 +211,16 @@ def test_names_are_text_whatever_they_hold(running: Running) -> None:
     evil = '"><script>alert(1)</script>'
     write(running.service.database, [account(7, user=evil, group=evil)])
     uid = account(7).pod.uid
-    for path in (f"/records/{uid}", "/records?sort=-month", "/usage?by=user", "/",
-                 f"/records?user={evil}", f"/usage?vo={evil}&month={evil}",
-                 f"/deliveries?done={evil}", f"/{evil}"):  # fmt: skip
+    for path in (
+        f"/records/{uid}",
+        "/records?sort=-month",
+        "/usage?by=user",
+        "/",
+        f"/records?user={evil}",
+        f"/usage?vo={evil}&month={evil}",
+        f"/deliveries?done={evil}",
+        f"/{evil}",
+    ):
         page = running.get(path, headers={"Accept": "text/html"})
         assert page.status_code in {200, 404}, path
         assert "<script>alert" not in page.text, path
@@ -215,10 +248,19 @@ def test_files_are_kept_by_browsers_and_there_are_no_others(running: Running) ->
 
 
 def test_wrong_questions_are_answered_with_pages_not_defects(running: Running) -> None:
-    for path in ("/records?cursor=x", "/deliveries?cursor=%00", "/deliveries/0", "/records/%00",
-                 "/deliveries/99999999999999999999", "/usage?first=2026-11&last=2020-01",
-                 "/usage?by=%00&show=x&first=9999-12", "/records?pod=%00&month=0001-01",
-                 "/runs/nothing", "/my", "/my?month=9999-12"):  # fmt: skip
+    for path in (
+        "/records?cursor=x",
+        "/deliveries?cursor=%00",
+        "/deliveries/0",
+        "/records/%00",
+        "/deliveries/99999999999999999999",
+        "/usage?first=2026-11&last=2020-01",
+        "/usage?by=%00&show=x&first=9999-12",
+        "/records?pod=%00&month=0001-01",
+        "/runs/nothing",
+        "/my",
+        "/my?month=9999-12",
+    ):
         answer = running.get(path, headers={"Accept": "text/html"})
         assert answer.status_code in {200, 400, 404}, path
         assert answer.headers["Content-Type"].startswith("text/html"), path

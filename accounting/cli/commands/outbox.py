@@ -1,0 +1,224 @@
+"""The ``outbox`` commands."""
+# ruff: noqa: PLC0415 - see accounting/cli/__init__.py
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from accounting.cli.options import Json, Limit
+from accounting.cli.output import notice, shown_time, table, write_json
+from accounting.cli.program import opened, program_of
+from accounting.errors import AccountingError
+
+if TYPE_CHECKING:
+    from accounting.delivery.outbox import Outbox
+    from accounting.lookup.messages import Destination, Entry
+
+Number = Annotated[int, typer.Argument(help="The message's number, from 'outbox list'.")]
+Destined = Annotated[
+    str, typer.Argument(help="The destination, from 'outbox status'; default: the settings'.")
+]
+
+
+class StateOption(StrEnum):
+    """Where a message is."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    SENT = "sent"
+    PARKED = "parked"
+    SPLIT = "split"
+    WITHDRAWN = "withdrawn"
+
+
+def status(ctx: typer.Context, as_json: Json = False) -> None:
+    """Show how delivery stands to each destination, what is wrong there, and the cure."""
+    settings = program_of(ctx).settings()
+    from accounting.lookup.messages import Messages
+
+    with opened(settings) as database:
+        found = Messages(database).destinations()
+    if as_json:
+        write_json([_destination(one) for one in found])
+        return
+    for one in found:
+        counts = ", ".join(f"{count:,} {state}" for state, count in one.messages.items() if count)
+        rows = [
+            ("messages", counts or "none"),
+            ("stopped since", shown_time(one.stop.stopped_at) if one.stop else ""),
+            ("oldest undelivered", shown_time(one.oldest_at)),
+            ("last delivered", shown_time(one.last_sent_at)),
+            ("next try", shown_time(one.next_try_at)),
+            ("problem", one.failure.reason if one.failure else ""),
+            ("cure", one.failure.cure if one.failure else ""),
+        ]
+        table(one.name, ("", ""), [row for row in rows if row[1]])
+
+
+def _destination(one: "Destination") -> dict[str, Any]:
+    return {**asdict(one), "messages": {state.value: n for state, n in one.messages.items()}}
+
+
+def list_messages(
+    ctx: typer.Context,
+    *,
+    state: Annotated[StateOption | None, typer.Option(help="Only in this state.")] = None,
+    destination: Annotated[str, typer.Option(help="Only to there.")] = "",
+    pod: Annotated[str, typer.Option(help="Only with records of the pod with this uid.")] = "",
+    before: Annotated[
+        int | None, typer.Option(help="Only messages before this number: the next page.")
+    ] = None,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """List messages, the latest first."""
+    settings = program_of(ctx).settings()
+    from accounting.lookup.messages import Messages, Selection
+    from accounting.model.messages import MessageState
+
+    chosen = Selection(destination, [MessageState(state.value)] if state else [], pod)
+    with opened(settings) as database:
+        found = Messages(database).page(chosen, before, limit + 1)
+    if as_json:
+        write_json([asdict(entry) for entry in found[:limit]])
+    else:
+        columns = (
+            ">number",
+            "part",
+            "state",
+            ">records",
+            "built at",
+            ">tries",
+            "sent at",
+            "AMS message id",
+            "problem",
+        )
+        table("Messages", columns, map(_cells, found[:limit]))
+    if len(found) > limit:
+        notice(f"there are more: see --limit, or --before {found[limit - 1].id}")
+
+
+def _cells(entry: "Entry") -> tuple[object, ...]:
+    return (
+        entry.id,
+        f"{entry.part} of {entry.origin}" if entry.part else "",
+        entry.state.value,
+        f"{entry.records:,}",
+        shown_time(entry.built_at),
+        entry.attempts,
+        shown_time(entry.sent_at),
+        entry.broker_id,
+        entry.failure.reason if entry.failure else "",
+    )
+
+
+def show(ctx: typer.Context, number: Number, as_json: Json = False) -> None:
+    """Show one message, what went wrong with it last, and its records."""
+    settings = program_of(ctx).settings()
+    from accounting.lookup.messages import Messages
+
+    with opened(settings) as database:
+        messages = Messages(database)
+        entry, taken = messages.find(number), messages.records(number)
+    if entry is None:
+        raise AccountingError(
+            f"there is no message {number}", "see 'notebooks-accounting outbox list'"
+        )
+    if as_json:
+        write_json({**asdict(entry), "taken": [asdict(record) for record in taken]})
+        return
+    values = {
+        **asdict(entry),
+        "failure": entry.failure and entry.failure.reason,
+        "cure": entry.failure and entry.failure.cure,
+    }
+    rows = [
+        (name.replace("_", " "), shown_time(value) if name.endswith("_at") else value)
+        for name, value in values.items()
+        if value not in (None, "")
+    ]
+    table(f"Message {number}", ("", ""), rows)
+    table(
+        "Its records",
+        ("pod", "month", "now"),
+        (
+            (
+                one.uid,
+                f"{one.year:04d}-{one.month:02d}",
+                "a later message took it"
+                if not one.is_latest
+                else "as then"
+                if one.is_current
+                else "has changed since",
+            )
+            for one in taken
+        ),
+    )
+
+
+@contextmanager
+def _outbox(ctx: typer.Context) -> "Iterator[Outbox]":
+    settings = program_of(ctx).settings()
+    from accounting.delivery.outbox import Outbox
+
+    with opened(settings) as database:
+        yield Outbox(database)
+
+
+def retry(ctx: typer.Context, number: Number) -> None:
+    """Let the next push send a parked or failed message, without waiting any longer."""
+    with _outbox(ctx) as outbox:
+        outbox.retry(number)
+    typer.echo(f"message {number} waits for the next push")
+
+
+def park(ctx: typer.Context, number: Number) -> None:
+    """Set a waiting message aside: only messages with the same pods and months wait for it."""
+    from accounting.model.messages import Failure, FailureKind
+
+    failure = Failure(
+        FailureKind.OPERATOR,
+        "parked by the operator",
+        "'outbox retry' sends it, 'outbox withdraw' builds its records anew",
+    )
+    with _outbox(ctx) as outbox:
+        outbox.park(number, failure)
+    typer.echo(f"message {number} is parked")
+
+
+def withdraw(ctx: typer.Context, number: Number) -> None:
+    """Give a parked message up: its records go out anew, with what they say now."""
+    with _outbox(ctx) as outbox:
+        outbox.withdraw(number)
+    typer.echo(f"message {number} is withdrawn; its records are due again")
+
+
+def resume(ctx: typer.Context, destination: Destined = "") -> None:
+    """Let the next push try a stopped or failing destination at once."""
+    from accounting.wiring import sender_of
+
+    name = destination or sender_of(program_of(ctx).settings()).name
+    with _outbox(ctx) as outbox:
+        kept = outbox.resume(name)
+    typer.echo(f"the next push tries {name}" if kept else f"nothing keeps {name} from being tried")
+
+
+def readdress(
+    ctx: typer.Context,
+    old: Annotated[str, typer.Argument(help="The destination that was wrong.")],
+) -> None:
+    """Let what waits for another destination go to the one in the settings."""
+    from accounting.wiring import sender_of
+
+    new = sender_of(program_of(ctx).settings()).name
+    with _outbox(ctx) as outbox:
+        count = outbox.readdress(old, new)
+    if not count:
+        raise AccountingError(
+            f"no message waits for '{old}'", "give it exactly as 'outbox status' shows it"
+        )
+    typer.echo(f"{count:,} messages wait for {new} now")

@@ -1,0 +1,165 @@
+"""``doctor`` and ``poll``."""
+# ruff: noqa: PLC0415 - see accounting/cli/__init__.py
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from accounting.cli.options import Json, ServiceUrl, TokenFile, moment
+from accounting.cli.output import bar, complain, notice, open_console, shown_time, table, write_json
+from accounting.cli.program import opened, program_of
+from accounting.cli.remote import service_of
+from accounting.measure import poller
+from accounting.service.outcome import DONE, FAILED, Outcome, of_poll
+
+if TYPE_CHECKING:
+    from accounting.doctor import Finding
+    from accounting.measure import poller
+
+_SIGNS = {
+    "ok": "[green]ok     [/]",
+    "warning": "[yellow]warning[/]",
+    "failed": "[red]failed [/]",
+}
+
+
+def doctor(ctx: typer.Context, as_json: Json = False) -> None:
+    """Check all that polls and pushes need, and say what to do about what is missing.
+
+    Looks at the settings, at Prometheus and what it has scraped, at the database, and at the host
+    certificate and where records are delivered. Changes nothing.
+    """
+    from accounting.doctor import State, examine, worst
+
+    findings = []
+    for finding in examine(program_of(ctx).settings()):
+        findings.append(finding)
+        if not as_json:
+            _show_finding(finding)
+    if as_json:
+        write_json([asdict(finding) for finding in findings])
+    raise typer.Exit(FAILED if worst(findings) is State.FAILED else DONE)
+
+
+def _show_finding(finding: "Finding") -> None:
+    from rich.markup import escape
+
+    console = open_console()
+    sign = _SIGNS[finding.state.value]
+    console.print(f"{sign} {escape(finding.name)}: {escape(finding.what)}", soft_wrap=True)
+    if finding.cure:
+        console.print(f"        → {escape(finding.cure)}", soft_wrap=True)
+
+
+Since = Annotated[
+    int | None,
+    typer.Option(
+        parser=moment,
+        metavar="TIME",
+        help="Read again from here; what is known does not change. Default: where the last"
+        " poll ended, or else the oldest data.",
+    ),
+]
+Until = Annotated[
+    int | None,
+    typer.Option(
+        parser=moment,
+        metavar="TIME",
+        help="How far to read. Default: now, less ACCOUNTING_POLL__SETTLE (60 s if not set), as"
+        " younger samples may not have arrived yet.",
+    ),
+]
+
+
+def poll(
+    ctx: typer.Context,
+    *,
+    since: Since = None,
+    until: Until = None,
+    url: ServiceUrl = None,
+    token_file: TokenFile = None,
+    as_json: Json = False,
+) -> None:
+    """Read usage from Prometheus, from where the last poll ended up to now.
+
+    Times are ISO 8601 (UTC if they name no zone) or Unix seconds. Where Prometheus has no data for
+    a while, that is a gap: it is told, nothing is guessed, and the exit code is 3.
+    """
+    settings = program_of(ctx).settings()
+    if service := service_of(settings, url, token_file):
+        if since is not None or until is not None:
+            raise typer.BadParameter("a service polls up to now: leave out --since and --until")
+        _finish(service.run("poll"), as_json=as_json)
+    now = time.time()
+    if until is not None and until > now:
+        raise typer.BadParameter("--until is in the future")
+    end = int(now - settings.poll.settle) if until is None else until
+    if since is not None and since >= end:
+        raise typer.BadParameter(f"--since must be before the end, {shown_time(end)}")
+    from accounting.wiring import forgetter_of, poller_of, source_of
+
+    settings.site()  # both are needed, and asked for before anything is made
+    settings.scope()
+    with source_of(settings) as source, opened(settings, create=True) as database:
+        poller = poller_of(settings, database, source)
+        with _progress(end) as watch:
+            report = poller.poll(end, since, watch)
+        forgotten = forgetter_of(settings, database)(now)
+    _finish(of_poll(report, forgotten), as_json=as_json)
+
+
+def _finish(outcome: Outcome, *, as_json: bool) -> NoReturn:
+    """Show how a poll ended, and end with its exit code."""
+    if outcome.result is not None:
+        if as_json:
+            write_json(outcome.result)
+        else:
+            _show_poll(outcome.result)
+            _point_further(outcome.result)
+    if outcome.error is not None:
+        complain(str(outcome.error))
+    raise typer.Exit(outcome.exit_code)
+
+
+@contextmanager
+def _progress(until: int) -> "Iterator[Callable[[poller.Report], None]]":
+    """A bar by covered time, where somebody looks."""
+    with bar("reading") as advance:
+
+        def watch(report: "poller.Report") -> None:
+            said = f"read up to {shown_time(report.end)}, {len(report.pods):,} pods"
+            advance(report.end - report.start, until - report.start, said)
+
+        yield watch
+
+
+def _show_poll(polled: Mapping[str, Any]) -> None:
+    gaps = [gap for gap in polled["gaps"] if gap[1] is not None]
+    rows = [
+        ("from", shown_time(polled["start"])),
+        ("to", shown_time(polled["end"])),
+        ("windows", polled["windows"]),
+        ("pods", f"{polled['pods']:,}"),
+        *(("gap", f"{shown_time(start)} to {shown_time(end)}") for start, end in gaps),
+        *((f"held back: {reason}", f"{count:,}") for reason, count in polled["held"].items()),
+        *((f"set aside: {what}", f"{count:,}") for what, count in polled["rejected"].items()),
+    ]
+    if polled["forgotten"]:
+        rows.append(("user names forgotten", f"in {polled['forgotten']:,} pods"))
+    table("What was read", ("", ""), rows)
+
+
+def _point_further(polled: Mapping[str, Any]) -> None:
+    if polled["silent_since"] is not None:
+        since = shown_time(polled["silent_since"])
+        notice(f"Prometheus says nothing since {since}; see 'doctor'")
+    if gaps := [gap for gap in polled["gaps"] if gap[1] is not None]:
+        notice(f"the source was silent {len(gaps)} times; see 'db gaps'")
+    if polled["held"]:
+        notice("some records are held back; see 'records list --held'")
+    if polled["rejected"]:
+        notice("some values cannot be true and were set aside")

@@ -1,0 +1,80 @@
+"""``push``."""
+# ruff: noqa: PLC0415 - see accounting/cli/__init__.py
+
+from collections.abc import Mapping
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from accounting.cli.options import Json, ServiceUrl, TokenFile
+from accounting.cli.output import bar, complain, notice, shown_time, table, write_json
+from accounting.cli.program import opened, program_of
+from accounting.cli.remote import service_of
+from accounting.service.outcome import Outcome, of_push, push_counts
+
+
+def push(
+    ctx: typer.Context,
+    url: ServiceUrl = None,
+    token_file: TokenFile = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="Do not wait for the next try after a failure.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Put due records into signed messages, and deliver what waits, in order."""
+    settings = program_of(ctx).settings()
+    if service := service_of(settings, url, token_file):
+        _finish(service.run("push", {"now": now}), as_json=as_json)
+    settings.site()
+    from accounting.store.records import Records
+    from accounting.wiring import pusher_of
+
+    with opened(settings) as database:
+        pusher = pusher_of(settings, database, at_once=now)
+        with bar("pushing records") as advance:
+            report = pusher.push(
+                lambda report: advance(
+                    report.delivered,
+                    report.delivered + report.remaining,
+                    f"pushing records, {report.sent:,} messages delivered",
+                )
+            )
+        held = {reason.value: count for reason, count in Records(database).held().items()}
+    _finish(of_push(report, pusher.destination, held), as_json=as_json)
+
+
+def _finish(outcome: Outcome, *, as_json: bool) -> NoReturn:
+    """Show how a push ended, and end with its exit code."""
+    if outcome.result is not None:
+        if as_json:
+            write_json(outcome.result)
+        else:
+            _show_push(outcome.result)
+        _point_further(outcome.result)
+    if outcome.error is not None:
+        complain(str(outcome.error))
+    raise typer.Exit(outcome.exit_code)
+
+
+def _show_push(pushed: Mapping[str, Any]) -> None:
+    rows = [(name.replace("_", " "), count) for name, count in push_counts(pushed).items()]
+    table(f"Pushed to {pushed['destination']}", ("", ">"), rows)
+
+
+def _point_further(pushed: Mapping[str, Any]) -> None:
+    for reason, count in pushed["held"].items():
+        notice(f"{count:,} records are held back: {reason}; see 'records list --held'")
+    if left_out := pushed["left_out"]:
+        notice(f"{left_out:,} records have text that this destination cannot carry")
+    for warning in pushed["warnings"]:
+        notice(warning)
+    if parked := pushed["parked"]:
+        notice(f"{parked:,} messages are parked: see 'outbox list --state parked'")
+    if elsewhere := pushed["elsewhere"]:
+        notice(
+            f"{elsewhere:,} messages wait for another destination than the one in the"
+            " settings: see 'outbox status', and 'outbox readdress'"
+        )
+    if pushed["next_try_at"] is not None:
+        notice(f"the next try is at {shown_time(pushed['next_try_at'])}, or 'push --now'")

@@ -1,0 +1,248 @@
+"""``records list``, ``show`` and ``summary``."""
+# ruff: noqa: PLC0415 - see accounting/cli/__init__.py
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from accounting.cli.options import Json, Limit, MonthOption
+from accounting.cli.output import notice, shown_time, table, write_json
+from accounting.cli.program import opened, program_of
+from accounting.errors import AccountingError
+from accounting.model.records import Record
+from accounting.model.time import Month
+
+if TYPE_CHECKING:
+    from accounting.config import Settings
+    from accounting.delivery.receiver import Line
+    from accounting.store.records import Selection
+
+
+class StatusOption(StrEnum):
+    """APEL's states of a notebook."""
+
+    STARTED = "started"
+    COMPLETED = "completed"
+
+
+def found_records(settings: "Settings", selection: "Selection") -> Iterator[Record]:
+    """The selected records, streamed."""
+    from accounting.store.records import Records
+
+    with opened(settings) as database:
+        yield from Records(database).find(selection)
+
+
+def list_records(
+    ctx: typer.Context,
+    *,
+    month: MonthOption = None,
+    user: Annotated[str, typer.Option(help="Only this user's.")] = "",
+    vo: Annotated[str, typer.Option(help="Only this VO's.")] = "",
+    status: Annotated[StatusOption | None, typer.Option(help="Only this state.")] = None,
+    held: Annotated[
+        bool | None, typer.Option("--held/--sendable", help="Only those held back, or the others.")
+    ] = None,
+    differing: Annotated[
+        bool,
+        typer.Option(
+            "--differing", help="Only those of closed months that differ from what was sent."
+        ),
+    ] = False,
+    limit: Limit = 100,
+    as_json: Json = False,
+) -> None:
+    """List records: one per notebook and month."""
+    settings = program_of(ctx).settings()
+    from accounting.store.records import Selection
+    from accounting.wiring import open_from
+
+    chosen = Selection(
+        month=month,
+        user=user,
+        vo=vo,
+        status=status.value if status else "",
+        held=held,
+        differing=differing,
+        open_from=open_from(settings, time.time()),
+        limit=limit + 1,
+    )
+    from accounting.records.export import row_of
+
+    found = list(found_records(settings, chosen))
+    if as_json:
+        write_json([row_of(record) for record in found[:limit]])
+    else:
+        table("Records", _COLUMNS, map(_cells, found[:limit]))
+    if len(found) > limit:
+        notice(f"there are more than {limit}; see --limit and the other options")
+
+
+_COLUMNS = ("pod", "month", "user", "VO", "status", ">wall s", ">CPU s", ">CPUs", ">MB", "notes")
+
+
+def _cells(record: Record) -> tuple[object, ...]:
+    return (
+        record.uid,
+        record.month,
+        record.user,
+        record.vo.name,
+        record.status.value,
+        f"{record.wall_seconds:,}",
+        "unknown" if record.cpu_seconds is None else f"{record.cpu_seconds:,}",
+        "unknown" if record.cpu_count is None else f"{record.cpu_count:g}",
+        "unknown" if record.memory_mb is None else f"{record.memory_mb:,}",
+        _remarks(record),
+    )
+
+
+def _remarks(record: Record) -> str:
+    held = f"HELD: {record.held.value} {record.problem}".strip() if record.held else ""
+    return "; ".join(part for part in (held, *record.flags) if part)
+
+
+def show(
+    ctx: typer.Context,
+    uid: Annotated[str, typer.Argument(help="The pod's uid, which is the VMUUID.")],
+    month: MonthOption = None,
+    as_json: Json = False,
+) -> None:
+    """Show all that is recorded of one notebook, and the messages that took its records."""
+    settings = program_of(ctx).settings()
+    from accounting.lookup.messages import Messages
+    from accounting.records.export import row_of
+    from accounting.store.records import Records, Selection
+    from accounting.wiring import open_from
+
+    with opened(settings) as database:
+        found = list(Records(database).find(Selection(month=month, uid=uid)))
+        taken = Messages(database).taken_by(uid)
+        chosen = Selection(uid=uid, differing=True, open_from=open_from(settings, time.time()))
+        late = {record.month for record in Records(database).find(chosen)}
+    if not found:
+        raise AccountingError(
+            f"there is no record of '{uid}'", "see 'notebooks-accounting records list'"
+        )
+    messages = {record.month: _messages(record.month, taken) for record in found}
+    if as_json:
+        write_json([{**row_of(record), "messages": messages[record.month]} for record in found])
+        return
+    for record in found:
+        row = row_of(record)
+        rows = [
+            (name, ", ".join(value) if isinstance(value, list) else value)
+            for name, value in row.items()
+            if value not in (None, "", [])
+        ]
+        table(f"{uid} in {record.month}", ("", ""), rows)
+        _show_messages(record.month, messages[record.month])
+        if record.month in late:
+            notice(f"the record of {record.month} differs from what was sent: see 'republish'")
+
+
+def _messages(month: Month, taken: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The messages that took a month's record, the earliest first."""
+    names = ("empaid", "destination", "state", "broker_id", "sent_at")
+    return [
+        {name: message[name] for name in names}
+        for message in taken
+        if (message["year"], message["month"]) == (month.year, month.month)
+    ]
+
+
+def _show_messages(month: Month, messages: Sequence[Mapping[str, Any]]) -> None:
+    if not messages:
+        notice(f"no message has taken the record of {month} yet")
+        return
+    table(
+        f"Messages that took the record of {month}",
+        ("message (EMPAID)", "to", "state", "AMS message id", "delivered at"),
+        (
+            (
+                message["empaid"],
+                message["destination"],
+                message["state"],
+                message["broker_id"],
+                shown_time(message["sent_at"]),
+            )
+            for message in messages
+        ),
+    )
+
+
+class By(StrEnum):
+    """What is added up together."""
+
+    VO = "vo"
+    USER = "user"
+    SUMMARY = "summary"
+
+
+def summary(
+    ctx: typer.Context,
+    month: MonthOption = None,
+    by: Annotated[
+        By,
+        typer.Option(help="Add up per VO, per user, or by all that the repository's summaries do."),
+    ] = By.VO,
+    as_json: Json = False,
+) -> None:
+    """Show months as the EGI Accounting Portal will: from what was delivered, and from all.
+
+    What was used within a month is the difference of cumulative values with the month before.
+    'delivered' is what the repository shows now, 'all' what it shows when all is delivered.
+    """
+    settings = program_of(ctx).settings()
+    from accounting.delivery.receiver import Receiver
+    from accounting.store.records import Records, Selection
+    from accounting.wiring import open_from
+
+    with opened(settings) as database:
+        holdings = Receiver(database)
+        months = [month] if month else holdings.months()
+        lines = [line for of in months for line in holdings.summary(of, by.value)]
+        chosen = Selection(month=month, differing=True, open_from=open_from(settings, time.time()))
+        late = Records(database).count(chosen)
+        held = Records(database).count(Selection(month=month, held=True))
+    if as_json:
+        write_json([_summed(line) for line in lines])
+    else:
+        columns = (
+            "month",
+            *(name for name in (lines[0].group if lines else ["VO"])),
+            ">pods delivered",
+            ">all",
+            ">wall h delivered",
+            ">all",
+            ">CPU h delivered",
+            ">all",
+        )
+        table("Used within the month", columns, map(_hours, lines))
+    if held:
+        notice(f"{held:,} records are held back and not in it: see 'records list --held'")
+    if late:
+        notice(f"{late:,} records of closed months differ from what was sent: see 'republish'")
+
+
+def _summed(line: "Line") -> dict[str, Any]:
+    return {
+        "month": str(line.month),
+        **({"vo": line.group["VO"]} if "VO" in line.group else {}),
+        "group": dict(line.group),
+        **asdict(line.due),
+        "delivered": asdict(line.delivered),
+    }
+
+
+def _hours(line: "Line") -> tuple[str, ...]:
+    there, all_of_it = line.delivered, line.due
+    pairs = (
+        (f"{there.pods:,}", f"{all_of_it.pods:,}"),
+        (f"{there.wall_seconds / 3600:,.2f}", f"{all_of_it.wall_seconds / 3600:,.2f}"),
+        (f"{there.cpu_seconds / 3600:,.2f}", f"{all_of_it.cpu_seconds / 3600:,.2f}"),
+    )
+    return (str(line.month), *line.group.values(), *(cell for pair in pairs for cell in pair))

@@ -1,0 +1,127 @@
+"""``republish``."""
+# ruff: noqa: PLC0415 - see accounting/cli/__init__.py
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from accounting.cli.options import Json
+from accounting.cli.options import month as parsed_month
+from accounting.cli.output import notice, table, write_json
+from accounting.cli.program import opened, program_of
+from accounting.errors import AccountingError
+from accounting.model.time import Month
+
+if TYPE_CHECKING:
+    from accounting.delivery.receiver import Comparison
+
+_SHOWN = 100
+
+
+def republish(
+    ctx: typer.Context,
+    *,
+    month: Annotated[
+        Month,
+        typer.Option("--month", metavar="YYYY-MM", parser=parsed_month, help="The month (UTC)."),
+    ],
+    vo: Annotated[str, typer.Option(help="Only this VO's records.")] = "",
+    user: Annotated[str, typer.Option(help="Only this user's records.")] = "",
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only what differs from what was delivered.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what differs; queue nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Queue a month's records again, and show how they differ from what was delivered.
+
+    This is also how corrections of a closed month go out. The next 'push' sends them; what the
+    receiver holds already is replaced by the same.
+    """
+    settings = program_of(ctx).settings()
+    from accounting.delivery.receiver import Chosen, Comparison, Receiver
+
+    chosen = Chosen(month, vo, user, changed)
+    with opened(settings) as database:
+        holdings = Receiver(database)
+        most = None if as_json else _SHOWN
+        compared = Comparison().add(holdings.differences(chosen), most)
+        held = holdings.held(chosen)
+        queued = 0 if dry_run else holdings.republish(chosen)
+    if not sum(compared.counts.values()) and not changed:
+        raise AccountingError(
+            f"there is no record of {month} that could be sent" + (" for these" * bool(vo or user)),
+            "see 'notebooks-accounting records list', also with --held",
+        )
+    if as_json:
+        write_json(_data(compared, queued, held, str(month)))
+        return
+    _show(compared, str(month))
+    if held:
+        notice(
+            f"{held:,} records that were delivered are held back now, and stay as they are there"
+        )
+    typer.echo(
+        "nothing was queued: leave --dry-run out for that"
+        if dry_run
+        else f"{queued:,} records are queued: the next 'push' sends them"
+    )
+
+
+def _data(compared: "Comparison", queued: int, held: int, month: str) -> dict[str, Any]:
+    return {
+        "month": month,
+        "counts": compared.counts,
+        "wall_seconds": compared.wall_seconds,
+        "cpu_seconds": compared.cpu_seconds,
+        "forgotten": compared.forgotten,
+        "held": held,
+        "queued": queued,
+        "differences": [
+            {**asdict(one), "month": str(one.month), "kind": one.kind.value}
+            for one in compared.different
+        ],
+    }
+
+
+def _show(compared: "Comparison", month: str) -> None:
+    if compared.different:
+        table(
+            f"What differs in {month} from what was delivered",
+            ("pod", "VO", "", ">wall s", ">CPU s", "changes"),
+            (
+                (
+                    one.uid,
+                    one.vo,
+                    one.kind.value,
+                    _signed(one.wall_seconds),
+                    _signed(one.cpu_seconds),
+                    _changes(one.changes) if one.kind.value == "changed" else "",
+                )
+                for one in compared.different
+            ),
+        )
+    different = sum(compared.counts.values()) - compared.counts["same"]
+    if different > len(compared.different):
+        notice(f"{different - len(compared.different):,} more differ; see --json for all")
+    rows = [(kind, f"{count:,}") for kind, count in compared.counts.items()]
+    rows.append(("wall seconds, all together", _signed(compared.wall_seconds)))
+    rows.append(("CPU seconds, all together", _signed(compared.cpu_seconds)))
+    table(f"Records of {month}", ("", ">"), rows)
+
+
+def _signed(seconds: int | None) -> str:
+    return "forgotten" if seconds is None else f"{seconds:+,}"
+
+
+def _changes(changes: Mapping[str, tuple[str, str]]) -> str:
+    """Names of people are not repeated: that they changed is enough."""
+    private = {"GlobalUserName", "LocalUserId", "MachineName"}
+    return "; ".join(
+        key if key in private else f"{key} {old or 'none'} → {new or 'none'}"
+        for key, (old, new) in changes.items()
+    )

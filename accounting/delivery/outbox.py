@@ -1,0 +1,348 @@
+"""The outbox: messages with their exact bodies, first in, first out (D3).
+
+A message is stored together with the note that its records are no longer due, in one transaction;
+only then is it sent. Whatever happens between, it is sent from here, with the same bytes::
+
+                    ┌────── failed ──────┐
+                    ▼                    │
+    fill ──►  pending ── claimed ──►  sending ──► sent
+                 ▲                       │
+        retried  │                       ├──► split    (its halves are pending in its place)
+                 └─────  parked  ◄───────┘
+                            └──► withdrawn             (its records are due again)
+
+A crash leaves ``sending``: nobody knows whether the broker has it, so it is sent again, as soon as
+the attempt that was cut short cannot be under way any more.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, and_, exists, func, select, tuple_, update
+
+from accounting.delivery import batches
+from accounting.errors import AccountingError
+from accounting.model.messages import (
+    UNDELIVERED,
+    WAITING,
+    Failure,
+    FailureKind,
+    Limit,
+    Message,
+    MessageState,
+    RecordKey,
+    Stop,
+)
+from accounting.model.time import Month
+from accounting.store.database import Database
+from accounting.store.records import NOTHING_CLOSED, is_due
+from accounting.store.tables import delivered, message_records, messages, records, stops
+
+_MESSAGE = [messages.c[name] for name in Message.__slots__]
+
+
+class Outbox:
+    """The queue; its reading side for people is ``accounting.messages``."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def due_count(self, open_from: Month = NOTHING_CLOSED) -> int:
+        """How many records must go out and are in no message yet."""
+        with self.database.begin(reading=True) as connection:
+            return connection.execute(select(func.count()).where(is_due(open_from))).scalar_one()
+
+    def counts(self, destination: str | None = None) -> Mapping[MessageState, int]:
+        """How many messages there are, by state."""
+        query = select(messages.c.state, func.count()).group_by(messages.c.state)
+        if destination is not None:
+            query = query.where(messages.c.destination == destination)
+        with self.database.begin(reading=True) as connection:
+            found = {MessageState(state): count for state, count in connection.execute(query)}
+        return {state: found.get(state, 0) for state in MessageState}
+
+    def waiting_records(self, destination: str) -> int:
+        """How many records wait in undelivered messages to a destination."""
+        query = select(func.coalesce(func.sum(messages.c.records), 0)).where(
+            messages.c.destination == destination, messages.c.state.in_(UNDELIVERED)
+        )
+        with self.database.begin(reading=True) as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def fill(
+        self,
+        destination: str,
+        after: RecordKey | None,
+        limit: Limit,
+        now: float,
+        open_from: Month = NOTHING_CLOSED,
+    ) -> tuple[RecordKey | None, int, int]:
+        """Put due records into one new message.
+
+        Records are taken in the order of their pods and months, so that a pod's months follow each
+        other. Those whose last message is not delivered yet wait for that.
+
+        Args:
+            destination: where it goes.
+            after: where the message before ended; None to begin.
+            limit: how much a message may hold.
+            now: Unix time.
+            open_from: the first month that is not closed.
+
+        Returns:
+            (last record taken, records taken, records left out); nothing more is due when none
+            was taken.
+        """
+        with self.database.begin() as connection:
+            condition = is_due(open_from) & _is_free(destination)
+            due, left_out = batches.due(connection, condition, after, limit)
+            if due:
+                number = batches.store(connection, destination, [text for _, text in due], now)
+                batches.enqueue(connection, number, [record for record, _ in due])
+        last = due[-1][0] if due else None
+        return (RecordKey(last.uid, *last.month) if last else None), len(due), left_out
+
+    def next(self, destination: str) -> Message | None:
+        """The first message that waits for this destination and has nothing before it.
+
+        Where messages are parked, those that share a pod and month with one of them stay behind
+        it, and so do those behind those (apel.md, rule 1).
+        """
+        query = (
+            select(*_MESSAGE)
+            .where(messages.c.destination == destination, messages.c.state.in_(WAITING))
+            .order_by(messages.c.origin, messages.c.part)
+            .limit(1)
+        )
+        parked = select(messages.c.id).where(
+            messages.c.destination == destination, messages.c.state == MessageState.PARKED
+        )
+        with self.database.begin(reading=True) as connection:
+            if connection.execute(parked.limit(1)).first() is not None:
+                query = query.where(~_stands_behind())
+            row = connection.execute(query).one_or_none()
+        return None if row is None else replace(Message(*row), state=MessageState(row.state))
+
+    def claim(self, message: Message, now: float) -> Message | None:
+        """Note that an attempt begins; None if the message has changed: ask for the next one."""
+        with self.database.begin() as connection:
+            changed = connection.execute(
+                update(messages)
+                .where(
+                    messages.c.id == message.id,
+                    messages.c.state.in_(WAITING),
+                    messages.c.attempts == message.attempts,
+                )
+                .values(
+                    state=MessageState.SENDING.value, attempts=message.attempts + 1, tried_at=now
+                )
+            )
+        if not changed.rowcount:
+            return None
+        return replace(
+            message, state=MessageState.SENDING, attempts=message.attempts + 1, tried_at=now
+        )
+
+    def sent(self, message: Message, broker_id: str, now: float) -> None:
+        """Note that the destination has taken the message over, and with it its records."""
+        with self.database.begin() as connection:
+            batches.note(
+                connection,
+                message.id,
+                state=MessageState.SENT.value,
+                sent_at=now,
+                broker_id=broker_id,
+                **batches.NO_ERROR,
+            )
+            self._deliver(connection, message, now)
+            connection.execute(stops.delete().where(stops.c.destination == message.destination))
+
+    def _deliver(self, connection: Connection, message: Message, now: float) -> None:
+        """Take the records over into what the receiver holds now."""
+        keys = batches.keys_of(connection, message.id)
+        rows = [
+            (*keys[digest], message.destination, message.id, digest, text, now)
+            for digest, text in batches.texts(message.body).items()
+        ]
+        names = tuple(column.name for column in delivered.columns)
+        self.database.write(connection, delivered, names, rows)
+
+    def failed(self, message: Message, failure: Failure, next_try_at: float | None) -> None:
+        """Note an attempt that failed; the message stays where it is in the queue."""
+        with self.database.begin() as connection:
+            state = MessageState.PENDING.value
+            batches.note(
+                connection, message.id, state=state, next_try_at=next_try_at, **_said(failure)
+            )
+
+    def split(self, message: Message, failure: Failure, now: float) -> None:
+        """Put two halves in the message's place; the whole is kept as history.
+
+        Raises:
+            ValueError: it holds a single record.
+        """
+        texts = list(batches.texts(message.body).items())
+        if len(texts) < 2:  # noqa: PLR2004 - two halves
+            raise ValueError("a single record cannot be split")
+        middle = len(texts) // 2
+        with self.database.begin() as connection:
+            batches.note(connection, message.id, state=MessageState.SPLIT.value, **_said(failure))
+            keys = batches.keys_of(connection, message.id)
+            for letter, half in (("a", texts[:middle]), ("b", texts[middle:])):
+                place = (message.origin, message.part + letter)
+                bodies = [text for _, text in half]
+                number = batches.store(connection, message.destination, bodies, now, place)
+                batches.move(
+                    connection, message.id, number, {keys[digest]: digest for digest, _ in half}
+                )
+
+    def set_aside(self, message: Message, failure: Failure) -> None:
+        """Park a message that was just tried in vain."""
+        self._change(
+            message.id, (MessageState.SENDING,), state=MessageState.PARKED.value, **_said(failure)
+        )
+
+    def park(self, number: int, failure: Failure) -> None:
+        """Set a message aside: only what shares a pod and month with it waits for it.
+
+        Raises:
+            AccountingError: there is no such message, or it does not wait, or it is being sent.
+        """
+        self._change(
+            number, (MessageState.PENDING,), state=MessageState.PARKED.value, **_said(failure)
+        )
+
+    def retry(self, number: int) -> None:
+        """Let the next push send a parked or failed message, without waiting any longer.
+
+        Raises:
+            AccountingError: there is no such message, or it is neither. One that is being sent,
+                or was when the program died, is tried again by itself.
+        """
+        waiting = (MessageState.PENDING, MessageState.PARKED)
+        self._change(number, waiting, state=MessageState.PENDING.value, next_try_at=None)
+
+    def withdraw(self, number: int) -> None:
+        """Give a parked message up: its records are due again, with what they say then.
+
+        Raises:
+            AccountingError: there is no such message, or it is not parked.
+        """
+        with self.database.begin() as connection:
+            _changed(connection, number, (MessageState.PARKED,), state=MessageState.WITHDRAWN.value)
+            connection.execute(
+                update(records)
+                .where(records.c.message_id == number)
+                .values(queued_digest=None, queued_final=False)
+            )
+
+    def _change(self, number: int, states: Sequence[MessageState], **values: Any) -> None:
+        with self.database.begin() as connection:
+            _changed(connection, number, states, **values)
+
+    def readdress(self, old: str, new: str) -> int:
+        """Let what waits for one destination go to another, behind what waits there.
+
+        Returns:
+            How many messages.
+        """
+        with self.database.begin() as connection:
+            changed = connection.execute(
+                update(messages)
+                .where(messages.c.destination == old, messages.c.state.in_(UNDELIVERED))
+                .values(destination=new, next_try_at=None)
+            )
+            connection.execute(stops.delete().where(stops.c.destination == old))
+        return changed.rowcount
+
+    def stop(self, stop: Stop) -> None:
+        """Stop a destination: it takes nothing until it is resumed, or probed with success."""
+        failure = stop.failure
+        row = (
+            stop.destination,
+            stop.stopped_at,
+            failure.kind.value,
+            failure.reason,
+            failure.cure,
+            stop.message_id,
+            stop.probe_at,
+        )
+        with self.database.begin() as connection:
+            names = tuple(column.name for column in stops.columns)
+            self.database.write(connection, stops, names, [row])
+
+    def stop_of(self, destination: str) -> Stop | None:
+        """Why a destination is stopped; None if it is not."""
+        query = select(stops).where(stops.c.destination == destination)
+        with self.database.begin(reading=True) as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else stop_from(row)
+
+    def resume(self, destination: str) -> bool:
+        """Let the next push try a destination again at once; False if nothing kept it."""
+        with self.database.begin() as connection:
+            gone = connection.execute(stops.delete().where(stops.c.destination == destination))
+            hurried = connection.execute(
+                update(messages)
+                .where(
+                    messages.c.destination == destination,
+                    messages.c.state.in_(WAITING),
+                    messages.c.next_try_at.is_not(None),
+                )
+                .values(next_try_at=None)
+            )
+        return bool(gone.rowcount or hurried.rowcount)
+
+
+def stop_from(row: Any) -> Stop:
+    """A stop from its row."""
+    failure = Failure(FailureKind(row.kind), row.reason, row.cure)
+    return Stop(row.destination, row.stopped_at, failure, row.message_id, row.probe_at)
+
+
+def _said(failure: Failure) -> dict[str, Any]:
+    return {"error": failure.reason, "error_kind": failure.kind.value, "cure": failure.cure}
+
+
+def _is_free(destination: str) -> Any:
+    """The condition of a record that no undelivered message to this destination holds."""
+    undelivered = select(messages.c.id).where(
+        messages.c.destination == destination, messages.c.state.in_(UNDELIVERED)
+    )
+    return records.c.message_id.is_(None) | records.c.message_id.not_in(undelivered)
+
+
+def _stands_behind() -> Any:
+    """The condition of a message that shares a pod and month with an undelivered one before it."""
+    before, theirs, mine = messages.alias(), message_records.alias(), message_records.alias()
+    is_before = and_(
+        before.c.destination == messages.c.destination,
+        before.c.state.in_(UNDELIVERED),
+        tuple_(before.c.origin, before.c.part) < tuple_(messages.c.origin, messages.c.part),
+    )
+    same = and_(
+        theirs.c.message_id == before.c.id,
+        *(theirs.c[name] == mine.c[name] for name in RecordKey._fields),
+    )
+    return exists().where(mine.c.message_id == messages.c.id, is_before, same)
+
+
+def _changed(
+    connection: Connection, number: int, states: Sequence[MessageState], **values: Any
+) -> None:
+    """Change a message that is in one of some states."""
+    known = (messages.c.id == number, messages.c.state.in_(states))
+    if connection.execute(update(messages).where(*known).values(**values)).rowcount:
+        return
+    state = connection.execute(
+        select(messages.c.state).where(messages.c.id == number)
+    ).scalar_one_or_none()
+    if state is None:
+        raise AccountingError(
+            f"there is no message {number}", "see 'notebooks-accounting outbox list'"
+        )
+    raise AccountingError(
+        f"message {number} is {state}, not {' or '.join(states)}",
+        "see 'notebooks-accounting outbox show' for what became of it",
+    )

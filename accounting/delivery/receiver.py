@@ -1,0 +1,354 @@
+"""What the receiver holds of ours, beside what our records say: differences, and monthly sums.
+
+``delivered`` is our copy of the receiver's table: the same key, and the last delivery wins.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from sqlalchemy import Connection, Select, and_, func, select, update
+
+from accounting.model.records import Held
+from accounting.model.time import Month
+from accounting.records import apel
+from accounting.store.database import Database
+from accounting.store.records import record_of
+from accounting.store.tables import delivered, records
+
+_AT_ONCE = 1000
+_KEY = ("uid", "year", "month")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Records of one month; empty text: all of them.
+
+    Attributes:
+        vo, user: equal to these.
+        changed: only those that differ from what was delivered, or never were.
+    """
+
+    month: Month
+    vo: str = ""
+    user: str = ""
+    changed: bool = False
+
+
+class Kind(StrEnum):
+    """How a record stands to what was delivered."""
+
+    SAME = "same"
+    CHANGED = "changed"
+    NEVER_SENT = "never sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One record beside what was last delivered of it.
+
+    Attributes:
+        changes: APEL key → (delivered, now), where they differ; empty text where there was none.
+            All of it for a record that was never sent; nothing if what was sent is forgotten.
+        wall_seconds, cpu_seconds: how much more the record says now; negative: less. None if what
+            was sent is forgotten.
+    """
+
+    uid: str
+    month: Month
+    vo: str
+    kind: Kind
+    changes: Mapping[str, tuple[str, str]]
+    wall_seconds: int | None
+    cpu_seconds: int | None
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Many differences, counted and added up.
+
+    Attributes:
+        counts: how many records there are of each kind, by its name.
+        wall_seconds, cpu_seconds: how much more all records say now; negative: less.
+        forgotten: of how many records what was sent is forgotten: they are in no sum.
+        different: those that differ, as far as they are kept.
+    """
+
+    counts: dict[str, int] = field(default_factory=lambda: {kind.value: 0 for kind in Kind})
+    wall_seconds: int = 0
+    cpu_seconds: int = 0
+    forgotten: int = 0
+    different: list[Difference] = field(default_factory=list)
+
+    def add(self, found: Iterable[Difference], most: int | None = None) -> Self:
+        """Take more in; of those that differ keep no more than ``most``."""
+        for one in found:
+            self.counts[one.kind.value] += 1
+            if one.kind is Kind.SAME:
+                continue
+            self.forgotten += one.wall_seconds is None
+            self.wall_seconds += one.wall_seconds or 0
+            self.cpu_seconds += one.cpu_seconds or 0
+            if most is None or len(self.different) < most:
+                self.different.append(one)
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What was used within a month: pods, seconds, core-seconds, GB."""
+
+    pods: int = 0
+    wall_seconds: int = 0
+    cpu_seconds: int = 0
+    received_gb: int = 0
+    sent_gb: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One group of a month: what the receiver shows now, and when all is delivered."""
+
+    month: Month
+    group: Mapping[str, str]
+    delivered: Usage
+    due: Usage
+
+
+GROUPINGS: Mapping[str, Sequence[str]] = {
+    "vo": ("VO",),
+    "user": ("VO", "GlobalUserName"),
+    "summary": (
+        "SiteName",
+        "CloudComputeService",
+        "VO",
+        "VOGroup",
+        "VORole",
+        "GlobalUserName",
+        "Status",
+        "CpuCount",
+        "CloudType",
+        "ImageId",
+        "BenchmarkType",
+        "Benchmark",
+    ),
+}
+"""By what can be added up; ``summary`` is the key of the repository's own summaries."""
+
+_MERGED = frozenset({"VO", "GlobalUserName"})
+"""The repository's names that do not tell upper from lower case."""
+
+
+class Receiver:
+    """Reads both tables side by side."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def differences(self, chosen: Chosen) -> Iterator[Difference]:
+        """The chosen records that may go out, by pod, streamed."""
+        query = (
+            select(records, delivered.c.text, delivered.c.digest.label("delivered_digest"))
+            .outerjoin_from(records, delivered, _same_key())
+            .where(*_is_chosen(chosen))
+            .order_by(records.c.uid)
+        )
+        with self.database.begin(reading=True) as connection:
+            yield from map(_difference, _streamed(connection, query))
+
+    def held(self, chosen: Chosen) -> int:
+        """How many of the chosen records were delivered, and are held back now."""
+        query = (
+            select(func.count())
+            .select_from(records.join(delivered, _same_key()))
+            .where(*_in_month(chosen), records.c.held != Held.NO)
+        )
+        with self.database.begin(reading=True) as connection:
+            return connection.execute(query).scalar_one()
+
+    def republish(self, chosen: Chosen) -> int:
+        """Let the chosen records go out again, as they are when the next push builds messages.
+
+        Returns:
+            How many.
+        """
+        query = select(records.c.uid).outerjoin_from(records, delivered, _same_key())
+        uids = query.where(*_is_chosen(chosen)).scalar_subquery()
+        with self.database.begin() as connection:
+            done = connection.execute(
+                update(records)
+                .where(
+                    records.c.year == chosen.month.year,
+                    records.c.month == chosen.month.month,
+                    records.c.uid.in_(uids),
+                )
+                .values(queued_digest=None, queued_final=False)
+            )
+        return done.rowcount
+
+    def months(self) -> list[Month]:
+        """The months that there are records of."""
+        query = select(records.c.year, records.c.month).distinct()
+        with self.database.begin(reading=True) as connection:
+            return sorted(Month(*row) for row in connection.execute(query))
+
+    def summary(self, month: Month, by: str = "vo") -> list[Line]:
+        """The month as the repository's summariser adds it up, from both tables.
+
+        Args:
+            month: the month.
+            by: one of ``GROUPINGS``.
+        """
+        names = GROUPINGS[by]
+        with self.database.begin(reading=True) as connection:
+            theirs = summarise(_pairs_delivered(connection, month), names)
+            ours = summarise(_pairs_due(connection, month), names)
+        shown = {key: group for key, (group, _) in (theirs | ours).items()}
+        nothing: tuple[dict[str, str], Usage] = ({}, Usage())
+        return [
+            Line(month, shown[key], theirs.get(key, nothing)[1], ours.get(key, nothing)[1])
+            for key in sorted(shown)
+        ]
+
+
+_Texts = Mapping[str, str]
+_Pairs = Iterable[tuple[_Texts, _Texts]]
+
+
+def summarise(
+    pairs: _Pairs, names: Sequence[str]
+) -> dict[tuple[str, ...], tuple[dict[str, str], Usage]]:
+    """Add up as the repository does (apel.md, rules 3 and 9). Pure.
+
+    Args:
+        pairs: (a record's keys and values, those of the same VMUUID in the month before), values
+            as they are written, which are cumulative.
+        names: by what to group.
+
+    Returns:
+        The group's key → (its names and values as first seen, what was used within the month).
+    """
+    sums: dict[tuple[str, ...], tuple[dict[str, str], Usage]] = {}
+    for now, before in pairs:
+        group = _group(now, names)
+        key = tuple(v.casefold() if name in _MERGED else v for name, v in group.items())
+        shown, so_far = sums.get(key) or (group, Usage())
+        sums[key] = shown, _added(so_far, now, before)
+    return sums
+
+
+def _group(now: _Texts, names: Sequence[str]) -> dict[str, str]:
+    parts = dict(zip(("VO", "VOGroup", "VORole"), _split(now.get("FQAN", "None")), strict=True))
+    return {name: parts[name] if name in parts else now.get(name, "None") for name in names}
+
+
+def _split(fqan: str) -> tuple[str, str, str]:
+    """VO, group and role, as the repository reads an FQAN: the whole text unless it has a slash."""
+    first = fqan.split(";", 1)[0].strip()
+    if not first.startswith("/"):
+        return first, "None", "None"
+    group, _, role = first.partition("/Role=")
+    return first.split("/")[1], group, f"Role={role}" if role else "None"
+
+
+def _added(so_far: Usage, now: _Texts, before: _Texts) -> Usage:
+    def used(name: str) -> int:
+        return int(now.get(name, 0)) - int(before.get(name, 0))
+
+    return Usage(
+        so_far.pods + 1,
+        so_far.wall_seconds + used("WallDuration"),
+        so_far.cpu_seconds + used("CpuDuration"),
+        so_far.received_gb + used("NetworkInbound"),
+        so_far.sent_gb + used("NetworkOutbound"),
+    )
+
+
+def _pairs_delivered(connection: Connection, month: Month) -> Iterator[tuple[_Texts, _Texts]]:
+    before = delivered.alias()
+    query = (
+        select(delivered.c.text, before.c.text)
+        .outerjoin_from(delivered, before, _is_before(delivered, before, month))
+        .where(delivered.c.year == month.year, delivered.c.month == month.month)
+    )
+    for now, earlier in _streamed(connection, query):
+        yield apel.parsed(now), apel.parsed(earlier or "")
+
+
+def _pairs_due(connection: Connection, month: Month) -> Iterator[tuple[_Texts, _Texts]]:
+    cumulative = {
+        "wall_seconds": "WallDuration",
+        "cpu_seconds": "CpuDuration",
+        "received_gb": "NetworkInbound",
+        "sent_gb": "NetworkOutbound",
+    }
+    before = records.alias()
+    sendable = _is_before(records, before, month) & (before.c.held == Held.NO)
+    query = (
+        select(records, *(before.c[name].label(key) for name, key in cumulative.items()))
+        .outerjoin_from(records, before, sendable)
+        .where(
+            records.c.year == month.year,
+            records.c.month == month.month,
+            records.c.held == Held.NO,
+        )
+    )
+    for row in _streamed(connection, query):
+        earlier = {key: str(getattr(row, key) or 0) for key in cumulative.values()}
+        yield apel.parsed(apel.text(record_of(row))), earlier
+
+
+def _is_before(table: Any, before: Any, month: Month) -> Any:
+    """The condition of the same pod's row of the month before."""
+    year, number = (month.year, month.month - 1) if month.month > 1 else (month.year - 1, 12)
+    return and_(before.c.uid == table.c.uid, before.c.year == year, before.c.month == number)
+
+
+def _streamed(connection: Connection, query: Select[Any]) -> Iterator[Any]:
+    yield from connection.execute(query.execution_options(yield_per=_AT_ONCE))
+
+
+def _same_key() -> Any:
+    return and_(*(delivered.c[name] == records.c[name] for name in _KEY))
+
+
+def _in_month(chosen: Chosen) -> Iterator[Any]:
+    yield records.c.year == chosen.month.year
+    yield records.c.month == chosen.month.month
+    if chosen.vo:
+        yield records.c.vo == chosen.vo
+    if chosen.user:
+        yield records.c.user == chosen.user
+
+
+def _is_chosen(chosen: Chosen) -> Iterator[Any]:
+    yield from _in_month(chosen)
+    yield records.c.held == Held.NO
+    if chosen.changed:
+        yield delivered.c.digest.is_distinct_from(records.c.digest)
+
+
+def _difference(row: Any) -> Difference:
+    record = record_of(row)
+    if row.delivered_digest == record.digest:
+        return Difference(record.uid, record.month, record.vo.name, Kind.SAME, {}, 0, 0)
+    kind = Kind.NEVER_SENT if row.delivered_digest is None else Kind.CHANGED
+    if kind is Kind.CHANGED and not row.text:
+        return Difference(record.uid, record.month, record.vo.name, kind, {}, None, None)
+    now, before = apel.parsed(apel.text(record)), apel.parsed(row.text or "")
+    changes = {
+        key: (before.get(key, ""), now.get(key, ""))
+        for key in {**now, **before}
+        if before.get(key) != now.get(key)
+    }
+    more = _added(Usage(), now, before)
+    return Difference(
+        record.uid,
+        record.month,
+        record.vo.name,
+        kind,
+        changes,
+        more.wall_seconds,
+        more.cpu_seconds,
+    )

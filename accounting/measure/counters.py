@@ -1,0 +1,166 @@
+"""The questions about the counters of one window, and the answers."""
+
+from collections.abc import Iterable, Mapping
+
+from accounting.measure import promql, samples, usage
+from accounting.measure.podnames import PodNames
+from accounting.measure.promql import CPU, RECEIVED, SENT
+from accounting.measure.querier import Answer, Querier, chunks
+from accounting.measure.samples import Samples, UsageRow
+from accounting.model.pods import POD_LEVEL, Account, CounterKind, SeriesKey
+from accounting.model.time import Window
+from accounting.store.ledger import Ledger
+
+_OWN = SeriesKey(CounterKind.CPU, POD_LEVEL)
+
+
+class CounterQuery:
+    """Last values of all counters, and all samples of those that fell or lack their cgroup.
+
+    Args:
+        questioner: whom to ask.
+        window: about what.
+        previous: the window that was read before, if it is known.
+        many_new: many pods are expected to be new: ask at once which counters fell.
+    """
+
+    def __init__(
+        self, questioner: Querier, window: Window, previous: Window | None, *, many_new: bool
+    ) -> None:
+        self._to = questioner
+        self._window = window
+        self._previous = previous
+        scope, end = questioner.scope, window.end
+        self._last = {CPU: questioner.ask_usage(promql.cpu(scope, window), end)}
+        for metric in (RECEIVED, SENT):
+            query = promql.network(scope, window, metric)
+            self._last[metric] = questioner.ask_usage(query, end)
+        self._fell: Answer[UsageRow] | None = None
+        if many_new:
+            self._fell = questioner.ask_usage(promql.resets(scope, window), end)
+        self._lowest = Answer[UsageRow]()
+        self._containers = Answer[UsageRow]()
+        self._without_id = Answer[UsageRow]()
+
+    def merge(self, found: Samples, accounts: dict[str, Account], ledger: Ledger) -> None:
+        """Add the last values to ``found``, and ask about the pods of which they do not say all.
+
+        Args:
+            found: what the window says so far.
+            accounts: the pages of its pods; those that only cAdvisor sees are added.
+            ledger: knows pods that were not running before.
+        """
+        scope, window = self._to.scope, self._window
+        is_lacking = False
+        for metric, answer in self._last.items():
+            rows = answer.read()
+            samples.merge_readings(found, rows, metric)
+            is_lacking |= bool(samples.pods_without_id(rows))
+        if is_lacking:
+            self._without_id = self._to.ask_usage(promql.without_id(scope, window), window.end)
+        unknown = found.readings.keys() - accounts.keys() - found.sightings.keys()
+        accounts |= ledger.accounts(unknown)
+        ask = self._to.named_usage
+        with_own = {uid for uid, readings in found.readings.items() if _OWN in readings}
+        names = _running(found, accounts, but=with_own)
+        self._containers = ask(promql.container_cpu, window, names)
+        silent, renewed = _doubtful(found, with_own, accounts, window, self._previous)
+        self._lowest = ask(promql.lowest_cpu, window, silent)
+        if self._fell is None:
+            self._fell = ask(promql.resets, window, silent | renewed)
+
+    def complete(self, found: Samples, accounts: Mapping[str, Account], names: PodNames) -> None:
+        """Wait for the rest of the answers and add them to ``found``.
+
+        Args:
+            found: what the window says so far.
+            accounts: the pages of its pods.
+            names: whose a counter without ``id`` is.
+        """
+        rows = self._containers.read()
+        samples.merge_readings(found, rows, CPU)
+        suspects = samples.pods_without_id(rows)
+        suspects |= {row.pod for row in self._without_id.read()}
+        if self._fell is not None:
+            suspects |= {row.pod for row in self._fell.read()}
+        lowest = Samples(known_series=found.series)
+        samples.merge_readings(lowest, self._lowest.read(), CPU)
+        for readings in (found.readings, lowest.readings):
+            suspects |= usage.fallen(accounts, readings, self._window)
+        # The last sample of a short pod may lie before the window in which it is seen running.
+        suspects |= {
+            seen.name
+            for uid, seen in found.sightings.items()
+            if seen.last_running_at is not None
+            and uid not in accounts
+            and uid not in found.readings
+        }
+        self._read_samples(found, suspects, names)
+        samples.keep_one_level(found)
+
+    def _read_samples(self, found: Samples, suspects: set[str], names: PodNames) -> None:
+        """All samples of the counters of some pods."""
+        scope, window = self._to.scope, self._window
+        for chunk in chunks(suspects):
+            only = promql.one_of(scope.usage("pod"), chunk)
+            query = promql.raw_counters(scope, window, only)
+            samples.merge_raw(found, self._to.source.raw(query, window.end), names.at)
+
+
+def _running(found: Samples, accounts: Mapping[str, Account], *, but: set[str]) -> set[str]:
+    """The names of pods that run, but for some uids."""
+    names = {
+        seen.name
+        for uid, seen in found.sightings.items()
+        if uid not in but and seen.last_running_at is not None
+    }
+    for uid in accounts.keys() - but:
+        pod = accounts[uid].pod
+        if not pod.ended:
+            names.add(pod.name)
+    return names
+
+
+def _doubtful(
+    found: Samples,
+    uids: Iterable[str],
+    accounts: Mapping[str, Account],
+    window: Window,
+    previous: Window | None,
+) -> tuple[set[str], set[str]]:
+    """Of some pods with counters of their own, those of which the counter may have restarted.
+
+    A pod's cgroup is made anew when its node reboots, and with it its network, under another id: a
+    pod all of whose networks the ledger knows runs on as before.
+
+    Returns:
+        The names of pods that may come back after a silence, behind which the look for counters
+        that fell does not reach; the names of those that may be new ones.
+    """
+    reach = window.start - promql.RESET_LOOKBACK_SECONDS
+    # What a short window has read was said within reach.
+    is_near = previous is not None and previous.end == window.start and previous.start >= reach
+    silent, renewed = set(), set()
+    for uid in uids:
+        account = accounts.get(uid)
+        if account is None:
+            if uid in found.sightings:
+                renewed.add(found.sightings[uid].name)
+            continue
+        known = account.counters.get(_OWN)
+        if known and (known.at < window.start or (known.at == window.start and not is_near)):
+            silent.add(account.pod.name)
+        if not known or not _knows_networks(account, found.readings[uid]):
+            renewed.add(account.pod.name)
+    return silent, renewed
+
+
+def _knows_networks(account: Account, readings: Mapping[SeriesKey, float]) -> bool:
+    is_known = False
+    for key in readings:
+        # An exporter may count a pod's traffic under the pod's own cgroup: that tells nothing.
+        if key.kind is CounterKind.RECEIVED and not key.series.startswith(POD_LEVEL):
+            if key not in account.counters:
+                return False
+            is_known = True
+    return is_known

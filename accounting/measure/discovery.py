@@ -1,0 +1,110 @@
+"""What a source can be asked: since when, until when, and how it spells its labels."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from accounting.errors import SourceRefused
+from accounting.measure import heartbeat, promql
+from accounting.measure.prometheus import Source
+from accounting.measure.promql import Scope
+from accounting.measure.samples import Points
+from accounting.model.time import Window
+from accounting.store.ledger import Progress
+
+# With more other pods in the namespace, the engine leaves them out by name.
+_MANY_OTHERS = 300
+_HOUR = 3600
+_DAY = 86400
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """How far a source has spoken.
+
+    Attributes:
+        until: what can be covered now, Unix seconds.
+        silent_since: its last sample, if it says nothing any more.
+    """
+
+    until: int
+    silent_since: float | None
+
+
+def oldest(source: Source, scope: Scope, until: int, history_days: int) -> int:
+    """Since when the source knows the namespace, to the hour, Unix seconds.
+
+    Raises:
+        SourceRefused: it does not know it at all.
+    """
+    whole = Window(until - history_days * _DAY, until)
+    day = source.first_time(promql.presence(scope, _DAY), whole, _DAY)
+    if day is None:
+        raise SourceRefused(
+            f"{source.url} knows nothing of the namespace '{scope.namespace}'",
+            "set ACCOUNTING_PROMETHEUS__NAMESPACE to the hub's namespace, and see"
+            " 'notebooks-accounting doctor' for whether kube-state-metrics is scraped",
+        )
+    near = Window(int(day) - 2 * _DAY, min(int(day) + _DAY, until))
+    hour = source.first_time(promql.presence(scope, _HOUR), near, _HOUR)
+    return int(hour if hour is not None else day) - _HOUR
+
+
+def spelled(source: Source, scope: Scope, start: float, end: float) -> Scope:
+    """The scope in this cluster's spelling of labels, as it was in a span (M11)."""
+    # Only the container's own series have a label `container` that may be renamed.
+    state = promql.renamed("kube_pod_status_phase", "kube_pod_container_info")
+    used = promql.renamed(promql.CPU)
+    return replace(
+        scope,
+        exported_state=_exported(source.label_names(state, start, end)),
+        exported_usage=_exported(source.label_names(used, start, end)),
+    )
+
+
+def is_among_many(source: Source, scope: Scope, end: int) -> bool:
+    """Whether the namespace holds many pods that are no notebooks."""
+    others = source.vector(promql.other_pods(scope, Window(end - _HOUR, end)), end)
+    return any(count > _MANY_OTHERS for _, count in others)
+
+
+def beats(source: Source, scope: Scope, window: Window, lookback_seconds: int = 0) -> list[Points]:
+    """Sample times of what the source says of the namespace, else of its pods (M7)."""
+    reach = Window(window.start - lookback_seconds, window.end)
+    for query in (promql.heartbeat, promql.pods_heartbeat, promql.running):
+        series = source.raw(query(scope, reach), window.end)
+        if found := [points for _, points in series if points]:
+            return found
+    return []
+
+
+def spoken(
+    source: Source, scope: Scope, window: Window, step_seconds: int, before: Progress
+) -> Spoken:
+    """How far the source has spoken in a span.
+
+    Args:
+        source: whom to ask.
+        scope: about which namespace.
+        window: the span; may be longer than a window for polling.
+        step_seconds: how much to ask for at a time, from the end back.
+        before: the last sample known from before, and the usual scrape interval.
+    """
+    last, interval = before.spoken_at, before.interval_seconds
+    late = window.end
+    while late > window.start:
+        part = Window(max(window.start, late - step_seconds), late)
+        if found := beats(source, scope, part):
+            last = max(points[-1][0] for points in found)
+            interval = heartbeat.scrape_interval(found, interval)
+            break
+        late = part.start
+    since = float(window.start) if last is None else last
+    if window.end - since <= heartbeat.GAP_INTERVALS * interval:
+        return Spoken(window.end, None)
+    return Spoken(max(int(since), window.start), since)
+
+
+def _exported(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(
+        name.removeprefix("exported_") for name in names if name.startswith("exported_")
+    )

@@ -1,0 +1,345 @@
+"""One poll: from the watermark to now, window by window, each in one transaction."""
+
+import gc
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from accounting.errors import SourceTooLarge
+from accounting.measure import discovery, heartbeat, usage
+from accounting.measure.heartbeat import Pulse
+from accounting.measure.prometheus import Source
+from accounting.measure.promql import Scope
+from accounting.measure.querier import Querier
+from accounting.measure.samples import Points, Rejected, Samples, SeriesNames
+from accounting.measure.window import WindowQuery
+from accounting.model.pods import Account
+from accounting.model.records import Held, Record
+from accounting.model.time import Gap, Month, Window
+from accounting.records import builder
+from accounting.records.builder import Site
+from accounting.records.identity import VoRules
+from accounting.records.incremental import RunningRecord
+from accounting.store.ledger import Ledger, Progress, Step
+
+log = structlog.get_logger(__name__)
+
+# Two queries at a time keep two cores busy: one works while the other's answer is read.
+_WORKERS = 2
+# After a window with this many new pods, the next one's descriptions are asked for beforehand.
+_MANY_NEW = 1000
+# The first window that a process polls is taken to have many if it is longer than this.
+_LONG_SECONDS = 3600
+# Merging makes many long-lived objects and no cycles: Python's look for those, at its usual
+# rate, takes a third of the time.
+_RARELY = (500_000, 20, 100)
+_DAY = 86400
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to poll.
+
+    Attributes:
+        step_seconds: longest window.
+        shortest_seconds: windows are halved down to this when the source refuses their size.
+        scrape_seconds: the scrape interval where samples are too few to tell.
+        history_days: how far back the first poll looks for data.
+    """
+
+    step_seconds: int = 6 * 3600
+    shortest_seconds: int = 300
+    scrape_seconds: float = 60.0
+    history_days: int = 400
+
+
+@dataclass(slots=True)
+class Report:
+    """What a poll did.
+
+    Attributes:
+        start, end: the span it covered, Unix seconds; equal if there was nothing to do.
+        windows: how many it took.
+        pods: distinct pods touched.
+        gaps: the source's silences inside the span.
+        silent_since: the source's last sample, if it says nothing any more.
+        held: (pod, month) of the records written that do not go out → why.
+        rejected: values that could not be true.
+    """
+
+    start: int
+    end: int
+    windows: int = 0
+    pods: set[str] = field(default_factory=set)
+    gaps: list[Gap] = field(default_factory=list)
+    silent_since: float | None = None
+    held: dict[tuple[str, Month], Held] = field(default_factory=dict)
+    rejected: Tally[Rejected] = field(default_factory=Tally)
+
+    def note(self, record: Record) -> None:
+        """Remember whether a record goes out, as it stands now."""
+        if record.held:
+            self.held[record.uid, record.month] = record.held
+        else:
+            self.held.pop((record.uid, record.month), None)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing needs an operator's look."""
+        return not (self.gaps or self.silent_since or self.rejected or self.held)
+
+
+Notice = Callable[[Report], None]
+
+
+class Poller:
+    """Covers windows: asks the source, merges into the ledger, writes records.
+
+    Args:
+        ledger: where everything is kept.
+        source: where the metrics are.
+        scope: which pods count; how labels are spelled is found out per poll.
+        site, rules: what records say.
+        options: how to poll.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        source: Source,
+        scope: Scope,
+        site: Site,
+        rules: VoRules,
+        *,
+        options: Options | None = None,
+    ) -> None:
+        self.ledger = ledger
+        self.source = source
+        self.scope = scope
+        self.site = site
+        self.rules = rules
+        self.options = options or Options()
+        # The pods that run, as this poller left them in the ledger.
+        self._running: dict[str, Account] = {}
+        self._written: dict[str, RunningRecord] = {}
+        self._series: SeriesNames = {}
+        self._previous: Window | None = None
+        self._left: Progress | None = None
+        self._many_new: bool | None = None
+        self._among_many: bool | None = None
+
+    def poll(self, until: int, since: int | None = None, notice: Notice = lambda _: None) -> Report:
+        """Cover all windows up to ``until``.
+
+        Args:
+            until: Unix seconds; how far to go.
+            since: start again from here; covered windows are read again, which changes nothing.
+            notice: called after each window, for progress bars and metrics.
+
+        Raises:
+            SourceError: the source failed; all windows before are kept, a later poll goes on.
+            Busy: another poller is at work.
+        """
+        usual = gc.get_threshold()
+        with self.ledger.database.exclusive("poll"):
+            try:
+                gc.set_threshold(*_RARELY)
+                return self._poll(until, since, notice)
+            finally:
+                gc.set_threshold(*usual)
+
+    def _poll(self, until: int, since: int | None, notice: Notice) -> Report:
+        options, source = self.options, self.source
+        before = self.ledger.progress()
+        known = before or Progress(0, None, options.scrape_seconds)
+        start = since if since is not None else known.watermark
+        scope = discovery.spelled(source, self.scope, start, until)
+        if not start:
+            start = discovery.oldest(source, scope, until, options.history_days)
+        report = Report(start, start)
+        if start >= until:
+            return report
+        if before is None or before != self._left:
+            self._running = self.ledger.running()
+            self._previous = self.ledger.last_window()
+            self._written = {}
+        if self._among_many is None:
+            self._among_many = discovery.is_among_many(source, scope, until)
+        scope = replace(scope, among_many=self._among_many)
+        spoken = discovery.spoken(source, scope, Window(start, until), options.step_seconds, known)
+        report.silent_since = spoken.silent_since
+        workers = ThreadPoolExecutor(_WORKERS)
+        try:
+            questioner = Querier(source, scope, workers)
+            self._cover_all(questioner, before, spoken.until, report, notice)
+        finally:
+            workers.shutdown(cancel_futures=True)
+        if report.silent_since is not None:
+            self.ledger.open_gap(report.silent_since)
+        return report
+
+    def _cover_all(
+        self,
+        questioner: Querier,
+        before: Progress | None,
+        end: int,
+        report: Report,
+        notice: Notice,
+    ) -> None:
+        """Cover window after window; ask about the next one before writing this one.
+
+        Each goes on from what the one before has left, not from what the ledger says by then: if
+        a user was erased meanwhile, the pages at hand still name them, and must not be written.
+        """
+        length = self.options.step_seconds
+        window = next_window(report.end, end, length)
+        inquiry = self._asked(questioner, window) if window else None
+        while inquiry and window:
+            following = next_window(window.end, end, length)
+            try:
+                beat = self._beat(inquiry, before)
+                accounts = inquiry.read(beat, self.ledger, self._running, self.rules.excluded_users)
+            except SourceTooLarge:
+                if window.seconds <= self.options.shortest_seconds:
+                    raise
+                length = max(window.seconds // 2, self.options.shortest_seconds)
+                log.info("the source refused a window's size", next_seconds=length)
+                window = next_window(window.start, end, length)
+                inquiry = self._asked(questioner, window) if window else None
+                continue
+            self._many_new = inquiry.new_pods > _MANY_NEW
+            self._series, self._previous = inquiry.found.series, window
+            ahead = self._asked(questioner, following) if following else None
+            before = self._keep(inquiry, before, beat, accounts, report)
+            notice(report)
+            window, inquiry = following, ahead
+
+    def _asked(self, questioner: Querier, window: Window) -> WindowQuery:
+        many_new = window.seconds > _LONG_SECONDS if self._many_new is None else self._many_new
+        previous, series = self._previous, self._series
+        return WindowQuery(questioner, window, previous, series, many_new=many_new)
+
+    def _beat(self, inquiry: WindowQuery, before: Progress | None) -> Pulse:
+        """When the source spoke, up to the window's end or later if it was polled already."""
+        beats, window = inquiry.beats, inquiry.window
+        usual = before.interval_seconds if before else self.options.scrape_seconds
+        pulse = heartbeat.pulse(beats, window, _spoken_before(beats, window, before), usual)
+        known = before.spoken_at if before else None
+        spoken = max((at for at in (pulse.spoken_at, known) if at is not None), default=None)
+        return replace(pulse, spoken_at=spoken)
+
+    def _keep(
+        self,
+        inquiry: WindowQuery,
+        before: Progress | None,
+        beat: Pulse,
+        accounts: dict[str, Account],
+        report: Report,
+    ) -> Progress:
+        """Merge a window's samples and commit them; returns how far the ledger has come."""
+        window, found = inquiry.window, inquiry.found
+        self._left = None
+        step = self._merged(window, before, beat, found, accounts)
+        self.ledger.commit(step)
+        self._left = step.after
+        self._running = {uid: a for uid, a in accounts.items() if not a.pod.ended}
+        self._remember(step)
+        report.end = window.end
+        report.windows += 1
+        report.pods.update(account.pod.uid for account in step.accounts)
+        report.pods.update(account.pod.uid for account, _ in step.moved)
+        report.gaps.extend(beat.gaps)
+        report.rejected.update(found.rejected)
+        for record in step.records:  # those that have only moved are held as before
+            report.note(record)
+        return step.after
+
+    def _remember(self, step: Step) -> None:
+        """Keep the latest records of the pods that run, as they are written now."""
+        latest = {record.uid: record for record in step.records}  # a pod's come in order of months
+        for account in step.accounts:
+            uid = account.pod.uid
+            self._written.pop(uid, None)
+            known = RunningRecord.of(account, latest[uid]) if uid in latest else None
+            if known is not None:
+                self._written[uid] = known
+
+    def _merged(
+        self,
+        window: Window,
+        before: Progress | None,
+        beat: Pulse,
+        found: Samples,
+        accounts: dict[str, Account],
+    ) -> Step:
+        """Merge the samples, decide what ended, and build the records."""
+        changed = usage.absorb(accounts, found, window)
+        gaps = [*self.ledger.gaps(window.start - _DAY), *beat.gaps]
+        changed |= usage.settle(accounts, beat, found.orphans, gaps)
+        touched = [accounts[uid] for uid in sorted(changed)]
+        self._acknowledge(touched, accounts)
+        moved, rest = self._moved(touched, window, before)
+        watermark = max(window.end, before.watermark if before else 0)
+        return Step(
+            window=window,
+            before=before,
+            after=Progress(
+                watermark,
+                beat.spoken_at,
+                beat.interval_seconds,
+                before.revision if before else 0,
+            ),
+            accounts=rest,
+            records=[r for a in rest for r in builder.records(a, self.site, self.rules)],
+            moved=moved,
+            gaps=beat.gaps,
+            spoke=beat.spoke,
+            rejected=found.rejected.total(),
+        )
+
+    def _moved(
+        self, touched: Iterable[Account], window: Window, before: Progress | None
+    ) -> tuple[list[tuple[Account, Record]], list[Account]]:
+        """Those pods of which only the figures have moved, with their records; and the others."""
+        is_replay = before is not None and window.start < before.watermark
+        moved, rest, month = [], [], window.month
+        for account in touched:
+            known = None if is_replay else self._written.get(account.pod.uid)
+            record = known.move(account, month) if known else None
+            if record is None:
+                rest.append(account)
+            else:
+                moved.append((account, record))
+        return moved, rest
+
+    def _acknowledge(self, touched: Sequence[Account], accounts: Mapping[str, Account]) -> None:
+        unknown = [account for account in touched if not account.pod.owner_known]
+        bare = [account for account in unknown if not account.pod.owner]
+        owned: list[tuple[float, float]] = []
+        if bare:
+            owned = [
+                (a.pod.first_running_at, a.pod.last_running_at)
+                for a in accounts.values()
+                if a.pod.owner
+            ]
+            owned += self.ledger.owned_spans(min(a.pod.first_running_at for a in bare))
+        usage.acknowledge_owners(unknown, owned)
+
+
+def next_window(start: int, until: int, length: int) -> Window | None:
+    """The window that follows ``start``: month ends are always window ends (M8)."""
+    if start >= until:
+        return None
+    return Window(start, min(start + length, until, Month.of(start).end))
+
+
+def _spoken_before(
+    beats: Iterable[Points], window: Window, before: Progress | None
+) -> float | None:
+    earlier = [at for points in beats for at, _ in points if at <= window.start]
+    if before and before.spoken_at and before.spoken_at <= window.start:
+        earlier.append(before.spoken_at)
+    return max(earlier, default=None)

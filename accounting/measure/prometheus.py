@@ -1,0 +1,308 @@
+"""The query API of Prometheus and its kin, read as fast as it can be sent.
+
+Answers are decoded by msgspec with types. Raw samples of a phase series stay undecoded bytes: of
+hundreds of thousands of samples only the first and last ones matter, and those can be found in the
+text.
+"""
+
+import re
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import httpx
+import msgspec
+
+from accounting.errors import (
+    SourceError,
+    SourceGarbled,
+    SourceRefused,
+    SourceTooLarge,
+    SourceUnavailable,
+)
+from accounting.measure.samples import RawSeries, Row, Sighting, UsageRow
+from accounting.model.time import Window
+
+_TOO_LARGE = re.compile(
+    r"too many samples|too many (?:series|chunks|bytes|points)|exceeded maximum resolution"
+    r"|cannot select more than|limit exceeded|exceeds the limit|max-?samples|maxUniqueTimeseries"
+    r"|maxSamplesPerQuery|too large|-search\.max|err-mimir-max|limit \d+ violated",
+    re.IGNORECASE,
+)
+_HTTP_TOO_LARGE = 413
+_SHOWN = 200
+# As many bytes of an answer tell whether its JSON is written with blanks.
+_PEEK = 64
+
+T = TypeVar("T")
+
+
+class _Labels(msgspec.Struct, gc=False):
+    """The labels that are read of a phase's series: the others are skipped unread."""
+
+    uid: str = ""
+    namespace: str = ""
+    pod: str = ""
+    exported_namespace: str = ""
+    exported_pod: str = ""
+
+
+class _VectorRow(msgspec.Struct, gc=False):
+    metric: dict[str, str]
+    value: tuple[float, float]
+
+
+class _MatrixRow(msgspec.Struct, gc=False):
+    metric: dict[str, str]
+    values: list[tuple[float, float]]
+
+
+class _BytesRow(msgspec.Struct, gc=False):
+    metric: _Labels
+    values: msgspec.Raw
+
+
+class CgroupLabels(msgspec.Struct, gc=False):
+    """The labels that are read of a cgroup's series: the others are skipped unread."""
+
+    id: str = ""
+    interface: str = ""
+    pod: str = ""
+    exported_pod: str = ""
+
+
+class CgroupRow(msgspec.Struct, gc=False):
+    """A row about a cgroup: see ``samples.UsageRow``."""
+
+    metric: CgroupLabels
+    value: tuple[float, float]
+
+    @property
+    def pod(self) -> str:
+        """Its pod's name."""
+        return self.metric.exported_pod or self.metric.pod
+
+
+class _Vector(msgspec.Struct, gc=False):
+    result: list[_VectorRow]
+
+
+class _Usage(msgspec.Struct, gc=False):
+    result: list[CgroupRow]
+
+
+class _Matrix(msgspec.Struct, gc=False):
+    result: list[_MatrixRow]
+
+
+class _Undecoded(msgspec.Struct, gc=False):
+    result: list[_BytesRow]
+
+
+class _Answer(msgspec.Struct, Generic[T]):
+    status: str
+    data: T
+    warnings: list[str] | None = None
+    partial: bool = msgspec.field(default=False, name="isPartial")
+
+
+class _Failure(msgspec.Struct):
+    error: str = ""
+
+
+class Source:
+    """A Prometheus-compatible server.
+
+    Args:
+        url: its base, such as ``http://prometheus:9090`` or ``…/select/0/prometheus``.
+        timeout_seconds: for each query; also told to the server.
+        token_file: holds a bearer token; read for every query, so that it may be rotated.
+        ca_file: certificate authorities for https.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_seconds: float = 120.0,
+        token_file: Path | None = None,
+        ca_file: Path | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._token_file = token_file
+        self._timeout = timeout_seconds
+        verify: ssl.SSLContext | bool = True
+        if ca_file is not None:
+            verify = ssl.create_default_context(cafile=str(ca_file))
+        self._client = httpx.Client(timeout=timeout_seconds, verify=verify)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def vector(self, query: str, at: float) -> list[Row]:
+        """Rows of an instant query at Unix time ``at``."""
+        data = self._ask(query, at, _Answer[_Vector])
+        return [(row.metric, row.value[1]) for row in data.result]
+
+    def usage(self, query: str, at: float) -> list[UsageRow]:
+        """Rows of an instant query about cAdvisor's series at Unix time ``at``."""
+        return [*self._ask(query, at, _Answer[_Usage]).result]
+
+    def raw(self, query: str, at: float) -> list[RawSeries]:
+        """Raw samples of a range selector that ends at Unix time ``at``."""
+        data = self._ask(query, at, _Answer[_Matrix])
+        return [(row.metric, row.values) for row in data.result]
+
+    def sightings(self, query: str, at: float) -> Iterator[Sighting]:
+        """The phase series of a range selector, each reduced to the times that matter."""
+        for row in self._ask(query, at, _Answer[_Undecoded]).result:
+            first, last, listed = running_times(bytes(row.values))
+            labels = row.metric
+            yield Sighting(
+                labels.uid,
+                labels.exported_namespace or labels.namespace,
+                labels.exported_pod or labels.pod,
+                first,
+                last,
+                listed,
+            )
+
+    def first_time(self, query: str, window: Window, step_seconds: int) -> float | None:
+        """The first of a window's steps at which ``query`` has an answer."""
+        params = {
+            "query": query,
+            "start": str(window.start),
+            "end": str(window.end),
+            "step": str(step_seconds),
+        }
+        content = self._send("query_range", params)
+        rows = _decoded(content, _Answer[_Matrix], self.url).result
+        return min((row.values[0][0] for row in rows if row.values), default=None)
+
+    def label_names(self, selectors: Sequence[str], start: float, end: float) -> set[str]:
+        """The label names of all series that any of the selectors selects in a span."""
+        params = {"match[]": selectors, "start": f"{start:.3f}", "end": f"{end:.3f}"}
+        content = self._send("labels", params)
+        names: list[str] = _decoded(content, _Answer[list[str]], self.url)
+        return set(names)
+
+    def _ask(self, query: str, at: float, kind: type[_Answer[T]]) -> T:
+        params = {"query": query, "time": f"{at:.3f}", "timeout": f"{self._timeout:g}s"}
+        return _decoded(self._send("query", params), kind, self.url)
+
+    def _send(self, path: str, params: Mapping[str, str | Sequence[str]]) -> bytes:
+        # Compressing raw samples costs Prometheus as much again as finding them, and more than a
+        # cluster's network needs to carry them.
+        headers = {"Accept-Encoding": "identity"}
+        if self._token_file:
+            headers["Authorization"] = f"Bearer {self._token(self._token_file)}"
+        url = f"{self.url}/api/v1/{path}"
+        try:
+            with self._client.stream("POST", url, data=params, headers=headers) as response:
+                # Not into the response: it is part of a cycle, and would keep the answer with it.
+                content = b"".join(response.iter_bytes())
+        except httpx.TimeoutException as exc:
+            raise SourceUnavailable(
+                f"{self.url} did not answer within {self._timeout:g} s",
+                "see whether Prometheus is overloaded, or raise ACCOUNTING_PROMETHEUS__TIMEOUT",
+            ) from exc
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise SourceUnavailable(
+                f"{self.url} cannot be reached: {exc}",
+                "check that Prometheus runs there and ACCOUNTING_PROMETHEUS__URL points to it",
+            ) from exc
+        if response.status_code != httpx.codes.OK:
+            raise _failure(self.url, response.status_code, content)
+        return content
+
+    def _token(self, path: Path) -> str:
+        try:
+            token = path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            why = exc.strerror if isinstance(exc, OSError) else "it is no plain text"
+            raise SourceRefused(
+                f"the token for Prometheus cannot be read: {why}: {path}",
+                "check ACCOUNTING_PROMETHEUS__TOKEN_FILE and the file's permissions",
+            ) from exc
+        if not token.isprintable() or not token:
+            raise SourceRefused(
+                f"the token for Prometheus must be one line of text: {path}",
+                "put a valid token into the file that ACCOUNTING_PROMETHEUS__TOKEN_FILE names",
+            )
+        return token
+
+
+def _failure(url: str, status: int, content: bytes) -> SourceError:
+    """The error that a refusing answer stands for; its type decides what happens next."""
+    try:
+        said = msgspec.json.decode(content, type=_Failure).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = ""
+    what = f"{url} answered {status}" + (f": {said[:_SHOWN]}" if said else "")
+    if status == _HTTP_TOO_LARGE or _TOO_LARGE.search(said):
+        return SourceTooLarge(
+            what, "allow Prometheus more (--query.max-samples) or shorten ACCOUNTING_POLL__STEP"
+        )
+    if status in {401, 403}:
+        return SourceRefused(what, "give a valid token in ACCOUNTING_PROMETHEUS__TOKEN_FILE")
+    if status in {408, 429} or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        return SourceUnavailable(what, "see Prometheus' log; the next poll goes on from here")
+    return SourceRefused(
+        what, "check that ACCOUNTING_PROMETHEUS__URL is the base of a Prometheus query API"
+    )
+
+
+def _decoded(content: bytes, kind: type[_Answer[T]], url: str) -> T:
+    """What an answer says, if it is whole."""
+    try:
+        # Values are numbers in quotes, and infinity is spelled in a way of its own.
+        plain = content.replace(b'"+Inf"', b'"Inf"')
+        answer = msgspec.json.decode(plain, type=kind, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        looks = "a web page" if content.lstrip()[:1] == b"<" else f"unreadable ({exc})"
+        raise SourceGarbled(
+            f"{url} gave an answer that is {looks} instead of the query API's JSON",
+            "check that ACCOUNTING_PROMETHEUS__URL is not a login page or proxy; then poll again",
+        ) from exc
+    if answer.warnings or answer.partial:
+        said = (answer.warnings or ["the answer is partial"])[0]
+        raise SourceGarbled(
+            f"{url} gave an incomplete answer: {said[:_SHOWN]}",
+            "repair the stores behind it, then poll again; nothing was recorded from it",
+        )
+    return answer.data
+
+
+def running_times(values: bytes) -> tuple[float | None, float | None, float]:
+    """First and last time with value 1, and last time of all, in a raw series' JSON text.
+
+    Args:
+        values: ``[[1435781430.781,"1"],…]``, in order of time, never empty.
+    """
+    compact = values if b" " not in values[:_PEEK] else values.replace(b" ", b"")
+    listed_at = _time_before(compact, compact.rfind(b',"'))
+    first = compact.find(b',"1"]')
+    if first < 0:
+        return None, None, listed_at
+    first_at = _time_before(compact, first)
+    if compact.endswith(b',"1"]]'):
+        return first_at, listed_at, listed_at
+    return first_at, _time_before(compact, compact.rfind(b',"1"]')), listed_at
+
+
+def _time_before(values: bytes, comma: int) -> float:
+    return float(values[values.rfind(b"[", 0, comma) + 1 : comma])

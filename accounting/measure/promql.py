@@ -1,0 +1,317 @@
+"""All PromQL, with the reason beside each query.
+
+Every query is evaluated at the window's end over its whole length. ``last_over_time`` sees what a
+series said last even when it has vanished since; an instant selector would go on seeing it for the
+five-minute lookback. ``max by`` drops the labels nobody needs before they travel, and takes
+duplicate emitters (restarted, sharded or doubled kube-state-metrics, pairs of Prometheus servers)
+once (M4). Values, never ``rate`` or ``increase``: those extrapolate (M5).
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from accounting.model.time import Window
+
+USER = "annotation_hub_jupyter_org_username"
+GROUP = "annotation_egi_eu_primary_group"
+FLAVOR = "annotation_egi_eu_flavor"
+CONFLICTS = ("_conflict1", "_conflict2")
+"""kube-state-metrics' suffixes when two annotation names become the same label name."""
+
+CPU = "container_cpu_usage_seconds_total"
+RECEIVED = "container_network_receive_bytes_total"
+SENT = "container_network_transmit_bytes_total"
+COUNTERS = f"{CPU}|{RECEIVED}|{SENT}"
+
+GPU_RESOURCES = r".+_com_gpu|.+_com_mig_.+"
+
+# The look for counters that fell reaches this far behind its window, longer than a node takes to
+# reboot: so none can restart unseen between two windows.
+RESET_LOOKBACK_SECONDS = 900
+# A pod may have used memory this long before it is first seen running.
+MEMORY_LOOKBACK_SECONDS = 1800
+
+_SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
+_RUNNING = 'phase="Running"'
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which pods count (M2), and how this cluster's labels are spelled (M11).
+
+    Attributes:
+        namespace: the hub's namespace.
+        pod: regular expression for pod names, anchored by the engine.
+        container: name of the container whose image counts.
+        label: an optional pod label that must match, as (name, value).
+        exported_state: labels that kube-state-metrics' series carry as ``exported_…``, because the
+            scrape does not honour labels.
+        exported_usage: the same for cAdvisor's series.
+        among_many: the namespace holds many other pods: let the engine leave them out by name.
+            Otherwise its search through all names costs more than the few that are left out here.
+        limits_first: limits come before requests.
+    """
+
+    namespace: str
+    pod: str
+    container: str = "notebook"
+    label: tuple[str, str] | None = None
+    exported_state: frozenset[str] = frozenset()
+    exported_usage: frozenset[str] = frozenset()
+    among_many: bool = False
+    limits_first: bool = False
+
+    def state(self, name: str) -> str:
+        """A label's name in kube-state-metrics' series."""
+        return f"exported_{name}" if name in self.exported_state else name
+
+    def usage(self, name: str) -> str:
+        """A label's name in cAdvisor's series."""
+        return f"exported_{name}" if name in self.exported_usage else name
+
+    def state_selector(self, *matchers: str) -> str:
+        """Matchers for the namespace, and pods if need be, in kube-state-metrics' series."""
+        return self._matching(self.state("namespace"), self.state("pod"), *matchers)
+
+    def usage_selector(self, *matchers: str) -> str:
+        """Matchers for the namespace, and pods if need be, in cAdvisor's series."""
+        return self._matching(self.usage("namespace"), self.usage("pod"), *matchers)
+
+    def _matching(self, namespace: str, pod: str, *matchers: str) -> str:
+        by_name = f"{pod}=~{quote(self.pod)}" if self.among_many else ""
+        return _selector(f"{namespace}={quote(self.namespace)}", by_name, *matchers)
+
+
+def quote(text: str) -> str:
+    """A PromQL string literal."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def one_of(label: str, values: Iterable[str]) -> str:
+    """A matcher for any of ``values``; engines look such a list up in their index.
+
+    Only if nothing is escaped that need not be: otherwise Prometheus tries the expression on every
+    value that the label has, which takes ten times as long.
+    """
+    escaped = (_SPECIAL.sub(r"\\\g<0>", value) for value in sorted(values))
+    return f"{label}=~{quote('|'.join(escaped))}"
+
+
+def _selector(*matchers: str) -> str:
+    return "{" + ",".join(matcher for matcher in matchers if matcher) + "}"
+
+
+def span(window: Window, extra_seconds: int = 0) -> str:
+    """The range of a window, one millisecond short: its start belongs to the window before.
+
+    Prometheus 2 includes both ends of a range.
+    """
+    return f"[{(window.seconds + extra_seconds) * 1000 - 1}ms]"
+
+
+def renamed(*metrics: str) -> list[str]:
+    """Selectors of the series of which a label that is read here was renamed by the scrape (M11).
+
+    Usually there are none, which the index tells at once, whatever the metrics' size.
+    """
+    labels = ("namespace", "pod", "container")
+    return [f'{metric}{{exported_{label}!=""}}' for metric in metrics for label in labels]
+
+
+def running(scope: Scope, window: Window) -> str:
+    """Raw samples of phase Running: first, last and whether it still is (M6).
+
+    Only raw samples carry the exact second of an end; a subquery costs more than all else.
+    """
+    return f"kube_pod_status_phase{scope.state_selector(_RUNNING)}{span(window)}"
+
+
+def heartbeat(scope: Scope, window: Window) -> str:
+    """Raw samples of what kube-state-metrics says about the namespace itself (M7).
+
+    An idle service has no pods, but its namespace goes on being reported.
+    """
+    selector = _selector(f"{scope.state('namespace')}={quote(scope.namespace)}")
+    return f"kube_namespace_created{selector}{span(window)}"
+
+
+def pods_heartbeat(scope: Scope, window: Window) -> str:
+    """The same of the hub's own pods, where namespaces are not reported."""
+    return f"kube_pod_created{_others(scope)}{span(window)}"
+
+
+def _others(scope: Scope) -> str:
+    return _selector(
+        f"{scope.state('namespace')}={quote(scope.namespace)}",
+        f"{scope.state('pod')}!~{quote(scope.pod)}",
+    )
+
+
+def other_pods(scope: Scope, window: Window) -> str:
+    """How many pods of the namespace are not notebooks."""
+    return f"count(last_over_time(kube_pod_created{_others(scope)}{span(window)}))"
+
+
+def presence(scope: Scope, seconds: int) -> str:
+    """Whether the source knew the namespace in the last ``seconds``."""
+    selector = _selector(
+        '__name__=~"kube_namespace_created|kube_pod_created"',
+        f"{scope.state('namespace')}={quote(scope.namespace)}",
+    )
+    return f"count(last_over_time({selector}[{seconds}s]))"
+
+
+def _last(by: str, selector: str, window: Window) -> str:
+    return f"max by ({by}) (last_over_time({selector}{span(window)}))"
+
+
+def times(scope: Scope, window: Window, only: str = "") -> str:
+    """Start and completion."""
+    names = '__name__=~"kube_pod_start_time|kube_pod_completion_time"'
+    return _last("__name__, uid", scope.state_selector(names, only), window)
+
+
+def created(scope: Scope, window: Window, only: str = "") -> str:
+    """Creation, for pods without a start time (M6)."""
+    return _last("__name__, uid", scope.state_selector('__name__="kube_pod_created"', only), window)
+
+
+def owners(scope: Scope, window: Window, only: str = "") -> str:
+    """The hub's annotations, under every spelling (M11)."""
+    labels = [USER, GROUP, FLAVOR]
+    by = ", ".join(["uid", *labels, *(label + c for label in labels for c in CONFLICTS)])
+    return _last(by, "kube_pod_annotations" + scope.state_selector(only), window)
+
+
+def resources(scope: Scope, window: Window, only: str = "") -> str:
+    """What comes first of requests and limits, summed over the pod's containers (M10)."""
+    return _resources(scope, window, only, limits=scope.limits_first)
+
+
+def other_resources(scope: Scope, window: Window, only: str = "") -> str:
+    """What comes second, for pods that do not give the first."""
+    return _resources(scope, window, only, limits=not scope.limits_first)
+
+
+def _resources(scope: Scope, window: Window, only: str, *, limits: bool) -> str:
+    selector = scope.state_selector(
+        f'__name__="kube_pod_container_resource_{"limits" if limits else "requests"}"',
+        f"resource=~{quote('cpu|memory|' + GPU_RESOURCES)}",
+        only,
+    )
+    per_container = _last(f"__name__, uid, resource, {scope.state('container')}", selector, window)
+    return f"sum by (__name__, uid, resource) ({per_container})"
+
+
+def images(scope: Scope, window: Window, only: str = "") -> str:
+    """The image of the notebook's container."""
+    container = f"{scope.state('container')}={quote(scope.container)}"
+    return _last(
+        "uid, image", "kube_pod_container_info" + scope.state_selector(container, only), window
+    )
+
+
+def mounts(scope: Scope, window: Window, only: str = "") -> str:
+    """Which volume claims a pod mounts."""
+    info = "kube_pod_spec_volumes_persistentvolumeclaims_info" + scope.state_selector(only)
+    return _last("uid, persistentvolumeclaim", info, window)
+
+
+def claim_sizes(scope: Scope, window: Window, only: str = "") -> str:
+    """Bytes that volume claims of the namespace request."""
+    selector = _selector(f"{scope.state('namespace')}={quote(scope.namespace)}", only)
+    metric = "kube_persistentvolumeclaim_resource_requests_storage_bytes"
+    return _last("persistentvolumeclaim", metric + selector, window)
+
+
+def labelled(scope: Scope, window: Window) -> str:
+    """The pods that carry the required label (M2)."""
+    if scope.label is None:
+        raise ValueError("this scope asks for no label")
+    name, value = scope.label
+    sanitized = "label_" + re.sub(r"[^a-zA-Z0-9_]", "_", name)
+    spellings = (sanitized, *(sanitized + conflict for conflict in CONFLICTS))
+    return " or ".join(
+        _last("uid", "kube_pod_labels" + scope.state_selector(f"{s}={quote(value)}"), window)
+        for s in spellings
+    )
+
+
+def cpu(scope: Scope, window: Window) -> str:
+    """CPU seconds of the pods' own cgroups: one level, which survives container restarts (M4)."""
+    return _last("id", _pod_cgroup(scope), window)
+
+
+def lowest_cpu(scope: Scope, window: Window, only: str = "") -> str:
+    """The lowest of the same: after a silence, it tells whether the counter fell meanwhile."""
+    return f"min by (id) (min_over_time({_pod_cgroup(scope, only)}{span(window)}))"
+
+
+def _pod_cgroup(scope: Scope, *matchers: str) -> str:
+    selector = scope.usage_selector(f'{scope.usage("container")}=""', 'image=""', *matchers)
+    return CPU + selector
+
+
+def without_id(scope: Scope, window: Window) -> str:
+    """Pods whose counters are scraped without ``id``, which tells whose they are (M3)."""
+    selector = scope.usage_selector(f'__name__=~"{COUNTERS}"', 'id=""')
+    return f"group by ({scope.usage('pod')}) (last_over_time({selector}{span(window)}))"
+
+
+def container_cpu(scope: Scope, window: Window, only: str = "") -> str:
+    """CPU seconds per container, for pods whose own cgroup is not scraped (M4)."""
+    container = scope.usage("container")
+    selector = scope.usage_selector(f'{container}!=""', f'{container}!="POD"', only)
+    by = f"id, name, {scope.usage('pod')}"
+    return _last(by, CPU + selector, window)
+
+
+def network(scope: Scope, window: Window, metric: str) -> str:
+    """Bytes ``RECEIVED`` or ``SENT`` per interface of the pod's network namespace."""
+    return _last("id, interface", metric + scope.usage_selector(), window)
+
+
+def resets(scope: Scope, window: Window, only: str = "") -> str:
+    """Pods whose cgroup's counter fell, within the window or on the way into it (M5).
+
+    Only a pod's own cgroup can outlive its counter, when its node reboots; containers and network
+    namespaces get a new id, and with it a new series.
+    """
+    fell = f"resets({_pod_cgroup(scope, only)}{span(window, RESET_LOOKBACK_SECONDS)}) > 0"
+    return f"group by ({scope.usage('pod')}) ({fell})"
+
+
+def raw_counters(scope: Scope, window: Window, only: str) -> str:
+    """Raw samples of the counters of some pods: where one fell, every sample counts (M5)."""
+    selector = scope.usage_selector(f'__name__=~"{COUNTERS}"', only)
+    return selector + span(window, RESET_LOOKBACK_SECONDS)
+
+
+def raw_state(scope: Scope, window: Window, metric: str, only: str) -> str:
+    """Raw samples of a describing metric, to see which of two descriptions came first."""
+    return metric + scope.state_selector(only) + span(window)
+
+
+def memory_peak(scope: Scope, window: Window, only: str = "") -> str:
+    """Highest working set, for pods that neither request nor limit memory (M10)."""
+    selector = scope.usage_selector(only) + span(window, MEMORY_LOOKBACK_SECONDS)
+    peak = f"max_over_time(container_memory_working_set_bytes{selector})"
+    return f"max by (id, {scope.usage('pod')}) ({peak})"
+
+
+def raw_memory(scope: Scope, window: Window, only: str) -> str:
+    """Raw working sets: where ``id`` is dropped, the time of a sample tells whose it is (M3)."""
+    selector = scope.usage_selector(only) + span(window, MEMORY_LOOKBACK_SECONDS)
+    return f"container_memory_working_set_bytes{selector}"
+
+
+def seen_by_cadvisor(scope: Scope, window: Window, only: str = "") -> str:
+    """Pods that cAdvisor saw in a short window, by any of their cgroups (M7).
+
+    One of several shards of kube-state-metrics may be silent while the others speak; a cgroup does
+    not outlive its pod.
+    """
+    series = CPU + scope.usage_selector(only)
+    return f"group by (id, {scope.usage('pod')}) (last_over_time({series}{span(window)}))"

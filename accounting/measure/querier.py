@@ -1,0 +1,99 @@
+"""Asking a source about the pods of one scope, a few questions at a time."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from accounting.measure import discovery, promql
+from accounting.measure.prometheus import Source
+from accounting.measure.promql import Scope
+from accounting.measure.samples import Labels, Points, Row, Sighting, UsageRow, label
+from accounting.model.time import Window
+
+# VictoriaMetrics takes queries of at most 16 KiB; a name and its separator are up to 64 bytes.
+_NAMED_AT_ONCE = 200
+# Above this many pods, asking for all of them costs less than naming each.
+_MOST_NAMED = 1000
+
+_HEARTBEAT_LOOKBACK_SECONDS = 3600
+
+T = TypeVar("T")
+Query = Callable[[Scope, Window, str], str]
+
+
+class Answer(Generic[T]):
+    """One, several or no answers on their way; read once, so that they do not outlive their use."""
+
+    def __init__(self, parts: Sequence[Future[list[T]]] = ()) -> None:
+        self._parts = list(parts)
+
+    def read(self) -> list[T]:
+        """Wait for it."""
+        parts, self._parts = self._parts, []
+        return [row for part in parts for row in part.result()]
+
+
+@dataclass(frozen=True)
+class Querier:
+    """Asks a source about pods of one scope."""
+
+    source: Source
+    scope: Scope
+    workers: ThreadPoolExecutor
+
+    def ask(self, query: str, at: float) -> Answer[Row]:
+        """Ask an instant query about kube-state-metrics' series."""
+        return Answer([self.workers.submit(self.source.vector, query, at)])
+
+    def ask_usage(self, query: str, at: float) -> Answer[UsageRow]:
+        """Ask an instant query about cAdvisor's series."""
+        return Answer([self.workers.submit(self.source.usage, query, at)])
+
+    def named(
+        self, query: Query, window: Window, names: Iterable[str], by: str = "uid"
+    ) -> Answer[Row]:
+        """Ask what some pods are: by name if they are few, else about all."""
+        return Answer(
+            [
+                self.workers.submit(self.source.vector, text, window.end)
+                for text in self._naming(query, window, names, by)
+            ]
+        )
+
+    def named_usage(self, query: Query, window: Window, pods: Iterable[str]) -> Answer[UsageRow]:
+        """Ask what some pods used: by name if they are few, else about all."""
+        return Answer(
+            [
+                self.workers.submit(self.source.usage, text, window.end)
+                for text in self._naming(query, window, pods, self.scope.usage("pod"))
+            ]
+        )
+
+    def _naming(self, query: Query, window: Window, names: Iterable[str], by: str) -> list[str]:
+        wanted = set(names)
+        if len(wanted) > _MOST_NAMED:
+            return [query(self.scope, window, "")]
+        return [query(self.scope, window, promql.one_of(by, chunk)) for chunk in chunks(wanted)]
+
+    def beats(self, window: Window) -> list[Points]:
+        """When the source spoke, in the window and the hour before."""
+        return discovery.beats(self.source, self.scope, window, _HEARTBEAT_LOOKBACK_SECONDS)
+
+    def sightings(self, window: Window) -> list[Sighting]:
+        """The phase series of a window, of the pods that count."""
+        is_ours = re.compile(self.scope.pod).fullmatch
+        found = self.source.sightings(promql.running(self.scope, window), window.end)
+        return [seen for seen in found if is_ours(seen.name)]
+
+    def images_in(self, labels: Labels) -> str:
+        """The image, of the notebook's container only."""
+        container = label(labels, "container")  # aggregated rows do not say
+        return labels.get("image", "") if container in {"", self.scope.container} else ""
+
+
+def chunks(names: Iterable[str]) -> list[list[str]]:
+    """Names, as many at once as a query may name."""
+    ordered = sorted(names)
+    return [ordered[i : i + _NAMED_AT_ONCE] for i in range(0, len(ordered), _NAMED_AT_ONCE)]

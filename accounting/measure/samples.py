@@ -1,0 +1,391 @@
+"""What a window's answers say, in the domain's words: labels read, nonsense set aside. Pure.
+
+A row of kube-state-metrics' is ``(labels, value)``, one of cAdvisor's a ``UsageRow``; a raw series
+is ``(labels, [(time, value), …])``. A value that cannot be true (NaN, negative, a start in the
+future) is not guessed at: it is left out and counted in ``Samples.rejected``, so that the operator
+is told.
+"""
+
+import math
+import re
+from collections import Counter as Tally
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
+from typing import NamedTuple, Protocol
+
+from accounting.measure.promql import CONFLICTS, CPU, FLAVOR, GROUP, RECEIVED, SENT, USER
+from accounting.model.pods import POD_LEVEL, CounterKind, Owner, Resources, SeriesKey
+
+Labels = Mapping[str, str]
+Row = tuple[Labels, float]
+Points = Sequence[tuple[float, float]]
+RawSeries = tuple[Labels, Points]
+
+
+class UsageLabels(Protocol):
+    """What is read of the labels of a cgroup's series; empty text where there is none."""
+
+    @property
+    def id(self) -> str:
+        """The cgroup's path."""
+
+    @property
+    def interface(self) -> str:
+        """Of a network's series."""
+
+
+class UsageRow(Protocol):
+    """What a cgroup's series said, as the answer writes it: tens of thousands are read at once."""
+
+    @property
+    def metric(self) -> UsageLabels:
+        """Its labels."""
+
+    @property
+    def value(self) -> tuple[float, float]:
+        """(time of the question, value)."""
+
+    @property
+    def pod(self) -> str:
+        """Its pod's name; where honor_labels is off, from its ``exported_`` spelling."""
+
+
+_HEX = "[0-9a-f]"
+_UID = rf"pod({_HEX}{{8}}(?:[-_]{_HEX}{{4}}){{3}}[-_]{_HEX}{{12}})"
+_POD_IN_CGROUP = re.compile(rf"{_UID}(?:\.slice)?(/.*)?$")
+_CONTAINER_ID = re.compile(rf"({_HEX}{{64}})")
+
+# No pod has used more than this: a mixed-up series, not a notebook.
+MAX_CORES = 4096
+MAX_BYTES = 2.0**60
+# Kubernetes did not exist before 2014.
+EARLIEST_AT = 1_388_534_400
+
+
+class Sighting(NamedTuple):
+    """One pod's phase series in one window; the running times are None if it never ran in it."""
+
+    uid: str
+    namespace: str
+    name: str
+    first_running_at: float | None
+    last_running_at: float | None
+    last_listed_at: float
+
+
+class Rejected(NamedTuple):
+    """A value that cannot be true."""
+
+    metric: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Times:
+    """When a pod was created, started and completed; None where the source does not say."""
+
+    created_at: float | None = None
+    started_at: float | None = None
+    completed_at: float | None = None
+
+
+SeriesNames = dict[tuple[str, str, str], tuple[str, SeriesKey]]
+"""(metric, ``id``, interface) → (pod uid, which of its counters)."""
+
+UidAt = Callable[[str, float], str]
+"""(pod name, time) → uid of the pod that had the name then, or empty text."""
+
+
+@dataclass(slots=True)
+class Samples:
+    """Everything one window says, by pod uid.
+
+    ``readings`` holds each counter's last value; ``raw`` all samples, in order of time, of those
+    counters where one fell. ``series`` remembers whose a counter is by its metric, ``id`` and
+    interface, and ``known_series`` is that of the window before: reading it out of a cgroup's path
+    is most of the work, and from window to window the paths are the same.
+    """
+
+    sightings: dict[str, Sighting] = field(default_factory=dict)
+    times: dict[str, Times] = field(default_factory=dict)
+    owners: dict[str, Owner] = field(default_factory=dict)
+    resources: dict[str, Resources] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
+    claims: dict[str, float] = field(default_factory=dict)
+    memory_peaks: dict[str, float] = field(default_factory=dict)
+    readings: dict[str, dict[SeriesKey, float]] = field(default_factory=dict)
+    raw: dict[str, dict[SeriesKey, list[tuple[float, float]]]] = field(default_factory=dict)
+    known_series: SeriesNames = field(default_factory=dict)
+    series: SeriesNames = field(default_factory=dict)
+    orphans: set[str] = field(default_factory=set)
+    rejected: Tally[Rejected] = field(default_factory=Tally)
+
+    @property
+    def described(self) -> set[str]:
+        """The uids of the pods of which anything was said but when they ran and what they used."""
+        said = (self.times, self.owners, self.resources, self.images, self.claims)
+        return set().union(*said)
+
+
+def label(labels: Labels, name: str) -> str:
+    """A label's value, where honor_labels is off from its ``exported_`` spelling."""
+    return labels.get(f"exported_{name}") or labels.get(name, "")
+
+
+class Cgroup(NamedTuple):
+    """Whose a cgroup is: a pod's uid, and ``pod`` for its own or a container's id (M3, M4)."""
+
+    uid: str
+    level: str
+
+
+_NOBODYS = Cgroup("", POD_LEVEL)
+
+
+def cgroup(path: str) -> Cgroup:
+    """Read a cgroup's path, however it is nested.
+
+    systemd writes the uid with underscores; kubelets inside another cgroup (kind) put more in
+    front.
+    """
+    found = _POD_IN_CGROUP.search(path)
+    if found is None:
+        return _NOBODYS
+    uid, inner = found[1].replace("_", "-"), found[2]
+    if not inner:
+        return Cgroup(uid, POD_LEVEL)
+    container = _CONTAINER_ID.search(inner)
+    return Cgroup(uid, container[1] if container else inner.strip("/"))
+
+
+def implausible(value: float, low: float, high: float) -> str:
+    """Why a value cannot be true, or empty text."""
+    if math.isnan(value):
+        return "not a number"
+    if value < low:
+        return "negative" if value < 0 else "too small"
+    return "absurdly large" if value > high else ""
+
+
+def merge_sightings(samples: Samples, sightings: Iterable[Sighting]) -> None:
+    """Add the phase series; several emitters of one pod become one sighting (M4)."""
+    for new in sightings:
+        if not new.uid:
+            samples.rejected[Rejected("kube_pod_status_phase", "no uid label")] += 1
+            continue
+        old = samples.sightings.get(new.uid)
+        samples.sightings[new.uid] = new if old is None else _joined(old, new)
+
+
+def _joined(old: Sighting, new: Sighting) -> Sighting:
+    firsts = [at for at in (old.first_running_at, new.first_running_at) if at is not None]
+    lasts = [at for at in (old.last_running_at, new.last_running_at) if at is not None]
+    return new._replace(
+        first_running_at=min(firsts, default=None),
+        last_running_at=max(lasts, default=None),
+        last_listed_at=max(old.last_listed_at, new.last_listed_at),
+    )
+
+
+_TIME_FIELDS = {
+    "kube_pod_created": "created_at",
+    "kube_pod_start_time": "started_at",
+    "kube_pod_completion_time": "completed_at",
+}
+
+
+def merge_times(samples: Samples, rows: Iterable[Row], latest_at: float) -> None:
+    """Add start, creation and completion times, up to ``latest_at``."""
+    for labels, value in rows:
+        metric = labels.get("__name__", "")
+        if reason := implausible(value, EARLIEST_AT, latest_at):
+            samples.rejected[Rejected(metric, reason)] += 1
+            continue
+        setattr(samples.times.setdefault(labels["uid"], Times()), _TIME_FIELDS[metric], value)
+
+
+def owner_of(labels: Labels) -> Owner:
+    """What the annotations say, under whichever spelling (M11)."""
+
+    def first(name: str) -> str:
+        spellings = (name, *(name + suffix for suffix in CONFLICTS))
+        return next((text for s in spellings if (text := labels.get(s, "").strip())), "")
+
+    return Owner(first(USER), first(GROUP), first(FLAVOR))
+
+
+def merge_resources(samples: Samples, rows: Iterable[Row]) -> None:
+    """Add requests and limits; a request of zero reserves nothing and counts as none."""
+    found: dict[str, dict[tuple[bool, str], float]] = defaultdict(dict)
+    for labels, value in rows:
+        metric = labels["__name__"]
+        resource = labels["resource"]
+        if reason := implausible(value, 0, MAX_BYTES if resource == "memory" else MAX_CORES):
+            samples.rejected[Rejected(metric, reason)] += 1
+        elif value > 0:
+            found[labels["uid"]][metric.endswith("requests"), resource] = value
+    for uid, amounts in found.items():
+        known = samples.resources.get(uid)
+        new = _resources(amounts)
+        samples.resources[uid] = new if known is None else _completed(known, new)
+
+
+def _completed(known: Resources, new: Resources) -> Resources:
+    return Resources(
+        *(
+            new_value if value in {None, ""} else value
+            for value, new_value in zip(astuple(known), astuple(new), strict=True)
+        )
+    )
+
+
+def _resources(amounts: Mapping[tuple[bool, str], float]) -> Resources:
+    gpus = sorted(
+        (name, n)
+        for (requested, name), n in amounts.items()
+        if requested and name not in {"cpu", "memory"}
+    )
+    return Resources(
+        cpu_request=amounts.get((True, "cpu")),
+        cpu_limit=amounts.get((False, "cpu")),
+        memory_request_bytes=amounts.get((True, "memory")),
+        memory_limit_bytes=amounts.get((False, "memory")),
+        gpu_count=sum(n for _, n in gpus) if gpus else None,
+        gpu_resource=";".join(name for name, _ in gpus),
+    )
+
+
+def merge_claims(samples: Samples, mounts: Iterable[Row], sizes: Iterable[Row]) -> None:
+    """Add the bytes of each pod's volume claims; a claim of unknown size leaves them unknown."""
+    bytes_of: dict[str, float] = {}
+    for labels, value in sizes:
+        if reason := implausible(value, 0, MAX_BYTES):
+            samples.rejected[Rejected("kube_persistentvolumeclaim", reason)] += 1
+        else:
+            bytes_of[labels["persistentvolumeclaim"]] = value
+    mounted: dict[str, list[float | None]] = defaultdict(list)
+    for labels, _ in mounts:
+        mounted[labels["uid"]].append(bytes_of.get(labels["persistentvolumeclaim"]))
+    for uid, known in mounted.items():
+        if None not in known:
+            samples.claims[uid] = sum(size for size in known if size is not None)
+
+
+def merge_memory_peaks(samples: Samples, rows: Iterable[UsageRow]) -> None:
+    """Add the highest working sets of the pods that ``id`` names."""
+    for row in rows:
+        _merge_memory(samples, cgroup(row.metric.id).uid, row.value[1])
+
+
+def merge_raw_memory(samples: Samples, series: Iterable[RawSeries], uid_at: UidAt) -> None:
+    """Add the highest working sets; without ``id`` the pod's name and the time tell whose (M3)."""
+    for labels, points in series:
+        name = label(labels, "pod")
+        for at, value in points:
+            _merge_memory(samples, uid_at(name, at), value)
+
+
+def _merge_memory(samples: Samples, uid: str, value: float) -> None:
+    if reason := implausible(value, 0, MAX_BYTES):
+        samples.rejected[Rejected("container_memory_working_set_bytes", reason)] += 1
+    elif uid:
+        samples.memory_peaks[uid] = max(value, samples.memory_peaks.get(uid, 0))
+
+
+def pods_without_id(rows: Iterable[UsageRow]) -> set[str]:
+    """The names of the pods whose series lack ``id``."""
+    return {row.pod for row in rows if not row.metric.id}
+
+
+def usage_uid(row: UsageRow, uid_of_pod: Callable[[str], str]) -> str:
+    """Whose a cAdvisor series is: by its cgroup, else by the pod's name (M3)."""
+    return cgroup(row.metric.id).uid if row.metric.id else uid_of_pod(row.pod)
+
+
+_KINDS = {
+    CPU: (CounterKind.CPU, MAX_CORES * 86400.0 * 3660),
+    RECEIVED: (CounterKind.RECEIVED, MAX_BYTES),
+    SENT: (CounterKind.SENT, MAX_BYTES),
+}
+
+
+def _counter(kind: CounterKind, labels: Labels) -> tuple[str, SeriesKey]:
+    """(uid, which of the pod's counters) of a series; the uid is empty where ``id`` is dropped."""
+    path, interface = labels.get("id", ""), labels.get("interface", "")
+    if path:
+        return _counter_of(kind, path, interface)
+    level = POD_LEVEL
+    if kind is CounterKind.CPU and label(labels, "container"):
+        level = labels.get("name") or label(labels, "container")
+    return "", SeriesKey(kind, f"{level}/{interface}" if interface else level)
+
+
+def _counter_of(kind: CounterKind, path: str, interface: str) -> tuple[str, SeriesKey]:
+    uid, level = cgroup(path)
+    return uid, SeriesKey(kind, f"{level}/{interface}" if interface else level)
+
+
+def merge_readings(samples: Samples, rows: Iterable[UsageRow], metric: str) -> None:
+    """Add a metric's last values; duplicates of one counter take the highest (M4).
+
+    Without ``id`` they are left out: the pod's name and the times of the samples will tell.
+    """
+    kind, high = _KINDS[metric]
+    for row in rows:
+        labels, (_, value) = row.metric, row.value
+        path, interface = labels.id, labels.interface
+        if not path:
+            continue
+        if not 0.0 <= value <= high:
+            samples.rejected[Rejected(metric, implausible(value, 0, high))] += 1
+            continue
+        named = metric, path, interface
+        found = samples.known_series.get(named) or _counter_of(kind, path, interface)
+        samples.series[named] = found
+        uid, key = found
+        if not uid:
+            continue
+        counters = samples.readings.get(uid)
+        if counters is None:
+            samples.readings[uid] = {key: value}
+        elif counters.get(key, 0.0) <= value:
+            counters[key] = value
+
+
+def keep_one_level(samples: Samples) -> None:
+    """Of the samples of pods whose own cgroup is there, leave out those of the containers (M4)."""
+    own = SeriesKey(CounterKind.CPU, POD_LEVEL)
+    for uid, lines in samples.raw.items():
+        if own in lines or own in samples.readings.get(uid, ()):
+            for key in [key for key in lines if key.kind is CounterKind.CPU and key != own]:
+                del lines[key]
+
+
+def _is_sandbox(key: SeriesKey, labels: Labels) -> bool:
+    """The pause container's own CPU: part of the pod's cgroup, of no container that counts.
+
+    Where ``id`` is dropped, its image or name tells it from the pod's cgroup.
+    """
+    if key.kind is not CounterKind.CPU or label(labels, "container") not in {"", "POD"}:
+        return False
+    return key.series != POD_LEVEL or bool(labels.get("image") or labels.get("name"))
+
+
+def merge_raw(samples: Samples, series: Iterable[RawSeries], uid_at: UidAt) -> None:
+    """Add raw samples of counters, all emitters of a counter merged in order of time."""
+    for labels, points in series:
+        kind, high = _KINDS[labels["__name__"]]
+        uid, key = _counter(kind, labels)
+        if (labels.get("id") and not uid) or _is_sandbox(key, labels):
+            continue
+        name = label(labels, "pod")
+        for at, value in points:
+            if reason := implausible(value, 0, high):
+                samples.rejected[Rejected(labels["__name__"], reason)] += 1
+            elif owner := uid or uid_at(name, at):
+                line = samples.raw.setdefault(owner, {}).setdefault(key, [])
+                line.append((at, value))
+    for counters in samples.raw.values():
+        for line in counters.values():
+            line.sort()

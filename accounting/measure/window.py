@@ -1,0 +1,265 @@
+"""The questions of one window, and the answers in the domain's words."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+from accounting.measure import promql, samples, usage
+from accounting.measure.counters import CounterQuery
+from accounting.measure.heartbeat import Pulse
+from accounting.measure.podnames import PodNames
+from accounting.measure.querier import Answer, Querier, Query, chunks
+from accounting.measure.samples import (
+    Labels,
+    Points,
+    RawSeries,
+    Row,
+    Samples,
+    SeriesNames,
+    Times,
+    UsageRow,
+)
+from accounting.model.pods import Account, Resources
+from accounting.model.time import Window
+from accounting.store.ledger import Ledger
+
+_CLOCK_SKEW_SECONDS = 3600
+
+V = TypeVar("V")
+
+_NO_TIMES = Times()
+_DESCRIPTIONS: tuple[Query, ...] = (
+    promql.times,
+    promql.owners,
+    promql.resources,
+    promql.images,
+    promql.mounts,
+)
+
+
+class WindowQuery:
+    """All questions about one window.
+
+    Asking and reading are apart: while one window is merged and written, the next one's questions
+    are with the server. Descriptions (owner, requests, image, …) do not change in a pod's life as
+    records see it, so they are asked for new pods only; counters and phases for all.
+
+    Args:
+        questioner: whom to ask.
+        window: about what.
+        previous: the window that was read before, if it is known.
+        series: whose a counter is, as far as the window before knew it; see ``Samples``.
+        many_new: many pods are expected to be new: ask for all descriptions at once.
+    """
+
+    def __init__(
+        self,
+        questioner: Querier,
+        window: Window,
+        previous: Window | None,
+        series: SeriesNames,
+        *,
+        many_new: bool,
+    ) -> None:
+        self.window = window
+        self.found = Samples(known_series=series)
+        self.new_pods = 0
+        self._to = questioner
+        scope, workers = questioner.scope, questioner.workers
+        self._beats = workers.submit(questioner.beats, window)
+        self._seen = Answer([workers.submit(questioner.sightings, window)])
+        self._counters = CounterQuery(questioner, window, previous, many_new=many_new)
+        self._described: dict[Query, Answer[Row]] = {}
+        if many_new:
+            for query in _DESCRIPTIONS:
+                self._described[query] = questioner.ask(query(scope, window, ""), window.end)
+
+    @property
+    def beats(self) -> list[Points]:
+        """Heartbeats of the source in the window and the hour before."""
+        return self._beats.result()
+
+    def read(
+        self,
+        beat: Pulse,
+        ledger: Ledger,
+        running: Mapping[str, Account],
+        excluded_users: frozenset[str],
+    ) -> dict[str, Account]:
+        """Wait for the answers; afterwards ``found`` is everything the window says.
+
+        Args:
+            beat: when the source spoke.
+            ledger: knows pods that were not running before.
+            running: pages of the pods that were.
+            excluded_users: users whose pods are not accounted for (M2).
+
+        Returns:
+            The ledger's pages of all known pods that the window is about.
+        """
+        found = self.found
+        samples.merge_sightings(found, self._seen.read())
+        self._keep_labelled()
+        accounts = {**running, **ledger.accounts(found.sightings.keys() - running.keys())}
+        new = self._ask_descriptions(accounts)
+        vanished = self._ask_for_vanished(accounts, beat)
+        # The answers at hand are merged while those are on their way.
+        self._counters.merge(found, accounts, ledger)
+        self._describe(new)
+        for uid, owner in found.owners.items():
+            if owner.user in excluded_users:
+                found.sightings.pop(uid, None)
+                accounts.pop(uid, None)
+        names = PodNames(found, accounts, beat)
+        self._measure_memory(accounts, names)
+        self._counters.complete(found, accounts, names)
+        uids = {samples.usage_uid(row, names.latest) for row in vanished.read()}
+        found.orphans = {uid for uid in uids if uid}
+        return accounts
+
+    def _ask_for_vanished(self, accounts: Mapping[str, Account], beat: Pulse) -> Answer[UsageRow]:
+        """Pods that kube-state-metrics shows no more: does cAdvisor still see them?"""
+        if beat.spoken_at is None:
+            return Answer()
+        sightings = self.found.sightings
+        long_ago = beat.spoken_at - beat.alive_seconds
+        vanished = {
+            account.pod.name
+            for uid, account in accounts.items()
+            if not usage.is_listed_since(account.pod, sightings.get(uid), long_ago)
+        } | {
+            seen.name
+            for uid, seen in sightings.items()
+            if uid not in accounts and seen.last_running_at == seen.last_listed_at <= long_ago
+        }
+        spoken = int(beat.spoken_at) + 1
+        shortly = Window(spoken - max(1, round(beat.alive_seconds)), spoken)
+        return self._to.named_usage(promql.seen_by_cadvisor, shortly, vanished)
+
+    def _keep_labelled(self) -> None:
+        scope, window, found = self._to.scope, self.window, self.found
+        if scope.label is None:
+            return
+        rows = self._to.source.vector(promql.labelled(scope, window), window.end)
+        wanted = {labels.get("uid", "") for labels, _ in rows}
+        found.sightings = {uid: s for uid, s in found.sightings.items() if uid in wanted}
+
+    def _ask_descriptions(self, accounts: Mapping[str, Account]) -> set[str]:
+        """Ask what the new pods are, and when those that stopped running completed.
+
+        Returns:
+            The uids of the new ones.
+        """
+        new, ending = set(), set()
+        for uid, seen in self.found.sightings.items():
+            account = accounts.get(uid)
+            if seen.last_running_at is not None and (account is None or _is_vague(account)):
+                new.add(uid)
+            elif account and seen.last_listed_at > (seen.last_running_at or 0.0):
+                ending.add(uid)
+        self.new_pods = len(new)
+        for query in _DESCRIPTIONS:
+            if query not in self._described:
+                uids = new | ending if query is promql.times else new
+                self._described[query] = self._to.named(query, self.window, uids)
+        return new
+
+    def _describe(self, new: set[str]) -> None:
+        """Read what they are."""
+        found = self.found
+        answer = self._described
+        samples.merge_times(
+            found, answer[promql.times].read(), self.window.end + _CLOCK_SKEW_SECONDS
+        )
+        samples.merge_resources(found, answer[promql.resources].read())
+        self._complete(new)
+        self._measure_disks(answer[promql.mounts].read())
+        owners, images = answer[promql.owners].read(), answer[promql.images].read()
+        found.owners = self._first_said("kube_pod_annotations", samples.owner_of, owners)
+        found.images = self._first_said("kube_pod_container_info", self._to.images_in, images)
+
+    def _measure_disks(self, mounts: list[Row]) -> None:
+        claims = {labels["persistentvolumeclaim"] for labels, _ in mounts}
+        sizes = self._to.named(promql.claim_sizes, self.window, claims, "persistentvolumeclaim")
+        samples.merge_claims(self.found, mounts, sizes.read())
+
+    def _complete(self, new: set[str]) -> None:
+        """Ask for what stands in where the usual description is missing."""
+        found, window = self.found, self.window
+        dateless = {uid for uid in new if not found.times.get(uid, _NO_TIMES).started_at}
+        partial = {uid for uid in new if not _is_complete(found.resources.get(uid))}
+        created = self._to.named(promql.created, window, dateless)
+        others = self._to.named(promql.other_resources, window, partial)
+        samples.merge_times(found, created.read(), window.end + _CLOCK_SKEW_SECONDS)
+        samples.merge_resources(found, others.read())
+
+    def _first_said(
+        self, metric: str, read: Callable[[Labels], V], rows: Iterable[Row]
+    ) -> dict[str, V]:
+        """Per pod what the metric said at its first Running sample."""
+        first: dict[str, V] = {}
+        disputed: set[str] = set()
+        for labels, _ in rows:
+            if value := read(labels):
+                uid = labels["uid"]
+                if first.setdefault(uid, value) != value:
+                    disputed.add(uid)
+        for chunk in chunks(disputed):
+            only = promql.one_of("uid", chunk)
+            query = promql.raw_state(self._to.scope, self.window, metric, only)
+            first |= _earliest(self._to.source.raw(query, self.window.end), read, self.found)
+        return first
+
+    def _measure_memory(self, accounts: Mapping[str, Account], names: PodNames) -> None:
+        """Ask for the peak of pods that say nothing about memory themselves.
+
+        It may have come before the first Running sample: the question reaches behind the window.
+        """
+        found = self.found
+        bare = set()
+        for uid, seen in found.sightings.items():
+            if uid not in accounts and not _sizes_memory(found.resources.get(uid)):
+                bare.add(seen.name)
+        for uid, account in accounts.items():
+            resources = account.pod.resources or found.resources.get(uid)
+            if not account.pod.ended and not _sizes_memory(resources):
+                bare.add(account.pod.name)
+        rows = self._to.named_usage(promql.memory_peak, self.window, bare).read()
+        samples.merge_memory_peaks(found, rows)
+        by = self._to.scope.usage("pod")
+        for chunk in chunks(samples.pods_without_id(rows) & bare):
+            query = promql.raw_memory(self._to.scope, self.window, promql.one_of(by, chunk))
+            samples.merge_raw_memory(found, self._to.source.raw(query, self.window.end), names.at)
+
+
+def _earliest(
+    series: Iterable[RawSeries], read: Callable[[Labels], V], found: Samples
+) -> dict[str, V]:
+    """Of several descriptions of a pod, the one that held when it was first seen running."""
+    best: dict[str, tuple[float, str, V]] = {}
+    for labels, points in series:
+        uid, value = labels["uid"], read(labels)
+        seen = found.sightings.get(uid)
+        if not value or seen is None or seen.first_running_at is None:
+            continue
+        start = seen.first_running_at
+        if times := [at for at, _ in points if at >= start]:
+            candidate = (times[0], repr(value), value)
+            best[uid] = min(best.get(uid, candidate), candidate, key=lambda c: c[:2])
+    return {uid: value for uid, (_, _, value) in best.items()}
+
+
+def _is_complete(resources: Resources | None) -> bool:
+    first = resources and (
+        (resources.cpu_request and resources.memory_request_bytes)
+        or (resources.cpu_limit and resources.memory_limit_bytes)
+    )
+    return bool(first)
+
+
+def _sizes_memory(resources: Resources | None) -> bool:
+    return bool(resources and (resources.memory_request_bytes or resources.memory_limit_bytes))
+
+
+def _is_vague(account: Account) -> bool:
+    pod = account.pod
+    return not (pod.owner and pod.resources and pod.image and pod.started_at)

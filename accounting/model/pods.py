@@ -1,0 +1,152 @@
+"""A notebook server's pod as the ledger knows it: description, counters, totals per month."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from accounting.model.time import Month
+
+
+class CounterKind(StrEnum):
+    """The counters that are kept per pod."""
+
+    CPU = "cpu"
+    RECEIVED = "rx"
+    SENT = "tx"
+
+
+class SeriesKey(NamedTuple):
+    """One counter of one pod: the pod's cgroup, a container id, or a network interface."""
+
+    kind: CounterKind
+    series: str
+
+
+POD_LEVEL = "pod"
+"""The ``series`` of a counter read from the pod's own cgroup."""
+
+
+Resets = tuple[tuple[float, float], ...]
+
+
+@dataclass(slots=True)
+class Counter:
+    """A cumulative value that survives resets.
+
+    Attributes:
+        at: end of the last window that read it.
+        value: what the series said last.
+        resets: (time of the first sample after a reset, the peak before it), each time once: so
+            seeing the same reset again changes nothing. In order of time.
+    """
+
+    at: int
+    value: float
+    resets: Resets = ()
+
+    @property
+    def total(self) -> float:
+        """All that was ever counted."""
+        return self.value + sum(peak for _, peak in self.resets)
+
+
+class Reading(NamedTuple):
+    """The pod's cumulative totals as last seen within one month; None is unknown, never 0."""
+
+    at: int
+    cpu_seconds: float | None = None
+    received_bytes: float | None = None
+    sent_bytes: float | None = None
+
+
+ERASED = "erased"
+"""Stands where a user's name was who has been forgotten (I3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What the hub wrote on the pod; empty text where it wrote nothing."""
+
+    user: str = ""
+    primary_group: str = ""
+    flavor: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.user or self.primary_group)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What the pod asked for: sums over its containers; None where nobody said anything."""
+
+    cpu_request: float | None = None
+    cpu_limit: float | None = None
+    memory_request_bytes: float | None = None
+    memory_limit_bytes: float | None = None
+    gpu_count: float | None = None
+    gpu_resource: str = ""
+
+
+@dataclass(slots=True)
+class Pod:
+    """A notebook server's pod as the ledger knows it; ``uid`` is the VMUUID.
+
+    Every field only ever grows or is set once, so that reading a window again changes nothing:
+    times take their maximum (the first ones their minimum), descriptions keep what was true at
+    the first Running sample (apel.md, rule 6: they key the repository's summaries).
+
+    Attributes:
+        first_running_at, last_running_at: first and last sample with phase Running.
+        last_listed_at: last sample of the phase series, whatever it said.
+        completed_at: kube_pod_completion_time.
+        ended: as of the last covered window (M7).
+        ended_in_gap: the source fell silent right after ``last_running_at``.
+        owner_known: it has annotations, or others had them while it ran (M11).
+    """
+
+    uid: str
+    namespace: str
+    name: str
+    first_running_at: float
+    last_running_at: float
+    last_listed_at: float
+    created_at: float | None = None
+    started_at: float | None = None
+    completed_at: float | None = None
+    owner: Owner = Owner()
+    resources: Resources | None = None
+    image: str = ""
+    disk_bytes: float | None = None
+    peak_memory_bytes: float | None = None
+    ended: bool = False
+    ended_in_gap: bool = False
+    owner_known: bool = False
+
+    @property
+    def start_at(self) -> int:
+        """Where wall time starts (M6)."""
+        return int(self.started_at or self.created_at or self.first_running_at)
+
+    @property
+    def end_at(self) -> int | None:
+        """Where wall time ended (M6); None while it runs.
+
+        A completion time counts once the pod is listed as not running: before, it is a side-car's.
+        """
+        if not self.ended:
+            return None
+        return int(max(self.last_running_at, self.completion_at or 0))
+
+    @property
+    def completion_at(self) -> float | None:
+        """When all of the pod completed; None if it was never seen completed."""
+        return self.completed_at if self.last_listed_at > self.last_running_at else None
+
+
+@dataclass(slots=True)
+class Account:
+    """One pod's page in the ledger."""
+
+    pod: Pod
+    counters: dict[SeriesKey, Counter] = field(default_factory=dict)
+    readings: dict[Month, Reading] = field(default_factory=dict)

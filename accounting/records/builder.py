@@ -1,0 +1,197 @@
+"""A pod's page in the ledger → its APEL records, one per month. Pure."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from accounting.model.pods import ERASED, Account, Pod, Reading
+from accounting.model.records import Held, Record, Status, Vo
+from accounting.model.time import Month
+from accounting.records import identity
+from accounting.records.apel import digest_of_lines, fields, lines
+from accounting.records.identity import VoRules
+from accounting.records.validation import is_plain, refusal, refused_record
+
+MB = 2**20
+GB = 2**30
+
+
+@dataclass(frozen=True)
+class Site:
+    """What every record of this site says, and what stands in for figures nobody gave.
+
+    Attributes:
+        name: the GOCDB site name.
+        compute_service: the GOCDB service endpoint's identifier.
+        cloud_type: the software that provides the service.
+        cpu_from_limits: take CPU count and memory from limits before requests.
+        default_cpu_count, default_memory_mb: for pods without requests and limits; None: unknown.
+        benchmark_type, benchmark: of one core; None: not sent.
+    """
+
+    name: str
+    compute_service: str = ""
+    cloud_type: str = "EGI Notebooks"
+    cpu_from_limits: bool = False
+    default_cpu_count: float | None = None
+    default_memory_mb: int | None = None
+    benchmark_type: str = ""
+    benchmark: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """What is true of a pod in one month: state, when measured, end, and the counters."""
+
+    month: Month
+    status: Status
+    measured_at: int
+    end_at: int | None
+    reading: Reading | None
+
+
+def records(account: Account, site: Site, rules: VoRules) -> Iterator[Record]:
+    """The pod's records, one per month it ran in, the earliest first."""
+    pod = account.pod
+    vo = identity.decide(pod.owner.primary_group, rules)
+    held = Held.NO if pod.owner_known else Held.OWNER_UNKNOWN
+    if held is Held.NO and not vo.name:
+        held = Held.UNMAPPED
+    wall_before, cpu_before = 0, 0
+    for moment in _moments(account):
+        record = _measured(pod, vo, site, rules, moment)
+        record.used_wall_seconds = record.wall_seconds - wall_before
+        wall_before = record.wall_seconds
+        if record.cpu_seconds is not None:
+            record.used_cpu_seconds = record.cpu_seconds - cpu_before
+            cpu_before = record.cpu_seconds
+        written = lines(fields(record))
+        record.problem = refused_record(record) if is_plain(written) else refusal(record)
+        record.held = Held.INVALID if record.problem else held
+        record.digest = digest_of_lines(written)
+        yield record
+
+
+_NOTHING_READ = Reading(0)
+
+
+def _moments(account: Account) -> Iterator[_Moment]:
+    """Split a pod's life at month ends; closed months are measured at their last second (M8)."""
+    pod = account.pod
+    end = pod.end_at
+    last_seen = int(pod.last_running_at) if end is None else end
+    last = Month.of(last_seen)
+    reading: Reading | None = None
+    for month in Month.of(pod.first_running_at).until(last):
+        reading = account.readings.get(month, reading)
+        if month < last:
+            yield _Moment(month, Status.STARTED, month.last_second, None, reading)
+            continue
+        late = [r for m, r in account.readings.items() if m > last]  # cAdvisor outlived the pod
+        reading = max(late, key=lambda r: r.at, default=reading)
+        status = Status.STARTED if end is None else Status.COMPLETED
+        yield _Moment(month, status, last_seen, end, reading)
+
+
+def _flags(pod: Pod, vo: Vo) -> list[str]:
+    flags = []
+    if not pod.started_at:
+        flags.append("start from creation" if pod.created_at else "start from first sample")
+    if pod.ended_in_gap:
+        flags.append("ended in a gap")
+    if vo.rule == "default":
+        flags.append("default VO")
+    if not pod.owner.user:
+        flags.append("no user")
+    return flags
+
+
+def _cpu_count(pod: Pod, site: Site) -> tuple[float | None, list[str]]:
+    """Cores from requests or limits, as the site prefers, then the other, then its default."""
+    r = pod.resources
+    request, limit = (r.cpu_request, r.cpu_limit) if r else (None, None)
+    first, second = (limit, request) if site.cpu_from_limits else (request, limit)
+    if first is not None:
+        return round(first, 3), []
+    if second is not None:
+        return round(second, 3), [
+            "CPU count from " + ("requests", "limits")[not site.cpu_from_limits]
+        ]
+    return site.default_cpu_count, ["CPU count unknown" if site.default_cpu_count is None
+                                    else "CPU count by default"]  # fmt: skip
+
+
+def _memory_mb(pod: Pod, site: Site) -> tuple[int | None, list[str]]:
+    """MB from requests or limits, then the site's default, then the peak that was used (M10)."""
+    r = pod.resources
+    request, limit = (r.memory_request_bytes, r.memory_limit_bytes) if r else (None, None)
+    first, second = (limit, request) if site.cpu_from_limits else (request, limit)
+    if first is not None:
+        return round(first / MB), []
+    if second is not None:
+        return round(second / MB), [
+            "memory from " + ("requests", "limits")[not site.cpu_from_limits]
+        ]
+    if site.default_memory_mb is not None:
+        return site.default_memory_mb, ["memory by default"]
+    if pod.peak_memory_bytes is not None:
+        return round(pod.peak_memory_bytes / MB), ["memory from peak use"]
+    return None, ["memory unknown"]
+
+
+def _measured(pod: Pod, vo: Vo, site: Site, rules: VoRules, moment: _Moment) -> Record:
+    """The record of one month, not judged yet."""
+    owner, resources, reading = pod.owner, pod.resources, moment.reading or _NOTHING_READ
+    cpu_count, cpu_flags = _cpu_count(pod, site)
+    memory_mb, memory_flags = _memory_mb(pod, site)
+    flags = _flags(pod, vo) + cpu_flags + memory_flags
+    if reading.cpu_seconds is None:
+        flags.append("CPU time unknown")
+    user = identity.shown_user(owner.user, vo.name, rules)
+    return Record(
+        uid=pod.uid,
+        month=moment.month,
+        site=site.name,
+        compute_service=site.compute_service,
+        cloud_type=site.cloud_type,
+        machine=_machine(pod, user),
+        user=user,
+        group=owner.primary_group,
+        vo=vo,
+        status=moment.status,
+        created_at=moment.measured_at,
+        start_at=pod.start_at,
+        end_at=moment.end_at,
+        wall_seconds=max(0, moment.measured_at - pod.start_at),
+        cpu_seconds=None if reading.cpu_seconds is None else int(reading.cpu_seconds),
+        cpu_count=cpu_count,
+        received_gb=gigabytes(reading.received_bytes),
+        sent_gb=gigabytes(reading.sent_bytes),
+        memory_mb=memory_mb,
+        disk_gb=None if pod.disk_bytes is None else math.ceil(pod.disk_bytes / GB),
+        image=pod.image,
+        flavor=owner.flavor,
+        gpu_count=resources.gpu_count if resources else None,
+        gpu_resource=resources.gpu_resource if resources else "",
+        benchmark_type=site.benchmark_type,
+        benchmark=site.benchmark,
+        flags=tuple(flags),
+    )
+
+
+def _machine(pod: Pod, shown_user: str) -> str:
+    """The pod's name contains its user's: it is shown only where that is."""
+    return pod.name if shown_user == pod.owner.user != ERASED else ""
+
+
+def gigabytes(count: float | None) -> int | None:
+    """Whole GB, rounded down: a cumulative figure must never be above the next one."""
+    return None if count is None else int(count // GB)
+
+
+def is_final(record: Record) -> bool:
+    """Whether it is its month's last word on the pod: what follows would be a correction.
+
+    It is if the pod has ended, or was measured at the month's last second (M8).
+    """
+    return record.status is Status.COMPLETED or record.created_at == record.month.last_second

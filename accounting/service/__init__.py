@@ -1,0 +1,1 @@
+"""Jobs, the loops and runs that start them, and how they ended."""

@@ -1,0 +1,96 @@
+"""Who looks, and what they may see: restrictions that become part of every query.
+
+A page or an endpoint never filters what it shows: it hands its viewer to a query, whose ``WHERE``
+holds the viewer's restriction.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, false, or_, select, true
+
+from accounting.model.pods import ERASED
+from accounting.store.tables import pods, records
+
+
+class Right(StrEnum):
+    """What a token may be used for."""
+
+    READ = "read"
+    OPERATE = "operate"
+    METRICS = "metrics"
+
+
+class Role(StrEnum):
+    """How much of the records a viewer sees."""
+
+    ADMIN = "admin"
+    MANAGER = "manager"
+    SELF = "self"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks, once they have shown who they are.
+
+    Attributes:
+        name: for people to read; a hub's user or service, or a static token's purpose.
+        rights: what they may do at all.
+        is_admin: they see and do everything.
+        vos: the VOs that they manage.
+        user: the hub's user whose own usage they see; empty for a program.
+    """
+
+    name: str
+    rights: frozenset[Right]
+    is_admin: bool = False
+    vos: frozenset[str] = frozenset()
+    user: str = ""
+
+    @property
+    def role(self) -> Role:
+        """The widest of their roles."""
+        if self.is_admin:
+            return Role.ADMIN
+        if self.vos:
+            return Role.MANAGER
+        return Role.SELF if self.user else Role.NONE
+
+    def may(self, right: Right) -> bool:
+        """Whether they have a right."""
+        return right in self.rights
+
+    def restriction(self) -> ColumnElement[bool]:
+        """The condition on ``records`` that every query of this viewer carries."""
+        if self.is_admin and self.may(Right.READ):
+            return true()
+        if not self.may(Right.READ):
+            return false()
+        allowed = [own(self.user)] if self.user else []
+        if self.vos:
+            allowed.append(records.c.vo.in_(sorted(self.vos)))
+        return or_(false(), *allowed)
+
+    def may_ask_for(self, *, user: str, vo: str) -> bool:
+        """Whether a question about one user or VO is theirs to ask.
+
+        What they may not ask for is refused whether it exists or not: an answer, be it empty, would
+        tell which. Of a VO that is not theirs, people still see their own usage.
+        """
+        if self.is_admin:
+            return True
+        if user:
+            return user == self.user or bool(self.vos)
+        return not vo or vo in self.vos or not self.vos
+
+
+def own(user: str) -> ColumnElement[bool]:
+    """The condition of a record that is of a hub's user, whatever it shows of the name (I3).
+
+    The ledger knows the name that the hub wrote on the pod; the record may carry a pseudonym of it,
+    or nothing. Users who were forgotten are nobody's.
+    """
+    if not user or user == ERASED:
+        return false()
+    return records.c.uid.in_(select(pods.c.uid).where(pods.c.user == user))

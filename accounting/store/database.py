@@ -1,0 +1,381 @@
+"""The database itself: connecting, migrating, locking, and saying what is wrong with it."""
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from sqlalchemy import (
+    Connection,
+    Dialect,
+    Engine,
+    Table,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from accounting.errors import Busy, DatabaseError, SettingsError
+from accounting.store.tables import metadata
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+BUSY_SECONDS = 30
+_KEPT_OPEN = 20
+"""Connections that are kept for the next question, rather than made anew for it."""
+HEAD = "0004"
+"""The migration that this program's tables are at; a test holds it against ``migrations/``."""
+_MARK = """CREATE TABLE alembic_version (
+    version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+)"""
+_PACKAGED = Path(__file__).parents[1] / "migrations"
+_CHECKED_OUT = Path(__file__).parents[2] / "migrations"
+
+Row = dict[str, Any]
+
+
+class Database:
+    """A connection pool to SQLite or PostgreSQL.
+
+    SQLite runs in WAL mode with ``synchronous=FULL``: what is committed survives a power cut, and
+    readers do not wait for the writer. On PostgreSQL every session has ``synchronous_commit`` at
+    least ``on``, whatever the server's default is.
+
+    Args:
+        url: SQLAlchemy's, such as ``sqlite:///accounting.db`` or ``postgresql+psycopg://…``.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.url = make_url(url)
+            if self.url.drivername == "postgresql":
+                self.url = self.url.set(drivername="postgresql+psycopg")
+            self.engine = self._connected()
+        except (ArgumentError, NoSuchModuleError, ImportError) as exc:
+            raise SettingsError(
+                "ACCOUNTING_DATABASE_URL is not a database this program can use",
+                "for example sqlite:///accounting.db, or postgresql://… with the extra 'postgres'",
+            ) from exc
+        self._reading = self.engine.execution_options(reading=True)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+
+    def _connected(self) -> Engine:
+        if self.url.get_backend_name() != "sqlite":
+            engine = create_engine(self.url, pool_pre_ping=True, pool_size=_KEPT_OPEN)
+            event.listen(engine, "connect", _prepare_postgres)
+            return engine
+        waits = {"timeout": BUSY_SECONDS}
+        engine = create_engine(self.url, connect_args=waits, pool_size=_KEPT_OPEN)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    @property
+    def name(self) -> str:
+        """Where it is, without a password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def begin(self, *, reading: bool = False) -> Iterator[Connection]:
+        """One transaction; foreign errors become ``DatabaseError`` here and nowhere else.
+
+        Args:
+            reading: nothing will be written: neither wait for a writer nor keep one waiting.
+        """
+        try:
+            with (self._reading if reading else self.engine).begin() as connection:
+                yield connection
+        except DBAPIError as exc:
+            raise self._error(str(exc.orig)) from exc
+        except SQLAlchemyError as exc:
+            raise self._error(str(exc).splitlines()[0]) from exc
+
+    def _error(self, said: str) -> DatabaseError:
+        what = f"the database {self.name} refused: {said.splitlines()[0] if said else 'no reason'}"
+        lowered = said.lower()
+        for sign, cure in _CURES.items():
+            if sign in lowered:
+                return DatabaseError(what, cure)
+        return DatabaseError(what, "see 'notebooks-accounting doctor'; nothing was changed")
+
+    def write(
+        self,
+        connection: Connection,
+        table: Table,
+        columns: Sequence[str],
+        rows: Sequence[tuple[Any, ...]],
+    ) -> None:
+        """Insert many rows, or replace what ``columns`` say of those that are there.
+
+        Goes to the driver directly: binding tens of thousands of rows one value at a time through
+        the expression layer takes twice as long as writing them.
+        """
+        if not rows:
+            return
+        statement = _upsert(connection.dialect, table, tuple(columns))
+        if self.is_sqlite:
+            connection.exec_driver_sql(statement, list(rows))
+        else:
+            named = [dict(zip(columns, row, strict=True)) for row in rows]
+            connection.exec_driver_sql(statement, named)
+
+    def update(
+        self,
+        connection: Connection,
+        table: Table,
+        columns: Sequence[str],
+        rows: Sequence[tuple[Any, ...]],
+    ) -> None:
+        """Write some columns of many rows that are there; each row ends with its key.
+
+        Half as much work as replacing whole rows, and leaves the indexes of the others alone.
+        """
+        if not rows:
+            return
+        sets, where = self._set(columns, ", "), self._is_key(table)
+        statement = f"UPDATE {self._quoted(table.name)} SET {sets} WHERE {where}"  # noqa: S608 - ours
+        connection.exec_driver_sql(statement, list(rows))
+
+    def delete(self, connection: Connection, table: Table, keys: Sequence[tuple[Any, ...]]) -> None:
+        """Delete rows by their keys, as far as they are there."""
+        if keys:
+            where = self._is_key(table)
+            statement = f"DELETE FROM {self._quoted(table.name)} WHERE {where}"  # noqa: S608 - ours
+            connection.exec_driver_sql(statement, list(keys))
+
+    def _quoted(self, name: str) -> str:
+        return self.engine.dialect.identifier_preparer.quote(name)
+
+    def _set(self, names: Iterable[str], between: str) -> str:
+        mark = "?" if self.is_sqlite else "%s"
+        return between.join(f"{self._quoted(name)} = {mark}" for name in names)
+
+    def _is_key(self, table: Table) -> str:
+        return self._set((column.name for column in table.primary_key), " AND ")
+
+    def risks(self) -> tuple[str, ...]:
+        """What of the server's own settings could lose commits when the power fails."""
+        if self.is_sqlite:
+            return ()
+        with self.begin(reading=True) as connection:
+            return tuple(
+                f"{name} is off on {self.name}"
+                for name in ("fsync", "full_page_writes")
+                if connection.execute(text(f"SHOW {name}")).scalar() == "off"
+            )
+
+    def revision(self) -> str | None:
+        """The migration the database is at; None if it is empty."""
+        with self.begin(reading=True) as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+    def is_current(self) -> bool:
+        """Whether the tables are those that this program expects."""
+        return self.revision() == HEAD
+
+    def upgrade(self) -> None:
+        """Bring the tables to this program's version; a no-op if they are."""
+        # Alembic is large; most commands find their database as it should be.
+        from alembic import command  # noqa: PLC0415
+        from alembic.util import CommandError  # noqa: PLC0415
+
+        with self.begin() as connection:
+            self._wait_for_turn(connection)
+            config = alembic_config()
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, "head")
+            except CommandError as exc:
+                raise DatabaseError(
+                    f"the database {self.name} has a version that this program does not know",
+                    "it was used by a newer notebooks-accounting: install that version again",
+                ) from exc
+
+    def _create(self) -> None:
+        """Make all tables as this program has them, rather than as they came to be.
+
+        Alembic, which need not be loaded for that, finds its mark and goes on from here.
+        """
+        with self.begin() as connection:
+            self._wait_for_turn(connection)
+            if inspect(connection).has_table("alembic_version"):
+                return
+            metadata.create_all(connection)
+            connection.execute(text(_MARK))
+            connection.execute(text("INSERT INTO alembic_version VALUES (:at)"), {"at": HEAD})
+
+    def _wait_for_turn(self, connection: Connection) -> None:
+        """Two new processes may start on one empty database; in SQLite, BEGIN has waited."""
+        if not self.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key("db")})
+
+    def ensure_current(self) -> None:
+        """Create the tables in a new database; refuse one that waits for ``db upgrade``."""
+        revision = self.revision()
+        if revision is None:
+            self._create()
+        elif not self.is_current():
+            raise DatabaseError(
+                f"the tables of {self.name} are of version {revision}",
+                "run 'notebooks-accounting db upgrade' once, with the service stopped",
+            )
+
+    @contextmanager
+    def exclusive(self, job: str) -> Iterator[None]:
+        """Do a job that must not run twice at once; ``Busy`` if another process does it.
+
+        The lock vanishes with its process, however that ends.
+        """
+        lock = self._file_lock(job) if self.is_sqlite else self._advisory_lock(job)
+        with lock as taken:
+            if not taken:
+                raise Busy(
+                    f"another process is at '{job}' on {self.name}",
+                    "let it finish; if none should be running, look for a second service",
+                )
+            yield
+
+    @contextmanager
+    def _file_lock(self, job: str) -> Iterator[bool]:
+        database = self.url.database
+        folder = Path(database).parent if database else Path(tempfile.gettempdir())
+        path = folder / f".{Path(database or f'memory-{os.getpid()}').name}.{job}.lock"
+        try:
+            file = path.open("a")
+        except OSError as exc:
+            raise DatabaseError(
+                f"the lock {path} cannot be written: {exc.strerror}",
+                "the database's folder must be writable for this program",
+            ) from exc
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    @contextmanager
+    def _advisory_lock(self, job: str) -> Iterator[bool]:
+        with self.begin() as connection:
+            query = text("SELECT pg_try_advisory_xact_lock(:key)")
+            yield bool(connection.execute(query, {"key": _key(job)}).scalar())
+
+
+_CURES = {
+    "disk is full": "free some space and run it again; nothing was lost",
+    "no space left": "free some space and run it again; nothing was lost",
+    "readonly": "make the database file and its folder writable for this program",
+    "read-only": "make the database file and its folder writable for this program",
+    "unable to open": "check that the folder in ACCOUNTING_DATABASE_URL exists and is writable",
+    "not a database": "ACCOUNTING_DATABASE_URL points to a file that is something else",
+    "malformed": "the file is damaged: restore it from a backup",
+    "locked": "another program holds the database: stop it, then run this again",
+    "does not exist": "create the database, then run 'notebooks-accounting db upgrade'",
+    "connection": "check that PostgreSQL runs and ACCOUNTING_DATABASE_URL is right",
+    "no such table": "run 'notebooks-accounting db upgrade'",
+}
+
+
+@lru_cache(maxsize=64)  # putting it together takes as long as writing hundreds of rows
+def _upsert(dialect: Dialect, table: Table, columns: tuple[str, ...]) -> str:
+    statement = (sqlite.insert if dialect.name == "sqlite" else postgresql.insert)(table)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: statement.excluded[name] for name in columns if name not in keys}
+    upsert = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    compiled = upsert.compile(dialect=dialect, column_keys=list(columns))
+    assert isinstance(compiled, SQLCompiler)  # noqa: S101 - an INSERT compiles to SQL
+    if compiled.positional and compiled.positiontup != list(columns):
+        raise ValueError(f"columns of {table.name} must be in the table's order")
+    return str(compiled)
+
+
+def _key(job: str) -> int:
+    digest = hashlib.sha256(f"notebooks-accounting {job}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own idea of when to begin would leave DDL outside of transactions.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    _switch_to_wal(cursor)
+    for pragma in (
+        "synchronous=FULL",
+        "wal_autocheckpoint=16000",  # 64 MB: a large window is not copied twice at once
+        f"busy_timeout={BUSY_SECONDS * 1000}",
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _switch_to_wal(cursor: Any) -> None:
+    """SQLite does not wait here: of two that switch a new database at once, one is turned away."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _prepare_postgres(connection: Any, _record: Any) -> None:
+    # Without it, a commit that was answered could be lost with the server's power, and with it the
+    # note that a message was sent or built.
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW synchronous_commit")
+        if cursor.fetchone()[0] in {"off", "local"}:
+            cursor.execute("SET synchronous_commit TO on")
+    connection.commit()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reading = connection.get_execution_options().get("reading", False)
+    # A writer takes the lock at once: upgrading it later could fail half way.
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def alembic_config() -> "Config":
+    """Alembic's configuration, with the migrations where this installation has them."""
+    from alembic.config import Config  # noqa: PLC0415 - see upgrade()
+
+    config = Config()
+    folder = _PACKAGED if _PACKAGED.exists() else _CHECKED_OUT
+    config.set_main_option("script_location", str(folder))
+    return config

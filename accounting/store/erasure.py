@@ -1,0 +1,159 @@
+"""Forgetting people while keeping totals (I3)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
+
+from accounting.errors import AccountingError
+from accounting.model.messages import UNDELIVERED
+from accounting.model.pods import ERASED
+from accounting.model.time import Month
+from accounting.records import apel
+from accounting.store.database import Database
+from accounting.store.ledger import note_change
+from accounting.store.records import NOTHING_CLOSED, is_due, record_of
+from accounting.store.tables import delivered, message_records, messages, pods, progress, records
+
+_AT_ONCE = 500
+
+
+def erase_user(database: Database, user: str) -> int:
+    """Replace a user's name in pods, records and delivered messages; totals stay.
+
+    Nothing is sent again for it. The name of a pod that still runs is kept until it has ended.
+
+    Returns:
+        How many pods were the user's.
+
+    Raises:
+        AccountingError: messages with the user's records still wait; their bytes must not change.
+    """
+    return _erase(database, pods.c.user == user)
+
+
+def expire_users(database: Database, before: float, open_from: Month = NOTHING_CLOSED) -> int:
+    """The same for all users of pods that ended before a Unix time and are delivered: retention.
+
+    Args:
+        database: the ledger's.
+        before: Unix time.
+        open_from: the first month that is not closed: corrections of earlier ones do not count as
+            to be delivered.
+    """
+    waiting = (
+        select(message_records.c.uid)
+        .join(messages, messages.c.id == message_records.c.message_id)
+        .where(messages.c.state.in_(UNDELIVERED))
+    )
+    return _erase(
+        database,
+        pods.c.ended
+        & (pods.c.last_running_at < before)
+        & (pods.c.user != ERASED)
+        & pods.c.uid.not_in(waiting)
+        & pods.c.uid.not_in(select(records.c.uid).where(is_due(open_from))),
+    )
+
+
+def _erase(database: Database, whose: ColumnElement[bool]) -> int:
+    with database.begin() as connection:
+        connection.execute(update(progress).values(revision=progress.c.revision + 1))
+        uids = list(connection.scalars(select(pods.c.uid).where(whose)))
+        for start in range(0, len(uids), _AT_ONCE):
+            chunk = uids[start : start + _AT_ONCE]
+            _refuse_waiting(connection, chunk)
+            _erase_messages(connection, chunk)
+            _erase_delivered(connection, chunk)
+            _erase_records(connection, chunk)
+            connection.execute(update(pods).where(pods.c.uid.in_(chunk)).values(user=ERASED))
+            connection.execute(
+                update(pods).where(pods.c.uid.in_(chunk), pods.c.ended).values(name=ERASED)
+            )
+    return len(uids)
+
+
+def _refuse_waiting(connection: Connection, uids: Sequence[str]) -> None:
+    waiting = connection.execute(
+        select(func.count(messages.c.id.distinct()))
+        .join(message_records, messages.c.id == message_records.c.message_id)
+        .where(message_records.c.uid.in_(uids), messages.c.state.in_(UNDELIVERED))
+    ).scalar_one()
+    if waiting:
+        raise AccountingError(
+            f"{waiting} messages with this user's records are not delivered yet",
+            "run 'notebooks-accounting push' first",
+        )
+
+
+def _erase_messages(connection: Connection, uids: Sequence[str]) -> None:
+    """Delivered bodies are only kept to look at: those that name the user are emptied."""
+    took = select(message_records.c.message_id).where(message_records.c.uid.in_(uids))
+    connection.execute(update(messages).where(messages.c.id.in_(took)).values(body=""))
+
+
+def _erase_delivered(connection: Connection, uids: Sequence[str]) -> None:
+    """What was delivered stays known, without the name."""
+    columns = delivered.c
+    query = select(columns.uid, columns.year, columns.month, columns.text)
+    changes = []
+    for uid, year, month, text in connection.execute(
+        query.where(columns.uid.in_(uids), columns.text != "")
+    ):
+        erased = apel.renamed(text, ERASED)
+        changes.append(
+            {
+                "b_uid": uid,
+                "b_year": year,
+                "b_month": month,
+                "b_text": erased,
+                "b_digest": apel.text_digest(erased),
+            }
+        )
+    if changes:
+        connection.execute(
+            update(delivered)
+            .where(
+                columns.uid == bindparam("b_uid"),
+                columns.year == bindparam("b_year"),
+                columns.month == bindparam("b_month"),
+            )
+            .values(text=bindparam("b_text"), digest=bindparam("b_digest")),
+            changes,
+        )
+
+
+def _erase_records(connection: Connection, uids: Sequence[str]) -> None:
+    """New names, new digests; what was queued stays queued."""
+    rows = connection.execute(select(records).where(records.c.uid.in_(uids))).all()
+    changes: list[dict[str, Any]] = []
+    for row in rows:
+        digest = apel.digest(replace(record_of(row), user=ERASED, machine=""))
+        queued = digest if row.queued_digest == row.digest else row.queued_digest
+        changes.append(
+            {
+                "b_uid": row.uid,
+                "b_year": row.year,
+                "b_month": row.month,
+                "b_digest": digest,
+                "b_queued": queued,
+            }
+        )
+    if changes:
+        note_change(connection, {Month(row.year, row.month) for row in rows})
+        connection.execute(
+            update(records)
+            .where(
+                records.c.uid == bindparam("b_uid"),
+                records.c.year == bindparam("b_year"),
+                records.c.month == bindparam("b_month"),
+            )
+            .values(
+                user=ERASED,
+                machine="",
+                digest=bindparam("b_digest"),
+                queued_digest=bindparam("b_queued"),
+            ),
+            changes,
+        )

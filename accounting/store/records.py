@@ -1,0 +1,247 @@
+"""The records as they stand: looked up, added up, and what is held back."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Select, func, or_, select, tuple_
+
+from accounting.model.records import Held, Record, Status, Vo
+from accounting.model.time import Month
+from accounting.store.database import Database
+from accounting.store.tables import MOST_NAME, has_usual_name, records
+
+_AT_ONCE = 1000
+
+NOTHING_CLOSED = Month(1970, 1)
+"""As ``open_from``: every correction goes out at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which records; None or empty text: all.
+
+    Attributes:
+        month: only this month.
+        since, until: only those with usage in [since, until), Unix seconds.
+        uid, machine, user, vo, flavor, status: equal to these.
+        held: True: only those held back; False: only those that go out.
+        due: only those that must go out and are in no message yet.
+        differing: only those of closed months that differ from what was queued, and wait.
+        open_from: the first month that is not closed: see ``is_due``.
+        limit: at most that many.
+    """
+
+    month: Month | None = None
+    since: int | None = None
+    until: int | None = None
+    uid: str = ""
+    machine: str = ""
+    user: str = ""
+    vo: str = ""
+    flavor: str = ""
+    status: str = ""
+    held: bool | None = None
+    due: bool = False
+    differing: bool = False
+    open_from: Month = NOTHING_CLOSED
+    limit: int | None = None
+
+
+class Records:
+    """Reads the records' table."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def find(self, selection: Selection | None = None) -> Iterator[Record]:
+        """The selected records by pod and month, streamed."""
+        query = narrowed(select(records), selection or Selection())
+        query = query.order_by(records.c.uid, records.c.year, records.c.month)
+        with self.database.begin(reading=True) as connection:
+            rows = connection.execution_options(yield_per=_AT_ONCE).execute(query)
+            yield from map(record_of, rows)
+
+    def count(self, selection: Selection | None = None) -> int:
+        """How many records are selected."""
+        selected = narrowed(select(records.c.uid), selection or Selection()).subquery()
+        with self.database.begin(reading=True) as connection:
+            return connection.execute(select(func.count()).select_from(selected)).scalar_one()
+
+    def held(self) -> Mapping[Held, int]:
+        """How many records are held back, by reason."""
+        query = (
+            select(records.c.held, func.count())
+            .where(records.c.held != "")
+            .group_by(records.c.held)
+        )
+        with self.database.begin(reading=True) as connection:
+            return {Held(reason): count for reason, count in connection.execute(query)}
+
+    def month_totals(self) -> Mapping[tuple[Month, str], tuple[int, int, int]]:
+        """(month, VO) → pods, wall and CPU seconds used within the month, of all records."""
+        return totals(self.find())
+
+
+def narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
+    """The query, of the selected records only."""
+    columns = records.c
+    if selection.month is not None:
+        query = query.where(
+            columns.year == selection.month.year, columns.month == selection.month.month
+        )
+    query = _overlapping(query, selection)
+    for name in ("uid", "machine", "user", "vo", "flavor", "status"):
+        if value := getattr(selection, name):
+            query = query.where(columns[name] == value)
+    if 0 < len(selection.user) <= MOST_NAME:
+        query = query.where(has_usual_name)
+    if selection.held is not None:
+        query = query.where(columns.held != "" if selection.held else columns.held == "")
+    if selection.due:
+        query = query.where(is_due(selection.open_from))
+    if selection.differing:
+        query = query.where(is_late(selection.open_from))
+    return query.limit(selection.limit)
+
+
+def _overlapping(query: Select[Any], selection: Selection) -> Select[Any]:
+    """A record's usage ends when it was measured, and lies in its month but for a first start."""
+    columns = records.c
+    of_month = tuple_(columns.year, columns.month)
+    if selection.since is not None:
+        query = query.where(
+            columns.created_at > selection.since, of_month >= tuple_(*Month.of(selection.since))
+        )
+    if selection.until is not None:
+        query = query.where(
+            columns.start_at < selection.until, of_month <= tuple_(*Month.of(selection.until - 1))
+        )
+    return query
+
+
+def is_due(open_from: Month = NOTHING_CLOSED) -> Any:
+    """The condition of a record that must go out: its content is in no message yet (D3).
+
+    A record that says something new after its month's last word was queued is a correction: it
+    goes out while the month is open. Later it waits for ``republish`` (D6).
+
+    Args:
+        open_from: the first month that is not closed.
+    """
+    return _differs() & ~(records.c.queued_final & _is_closed(open_from))
+
+
+def is_late(open_from: Month) -> Any:
+    """The condition of a correction that came after its month was closed, and waits (D6)."""
+    return _differs() & records.c.queued_final & _is_closed(open_from)
+
+
+def _differs() -> Any:
+    columns = records.c
+    differs = or_(columns.queued_digest.is_(None), columns.queued_digest != columns.digest)
+    return (columns.held == "") & differs
+
+
+def _is_closed(open_from: Month) -> Any:
+    columns = records.c
+    earlier = (columns.year == open_from.year) & (columns.month < open_from.month)
+    return (columns.year < open_from.year) | earlier
+
+
+_COLUMNS = len(records.columns)
+_decode_flags = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+def record_of(row: Sequence[Any]) -> Record:
+    """A record from its row, which begins with the table's columns.
+
+    By position, as lists and exports read many: by name, it takes several times as long.
+    """
+    (
+        uid,
+        year,
+        month,
+        site,
+        compute_service,
+        cloud_type,
+        machine,
+        user,
+        group,
+        vo,
+        fqan,
+        vo_rule,
+        vo_source,
+        status,
+        created_at,
+        start_at,
+        end_at,
+        wall_seconds,
+        cpu_seconds,
+        cpu_count,
+        received_gb,
+        sent_gb,
+        memory_mb,
+        disk_gb,
+        image,
+        flavor,
+        gpu_count,
+        gpu_resource,
+        benchmark_type,
+        benchmark,
+        flags,
+        held,
+        problem,
+        digest,
+        _queued_digest,
+        _message_id,
+        _queued_final,
+        used_wall_seconds,
+        used_cpu_seconds,
+    ) = row[:_COLUMNS]
+    return Record(
+        uid,
+        Month(year, month),
+        site,
+        compute_service,
+        cloud_type,
+        machine,
+        user,
+        group,
+        Vo(vo, fqan, vo_rule, vo_source),
+        Status(status),
+        created_at,
+        start_at,
+        end_at,
+        wall_seconds,
+        cpu_seconds,
+        cpu_count,
+        received_gb,
+        sent_gb,
+        memory_mb,
+        disk_gb,
+        image,
+        flavor,
+        gpu_count,
+        gpu_resource,
+        benchmark_type,
+        benchmark,
+        _decode_flags(flags),
+        Held(held),
+        problem,
+        digest,
+        used_wall_seconds,
+        used_cpu_seconds,
+    )
+
+
+def totals(found: Iterable[Record]) -> Mapping[tuple[Month, str], tuple[int, int, int]]:
+    """(month, VO) → pods, wall and CPU seconds used *within* the month."""
+    sums: dict[tuple[Month, str], tuple[int, int, int]] = {}
+    for record in found:
+        pods, walls, cpus = sums.get((record.month, record.vo.name), (0, 0, 0))
+        walls += record.used_wall_seconds
+        cpus += record.used_cpu_seconds or 0
+        sums[record.month, record.vo.name] = pods + 1, walls, cpus
+    return sums

@@ -1,0 +1,81 @@
+"""``/my``: what a person used, by day and month, and what runs now."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from accounting.api.parts import Parts, Reader
+from accounting.guard.problem import Problem
+from accounting.lookup import records, summaries
+from accounting.lookup.records import Question as Asked
+from accounting.lookup.records import Sort
+from accounting.lookup.summaries import By, Question
+from accounting.model.records import Status
+from accounting.model.time import Month
+from accounting.store.ledger import Ledger
+from accounting.store.records import Selection
+from accounting.web.daily import MEASURES, chart, until_of
+from accounting.web.fields import Fields, months_back
+from accounting.web.templating import templates
+
+router = APIRouter()
+
+_MOST_RUNNING = 50
+_MONTHS = 12
+
+
+@router.get("/my")
+def mine(request: Request, service: Parts, viewer: Reader) -> Response:
+    """The viewer's own usage."""
+    if not viewer.user:
+        raise Problem(404, "this token belongs to no person", "sign in with JupyterHub's login")
+    fields = Fields(request.query_params)
+    progress = Ledger(service.database).progress()
+    until, current = until_of(progress.watermark if progress else None, service.clock())
+    month = fields.month("month") or current
+    show = fields.choice("show", list(MEASURES), "wall")
+    known = summaries.known_months(service.database)
+    first = max(known[0], _back(current, _MONTHS)) if known else current
+
+    def used(*by: By, since: Month = month, last: Month = month) -> list[summaries.Usage]:
+        question = Question(by, since, last, user=viewer.user)
+        return service.summaries.summary(viewer, question)
+
+    total = used()
+    context = {
+        "fields": fields,
+        "month": month,
+        "months": months_back(known) or [str(current)],
+        "show": show,
+        "measures": MEASURES,
+        "total": total[0] if total else None,
+        "days": list(reversed(used(By.DAY))),
+        "by_month": list(reversed(used(By.MONTH, since=first, last=current))),
+        "chart": chart(
+            service.summaries,
+            viewer,
+            Question((), month, month, user=viewer.user),
+            MEASURES[show],
+            until,
+        ),
+        "running": records.page(
+            service.database,
+            viewer,
+            Asked(
+                Selection(
+                    month=current,
+                    user=viewer.user,
+                    status=Status.STARTED.value,
+                    limit=_MOST_RUNNING,
+                ),
+                sort=Sort.START,
+            ),
+        ),
+        "until": until if progress else None,
+    }
+    return templates.TemplateResponse(request, "mine.html", context)
+
+
+def _back(month: Month, count: int) -> Month:
+    for _ in range(count - 1):
+        month = Month.of(month.start - 1)
+    return month

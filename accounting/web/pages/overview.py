@@ -1,0 +1,103 @@
+"""``/``: is everything measured and delivered? And who used how much this month."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from accounting.api.parts import Parts, Reader, Service
+from accounting.lookup import status, windows
+from accounting.lookup.messages import Messages
+from accounting.lookup.summaries import By, Question
+from accounting.model.time import Month
+from accounting.store.access import Role, Viewer
+from accounting.web.coverage import days
+from accounting.web.templating import templates
+from accounting.web.verdict import verdict
+
+router = APIRouter()
+
+
+@router.get("/")
+def overview(request: Request, service: Parts, viewer: Reader) -> Response:
+    """The answer, what it rests on, and this month by VO."""
+    if viewer.role is Role.SELF:
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/my", 303)
+    now = service.clock()
+    found = status.status(service.settings, service.database, viewer, now)
+    destinations = Messages(service.database).destinations() if viewer.is_admin else []
+    first = windows.first_start(service.database)
+    rows = compared(service, viewer, Month.of(now), datetime.fromtimestamp(now, UTC).day)
+    context = {
+        "status": found,
+        "verdict": verdict(
+            found,
+            destinations,
+            allowed_lag_seconds=service.loop.allowed_seconds,
+            failure=service.loop.error if viewer.is_admin else None,
+        ),
+        "days": days(now, first, found.read_until, found.gaps),
+        "month": Month.of(now),
+        "began": first if first and first > _before(Month.of(now)).start else None,
+        "rows": rows,
+        "total": _total(rows),
+        "run": next(iter(service.runs.latest()), None) if viewer.is_admin else None,
+    }
+    return templates.TemplateResponse(request, "overview.html", context)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a VO used this month, and in the month before up to the same day and as a whole."""
+
+    vo: str
+    pods: int
+    users: int
+    wall_seconds: int
+    cpu_seconds: int
+    wall_before_seconds: int
+    wall_last_seconds: int
+
+
+def compared(service: Service, viewer: Viewer, month: Month, day: int) -> list[Compared]:
+    """A month by VO against the month before it; the largest first.
+
+    Args:
+        service: the service.
+        viewer: who looks.
+        month: which month.
+        day: its day, up to and with which the months are compared.
+    """
+    last = _before(month)
+    now = {
+        row.key["vo"]: (row.pods, row.users, row.wall_seconds, row.cpu_seconds)
+        for row in service.summaries.summary(viewer, _by(month, By.VO))
+    }
+    before: Mapping[str, list[int]] = defaultdict(lambda: [0, 0])
+    for row in service.summaries.summary(viewer, _by(last, By.DAY, By.VO)):
+        sums = before[row.key["vo"]]
+        sums[0] += row.wall_seconds * (int(row.key["day"][-2:]) <= day)
+        sums[1] += row.wall_seconds
+    found = []
+    for vo in {*now, *before}:
+        used = now.get(vo, (0, 0, 0, 0))
+        part, whole = before[vo]
+        found.append(Compared(vo, *used, part, whole))
+    return sorted(found, key=lambda row: (-row.wall_seconds, -row.wall_last_seconds, row.vo))
+
+
+def _before(month: Month) -> Month:
+    return Month.of(month.start - 1)
+
+
+def _by(month: Month, *by: By) -> Question:
+    return Question(by, month, month)
+
+
+def _total(rows: Sequence[Compared]) -> dict[str, Any]:
+    names = ("pods", "wall_seconds", "cpu_seconds", "wall_before_seconds", "wall_last_seconds")
+    return {name: sum(getattr(row, name) for row in rows) for name in names}

@@ -1,0 +1,162 @@
+"""``/records/UID``: one notebook's life, what was recorded of it, and what took it to APEL."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from accounting.api.parts import Parts, Reader
+from accounting.guard.problem import Problem
+from accounting.lookup import records
+from accounting.lookup.records import Delivery, Entry, Forbidden
+from accounting.model.records import Held, Record
+from accounting.model.time import Month
+from accounting.records import apel
+from accounting.web.templating import templates
+from accounting.wiring import open_from
+
+router = APIRouter()
+
+_UID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_WIDTH, _MARGIN = 960.0, 8.0
+
+FLAGS = {
+    "CPU time unknown": "cAdvisor never showed the pod; the record goes out without it.",
+    "CPU count from limits": "No requests were given.",
+    "CPU count from requests": "No limits were given.",
+    "CPU count by default": "Neither requests nor limits were given.",
+    "CPU count unknown": "Neither requests nor limits were given, and there is no default.",
+    "memory from limits": "No requests were given.",
+    "memory from requests": "No limits were given.",
+    "memory by default": "Neither requests nor limits were given.",
+    "memory from peak use": "Neither requests nor limits were given, and there is no default.",
+    "memory unknown": "Neither requests nor limits were given, and nothing was measured.",
+    "default VO": "The pod had no group, or one that is sent under the default.",
+    "no user": "The pod had no user annotation.",
+    "ended in a gap": "The metrics fell silent when it was last seen: it may have run longer.",
+    "start from creation": "The metrics did not tell when it started.",
+    "start from first sample": "The metrics told neither when it started nor when it was made.",
+}
+"""What flags mean; ``docs/units.md`` says the same."""
+
+RULES = {
+    "map": "The settings' map says so for {source}.",
+    "entitlement": "It is the first group of the entitlement {source}.",
+    "fqan": "It is the first group of the FQAN {source}.",
+    "plain": "The pod's primary group, {source}, is a VO's name.",
+    "default": "It is the settings' default{source_of}.",
+    "none": "No rule fits the primary group{source_of}.",
+}
+
+HELD = {
+    Held.OWNER_UNKNOWN: "No pod shows the hub's annotations: set kube-state-metrics' "
+    "--metric-annotations-allowlist, as 'notebooks-accounting doctor' says.",
+    Held.UNMAPPED: "Map the group in ACCOUNTING_VO__MAP, or set"
+    " ACCOUNTING_VO__DEFAULT_FOR_UNMAPPED.",
+    Held.INVALID: "The repository would refuse it, and its whole message with it.",
+}
+
+
+@router.get("/records/{uid}")
+def notebook(request: Request, service: Parts, viewer: Reader, uid: str) -> Response:
+    """One notebook."""
+    if not _UID.fullmatch(uid):
+        if viewer.is_admin:
+            raise _missing()
+        raise Forbidden
+    since = open_from(service.settings, service.clock())
+    found = records.notebook(service.database, viewer, uid, since)
+    if found is None:
+        raise _missing()
+    last = found.months[-1].record
+    context = {
+        "notebook": found,
+        "last": last,
+        "is_running": last.end_at is None,
+        "flags": {
+            flag: FLAGS.get(flag, "") for entry in found.months for flag in entry.record.flags
+        },
+        "rule": _rule(last),
+        "held": HELD,
+        "texts": {
+            str(entry.record.month): {
+                "text": apel.text(entry.record),
+                "held": bool(entry.record.held),
+            }
+            for entry in found.months
+        },
+        "line": line_of(found.months),
+        "month_of": lambda key: str(Month(*key)),
+    }
+    return templates.TemplateResponse(request, "record.html", context)
+
+
+def _missing() -> Problem:
+    return Problem(404, "no notebook has this uid", "look for it in the list of records")
+
+
+def _rule(record: Record) -> str:
+    source = record.vo.source
+    said = RULES.get(record.vo.rule, "")
+    return said.format(source=source, source_of=f", for the group {source}" if source else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One month on the time line; places are in the picture's units.
+
+    Attributes:
+        month: which.
+        start, width: of the month, as far as the line shows it.
+        life, life_width: where the notebook ran in it.
+        goes_on: it runs on after what was measured.
+        delivery: of the month's record.
+        measured_at: Unix seconds, when the month's record was measured.
+    """
+
+    month: str
+    start: float
+    width: float
+    life: float
+    life_width: float
+    goes_on: bool
+    delivery: Delivery
+    measured_at: int
+
+
+def line_of(months: Sequence[Entry]) -> list[Span]:
+    """A notebook's life from its start to its last sample, cut at the ends of months.
+
+    Args:
+        months: its records, the earliest first.
+    """
+    first, last = months[0].record, months[-1].record
+    begin, end = first.start_at, max(last.created_at, first.start_at + 1)
+    room = max(3600.0, (end - begin) * 0.06)
+    low, high = begin - room, end + room
+    scale = (_WIDTH - 2 * _MARGIN) / (high - low)
+
+    def place(at: float) -> float:
+        return round(_MARGIN + (min(max(at, low), high) - low) * scale, 2)
+
+    found = []
+    for entry in months:
+        record = entry.record
+        month_start = low if record is first else record.month.start
+        month_end = high if record is last else record.month.end
+        life = max(record.start_at, record.month.start if record is not first else begin)
+        found.append(
+            Span(
+                str(record.month),
+                place(month_start),
+                place(month_end) - place(month_start),
+                place(life),
+                max(2.0, place(record.created_at) - place(life)),
+                record is last and record.end_at is None,
+                entry.delivery,
+                record.created_at,
+            )
+        )
+    return found

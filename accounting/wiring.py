@@ -1,0 +1,145 @@
+"""Builds the parts of a poll and a push from the settings."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from accounting.config import PREFIX, Settings
+from accounting.delivery.backoff import Backoff
+from accounting.delivery.outbox import Outbox
+from accounting.errors import SettingsError
+from accounting.measure.poller import Options, Poller
+from accounting.measure.prometheus import Source
+from accounting.model.time import Month
+from accounting.store.database import Database
+from accounting.store.erasure import expire_users
+from accounting.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from accounting.delivery.pusher import Pusher
+    from ssm.sender import Sender
+
+
+_DAY = 86400.0
+
+
+def source_of(settings: Settings) -> Source:
+    """The metrics source.
+
+    Raises:
+        SettingsError: the CA file cannot be used.
+    """
+    prometheus = settings.prometheus
+    try:
+        return Source(
+            prometheus.url,
+            timeout_seconds=prometheus.timeout,
+            token_file=prometheus.token_file,
+            ca_file=prometheus.ca_file,
+        )
+    except OSError as exc:  # ssl.SSLError is one
+        raise SettingsError(
+            f"{PREFIX}PROMETHEUS__CA_FILE: {prometheus.ca_file} cannot be used:"
+            f" {exc.strerror or 'no certificates in it'}",
+            "give a PEM file with the certificate authority of Prometheus",
+        ) from exc
+
+
+def poller_of(settings: Settings, database: Database, source: Source) -> Poller:
+    """The poller.
+
+    Raises:
+        SettingsError: a setting that polling needs is missing.
+    """
+    options = Options(
+        step_seconds=int(settings.poll.step),
+        scrape_seconds=settings.prometheus.scrape_interval,
+        history_days=settings.poll.history_days,
+    )
+    return Poller(
+        Ledger(database),
+        source,
+        settings.scope(),
+        settings.site(),
+        settings.vo_rules(),
+        options=options,
+    )
+
+
+def forgetter_of(settings: Settings, database: Database) -> Callable[[float], int]:
+    """Replaces user names that are older than the retention, if one is set (I3).
+
+    Returns:
+        What takes the time now, Unix seconds, and returns in how many pods it replaced them.
+    """
+    days = settings.vo.user_retention_days
+
+    def forget(now: float) -> int:
+        if days is None:
+            return 0
+        return expire_users(database, now - days * _DAY, open_from(settings, now))
+
+    return forget
+
+
+def sender_of(settings: Settings) -> "Sender":
+    """Where messages go.
+
+    Raises:
+        SettingsError: a name that cannot be part of the broker's addresses.
+    """
+    # Polling does without the broker's client and its libraries.
+    from ssm.ams import AmsSettings  # noqa: PLC0415
+    from ssm.sender import AmsSender, DirqSender  # noqa: PLC0415
+
+    ssm = settings.ssm
+    if ssm.transport == "dirq" and ssm.dirq_path is not None:
+        return DirqSender(ssm.dirq_path)
+    try:
+        broker = AmsSettings(
+            host=ssm.ams_host,
+            project=ssm.ams_project,
+            topic=ssm.ams_topic,
+            port=ssm.ams_port,
+            authn_port=ssm.authn_port,
+            ca_file=ssm.ca_file,
+            connect_seconds=ssm.connect_timeout,
+            timeout_seconds=ssm.timeout,
+            total_seconds=ssm.total_timeout,
+            suspect_bytes=ssm.split_above_bytes,
+        )
+    except ValueError as exc:
+        raise SettingsError(
+            f"{PREFIX}SSM__AMS_HOST, …__AMS_PROJECT or …__AMS_TOPIC is wrong: {exc}",
+            f"for example {PREFIX}SSM__AMS_HOST=msg.argo.grnet.gr",
+        ) from exc
+    return AmsSender(broker, ssm.hostcert, ssm.hostkey, receiver_cert_path=ssm.servercert)
+
+
+def pusher_of(settings: Settings, database: Database, *, at_once: bool = False) -> "Pusher":
+    """What delivers.
+
+    Args:
+        settings: the service's.
+        database: the outbox's.
+        at_once: do not wait for the next try that a failure has put off.
+
+    Raises:
+        SettingsError: a name that cannot be part of the broker's addresses.
+    """
+    from accounting.delivery.pusher import Policy, Pusher  # noqa: PLC0415 - as for sender_of
+
+    ssm = settings.ssm
+    policy = Policy(
+        records_per_message=ssm.records_per_message,
+        close_after_seconds=settings.record.close_after,
+        backoff=Backoff(ssm.retry_first, ssm.retry_longest),
+        probe_seconds=ssm.probe_after,
+        settle_seconds=ssm.total_timeout,
+        at_once=at_once,
+    )
+    return Pusher(Outbox(database), sender_of(settings), policy)
+
+
+def open_from(settings: Settings, now: float) -> Month:
+    """The first month that is not closed: corrections of earlier ones wait for ``republish``."""
+    return Month.of(now - settings.record.close_after)

@@ -1,0 +1,107 @@
+"""The questions: every one is understood by both engines, and spelled as the cluster spells."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from accounting.measure import promql
+from accounting.measure.prometheus import Source
+from accounting.measure.promql import Scope
+from accounting.model.time import Window
+from accounting.simulation.engines import run_prometheus, run_victoria_metrics
+
+WINDOW = Window(1_762_000_000, 1_762_003_600)
+PLAIN = Scope("hub", "jupyter-.*")
+ODD = Scope(
+    'the "hub"',
+    r"jupyter-\d+|a\.b",
+    container='note"book',
+    label=("example.org/component", "single\\user"),
+    exported_state=frozenset({"namespace", "pod", "container", "node"}),
+    exported_usage=frozenset({"namespace", "pod", "container"}),
+    among_many=True,
+    limits_first=True,
+)
+LABELLED = Scope("hub", "jupyter-.*", label=("component", "singleuser-server"))
+ONLY = promql.one_of("uid", ["a-b", 'c"d', "e.f"])
+
+QUESTIONS: dict[str, Callable[[Scope], str]] = {
+    "times": lambda s: promql.times(s, WINDOW, ONLY),
+    "created": lambda s: promql.created(s, WINDOW),
+    "owners": lambda s: promql.owners(s, WINDOW, ONLY),
+    "resources": lambda s: promql.resources(s, WINDOW, ONLY),
+    "other resources": lambda s: promql.other_resources(s, WINDOW),
+    "images": lambda s: promql.images(s, WINDOW),
+    "mounts": lambda s: promql.mounts(s, WINDOW),
+    "claim sizes": lambda s: promql.claim_sizes(s, WINDOW),
+    "cpu": lambda s: promql.cpu(s, WINDOW),
+    "without id": lambda s: promql.without_id(s, WINDOW),
+    "container cpu": lambda s: promql.container_cpu(s, WINDOW, ONLY),
+    "network": lambda s: promql.network(s, WINDOW, promql.SENT),
+    "resets": lambda s: promql.resets(s, WINDOW),
+    "resets of some": lambda s: promql.resets(s, WINDOW, ONLY),
+    "lowest cpu": lambda s: promql.lowest_cpu(s, WINDOW, ONLY),
+    "memory peak": lambda s: promql.memory_peak(s, WINDOW, ONLY),
+    "seen by cAdvisor": lambda s: promql.seen_by_cadvisor(s, WINDOW, ONLY),
+    "presence": lambda s: promql.presence(s, 3600),
+    "other pods": lambda s: promql.other_pods(s, WINDOW),
+}
+RAW: dict[str, Callable[[Scope], str]] = {
+    "running": lambda s: promql.running(s, WINDOW),
+    "heartbeat": lambda s: promql.heartbeat(s, WINDOW),
+    "pods' heartbeat": lambda s: promql.pods_heartbeat(s, WINDOW),
+    "raw counters": lambda s: promql.raw_counters(s, WINDOW, ONLY),
+    "raw state": lambda s: promql.raw_state(s, WINDOW, "kube_pod_annotations", ONLY),
+    "raw memory": lambda s: promql.raw_memory(s, WINDOW, ONLY),
+}
+
+
+@pytest.fixture(scope="module", params=[run_prometheus, run_victoria_metrics])
+def engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Source]:
+    folder = tmp_path_factory.mktemp("engine") / "data"
+    with request.param(folder) as running, Source(running.url) as source:
+        yield source
+
+
+@pytest.mark.parametrize("scope", [PLAIN, ODD], ids=["plain", "odd"])
+def test_every_question_is_understood(engine: Source, scope: Scope) -> None:
+    for ask in QUESTIONS.values():
+        assert engine.vector(ask(scope), WINDOW.end) == []
+    for ask in RAW.values():
+        assert engine.raw(ask(scope), WINDOW.end) == []
+    for labelled in (LABELLED, ODD):
+        assert engine.vector(promql.labelled(labelled, WINDOW), WINDOW.end) == []
+
+
+def test_a_required_label_is_spelled_as_kube_state_metrics_does() -> None:
+    text = promql.labelled(ODD, WINDOW)
+    for spelling in ("", "_conflict1", "_conflict2"):
+        assert f'label_example_org_component{spelling}="single\\\\user"' in text
+    with pytest.raises(ValueError, match="no label"):
+        promql.labelled(PLAIN, WINDOW)
+
+
+@pytest.mark.parametrize("name", [*QUESTIONS, *RAW])
+def test_labels_that_the_scrape_renamed_are_asked_for_by_their_new_names(name: str) -> None:
+    text = (QUESTIONS | RAW)[name](ODD)
+    assert re.findall(r"(?<!\w)(?:namespace|pod|container)(?!\w)", text) == []
+
+
+def test_a_window_excludes_its_start() -> None:
+    """Prometheus 2 includes both ends of a range: a millisecond less leaves the start out."""
+    assert promql.span(WINDOW) == "[3599999ms]"
+    assert promql.span(WINDOW, 900) == "[4499999ms]"
+
+
+def test_texts_become_literals_and_names_alternatives() -> None:
+    assert promql.quote('a"b\\c\nž') == '"a\\"b\\\\c\\nž"'
+    assert promql.one_of("pod", ["b.c", "a"]) == r'pod=~"a|b\\.c"'
+
+
+@pytest.mark.parametrize("name", [*QUESTIONS, *RAW])
+def test_nothing_is_extrapolated(name: str) -> None:
+    text = (QUESTIONS | RAW)[name](PLAIN)
+    assert not any(f"{word}(" in text for word in ("rate", "irate", "increase", "delta"))

@@ -1,0 +1,391 @@
+"""The database: its tables, its locks, and what is said when it cannot be used."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import event, inspect, select, text
+
+from accounting.errors import AccountingError, Busy, DatabaseError, SettingsError
+from accounting.simulation.engines import free_port
+from accounting.store import database as module
+from accounting.store.database import HEAD, Database, alembic_config
+from accounting.store.tables import gaps, metadata
+
+NewUrl = Callable[[], str]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> NewUrl:
+    """Makes URLs of empty databases, of either kind."""
+    if request.param == "postgresql":
+        made: NewUrl = request.getfixturevalue("postgres")
+        return made
+    names = iter(range(100))
+    return lambda: f"sqlite:///{tmp_path / str(next(names))}.db"
+
+
+@pytest.fixture
+def database(new_url: NewUrl) -> Iterator[Database]:
+    with Database(new_url()) as made:
+        made.ensure_current()
+        yield made
+
+
+def note(database: Database, start_at: float) -> None:
+    with database.begin() as connection:
+        database.write(connection, gaps, ("start_at", "end_at"), [(start_at, None)])
+
+
+def noted(database: Database) -> list[float]:
+    with database.begin(reading=True) as connection:
+        return list(connection.execute(select(gaps.c.start_at).order_by(gaps.c.start_at)).scalars())
+
+
+@pytest.fixture
+def migrated(new_url: NewUrl) -> Iterator[Database]:
+    """A database that came through all migrations."""
+    with Database(new_url()) as made:
+        made.upgrade()
+        yield made
+
+
+def test_the_migrations_lead_to_the_models_without_a_difference(migrated: Database) -> None:
+    with migrated.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def schema(database: Database) -> dict[str, Any]:
+    """All that an engine tells of its tables: columns, keys, indexes and their conditions."""
+    with database.begin(reading=True) as connection:
+        found = inspect(connection)
+        indexes: dict[str, Any] = {}
+        if not database.is_sqlite:
+            rows = connection.execute(text("SELECT indexname, indexdef FROM pg_indexes"))
+            indexes = {row[0]: row[1] for row in rows if row[0].startswith(("ix_", "pk_"))}
+        else:
+            rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql <> ''"))
+            indexes = {
+                name: (
+                    sql.replace('"user"', "user")
+                    if name.startswith("ix_")
+                    else sql.rstrip().endswith("WITHOUT ROWID")
+                )
+                for name, sql in rows
+            }
+        return indexes | {
+            f"table {table}": (
+                [{**column, "type": str(column["type"])} for column in found.get_columns(table)],
+                found.get_pk_constraint(table),
+                found.get_foreign_keys(table),
+                sorted(found.get_unique_constraints(table), key=repr),
+            )
+            for table in found.get_table_names()
+        }
+
+
+def test_a_new_database_is_made_as_the_migrations_would_make_it(
+    database: Database, migrated: Database
+) -> None:
+    made, came = schema(database), schema(migrated)
+    assert made.keys() == came.keys()
+    for name, what in came.items():
+        assert made[name] == what, name
+
+
+def test_the_newest_migration_is_the_one_that_the_program_expects(database: Database) -> None:
+    assert ScriptDirectory.from_config(alembic_config()).get_heads() == [HEAD]
+    assert database.revision() == HEAD
+    assert database.is_current()
+
+
+def test_every_migration_can_be_undone(database: Database) -> None:
+    from alembic import command  # noqa: PLC0415 - large, as in the program
+
+    with database.begin() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+    with database.begin(reading=True) as connection:
+        assert set(inspect(connection).get_table_names()) == {"alembic_version"}
+    database.upgrade()
+    assert database.is_current()
+
+
+def test_upgrading_again_changes_nothing(database: Database) -> None:
+    note(database, 5.0)
+    database.upgrade()
+    database.ensure_current()
+    assert noted(database) == [5.0]
+
+
+def test_an_empty_database_has_no_revision(new_url: NewUrl) -> None:
+    with Database(new_url()) as empty:
+        assert empty.revision() is None
+        assert not empty.is_current()
+
+
+def test_two_processes_may_start_on_one_new_database(new_url: NewUrl) -> None:
+    url, start = new_url(), Barrier(2)
+
+    def begin() -> bool:
+        with Database(url) as one:
+            start.wait(30)
+            one.ensure_current()
+            return one.is_current()
+
+    with ThreadPoolExecutor(2) as both:
+        assert [one.result() for one in (both.submit(begin), both.submit(begin))] == [True, True]
+
+
+def test_many_may_connect_to_one_new_database(new_url: NewUrl) -> None:
+    def connect(url: str, start: Barrier) -> str | None:
+        with Database(url) as one:
+            start.wait(30)
+            return one.revision()
+
+    with ThreadPoolExecutor(8) as all_at_once:
+        for _ in range(20):
+            url, start = new_url(), Barrier(8)
+            asked = [all_at_once.submit(connect, url, start) for _ in range(8)]
+            assert [one.result() for one in asked] == [None] * 8
+
+
+def test_a_database_of_a_newer_program_is_refused(database: Database) -> None:
+    with database.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseError, match="of version 9999") as unclear:
+        database.ensure_current()
+    assert "db upgrade" in unclear.value.cure
+    with pytest.raises(DatabaseError, match="version that this program does not know") as newer:
+        database.upgrade()
+    assert "newer notebooks-accounting" in newer.value.cure
+
+
+def test_writing_replaces_what_is_there(database: Database) -> None:
+    with database.begin() as connection:
+        columns = ("start_at", "end_at")
+        database.write(connection, gaps, columns, [(1.0, None), (2.0, 3.0)])
+        database.write(connection, gaps, columns, [(1.0, 9.0)])
+        database.write(connection, gaps, columns, [])
+        rows = connection.execute(select(gaps).order_by(gaps.c.start_at)).all()
+    assert rows == [(1.0, 9.0), (2.0, 3.0)]
+
+
+def test_a_job_is_done_by_one_at_a_time(new_url: NewUrl) -> None:
+    url = new_url()
+    with Database(url) as one, Database(url) as other:
+        with one.exclusive("poll"):
+            with pytest.raises(Busy, match="another process is at 'poll'"), other.exclusive("poll"):
+                pass
+            with other.exclusive("push"):
+                pass
+        with other.exclusive("poll"):
+            pass
+
+
+def test_a_failed_job_lets_go(new_url: NewUrl) -> None:
+    url = new_url()
+    with Database(url) as one, Database(url) as other:
+        with pytest.raises(ZeroDivisionError), one.exclusive("poll"):
+            raise ZeroDivisionError
+        with other.exclusive("poll"):
+            pass
+
+
+def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
+    def fail() -> None:
+        with database.begin() as connection:
+            database.write(connection, gaps, ("start_at", "end_at"), [(1.0, None)])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert noted(database) == []
+
+
+def test_readers_do_not_wait_for_a_writer(new_url: NewUrl) -> None:
+    url = new_url()
+    with Database(url) as writer, Database(url) as reader:
+        writer.ensure_current()
+        note(writer, 1.0)
+        with writer.begin() as connection:
+            writer.write(connection, gaps, ("start_at", "end_at"), [(2.0, None)])
+            assert noted(reader) == [1.0]
+        assert noted(reader) == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("url", ["nonsense", "oracle://x/y", "mysql+nodriver://x/y", ""])
+def test_a_url_of_no_database_is_a_wrong_setting(url: str) -> None:
+    with pytest.raises(SettingsError, match="ACCOUNTING_DATABASE_URL") as caught:
+        Database(url)
+    assert "sqlite:///" in caught.value.cure
+
+
+def refusal(act: Callable[[], object]) -> DatabaseError:
+    with pytest.raises(DatabaseError) as caught:
+        act()
+    assert len(caught.value.message.splitlines()) == len(caught.value.cure.splitlines()) == 1
+    return caught.value
+
+
+def test_a_missing_folder_is_said(tmp_path: Path) -> None:
+    with Database(f"sqlite:///{tmp_path / 'no' / 'ledger.db'}") as nowhere:
+        error = refusal(nowhere.ensure_current)
+        assert "unable to open" in error.message
+        assert "exists and is writable" in error.cure
+        with pytest.raises(DatabaseError, match="lock") as lock, nowhere.exclusive("poll"):
+            pass
+        assert "writable" in lock.value.cure
+
+
+def test_a_file_that_is_something_else_is_said_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("These are notes, and no database at all.\n" * 100)
+    before = file.read_bytes()
+    with Database(f"sqlite:///{file}") as notes:
+        error = refusal(notes.ensure_current)
+    assert "not a database" in error.message
+    assert "something else" in error.cure
+    assert file.read_bytes() == before
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    """A database's file with one gap noted."""
+    file = tmp_path / "ledger.db"
+    with Database(f"sqlite:///{file}") as made:
+        made.ensure_current()
+        note(made, 1.0)
+    return file
+
+
+def kept(file: Path) -> list[float]:
+    with Database(f"sqlite:///{file}") as again:
+        note(again, 9.0)
+        return noted(again)
+
+
+def test_a_database_that_cannot_be_written_is_said(ledger: Path) -> None:
+    with Database(f"sqlite:///file:{ledger}?mode=ro&uri=true") as readable:
+        error = refusal(lambda: note(readable, 2.0))
+        assert "readonly" in error.message
+        assert "writable" in error.cure
+    assert kept(ledger) == [1.0, 9.0]
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(ledger: Path) -> None:
+    with Database(f"sqlite:///{ledger}") as full:
+        event.listen(full.engine, "connect", fill)
+        rows = [(float(n), None) for n in range(2, 20000)]
+
+        def write() -> None:
+            with full.begin() as connection:
+                full.write(connection, gaps, ("start_at", "end_at"), rows)
+
+        error = refusal(write)
+        assert "full" in error.message
+        assert "free some space" in error.cure
+        assert noted(full) == [1.0]
+    assert kept(ledger) == [1.0, 9.0]
+
+
+def fill(connection: sqlite3.Connection, _: object) -> None:
+    """Allow hardly more pages than there are."""
+    connection.execute("PRAGMA max_page_count = 1")
+
+
+def test_a_locked_database_is_said_and_nothing_is_lost(
+    ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BUSY_SECONDS", 0)
+    with closing(sqlite3.connect(ledger, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with Database(f"sqlite:///{ledger}") as locked:
+            error = refusal(lambda: note(locked, 2.0))
+            assert noted(locked) == [1.0]
+    assert "locked" in error.message
+    assert "another program" in error.cure
+    assert kept(ledger) == [1.0, 9.0]
+
+
+def test_a_damaged_file_is_said(ledger: Path) -> None:
+    with closing(sqlite3.connect(ledger)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA journal_mode=DELETE")
+    content = bytearray(ledger.read_bytes())
+    content[100:8192] = b"\xff" * (8192 - 100)
+    ledger.write_bytes(content)
+    with Database(f"sqlite:///{ledger}") as damaged:
+        error = refusal(damaged.revision)
+    assert "malformed" in error.message
+    assert "backup" in error.cure
+
+
+def test_a_server_that_is_not_there_is_said_without_the_password() -> None:
+    url = f"postgresql://me:secret@127.0.0.1:{free_port()}/accounting"
+    with Database(url) as nowhere:
+        error = refusal(nowhere.ensure_current)
+    assert "PostgreSQL runs" in error.cure
+    assert "me:***@127.0.0.1" in error.message
+    assert "secret" not in str(error)
+
+
+def test_a_database_that_the_server_does_not_have_is_said(postgres_server: str) -> None:
+    with Database(f"{postgres_server}/nothing_here") as nowhere:
+        error = refusal(nowhere.ensure_current)
+    assert "does not exist" in error.message
+    assert "create the database" in error.cure
+
+
+def test_tables_that_are_not_there_are_said(new_url: NewUrl) -> None:
+    with Database(new_url()) as empty:
+        error = refusal(lambda: noted(empty))
+    assert "db upgrade" in error.cure
+
+
+def test_every_error_tells_the_exit_code() -> None:
+    assert (AccountingError("a", "b").exit_code, SettingsError("a", "b").exit_code) == (1, 2)
+    assert str(AccountingError("what", "cure")) == "what → cure"
+
+
+def test_sqlite_writes_through_to_the_disk_and_lets_readers_read(tmp_path: Path) -> None:
+    with Database(f"sqlite:///{tmp_path / 'a.db'}") as database, database.begin() as connection:
+        pragmas = {
+            name: connection.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("synchronous", "journal_mode", "foreign_keys")
+        }
+    assert pragmas == {"synchronous": 2, "journal_mode": "wal", "foreign_keys": 1}
+
+
+@pytest.mark.parametrize(
+    ("of_the_server", "of_the_session"),
+    [("off", "on"), ("local", "on"), ("on", "on"), ("remote_apply", "remote_apply")],
+)
+def test_postgresql_waits_for_the_disk_whatever_the_server_s_default(
+    postgres: NewUrl, of_the_server: str, of_the_session: str
+) -> None:
+    url = postgres()
+    with Database(url) as admin, admin.begin() as connection:
+        connection.execute(
+            text(f"ALTER DATABASE {admin.url.database} SET synchronous_commit TO {of_the_server}")
+        )
+    with Database(url) as database, database.begin() as connection:
+        assert connection.execute(text("SHOW synchronous_commit")).scalar() == of_the_session
+
+
+def test_a_server_that_may_lose_commits_is_told_of(postgres: NewUrl) -> None:
+    with Database(postgres()) as database:  # the tests' server runs with fsync=off
+        (risk,) = database.risks()
+    assert risk.startswith("fsync is off on postgresql")
+    with Database("sqlite://") as database:
+        assert database.risks() == ()
