@@ -15,11 +15,11 @@ from accounting.app import create_app, doors_of
 from accounting.config import Settings
 from accounting.errors import AccountingError
 from accounting.guard.gate import Doors
-from accounting.service.loops import PollLoop
-from accounting.service.push_loop import PushLoop
+from accounting.service.jobs import Jobs
+from accounting.service.loops import PollLoop, PushLoop
 from accounting.store.database import Database
 from accounting.telemetry import Metrics
-from accounting.wiring import forgetter_of, poller_of, pusher_of, source_of
+from accounting.wiring import source_of
 
 log = structlog.get_logger(__name__)
 
@@ -84,19 +84,11 @@ def serve(
     """
     with source_of(settings) as source:
         metrics = Metrics(version("notebooks-accounting"))
-        polling = PollLoop(
-            poller_of(settings, database, source),
-            interval_seconds=settings.poll.interval,
-            settle_seconds=settings.poll.settle,
-            metrics=metrics,
-            forget=forgetter_of(settings, database),
-        )
-        pushing = PushLoop(
-            lambda: pusher_of(settings, database),
-            interval_seconds=settings.ssm.interval,
-            metrics=metrics,
-        )
-        service = Service(settings, database, metrics, polling)
+        jobs = Jobs(settings, database, metrics, source=source)
+        jobs.prepare()
+        polling = PollLoop(jobs, interval_seconds=settings.poll.interval)
+        pushing = PushLoop(jobs, interval_seconds=settings.ssm.interval)
+        service = Service(settings, database, metrics, jobs, polling)
         loops: list[PollLoop | PushLoop] = [polling]
         if settings.ssm.interval:
             loops.append(pushing)
@@ -112,6 +104,7 @@ def serve(
             gc.freeze()  # what lives as long as the service: else looked through while many ask
             server.run([listener])
         finally:
+            jobs.stop()
             for loop in loops:
                 loop.stop()
             service.runs.close(RUN_SECONDS)

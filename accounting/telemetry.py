@@ -19,18 +19,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from accounting.model.jobs import Ending, JobKind, RunState
+from accounting.model.messages import MessageState
+from accounting.model.pods import Implausible
 from accounting.model.records import Held
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-RESULTS = ("done", "incomplete", "unavailable", "busy", "failed")
-"""How a poll or a push can end: ``unavailable`` is the other side's failure, ``failed`` any other.
-"""
-
-REASONS = ("not a number", "negative", "too small", "absurdly large", "no uid label", "other")
-"""Why a value of the source is set aside."""
-
-STATES = ("pending", "sending", "sent", "parked", "split", "withdrawn")
-
 AREAS = (
     "records",
     "summaries",
@@ -45,8 +39,6 @@ AREAS = (
 """What of the API and the pages a request was for."""
 
 STATUSES = ("2xx", "3xx", "4xx", "5xx")
-RUNS = ("poll", "push", "republish")
-RUN_STATES = ("done", "incomplete", "failed")
 
 _PERSONAL = ("user", "username", "pod", "machine")
 _ANSWER_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -172,8 +164,8 @@ class Metrics:
         self.certificate = gauge(
             "certificate_left_days", "Days until the host certificate expires."
         )
-        self.pushes = counter("pushes", "Pushes of `serve`, by how they ended.", ("result",))
-        self.delivered = counter("delivered_records", "Records that `serve` delivered.")
+        self.pushes = counter("pushes", "Pushes, by how they ended.", ("result",))
+        self.delivered = counter("delivered_records", "Records that were delivered.")
         self.stopped = gauge("stopped_destinations", "Destinations that take nothing for now.")
         self.late = gauge(
             "differing_records", "Records of closed months that differ from what was sent."
@@ -193,18 +185,19 @@ class Metrics:
         self._create_labels()
 
     def _create_labels(self) -> None:
-        for result in RESULTS:
-            self.polls.labels(result)
-            self.pushes.labels(result)
-        for reason in REASONS:
+        for ending in Ending:
+            self.polls.labels(ending)
+            self.pushes.labels(ending)
+        for reason in Implausible:
             self.rejected.labels(reason)
         for area in AREAS:
             self.answers.labels(area)
             for status in STATUSES:
                 self.requests.labels(area, status)
-        for kind in RUNS:
-            for state in RUN_STATES:
-                self.runs.labels(kind, state)
+        for kind in JobKind:
+            for state in RunState:
+                if state is not RunState.RUNNING:
+                    self.runs.labels(kind, state)
         for value in (self.last_poll, self.lag, self.due, self.oldest, self.last_push):
             value.set(math.nan)
         self.certificate.set(math.nan)
@@ -219,7 +212,7 @@ class Metrics:
         self.certificate.set(_known(standing.certificate_days))
         self.stopped.set(_known(standing.stopped))
         self.late.set(_known(standing.late))
-        for state in STATES:
+        for state in MessageState:
             self.outbox.labels(state).set(_known(standing.messages.get(state)))
         for reason in Held:
             if reason:
@@ -231,9 +224,9 @@ class Metrics:
         self.answers.labels(area).observe(seconds)
         self.requests.labels(area, f"{min(max(status // 100, 2), 5)}xx").inc()
 
-    def reject(self, reason: str, count: int) -> None:
+    def reject(self, reason: Implausible, count: int) -> None:
         """Count values that cannot be true."""
-        self.rejected.labels(reason if reason in REASONS else "other").inc(count)
+        self.rejected.labels(reason).inc(count)
 
     def render(self) -> bytes:
         """All of them, in the text format."""

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from accounting.lookup.records import Delivery
+from accounting.model.jobs import Ending, JobKind, RunState
 from accounting.model.messages import FailureKind, MessageState
 from accounting.model.records import Held, Status
-from accounting.service.runs import JobKind, RunState
 
 At = Annotated[int, Field(description="Unix seconds, UTC.", examples=[1793512800])]
 MonthText = Annotated[
@@ -276,6 +276,7 @@ class RunModel(Model):
     begun_at: float = _example(1793516400.0, "Unix seconds.")
     ended_at: float | None = _example(1793516402.5, "Unix seconds; null while it runs.")
     progress: dict[str, Any] = _example({"sent": 3}, "Figures on the way.")
+    ending: Ending | None = _example("done", "How it ended; null while it runs.")
     exit_code: int | None = _example(0, "As the command's: 0 done, 1 failed, 3 incomplete.")
     result: dict[str, Any] | None = _example({"sent": 3, "pending": 0}, "As of the command.")
     error: RunErrorModel | None = Field(description="Why it failed.")

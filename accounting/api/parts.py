@@ -13,6 +13,7 @@ from accounting.config import Settings
 from accounting.guard.gate import Identity
 from accounting.guard.problem import Problem
 from accounting.lookup.summaries import Summaries
+from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop
 from accounting.service.runs import Runs
 from accounting.store.access import Right, Viewer
@@ -30,6 +31,7 @@ class Service:
         settings: the service's.
         database: the service's.
         metrics: the service's.
+        jobs: does what is asked for.
         loop: polls in the background.
         clock: tells Unix time.
     """
@@ -37,6 +39,7 @@ class Service:
     settings: Settings
     database: Database
     metrics: Metrics
+    jobs: Jobs
     loop: PollLoop
     clock: Callable[[], float] = time.time
 

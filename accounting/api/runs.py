@@ -11,14 +11,10 @@ from accounting.api.answers import as_json, refusals
 from accounting.api.models import RunModel, RunsModel
 from accounting.api.parameters import MonthType, UserQuery, VoQuery
 from accounting.api.parts import Operator, Parts, Service
-from accounting.delivery.receiver import Chosen, Comparison, Difference, Receiver
+from accounting.delivery.receiver import Chosen, Difference
 from accounting.guard.problem import Problem
-from accounting.measure import poller
-from accounting.service import outcome
-from accounting.service.outcome import DONE, FAILED, Outcome
-from accounting.service.runs import Job, JobKind, Notice, Run, Underway
-from accounting.store.records import Records
-from accounting.wiring import pusher_of
+from accounting.model.jobs import JobKind
+from accounting.service.runs import Job, Run, Underway
 
 router = APIRouter(tags=["runs"])
 
@@ -117,32 +113,13 @@ def start(service: Service, kind: JobKind, job: Job, asked: Any = None) -> Run:
 
 
 def poll_job(service: Service) -> Job:
-    """A poll by the service's own loop, which never does two at once."""
-
-    def job(notice: Notice) -> Outcome:
-        def tell(report: poller.Report) -> None:
-            notice({"read_until": report.end, "pods": len(report.pods)})
-
-        polled = service.loop.poll_once(tell)
-        if polled.report is not None:
-            return outcome.of_poll(polled.report, polled.forgotten)
-        return Outcome(polled.error.exit_code if polled.error else FAILED, error=polled.error)
-
-    return job
+    """A poll of all that is new."""
+    return service.jobs.poll
 
 
 def push_job(service: Service, *, at_once: bool) -> Job:
     """A push of all that is due."""
-
-    def job(notice: Notice) -> Outcome:
-        service.settings.site()
-        pusher = pusher_of(service.settings, service.database, at_once=at_once)
-        report = pusher.push(lambda report: notice(outcome.push_counts(report)))
-        held = Records(service.database).held()
-        named = {reason.value: count for reason, count in held.items()}
-        return outcome.of_push(report, pusher.destination, named)
-
-    return job
+    return lambda notice: service.jobs.push(notice, at_once=at_once)
 
 
 def republish_job(service: Service, chosen: Chosen, *, dry_run: bool) -> Job:
@@ -150,24 +127,7 @@ def republish_job(service: Service, chosen: Chosen, *, dry_run: bool) -> Job:
 
     The first hundred differences are told in full, but for people's names.
     """
-
-    def job(_notice: Notice) -> Outcome:
-        holdings = Receiver(service.database)
-        compared = Comparison().add(holdings.differences(chosen), _SHOWN)
-        result = {
-            "month": str(chosen.month),
-            "counts": compared.counts,
-            "wall_seconds": compared.wall_seconds,
-            "cpu_seconds": compared.cpu_seconds,
-            "forgotten": compared.forgotten,
-            "held": holdings.held(chosen),
-            "queued": 0 if dry_run else holdings.republish(chosen),
-            "dry_run": dry_run,
-            "differences": [_told(one) for one in compared.different],
-        }
-        return Outcome(DONE, result)
-
-    return job
+    return lambda _notice: service.jobs.republish(chosen, _told, dry_run=dry_run, most=_SHOWN)
 
 
 def _told(one: Difference) -> dict[str, Any]:
@@ -193,6 +153,7 @@ def shown(run: Run) -> dict[str, Any]:
         "begun_at": run.begun_at,
         "ended_at": run.ended_at,
         "progress": run.progress,
+        "ending": ended.ending.value if ended else None,
         "exit_code": ended.exit_code if ended else None,
         "result": result,
         "error": {"error": error.message, "cure": error.cure} if error else None,

@@ -10,6 +10,7 @@ import sys
 from accounting.cli.commands import (
     database,
     demo,
+    doctor,
     export,
     outbox,
     poll,
@@ -22,7 +23,7 @@ from accounting.cli.program import app, group
 
 __all__ = ["app", "main"]
 
-app.command()(poll.doctor)
+app.command()(doctor.doctor)
 app.command()(poll.poll)
 app.command()(push.push)
 app.command()(republish.republish)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+STOPPED = "stopped, as the program was told to end; the next one goes on from there"
+
+
 def write_json(value: object) -> None:
     """Data, for other programs."""
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False))

@@ -2,6 +2,7 @@
 # ruff: noqa: PLC0415 - see accounting/cli/__init__.py
 
 import errno
+import signal
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from accounting.service.outcome import FAILED
 
 if TYPE_CHECKING:
     from accounting.config import Settings
+    from accounting.service.jobs import Jobs
     from accounting.store.database import Database
 
 
@@ -148,3 +150,13 @@ def opened(settings: "Settings", *, create: bool = False) -> "Iterator[Database]
             )
         database.ensure_current()
         yield database
+
+
+@contextmanager
+def stopped_by_signal(jobs: "Jobs") -> "Iterator[None]":
+    """SIGTERM ends the job after its current window or message, instead of in the middle."""
+    before = signal.signal(signal.SIGTERM, lambda *_: jobs.stop())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

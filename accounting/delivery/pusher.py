@@ -116,7 +116,8 @@ class Step(StrEnum):
     NOTED = "noted"
 
 
-Notice = Callable[[Report], None]
+Notice = Callable[[Report], bool | None]
+"""Told of a push after each message; it ends there if the answer is true."""
 
 
 class Pusher:
@@ -160,7 +161,8 @@ class Pusher:
         overtake it (apel.md, rule 1).
 
         Args:
-            notice: called after each message, for progress bars and metrics.
+            notice: called after each message, for progress bars and metrics; a true answer ends
+                the push there.
 
         Raises:
             Busy: another process is pushing.
@@ -237,7 +239,8 @@ class _Run:
                 self.passed(Step.CLAIMED)
                 self._send(claimed)
                 self.passed(Step.NOTED)
-                self.notice(self.report)
+                if self.notice(self.report):
+                    return
 
     def _build(self, after: RecordKey | None) -> tuple[RecordKey | None, int]:
         limit = Limit(self.policy.records_per_message, ascii_only=self.sender.ascii_only)

@@ -92,7 +92,8 @@ class Report:
         return not (self.gaps or self.silent_since or self.rejected or self.held)
 
 
-Notice = Callable[[Report], None]
+Notice = Callable[[Report], bool | None]
+"""Told of a poll after each window; it ends there if the answer is true."""
 
 
 class Poller:
@@ -137,7 +138,8 @@ class Poller:
         Args:
             until: Unix seconds; how far to go.
             since: start again from here; covered windows are read again, which changes nothing.
-            notice: called after each window, for progress bars and metrics.
+            notice: called after each window, for progress bars and metrics; a true answer ends the
+                poll there.
 
         Raises:
             SourceError: the source failed; all windows before are kept, a later poll goes on.
@@ -214,7 +216,8 @@ class Poller:
             self._series, self._previous = inquiry.found.series, window
             ahead = self._asked(questioner, following) if following else None
             before = self._keep(inquiry, before, beat, accounts, report)
-            notice(report)
+            if notice(report):
+                return
             window, inquiry = following, ahead
 
     def _asked(self, questioner: Querier, window: Window) -> WindowQuery:

@@ -15,7 +15,7 @@ from dataclasses import astuple, dataclass, field
 from typing import NamedTuple, Protocol
 
 from accounting.measure.promql import CONFLICTS, CPU, FLAVOR, GROUP, RECEIVED, SENT, USER
-from accounting.model.pods import POD_LEVEL, CounterKind, Owner, Resources, SeriesKey
+from accounting.model.pods import POD_LEVEL, CounterKind, Implausible, Owner, Resources, SeriesKey
 
 Labels = Mapping[str, str]
 Row = tuple[Labels, float]
@@ -78,7 +78,7 @@ class Rejected(NamedTuple):
     """A value that cannot be true."""
 
     metric: str
-    reason: str
+    reason: Implausible
 
 
 @dataclass(slots=True)
@@ -159,20 +159,20 @@ def cgroup(path: str) -> Cgroup:
     return Cgroup(uid, container[1] if container else inner.strip("/"))
 
 
-def implausible(value: float, low: float, high: float) -> str:
-    """Why a value cannot be true, or empty text."""
+def implausible(value: float, low: float, high: float) -> Implausible | None:
+    """Why a value cannot be true; None if it can."""
     if math.isnan(value):
-        return "not a number"
+        return Implausible.NOT_A_NUMBER
     if value < low:
-        return "negative" if value < 0 else "too small"
-    return "absurdly large" if value > high else ""
+        return Implausible.NEGATIVE if value < 0 else Implausible.TOO_SMALL
+    return Implausible.TOO_LARGE if value > high else None
 
 
 def merge_sightings(samples: Samples, sightings: Iterable[Sighting]) -> None:
     """Add the phase series; several emitters of one pod become one sighting (M4)."""
     for new in sightings:
         if not new.uid:
-            samples.rejected[Rejected("kube_pod_status_phase", "no uid label")] += 1
+            samples.rejected[Rejected("kube_pod_status_phase", Implausible.NO_UID)] += 1
             continue
         old = samples.sightings.get(new.uid)
         samples.sightings[new.uid] = new if old is None else _joined(old, new)
@@ -337,8 +337,8 @@ def merge_readings(samples: Samples, rows: Iterable[UsageRow], metric: str) -> N
         path, interface = labels.id, labels.interface
         if not path:
             continue
-        if not 0.0 <= value <= high:
-            samples.rejected[Rejected(metric, implausible(value, 0, high))] += 1
+        if reason := implausible(value, 0, high):
+            samples.rejected[Rejected(metric, reason)] += 1
             continue
         named = metric, path, interface
         found = samples.known_series.get(named) or _counter_of(kind, path, interface)

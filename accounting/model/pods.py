@@ -59,6 +59,16 @@ class Reading(NamedTuple):
     sent_bytes: float | None = None
 
 
+class Implausible(StrEnum):
+    """Why a value of the source is set aside."""
+
+    NOT_A_NUMBER = "not a number"
+    NEGATIVE = "negative"
+    TOO_SMALL = "too small"
+    TOO_LARGE = "absurdly large"
+    NO_UID = "no uid label"
+
+
 ERASED = "erased"
 """Stands where a user's name was who has been forgotten (I3)."""
 

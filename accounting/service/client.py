@@ -6,8 +6,9 @@ from typing import Any
 
 import httpx
 
-from accounting.errors import AccountingError
-from accounting.service.outcome import FAILED, Outcome
+from accounting.errors import AccountingError, SettingsError
+from accounting.model.jobs import Ending
+from accounting.service.outcome import Outcome
 
 _ANSWER_SECONDS = 60.0
 _FOLLOW_SECONDS = 20
@@ -16,6 +17,7 @@ _FOLLOW_SECONDS = 20
 _MISSED_SECONDS = 60.0
 """How long the service may be away while a run is followed, as when its proxy restarts."""
 _PAUSE_SECONDS = 1.0
+_WRONG_USE = 2
 _ACCEPTED, _CONFLICT, _NOT_FOUND, _OK = 202, 409, 404, 200
 
 
@@ -108,6 +110,6 @@ class Client:
 
 
 def _outcome(run: Mapping[str, Any]) -> Outcome:
-    error = run["error"] and AccountingError(run["error"]["error"], run["error"]["cure"])
-    code = run["exit_code"]
-    return Outcome(FAILED if code is None else code, run["result"], error)
+    kind = SettingsError if run["exit_code"] == _WRONG_USE else AccountingError
+    error = run["error"] and kind(run["error"]["error"], run["error"]["cure"])
+    return Outcome(Ending(run["ending"]), run["result"], error)

@@ -2,89 +2,58 @@
 
 import threading
 import time
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
 
-import structlog
-
-from accounting.config import PREFIX
-from accounting.errors import AccountingError, Busy, SourceError
-from accounting.measure import poller
-from accounting.measure.poller import Poller
-from accounting.telemetry import RESULTS, Metrics
-
-log = structlog.get_logger(__name__)
+from accounting.errors import AccountingError
+from accounting.model.jobs import Ending, JobKind
+from accounting.service.jobs import Jobs, unexpected
+from accounting.service.outcome import Outcome
 
 LONGEST_BACKOFF_SECONDS = 1800.0
-
-
-@dataclass(frozen=True, slots=True)
-class Polled:
-    """How a poll of the loop ended.
-
-    Attributes:
-        result: one of ``telemetry.RESULTS``.
-        report: what it read; None if it failed or was stopped.
-        forgotten: in how many pods user names were replaced.
-        error: why it failed.
-    """
-
-    result: str
-    report: poller.Report | None = None
-    forgotten: int = 0
-    error: AccountingError | None = None
-
-
-class _Stopped(Exception):
-    """Ends a poll between two windows."""
+_SHORTEST_WAIT_SECONDS = 1.0
 
 
 class PollLoop:
-    """Polls every so often, one poll at a time, and waits longer after failures.
+    """Polls every so often, and waits longer after failures.
 
     A source that does not answer is asked again after the interval, then after twice as long, up
     to half an hour; the windows covered before are kept, so nothing is lost by that.
 
     Args:
-        poller: does one poll.
+        jobs: does the polls.
         interval_seconds: between the starts of two polls.
-        settle_seconds: how far behind the present polls end.
-        metrics: told of every window and poll.
-        clock: tells Unix time.
-        forget: called after each poll; returns in how many pods user names were replaced.
     """
 
-    def __init__(
-        self,
-        poller: Poller,
-        *,
-        interval_seconds: float,
-        settle_seconds: float,
-        metrics: Metrics,
-        clock: Callable[[], float] = time.time,
-        forget: Callable[[float], int] = lambda _now: 0,
-    ) -> None:
+    def __init__(self, jobs: Jobs, *, interval_seconds: float) -> None:
         self.interval_seconds = interval_seconds
-        self.progress_at: float | None = None
-        self.error: AccountingError | None = None
-        self._poller = poller
-        self._settle_seconds = settle_seconds
-        self._metrics = metrics
-        self._clock = clock
-        self._forget = forget
+        self._jobs = jobs
         self._stop = threading.Event()
-        self._turn = threading.Lock()
         self._failures = 0
 
     @property
+    def progress_at(self) -> float | None:
+        """When a poll last covered a window, Unix seconds."""
+        return self._jobs.progress_at
+
+    @property
+    def error(self) -> AccountingError | None:
+        """Why the last poll failed; None if it did not."""
+        last = self._jobs.last.get(JobKind.POLL)
+        return None if last is None or last.ending is Ending.BUSY else last.error
+
+    @property
     def allowed_seconds(self) -> float:
-        """How old the last progress may be before the service no longer counts as ready."""
+        """How old the last progress may be before measuring counts as late."""
         return max(3 * self.interval_seconds, 2 * 60.0)
 
+    @property
+    def delay_seconds(self) -> float:
+        """From the start of the last poll to the next."""
+        waits = self.interval_seconds * 2.0 ** min(max(self._failures - 1, 0), 16)
+        return min(waits, max(self.interval_seconds, LONGEST_BACKOFF_SECONDS))
+
     def stop(self) -> None:
-        """End after the current window."""
+        """End after the current poll; ``Jobs.stop`` ends that after its window."""
         self._stop.set()
 
     def run(self) -> None:
@@ -94,100 +63,72 @@ class PollLoop:
             self.poll_once()
             self._stop.wait(max(0.0, self.delay_seconds - (time.monotonic() - started)))
 
+    def poll_once(self) -> Outcome:
+        """One poll; its failure never ends the loop."""
+        ended = outlived(lambda: self._jobs.poll(waits=False))
+        if ended.ending in {Ending.UNAVAILABLE, Ending.FAILED}:
+            self._failures += 1
+        elif ended.ending in {Ending.DONE, Ending.INCOMPLETE}:
+            self._failures = 0
+        return ended
+
+
+class PushLoop:
+    """Pushes, one push at a time, until told to stop.
+
+    After a failure it pushes when the outbox says that the destination may be tried again
+    (`Backoff`), however often that is; the outbox would refuse to be hurried anyway.
+
+    Args:
+        jobs: does the pushes.
+        interval_seconds: from the end of a push to the next one.
+        clock: tells Unix time.
+    """
+
+    def __init__(
+        self, jobs: Jobs, *, interval_seconds: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.interval_seconds = interval_seconds
+        self._jobs = jobs
+        self._clock = clock
+        self._awake = threading.Event()
+        self._stopping = False
+        self._next_try_at: float | None = None
+
+    def stop(self) -> None:
+        """End after the current push; ``Jobs.stop`` ends that after its message."""
+        self._stopping = True
+        self._awake.set()
+
+    def wake(self) -> None:
+        """Push now, instead of when the wait is over."""
+        self._awake.set()
+
+    def run(self) -> None:
+        """Push until told to stop."""
+        while not self._stopping:
+            self._awake.clear()
+            self.push_once()
+            if not self._stopping:
+                self._awake.wait(self.delay_seconds)
+
     @property
     def delay_seconds(self) -> float:
-        """From the start of the last poll to the next."""
-        waits = self.interval_seconds * 2.0 ** min(max(self._failures - 1, 0), 16)
-        return min(waits, max(self.interval_seconds, LONGEST_BACKOFF_SECONDS))
+        """From now to the next push."""
+        if self._next_try_at is None:
+            return self.interval_seconds
+        return max(_SHORTEST_WAIT_SECONDS, self._next_try_at - self._clock())
 
-    def poll_once(self, notice: poller.Notice = lambda _: None) -> Polled:
-        """One poll; its failure is logged, counted and returned, and never raised.
-
-        Args:
-            notice: called after each window.
-        """
-        with self._turn:
-            until = int(self._clock() - self._settle_seconds)
-            with self._metrics.poll_seconds.time():
-                polled = self._tried(until, notice)
-            if polled.result in RESULTS:
-                self._metrics.polls.labels(polled.result).inc()
-            return polled
-
-    def _tried(self, until: int, notice: poller.Notice) -> Polled:
-        try:
-            return self._poll(until, notice)
-        except _Stopped:
-            return Polled("stopped")
-        except Busy as exc:
-            log.warning("poll left to another process", problem=exc.message)
-            return Polled("busy", error=exc)
-        except AccountingError as exc:
-            self._failed(exc)
-            return Polled("unavailable" if isinstance(exc, SourceError) else "failed", error=exc)
-        except Exception as exc:  # noqa: BLE001 - the loop must outlive any of them
-            # The loop must outlive what nobody thought of; the next poll starts anew.
-            error = unexpected(exc)
-            self._failed(error)
-            return Polled("failed", error=error)
-
-    def _poll(self, until: int, tell: poller.Notice) -> Polled:
-        seen = poller.Report(0, 0)
-
-        def notice(report: poller.Report) -> None:
-            nonlocal seen
-            self._count(seen, report)
-            seen = _copy(report)
-            self.progress_at = self._clock()
-            tell(report)
-            if self._stop.is_set():
-                raise _Stopped
-
-        report = self._poller.poll(until, notice=notice)
-        forgotten = self._forget(self._clock())
-        self._failures, self.error = 0, None
-        self.progress_at = self._clock()
-        self._metrics.last_poll.set(self.progress_at)
-        self._metrics.silent_since.set(report.silent_since or 0)
-        log.info(
-            "polled",
-            windows=report.windows,
-            pods=len(report.pods),
-            gaps=len(report.gaps),
-            held=len(report.held),
-            rejected=report.rejected.total(),
-            forgotten=forgotten,
-            until=report.end,
-        )
-        return Polled("done" if report.is_complete else "incomplete", report, forgotten)
-
-    def _count(self, before: poller.Report, report: poller.Report) -> None:
-        self._metrics.windows.inc(report.windows - before.windows)
-        self._metrics.gaps.inc(len(report.gaps) - len(before.gaps))
-        for rejected, count in (report.rejected - before.rejected).items():
-            self._metrics.reject(rejected.reason, count)
-
-    def _failed(self, error: AccountingError) -> None:
-        self._failures += 1
-        self.error = error
-        log.error(
-            "poll failed",
-            problem=error.message,
-            cure=error.cure,
-            next_seconds=round(self.delay_seconds),
-        )
+    def push_once(self) -> Outcome:
+        """One push; its failure never ends the loop."""
+        ended = outlived(lambda: self._jobs.push(waits=False))
+        self._next_try_at = (ended.result or {}).get("next_try_at")
+        return ended
 
 
-def unexpected(exc: Exception) -> AccountingError:
-    """Where it happened; its own text may hold user names, which are for debugging only (I3)."""
-    log.debug("unexpected", exc_info=exc)
-    frame = traceback.extract_tb(exc.__traceback__)[-1]
-    return AccountingError(
-        f"unexpected {type(exc).__name__} in {frame.name}, {Path(frame.filename).name}"
-        f" line {frame.lineno}",
-        f"please report this; {PREFIX}LOG__LEVEL=debug logs the traceback",
-    )
-
-
-def _copy(report: poller.Report) -> poller.Report:
-    return replace(report, gaps=list(report.gaps), rejected=report.rejected.copy())
+def outlived(job: Callable[[], Outcome]) -> Outcome:
+    """How a job ended, even by an exception that nobody thought of."""
+    try:
+        return job()
+    except Exception as exc:  # noqa: BLE001 - the loop must outlive any of them
+        return Outcome(Ending.FAILED, error=unexpected(exc))

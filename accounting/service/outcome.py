@@ -1,18 +1,23 @@
-"""What polls and pushes came to, as data: for JSON, for the API, and for tables."""
+"""How jobs ended, as data: for JSON, for the API, and for tables."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from accounting.errors import AccountingError
+from accounting.errors import AccountingError, Busy, DeliveryError, SourceError
+from accounting.model.jobs import Ending
 
 if TYPE_CHECKING:
     from accounting.delivery import pusher
+    from accounting.delivery.receiver import Comparison, Difference
     from accounting.measure import poller
+    from accounting.model.time import Month
 
 DONE, FAILED, INCOMPLETE = 0, 1, 3
 """Exit codes; 2 is wrong use."""
+
+_EXIT_CODES = {Ending.DONE: DONE, Ending.INCOMPLETE: INCOMPLETE, Ending.STOPPED: INCOMPLETE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,24 +25,41 @@ class Outcome:
     """How a job ended.
 
     Attributes:
-        exit_code: 0 done, 1 failed, 2 wrong use, 3 incomplete.
+        ending: how.
         result: what it did; None if it failed before it did anything.
         error: why it failed.
     """
 
-    exit_code: int
+    ending: Ending
     result: Mapping[str, Any] | None = None
     error: AccountingError | None = None
 
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 failed, 2 wrong use, 3 incomplete or stopped."""
+        if self.error is not None:
+            return self.error.exit_code
+        return _EXIT_CODES.get(self.ending, FAILED)
 
-def of_poll(report: "poller.Report", forgotten: int) -> Outcome:
+
+def of_error(error: AccountingError) -> Outcome:
+    """A job that did nothing."""
+    if isinstance(error, Busy):
+        return Outcome(Ending.BUSY, error=error)
+    foreign = isinstance(error, SourceError | DeliveryError)
+    return Outcome(Ending.UNAVAILABLE if foreign else Ending.FAILED, error=error)
+
+
+def of_poll(report: "poller.Report", forgotten: int, *, stopped: bool = False) -> Outcome:
     """How a poll ended.
 
     Args:
         report: what it read.
         forgotten: in how many pods user names were replaced afterwards.
+        stopped: it ended early, as it was told to.
     """
     held = Counter(reason.value for reason in report.held.values())
+    is_complete = report.is_complete and not stopped
     result = {
         "start": report.start,
         "end": report.end,
@@ -48,18 +70,23 @@ def of_poll(report: "poller.Report", forgotten: int) -> Outcome:
         "held": dict(held),
         "rejected": {f"{r.metric}: {r.reason}": count for r, count in report.rejected.items()},
         "forgotten": forgotten,
-        "complete": report.is_complete,
+        "complete": is_complete,
     }
-    return Outcome(DONE if report.is_complete else INCOMPLETE, result)
+    if stopped:
+        return Outcome(Ending.STOPPED, result)
+    return Outcome(Ending.DONE if is_complete else Ending.INCOMPLETE, result)
 
 
-def of_push(report: "pusher.Report", destination: str, held: Mapping[str, int]) -> Outcome:
+def of_push(
+    report: "pusher.Report", destination: str, held: Mapping[str, int], *, stopped: bool = False
+) -> Outcome:
     """How a push ended.
 
     Args:
         report: what it delivered.
         destination: where.
         held: records that are held back, by reason.
+        stopped: it ended early, as it was told to.
     """
     error = report.error
     result = {
@@ -71,8 +98,11 @@ def of_push(report: "pusher.Report", destination: str, held: Mapping[str, int]) 
         "error": error and {"error": error.message, "cure": error.cure},
     }
     if error is not None:
-        return Outcome(error.exit_code, result, error)
-    return Outcome(DONE if report.is_complete and not held else INCOMPLETE, result)
+        return Outcome(Ending.UNAVAILABLE, result, error)
+    if stopped:
+        return Outcome(Ending.STOPPED, result)
+    is_complete = report.is_complete and not held
+    return Outcome(Ending.DONE if is_complete else Ending.INCOMPLETE, result)
 
 
 _COUNTED = ("built", "records", "left_out", "sent", "split", "pending", "parked", "elsewhere")
@@ -83,3 +113,33 @@ def push_counts(report: "pusher.Report | Mapping[str, Any]") -> dict[str, int]:
     if isinstance(report, Mapping):
         return {name: report[name] for name in _COUNTED}
     return {name: getattr(report, name) for name in _COUNTED}
+
+
+def of_republish(
+    month: "Month",
+    compared: "Comparison",
+    queued: int | None,
+    held: int,
+    told: "Callable[[Difference], Mapping[str, Any]]",
+) -> Outcome:
+    """How a republication ended.
+
+    Args:
+        month: of the records.
+        compared: how they differ from what was delivered.
+        queued: how many were queued again; None in a dry run.
+        held: how many that were delivered are held back now.
+        told: a difference as data.
+    """
+    result = {
+        "month": str(month),
+        "counts": compared.counts,
+        "wall_seconds": compared.wall_seconds,
+        "cpu_seconds": compared.cpu_seconds,
+        "forgotten": compared.forgotten,
+        "held": held,
+        "queued": queued or 0,
+        "dry_run": queued is None,
+        "differences": [told(one) for one in compared.different],
+    }
+    return Outcome(Ending.DONE, result)

@@ -9,35 +9,18 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 import structlog
 
 from accounting.errors import AccountingError
-from accounting.service.loops import unexpected
-from accounting.service.outcome import DONE, FAILED, Outcome
+from accounting.model.jobs import Ending, JobKind, RunState
+from accounting.service.jobs import Notice, unexpected
+from accounting.service.outcome import DONE, Outcome, of_error
 
 log = structlog.get_logger(__name__)
 
 _MOST = 100
-
-
-class JobKind(StrEnum):
-    """What can be asked for."""
-
-    POLL = "poll"
-    PUSH = "push"
-    REPUBLISH = "republish"
-
-
-class RunState(StrEnum):
-    """How far a run has come."""
-
-    RUNNING = "running"
-    DONE = "done"
-    INCOMPLETE = "incomplete"
-    FAILED = "failed"
 
 
 @dataclass(slots=True)
@@ -69,7 +52,6 @@ class Run:
         return RunState.FAILED if self.outcome.error is not None else RunState.INCOMPLETE
 
 
-Notice = Callable[[Mapping[str, Any]], None]
 Job = Callable[[Notice], Outcome]
 
 
@@ -131,9 +113,9 @@ class Runs:
             try:
                 outcome = job(notice)
             except AccountingError as exc:
-                outcome = Outcome(exc.exit_code, error=exc)
+                outcome = of_error(exc)
             except Exception as exc:  # noqa: BLE001 - whoever follows the run must be told
-                outcome = Outcome(FAILED, error=unexpected(exc))
+                outcome = Outcome(Ending.FAILED, error=unexpected(exc))
             with self._lock:
                 run.ended_at = self._clock()
                 run.outcome = outcome

@@ -15,10 +15,11 @@ from accounting.api.parts import Service
 from accounting.app import create_app, doors_of
 from accounting.config import load
 from accounting.guard.gate import Doors
+from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop
 from accounting.store.database import Database
 from accounting.telemetry import Metrics
-from accounting.wiring import poller_of, source_of
+from accounting.wiring import source_of
 
 ADMIN, JOB, SCRAPER = "the-admins-token", "the-jobs-token", "the-scrapers-token"
 
@@ -79,6 +80,7 @@ def served(
         "DATABASE_URL": f"sqlite:///{folder / 'accounting.db'}",
         "PROMETHEUS__URL": "http://127.0.0.1:9",
         "PROMETHEUS__NAMESPACE": "jupyterhub",
+        "POLL__SETTLE": "5",
         "API__TOKEN_FILE": str(folder / "token"),
         "API__JOB_TOKEN_FILE": str(folder / "job-token"),
         "API__METRICS_TOKEN_FILE": str(folder / "metrics-token"),
@@ -92,14 +94,9 @@ def served(
     with Database(settings.database_url) as database, source_of(settings) as source:
         database.upgrade()
         metrics = Metrics("test")
-        loop = PollLoop(
-            poller_of(settings, database, source),
-            interval_seconds=60,
-            settle_seconds=5,
-            metrics=metrics,
-            clock=clock,
-        )
-        service = Service(settings, database, metrics, loop, clock)
+        jobs = Jobs(settings, database, metrics, source=source, clock=clock)
+        loop = PollLoop(jobs, interval_seconds=60)
+        service = Service(settings, database, metrics, jobs, loop, clock)
         doors = doors_of(service)
         with listening(service, doors) as url, httpx.Client(timeout=60) as client:
             yield Running(url, service, doors, clock, folder, client)

@@ -12,9 +12,10 @@ import pytest
 from dirq.QueueSimple import QueueSimple
 
 from accounting.errors import AccountingError
+from accounting.model.jobs import Ending, JobKind
 from accounting.service.client import Client, ServiceError
+from accounting.service.jobs import Notice
 from accounting.service.outcome import Outcome
-from accounting.service.runs import JobKind, Notice
 from tests.api.serving import ADMIN, JOB, SCRAPER, Running, Serve
 
 PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
@@ -131,7 +132,7 @@ def test_only_one_run_goes_on_at_a_time_and_a_client_waits_its_turn(running: Run
     def job(notice: Notice) -> Outcome:
         notice({"sent": 1})
         release.wait(30)
-        return Outcome(3, {"sent": 1})
+        return Outcome(Ending.INCOMPLETE, {"sent": 1})
 
     run = running.service.runs.start(JobKind.PUSH, job)
     refused = running.post("/api/v1/poll")

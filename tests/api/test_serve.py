@@ -16,7 +16,10 @@ from structlog.testing import capture_logs
 from accounting.app import is_loopback
 from accounting.config import load
 from accounting.errors import SourceUnavailable
+from accounting.model.jobs import Ending
+from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop
+from accounting.service.outcome import INCOMPLETE
 from accounting.simulation.engines import free_port
 from accounting.telemetry import Metrics
 from accounting.wiring import poller_of, source_of
@@ -149,8 +152,8 @@ def test_the_loop_waits_longer_after_each_failure_and_recovers(
     monkeypatch.setenv("ACCOUNTING_PROMETHEUS__URL", f"http://127.0.0.1:{free_port()}")
     metrics = Metrics("test")
     with source_of(load()) as source:
-        poller = poller_of(load(), running.service.database, source)
-        loop = PollLoop(poller, interval_seconds=60, settle_seconds=5, metrics=metrics)
+        jobs = Jobs(load(), running.service.database, metrics, source=source)
+        loop = PollLoop(jobs, interval_seconds=60)
         delays = []
         for _ in range(7):
             loop.poll_once()
@@ -161,7 +164,7 @@ def test_the_loop_waits_longer_after_each_failure_and_recovers(
     assert b'polls_total{result="unavailable"} 7.0' in metrics.render()
     monkeypatch.setenv("ACCOUNTING_PROMETHEUS__URL", prometheus)
     with source_of(load()) as source:
-        loop._poller = poller_of(load(), running.service.database, source)
+        jobs._poller = poller_of(load(), running.service.database, source)
         loop.poll_once()
     assert loop.delay_seconds == 60
     assert b'polls_total{result="failed"} 0.0' in metrics.render()
@@ -175,15 +178,17 @@ def test_a_poll_of_another_process_is_left_alone(running: Running) -> None:
     assert b'polls_total{result="busy"} 1.0' in running.service.metrics.render()
 
 
-def test_the_loop_forgets_users_after_each_poll(running: Running) -> None:
+def test_the_loop_forgets_users_after_each_poll(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[float] = []
 
     def forget(now: float) -> int:
         asked.append(now)
         return 3
 
+    monkeypatch.setattr(running.service.jobs, "_forget", forget)
     with capture_logs() as logs:
-        running.service.loop._forget = forget
         running.service.loop.poll_once()
     assert asked == [running.clock.now]
     assert [entry["forgotten"] for entry in logs if entry["event"] == "polled"] == [3]
@@ -196,7 +201,7 @@ def test_an_unexpected_failure_is_logged_without_what_it_says(
         raise KeyError("alice@example.org")
 
     loop = running.service.loop
-    monkeypatch.setattr(loop._poller, "poll", broken)
+    monkeypatch.setattr(running.service.jobs._poller, "poll", broken)
     with capture_logs() as logs:
         loop.poll_once()
     (seen,) = [entry for entry in logs if entry["log_level"] != "debug"]
@@ -205,9 +210,11 @@ def test_an_unexpected_failure_is_logged_without_what_it_says(
 
 
 def test_a_stopped_loop_ends_after_the_current_window_and_keeps_it(running: Running) -> None:
-    loop = running.service.loop
+    loop, jobs = running.service.loop, running.service.jobs
     loop.stop()
-    loop.poll_once()
+    ended = jobs.poll(lambda _: jobs.stop())
+    assert ended.ending is Ending.STOPPED
+    assert ended.exit_code == INCOMPLETE
     assert loop.progress_at is not None
     loop.run()  # returns at once
 

@@ -8,7 +8,7 @@ import pytest
 from accounting.measure import samples
 from accounting.measure.prometheus import CgroupLabels, CgroupRow
 from accounting.measure.samples import Cgroup, RawSeries, Rejected, Row, Samples, Sighting, Times
-from accounting.model.pods import POD_LEVEL, CounterKind, Owner, Resources, SeriesKey
+from accounting.model.pods import POD_LEVEL, CounterKind, Implausible, Owner, Resources, SeriesKey
 
 UID = "6b4f0d5e-0000-4000-8000-0000000000ab"
 LOW = UID.replace("-", "_")
@@ -85,9 +85,9 @@ def test_the_owner_is_what_the_annotations_say(
 
 
 VALUES = [
-    (5.0, ""),
-    (0.0, ""),
-    (100.0, ""),
+    (5.0, None),
+    (0.0, None),
+    (100.0, None),
     (-0.1, "negative"),
     (nan, "not a number"),
     (100.1, "absurdly large"),
@@ -97,7 +97,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("value", "reason"), VALUES)
-def test_a_value_that_cannot_be_true_has_its_reason(value: float, reason: str) -> None:
+def test_a_value_that_cannot_be_true_has_its_reason(value: float, reason: str | None) -> None:
     assert samples.implausible(value, 0.0, 100.0) == reason
 
 
@@ -117,7 +117,7 @@ def test_several_emitters_of_a_pod_are_one_sighting() -> None:
         ],
     )
     assert found.sightings == {UID: Sighting(UID, "hub", "a", 10.0, 70.0, 100.0)}
-    assert found.rejected == Tally({Rejected("kube_pod_status_phase", "no uid label"): 1})
+    assert found.rejected == Tally({Rejected("kube_pod_status_phase", Implausible.NO_UID): 1})
 
 
 def test_times_are_kept_if_they_can_be_true() -> None:
@@ -132,9 +132,9 @@ def test_times_are_kept_if_they_can_be_true() -> None:
     assert found.times == {UID: Times(created_at=now - 60)}
     assert found.rejected == Tally(
         {
-            Rejected("kube_pod_start_time", "not a number"): 1,
-            Rejected("kube_pod_completion_time", "absurdly large"): 1,
-            Rejected("kube_pod_created", "too small"): 1,
+            Rejected("kube_pod_start_time", Implausible.NOT_A_NUMBER): 1,
+            Rejected("kube_pod_completion_time", Implausible.TOO_LARGE): 1,
+            Rejected("kube_pod_created", Implausible.TOO_SMALL): 1,
         }
     )
 
@@ -210,7 +210,9 @@ def test_a_claim_of_unknown_size_leaves_the_disk_unknown() -> None:
     ]
     samples.merge_claims(found, mounts, sizes)
     assert found.claims == {"a": 12.0}
-    assert found.rejected == Tally({Rejected("kube_persistentvolumeclaim", "negative"): 1})
+    assert found.rejected == Tally(
+        {Rejected("kube_persistentvolumeclaim", Implausible.NEGATIVE): 1}
+    )
 
 
 CPU = "container_cpu_usage_seconds_total"
@@ -241,7 +243,7 @@ def test_of_duplicate_counters_the_highest_counts_and_levels_stay_apart() -> Non
             SeriesKey(CounterKind.RECEIVED, f"{BOX}/eth0"): 3.0,
         }
     }
-    assert found.rejected == Tally({Rejected(CPU, "not a number"): 1})
+    assert found.rejected == Tally({Rejected(CPU, Implausible.NOT_A_NUMBER): 1})
 
 
 def test_a_counter_s_name_is_read_out_of_its_cgroup_once() -> None:
@@ -300,7 +302,7 @@ def test_raw_samples_of_all_emitters_come_in_order_of_time() -> None:
     samples.merge_raw(found, series, uid_at)
     line = [(10.0, 1.0), (30.0, 3.0), (60.0, 6.0)]
     assert found.raw == {UID: {SeriesKey(CounterKind.CPU, POD_LEVEL): line}}
-    assert found.rejected == Tally({Rejected(CPU, "negative"): 1})
+    assert found.rejected == Tally({Rejected(CPU, Implausible.NEGATIVE): 1})
 
 
 def test_memory_without_id_is_the_peak_of_the_pod_that_had_the_name_then() -> None:

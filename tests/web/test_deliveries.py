@@ -13,12 +13,13 @@ from structlog.testing import capture_logs
 
 from accounting.lookup.messages import Messages
 from accounting.lookup.records import Delivery
+from accounting.model.jobs import Ending, JobKind
 from accounting.model.messages import MessageState
 from accounting.model.records import Record
 from accounting.model.time import Month
 from accounting.records import apel
+from accounting.service.jobs import Notice
 from accounting.service.outcome import Outcome
-from accounting.service.runs import JobKind, Notice
 from accounting.store.database import Database
 from accounting.store.records import Records
 from accounting.store.tables import records
@@ -238,7 +239,7 @@ def test_a_run_is_followed_until_it_has_ended(
     def job(notice: Notice) -> Outcome:
         notice({"built": 3, "sent": 2})
         release.wait(60)
-        return Outcome(0, None)
+        return Outcome(Ending.DONE, None)
 
     run = running.service.runs.start(JobKind.PUSH, job)
     page.goto(f"{running.url}/runs/{run.id}")

@@ -164,14 +164,17 @@ def erase_user(
 ) -> None:
     """Replace a user's name by 'erased' everywhere; totals stay, nothing is sent again."""
     settings = program_of(ctx).settings()
-    from accounting.store import erasure
+    from accounting.service.jobs import Jobs
 
     if not user:
         raise typer.BadParameter("an empty name is nobody's")
     with opened(settings) as database:
         if not yes:
             typer.confirm("The name cannot be brought back. Replace it?", abort=True, err=True)
-        count = erasure.erase_user(database, user)
+        outcome = Jobs(settings, database, logs_failures=False).erase(user)
+    if outcome.error is not None or outcome.result is None:
+        raise outcome.error or typer.Exit(outcome.exit_code)
+    count = outcome.result["replaced"]
     typer.echo(f"replaced in {count:,} notebooks")
     if not count:
         raise AccountingError(

@@ -1,59 +1,22 @@
-"""``doctor`` and ``poll``."""
+"""``poll``."""
 # ruff: noqa: PLC0415 - see accounting/cli/__init__.py
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from accounting.cli.options import Json, ServiceUrl, TokenFile, moment
-from accounting.cli.output import bar, complain, notice, open_console, shown_time, table, write_json
-from accounting.cli.program import opened, program_of
+from accounting.cli.output import STOPPED, bar, complain, notice, shown_time, table, write_json
+from accounting.cli.program import opened, program_of, stopped_by_signal
 from accounting.cli.remote import service_of
-from accounting.measure import poller
-from accounting.service.outcome import DONE, FAILED, Outcome, of_poll
+from accounting.model.jobs import Ending
 
 if TYPE_CHECKING:
-    from accounting.doctor import Finding
-    from accounting.measure import poller
-
-_SIGNS = {
-    "ok": "[green]ok     [/]",
-    "warning": "[yellow]warning[/]",
-    "failed": "[red]failed [/]",
-}
-
-
-def doctor(ctx: typer.Context, as_json: Json = False) -> None:
-    """Check all that polls and pushes need, and say what to do about what is missing.
-
-    Looks at the settings, at Prometheus and what it has scraped, at the database, and at the host
-    certificate and where records are delivered. Changes nothing.
-    """
-    from accounting.doctor import State, examine, worst
-
-    findings = []
-    for finding in examine(program_of(ctx).settings()):
-        findings.append(finding)
-        if not as_json:
-            _show_finding(finding)
-    if as_json:
-        write_json([asdict(finding) for finding in findings])
-    raise typer.Exit(FAILED if worst(findings) is State.FAILED else DONE)
-
-
-def _show_finding(finding: "Finding") -> None:
-    from rich.markup import escape
-
-    console = open_console()
-    sign = _SIGNS[finding.state.value]
-    console.print(f"{sign} {escape(finding.name)}: {escape(finding.what)}", soft_wrap=True)
-    if finding.cure:
-        console.print(f"        → {escape(finding.cure)}", soft_wrap=True)
-
+    from accounting.service.jobs import Notice
+    from accounting.service.outcome import Outcome
 
 Since = Annotated[
     int | None,
@@ -100,19 +63,19 @@ def poll(
     end = int(now - settings.poll.settle) if until is None else until
     if since is not None and since >= end:
         raise typer.BadParameter(f"--since must be before the end, {shown_time(end)}")
-    from accounting.wiring import forgetter_of, poller_of, source_of
+    from accounting.service.jobs import Jobs
+    from accounting.wiring import source_of
 
     settings.site()  # both are needed, and asked for before anything is made
     settings.scope()
     with source_of(settings) as source, opened(settings, create=True) as database:
-        poller = poller_of(settings, database, source)
-        with _progress(end) as watch:
-            report = poller.poll(end, since, watch)
-        forgotten = forgetter_of(settings, database)(now)
-    _finish(of_poll(report, forgotten), as_json=as_json)
+        jobs = Jobs(settings, database, source=source, logs_failures=False)
+        with _progress() as watch, stopped_by_signal(jobs):
+            outcome = jobs.poll(watch, since=since, until=end)
+    _finish(outcome, as_json=as_json)
 
 
-def _finish(outcome: Outcome, *, as_json: bool) -> NoReturn:
+def _finish(outcome: "Outcome", *, as_json: bool) -> NoReturn:
     """Show how a poll ended, and end with its exit code."""
     if outcome.result is not None:
         if as_json:
@@ -120,19 +83,21 @@ def _finish(outcome: Outcome, *, as_json: bool) -> NoReturn:
         else:
             _show_poll(outcome.result)
             _point_further(outcome.result)
+    if outcome.ending is Ending.STOPPED:
+        notice(STOPPED)
     if outcome.error is not None:
         complain(str(outcome.error))
     raise typer.Exit(outcome.exit_code)
 
 
 @contextmanager
-def _progress(until: int) -> "Iterator[Callable[[poller.Report], None]]":
+def _progress() -> "Iterator[Notice]":
     """A bar by covered time, where somebody looks."""
     with bar("reading") as advance:
 
-        def watch(report: "poller.Report") -> None:
-            said = f"read up to {shown_time(report.end)}, {len(report.pods):,} pods"
-            advance(report.end - report.start, until - report.start, said)
+        def watch(seen: Mapping[str, Any]) -> None:
+            said = f"read up to {shown_time(seen['read_until'])}, {seen['pods']:,} pods"
+            advance(seen["read_until"] - seen["start"], seen["until"] - seen["start"], said)
 
         yield watch
 

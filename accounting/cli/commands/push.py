@@ -7,10 +7,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from accounting.cli.options import Json, ServiceUrl, TokenFile
-from accounting.cli.output import bar, complain, notice, shown_time, table, write_json
-from accounting.cli.program import opened, program_of
+from accounting.cli.output import STOPPED, bar, complain, notice, shown_time, table, write_json
+from accounting.cli.program import opened, program_of, stopped_by_signal
 from accounting.cli.remote import service_of
-from accounting.service.outcome import Outcome, of_push, push_counts
+from accounting.model.jobs import Ending
+from accounting.service.outcome import Outcome, push_counts
 
 
 def push(
@@ -27,21 +28,19 @@ def push(
     if service := service_of(settings, url, token_file):
         _finish(service.run("push", {"now": now}), as_json=as_json)
     settings.site()
-    from accounting.store.records import Records
-    from accounting.wiring import pusher_of
+    from accounting.service.jobs import Jobs
 
     with opened(settings) as database:
-        pusher = pusher_of(settings, database, at_once=now)
-        with bar("pushing records") as advance:
-            report = pusher.push(
-                lambda report: advance(
-                    report.delivered,
-                    report.delivered + report.remaining,
-                    f"pushing records, {report.sent:,} messages delivered",
-                )
-            )
-        held = {reason.value: count for reason, count in Records(database).held().items()}
-    _finish(of_push(report, pusher.destination, held), as_json=as_json)
+        jobs = Jobs(settings, database, logs_failures=False)
+        with bar("pushing records") as advance, stopped_by_signal(jobs):
+
+            def watch(seen: Mapping[str, Any]) -> None:
+                total = seen["delivered"] + seen["remaining"]
+                said = f"pushing records, {seen['sent']:,} messages delivered"
+                advance(seen["delivered"], total, said)
+
+            outcome = jobs.push(watch, at_once=now)
+    _finish(outcome, as_json=as_json)
 
 
 def _finish(outcome: Outcome, *, as_json: bool) -> NoReturn:
@@ -52,6 +51,8 @@ def _finish(outcome: Outcome, *, as_json: bool) -> NoReturn:
         else:
             _show_push(outcome.result)
         _point_further(outcome.result)
+    if outcome.ending is Ending.STOPPED:
+        notice(STOPPED)
     if outcome.error is not None:
         complain(str(outcome.error))
     raise typer.Exit(outcome.exit_code)

@@ -15,7 +15,7 @@ from accounting.errors import AccountingError
 from accounting.model.time import Month
 
 if TYPE_CHECKING:
-    from accounting.delivery.receiver import Comparison
+    from accounting.delivery.receiver import Difference
 
 _SHOWN = 100
 
@@ -43,74 +43,66 @@ def republish(
     receiver holds already is replaced by the same.
     """
     settings = program_of(ctx).settings()
-    from accounting.delivery.receiver import Chosen, Comparison, Receiver
+    from accounting.delivery.receiver import Chosen
+    from accounting.service.jobs import Jobs
 
     chosen = Chosen(month, vo, user, changed)
     with opened(settings) as database:
-        holdings = Receiver(database)
+        jobs = Jobs(settings, database, logs_failures=False)
         most = None if as_json else _SHOWN
-        compared = Comparison().add(holdings.differences(chosen), most)
-        held = holdings.held(chosen)
-        queued = 0 if dry_run else holdings.republish(chosen)
-    if not sum(compared.counts.values()) and not changed:
+        outcome = jobs.republish(chosen, _told, dry_run=dry_run, most=most)
+    if outcome.error is not None or outcome.result is None:
+        raise outcome.error or typer.Exit(outcome.exit_code)
+    result = outcome.result
+    if not sum(result["counts"].values()) and not changed:
         raise AccountingError(
             f"there is no record of {month} that could be sent" + (" for these" * bool(vo or user)),
             "see 'notebooks-accounting records list', also with --held",
         )
     if as_json:
-        write_json(_data(compared, queued, held, str(month)))
+        write_json(result)
         return
-    _show(compared, str(month))
-    if held:
+    _show(result)
+    if held := result["held"]:
         notice(
             f"{held:,} records that were delivered are held back now, and stay as they are there"
         )
     typer.echo(
         "nothing was queued: leave --dry-run out for that"
         if dry_run
-        else f"{queued:,} records are queued: the next 'push' sends them"
+        else f"{result['queued']:,} records are queued: the next 'push' sends them"
     )
 
 
-def _data(compared: "Comparison", queued: int, held: int, month: str) -> dict[str, Any]:
-    return {
-        "month": month,
-        "counts": compared.counts,
-        "wall_seconds": compared.wall_seconds,
-        "cpu_seconds": compared.cpu_seconds,
-        "forgotten": compared.forgotten,
-        "held": held,
-        "queued": queued,
-        "differences": [
-            {**asdict(one), "month": str(one.month), "kind": one.kind.value}
-            for one in compared.different
-        ],
-    }
+def _told(one: "Difference") -> dict[str, Any]:
+    return {**asdict(one), "month": str(one.month), "kind": one.kind.value}
 
 
-def _show(compared: "Comparison", month: str) -> None:
-    if compared.different:
+def _show(result: Mapping[str, Any]) -> None:
+    month, shown = result["month"], result["differences"]
+    if shown:
         table(
             f"What differs in {month} from what was delivered",
             ("pod", "VO", "", ">wall s", ">CPU s", "changes"),
             (
                 (
-                    one.uid,
-                    one.vo,
-                    one.kind.value,
-                    _signed(one.wall_seconds),
-                    _signed(one.cpu_seconds),
-                    _changes(one.changes) if one.kind.value == "changed" else "",
+                    one["uid"],
+                    one["vo"],
+                    one["kind"],
+                    _signed(one["wall_seconds"]),
+                    _signed(one["cpu_seconds"]),
+                    _changes(one["changes"]) if one["kind"] == "changed" else "",
                 )
-                for one in compared.different
+                for one in shown
             ),
         )
-    different = sum(compared.counts.values()) - compared.counts["same"]
-    if different > len(compared.different):
-        notice(f"{different - len(compared.different):,} more differ; see --json for all")
-    rows = [(kind, f"{count:,}") for kind, count in compared.counts.items()]
-    rows.append(("wall seconds, all together", _signed(compared.wall_seconds)))
-    rows.append(("CPU seconds, all together", _signed(compared.cpu_seconds)))
+    counts = result["counts"]
+    different = sum(counts.values()) - counts["same"]
+    if different > len(shown):
+        notice(f"{different - len(shown):,} more differ; see --json for all")
+    rows = [(kind, f"{count:,}") for kind, count in counts.items()]
+    rows.append(("wall seconds, all together", _signed(result["wall_seconds"])))
+    rows.append(("CPU seconds, all together", _signed(result["cpu_seconds"])))
     table(f"Records of {month}", ("", ">"), rows)
 
 

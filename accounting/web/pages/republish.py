@@ -10,7 +10,7 @@ from accounting.api.runs import republish_job, start
 from accounting.delivery.receiver import Chosen
 from accounting.guard.problem import Problem
 from accounting.lookup import summaries
-from accounting.service.runs import JobKind
+from accounting.model.jobs import JobKind
 from accounting.web.fields import Fields, months_back
 from accounting.web.templating import templates
 

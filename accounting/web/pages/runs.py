@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from accounting.api.parts import Operator, Parts
 from accounting.api.runs import poll_job, push_job, start
 from accounting.guard.problem import Problem
-from accounting.service.runs import JobKind
+from accounting.model.jobs import JobKind
 from accounting.web.templating import templates
 
 router = APIRouter(prefix="/runs")

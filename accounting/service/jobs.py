@@ -1,0 +1,346 @@
+"""Poll, push, republish, erase: each verb is done in one way, whoever asks for it.
+
+Loops, runs of the API and commands all call ``Jobs``. Locks, metrics and logs of a job are here and
+nowhere else. A job's known failures are part of its ``Outcome``; an exception that nobody expected
+is counted and raised.
+"""
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from accounting.config import PREFIX, Settings
+from accounting.errors import AccountingError, Busy
+from accounting.measure import poller
+from accounting.model.jobs import Ending, JobKind
+from accounting.service import outcome
+from accounting.service.outcome import Outcome
+from accounting.store.database import Database
+from accounting.store.erasure import erase_user
+from accounting.store.records import Records
+from accounting.telemetry import Metrics
+from accounting.wiring import forgetter_of, poller_of, pusher_of
+
+if TYPE_CHECKING:
+    from prometheus_client import Counter
+
+    from accounting.delivery import pusher
+    from accounting.delivery.pusher import Pusher
+    from accounting.delivery.receiver import Chosen, Difference
+    from accounting.measure.prometheus import Source
+
+log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 0.2
+"""How often a job that waits for its turn looks whether the program is to end."""
+
+Notice = Callable[[Mapping[str, Any]], None]
+"""Told of a job's progress: figures by name."""
+
+
+def ignored(_progress: Mapping[str, Any]) -> None:
+    """For those who do not follow a job's progress."""
+
+
+class Stopped(Exception):
+    """The program is to end: the job ends between two windows or messages."""
+
+
+class Jobs:
+    """Does one job of a kind at a time.
+
+    Args:
+        settings: the service's.
+        database: the ledger's; its tables are as they should be.
+        metrics: counts what is done; thrown away if not given.
+        source: for polls.
+        logs_failures: a command says itself why its job failed.
+        clock: tells Unix time.
+
+    Attributes:
+        last: how the last job of each kind ended.
+        progress_at: when a poll last covered a window, Unix seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        metrics: Metrics | None = None,
+        *,
+        source: "Source | None" = None,
+        logs_failures: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.last: dict[JobKind, Outcome] = {}
+        self.progress_at: float | None = None
+        self._settings = settings
+        self._database = database
+        self._metrics = metrics or Metrics("")
+        self._source = source
+        self._logs_failures = logs_failures
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._turns = {kind: threading.Lock() for kind in JobKind}
+
+    def stop(self) -> None:
+        """End jobs after their current window or message; begin no others."""
+        self._stopping.set()
+
+    def prepare(self) -> None:
+        """Build what polls need.
+
+        Raises:
+            SettingsError: a setting that polling needs is missing.
+        """
+        _ = self._poller
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether jobs are to end."""
+        return self._stopping.is_set()
+
+    @cached_property
+    def _poller(self) -> poller.Poller:
+        """Does the polls; keeps the running pods in memory from one to the next."""
+        if self._source is None:
+            raise ValueError("a poll needs a source")
+        return poller_of(self._settings, self._database, self._source)
+
+    def _pusher(self, *, at_once: bool) -> "Pusher":
+        """Does one push, with settings and files as they are now."""
+        return pusher_of(self._settings, self._database, at_once=at_once)
+
+    def _forget(self, now: float) -> int:
+        """Replace user names that are older than the retention; in how many pods."""
+        return forgetter_of(self._settings, self._database)(now)
+
+    def poll(
+        self,
+        notice: Notice = ignored,
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        waits: bool = True,
+    ) -> Outcome:
+        """Cover all windows up to ``until``.
+
+        Args:
+            notice: told after each window.
+            since: read again from here, Unix seconds; by default from the watermark.
+            until: how far to go, Unix seconds; by default now, less the settling time.
+            waits: wait for a poll that is under way in this process, instead of ``busy``.
+        """
+
+        def work() -> Outcome:
+            end = int(self._clock() - self._settings.poll.settle) if until is None else until
+            with self._metrics.poll_seconds.time():
+                return self._poll(notice, since, end)
+
+        return self._done(JobKind.POLL, work, notice, waits=waits)
+
+    def _poll(self, notice: Notice, since: int | None, until: int) -> Outcome:
+        seen, stopped = poller.Report(0, 0), False
+
+        def watch(report: poller.Report) -> bool:
+            nonlocal seen, stopped
+            self._count(seen, report)
+            seen = replace(report, gaps=list(report.gaps), rejected=report.rejected.copy())
+            self.progress_at = self._clock()
+            notice(_poll_progress(report, until))
+            stopped = self.is_stopping
+            return stopped
+
+        report = self._poller.poll(until, since, watch)
+        if stopped:
+            return outcome.of_poll(report, 0, stopped=True)
+        forgotten = self._forget(self._clock())
+        self.progress_at = self._clock()
+        self._metrics.last_poll.set(self.progress_at)
+        self._metrics.silent_since.set(report.silent_since or 0)
+        log.info(
+            "polled",
+            windows=report.windows,
+            pods=len(report.pods),
+            gaps=len(report.gaps),
+            held=len(report.held),
+            rejected=report.rejected.total(),
+            forgotten=forgotten,
+            until=report.end,
+        )
+        return outcome.of_poll(report, forgotten)
+
+    def _count(self, before: poller.Report, report: poller.Report) -> None:
+        self._metrics.windows.inc(report.windows - before.windows)
+        self._metrics.gaps.inc(len(report.gaps) - len(before.gaps))
+        for rejected, count in (report.rejected - before.rejected).items():
+            self._metrics.reject(rejected.reason, count)
+
+    def push(
+        self, notice: Notice = ignored, *, at_once: bool = False, waits: bool = True
+    ) -> Outcome:
+        """Put due records into messages, and deliver what waits, in order.
+
+        Args:
+            notice: told after each message.
+            at_once: do not wait for the next try that a failure has put off.
+            waits: wait for a push that is under way in this process, instead of ``busy``.
+        """
+
+        def work() -> Outcome:
+            self._settings.site()  # records of a site without a name are all held back
+            return self._push(notice, at_once=at_once)
+
+        return self._done(JobKind.PUSH, work, notice, waits=waits)
+
+    def _push(self, notice: Notice, *, at_once: bool) -> Outcome:
+        counted, stopped = 0, False
+
+        def watch(report: "pusher.Report") -> bool:
+            nonlocal counted, stopped
+            self._metrics.delivered.inc(report.delivered - counted)
+            counted = report.delivered
+            notice(_push_progress(report))
+            stopped = self.is_stopping
+            return stopped
+
+        delivery = self._pusher(at_once=at_once)
+        report = delivery.push(watch)
+        if report.sent or report.error:
+            log.info(
+                "pushed",
+                sent=report.sent,
+                records=report.delivered,
+                split=report.split,
+                pending=report.pending,
+                parked=report.parked,
+            )
+        held = {reason.value: count for reason, count in Records(self._database).held().items()}
+        return outcome.of_push(report, delivery.destination, held, stopped=stopped)
+
+    def republish(
+        self,
+        chosen: "Chosen",
+        told: "Callable[[Difference], Mapping[str, Any]]",
+        *,
+        dry_run: bool,
+        most: int | None = None,
+    ) -> Outcome:
+        """How a month's records differ from what was delivered; queue them again.
+
+        Args:
+            chosen: which records.
+            told: a difference as data.
+            dry_run: queue nothing.
+            most: tell at most so many differences; all are counted.
+        """
+        from accounting.delivery.receiver import Comparison, Receiver  # noqa: PLC0415 - as below
+
+        def work() -> Outcome:
+            receiver = Receiver(self._database)
+            compared = Comparison().add(receiver.differences(chosen), most)
+            held = receiver.held(chosen)
+            queued = None if dry_run else receiver.republish(chosen)
+            return outcome.of_republish(chosen.month, compared, queued, held, told)
+
+        return self._done(JobKind.REPUBLISH, work)
+
+    def erase(self, user: str) -> Outcome:
+        """Replace a user's name everywhere (I3); the result counts the notebooks."""
+
+        def work() -> Outcome:
+            return Outcome(Ending.DONE, {"replaced": erase_user(self._database, user)})
+
+        return self._done(JobKind.ERASE, work)
+
+    def _done(
+        self,
+        kind: JobKind,
+        work: Callable[[], Outcome],
+        notice: Notice = ignored,
+        *,
+        waits: bool = True,
+    ) -> Outcome:
+        """Do a job in its turn, and note how it ended: known errors become its outcome."""
+        ended = Outcome(Ending.FAILED)
+        try:
+            with self._turn(kind, notice, waits=waits):
+                ended = work()
+        except Stopped:
+            ended = Outcome(Ending.STOPPED)
+        except AccountingError as exc:
+            ended = outcome.of_error(exc)
+            self._tell(kind, exc)
+        except Exception as exc:
+            ended = Outcome(Ending.FAILED, error=unexpected(exc))
+            self._tell(kind, exc)
+            raise
+        finally:
+            self.last[kind] = ended
+            if counter := self._counter(kind):
+                counter.labels(ended.ending).inc()
+        return ended
+
+    def _counter(self, kind: JobKind) -> "Counter | None":
+        return {JobKind.POLL: self._metrics.polls, JobKind.PUSH: self._metrics.pushes}.get(kind)
+
+    def _tell(self, kind: JobKind, exc: Exception) -> None:
+        if not self._logs_failures:
+            return
+        if isinstance(exc, Busy):
+            log.warning("job left to another", kind=kind.value, problem=exc.message)
+            return
+        error = exc if isinstance(exc, AccountingError) else unexpected(exc)
+        log.error("job failed", kind=kind.value, problem=error.message, cure=error.cure)
+
+    @contextmanager
+    def _turn(self, kind: JobKind, notice: Notice, *, waits: bool) -> Iterator[None]:
+        turn = self._turns[kind]
+        if not turn.acquire(blocking=False):
+            if not waits:
+                raise Busy(f"a {kind} is under way in this service", "wait until it has ended")
+            notice({"waits_for": f"a {kind} that is under way in this service"})
+            while not turn.acquire(timeout=_LOOK_SECONDS):
+                self._end_if_stopping()
+        try:
+            self._end_if_stopping()
+            yield
+        finally:
+            turn.release()
+
+    def _end_if_stopping(self) -> None:
+        if self.is_stopping:
+            raise Stopped
+
+
+def _poll_progress(report: poller.Report, until: int) -> dict[str, Any]:
+    return {
+        "start": report.start,
+        "read_until": report.end,
+        "until": until,
+        "pods": len(report.pods),
+    }
+
+
+def _push_progress(report: "pusher.Report") -> dict[str, Any]:
+    counts = outcome.push_counts(report)
+    return {**counts, "delivered": report.delivered, "remaining": report.remaining}
+
+
+def unexpected(exc: Exception) -> AccountingError:
+    """Where it happened; its own text may hold user names, which are for debugging only (I3)."""
+    log.debug("unexpected", exc_info=exc)
+    frame = traceback.extract_tb(exc.__traceback__)[-1]
+    return AccountingError(
+        f"unexpected {type(exc).__name__} in {frame.name}, {Path(frame.filename).name}"
+        f" line {frame.lineno}",
+        f"please report this; {PREFIX}LOG__LEVEL=debug logs the traceback",
+    )
