@@ -142,4 +142,4 @@ def pusher_of(settings: Settings, database: Database, *, at_once: bool = False) 
 
 def open_from(settings: Settings, now: float) -> Month:
     """The first month that is not closed: corrections of earlier ones wait for ``republish``."""
-    return Month.of(now - settings.record.close_after)
+    return Month.first_open(now, settings.record.close_after)

@@ -21,7 +21,7 @@ from accounting.records import builder
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
 from accounting.store.database import Database
-from accounting.store.ledger import _RECORD_COLUMNS, _record_row
+from accounting.store.rows import RECORD_COLUMNS, record_row
 from accounting.store.tables import records
 from accounting.telemetry import configure_logs
 from bench.broker import sender_to
@@ -44,9 +44,9 @@ def prepare(path: Path, count: int) -> Path:
     with Database(f"sqlite:///{partial}") as database:
         database.upgrade()
         made = _records(count)
-        while rows := [_record_row(record) for record in islice(made, _AT_ONCE)]:
+        while rows := [record_row(record) for record in islice(made, _AT_ONCE)]:
             with database.begin() as connection:
-                database.write(connection, records, _RECORD_COLUMNS, rows)
+                database.write(connection, records, RECORD_COLUMNS, rows)
     partial.rename(path)
     return path
 

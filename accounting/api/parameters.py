@@ -6,9 +6,8 @@ from typing import Annotated, Any
 from fastapi import Query
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
-from accounting.model.time import Month
+from accounting.model.time import EARLIEST_AT, LATEST_AT, Month
 
-_EARLIEST_AT, _LATEST_AT = 1_388_534_400, 253_402_300_799
 _LONGEST = 300
 
 
@@ -35,7 +34,7 @@ def moment(text: object) -> int:
             raise ValueError(
                 "is not a time; for example 2026-11-01, 2026-11-01T06:00Z or 1793512800"
             ) from None
-    if not _EARLIEST_AT <= at <= _LATEST_AT:
+    if not EARLIEST_AT <= at <= LATEST_AT:
         raise ValueError("is not a time after 2013")
     return int(at)
 

@@ -14,6 +14,7 @@ from accounting.api.parts import Operator, Parts, Service
 from accounting.delivery.receiver import Chosen, Difference
 from accounting.guard.problem import Problem
 from accounting.model.jobs import JobKind
+from accounting.records import apel
 from accounting.service.runs import Job, Run, Underway
 
 router = APIRouter(tags=["runs"])
@@ -21,7 +22,6 @@ router = APIRouter(tags=["runs"])
 _ACCEPTED, _NOT_FOUND, _CONFLICT = 202, 404, 409
 _LONGEST_WAIT = 25
 _SHOWN = 100
-_PERSONAL = frozenset({"GlobalUserName", "LocalUserId", "MachineName"})
 _STARTED = {
     _ACCEPTED: {
         "model": RunModel,
@@ -137,7 +137,7 @@ def _told(one: Difference) -> dict[str, Any]:
         "kind": one.kind.value,
         "wall_seconds": one.wall_seconds,
         "cpu_seconds": one.cpu_seconds,
-        "changes": {k: v for k, v in one.changes.items() if k not in _PERSONAL},
+        "changes": {k: v for k, v in one.changes.items() if k not in apel.PERSONAL},
     }
 
 

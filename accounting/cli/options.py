@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from accounting.model.time import Month
-
-_EARLIEST_AT, _LATEST_AT = 1_388_534_400, 253_402_300_799
+from accounting.model.time import EARLIEST_AT, LATEST_AT, Month
 
 
 def moment(text: str) -> int:
@@ -24,7 +22,7 @@ def moment(text: str) -> int:
                 f"'{text}' is not a time; for example 2026-11-01, 2026-11-01T06:00Z or 1793512800"
             ) from None
         at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if not _EARLIEST_AT <= at <= _LATEST_AT:
+    if not EARLIEST_AT <= at <= LATEST_AT:
         raise typer.BadParameter(f"'{text}' is not a time after 2013")
     return math.floor(at)
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, bindparam, select, tuple_, update
 from accounting.model.messages import Limit, MessageState, RecordKey
 from accounting.model.records import Record
 from accounting.records import apel, builder
-from accounting.store.records import record_of
+from accounting.store.rows import record_of
 from accounting.store.tables import message_records, messages, records
 
 NO_ERROR: dict[str, Any] = {"error": "", "error_kind": "", "cure": "", "next_try_at": None}

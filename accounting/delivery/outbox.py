@@ -36,7 +36,7 @@ from accounting.model.messages import (
 )
 from accounting.model.time import Month
 from accounting.store.database import Database
-from accounting.store.records import NOTHING_CLOSED, is_due
+from accounting.store.due import NOTHING_CLOSED, is_due
 from accounting.store.tables import delivered, message_records, messages, records, stops
 
 _MESSAGE = [messages.c[name] for name in Message.__slots__]

@@ -255,7 +255,7 @@ class _Run:
         return after, count
 
     def _open_from(self) -> Month:
-        return Month.of(self.now() - self.policy.close_after_seconds)
+        return Month.first_open(self.now(), self.policy.close_after_seconds)
 
     def _is_early(self, message: Message) -> bool:
         at = None if self.policy.at_once else message.next_try_at

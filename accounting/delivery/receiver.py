@@ -14,7 +14,7 @@ from accounting.model.records import Held
 from accounting.model.time import Month
 from accounting.records import apel
 from accounting.store.database import Database
-from accounting.store.records import record_of
+from accounting.store.rows import record_of
 from accounting.store.tables import delivered, records
 
 _AT_ONCE = 1000

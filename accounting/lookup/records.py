@@ -15,7 +15,9 @@ from accounting.model.records import Record
 from accounting.model.time import Month
 from accounting.store.access import Right, Viewer, own
 from accounting.store.database import Database
-from accounting.store.records import NOTHING_CLOSED, Selection, is_due, is_late, narrowed, record_of
+from accounting.store.due import NOTHING_CLOSED, is_due, is_late
+from accounting.store.records import Selection, narrowed
+from accounting.store.rows import record_of
 from accounting.store.tables import message_records, messages, records
 
 _AT_ONCE = 1000

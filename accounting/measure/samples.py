@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from accounting.measure.promql import CONFLICTS, CPU, FLAVOR, GROUP, RECEIVED, SENT, USER
 from accounting.model.pods import POD_LEVEL, CounterKind, Implausible, Owner, Resources, SeriesKey
+from accounting.model.time import EARLIEST_AT
 
 Labels = Mapping[str, str]
 Row = tuple[Labels, float]
@@ -59,8 +60,6 @@ _CONTAINER_ID = re.compile(rf"({_HEX}{{64}})")
 # No pod has used more than this: a mixed-up series, not a notebook.
 MAX_CORES = 4096
 MAX_BYTES = 2.0**60
-# Kubernetes did not exist before 2014.
-EARLIEST_AT = 1_388_534_400
 
 
 class Sighting(NamedTuple):

@@ -9,6 +9,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
+EARLIEST_AT = 1_388_534_400
+"""2014-01-01: no pod is older than Kubernetes; what says so is wrong."""
+
+LATEST_AT = 253_402_300_799
+"""The last second of the year 9999, which is the last that can be written as a date."""
+
 
 class Month(NamedTuple):
     """A UTC calendar month; APEL's key for a record next to the VMUUID."""
@@ -20,6 +26,16 @@ class Month(NamedTuple):
     def of(cls, at: float) -> "Month":
         """The month that contains the Unix time ``at``."""
         return _month_of_day(int(at) // 86400)
+
+    @classmethod
+    def first_open(cls, now: float, close_after_seconds: float) -> "Month":
+        """The first month that is not closed: corrections of earlier ones wait for ``republish``.
+
+        Args:
+            now: Unix seconds.
+            close_after_seconds: a month is closed that long after its end.
+        """
+        return cls.of(now - close_after_seconds)
 
     @classmethod
     def parse(cls, text: str) -> "Month":

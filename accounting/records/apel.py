@@ -12,6 +12,9 @@ from accounting.model.records import Record
 Fields = dict[str, str | int | None]
 """A record's keys and values as they are written."""
 
+PERSONAL = frozenset({"LocalUserId", "GlobalUserName", "MachineName"})
+"""The keys whose values identify people (I3); a machine's name contains its user's."""
+
 HEADER = "APEL-cloud-message: v0.4"
 SEPARATOR = "%%"
 MAX_RECORDS = 1000
@@ -86,7 +89,7 @@ def text_digest(text: str) -> str:
 
 def renamed(text: str, user: str) -> str:
     """What ``text`` wrote, with another user, and without the machine's name, which tells users."""
-    lines = [line for line in text.split("\n") if line.partition(": ")[0] not in _PERSONAL]
+    lines = [line for line in text.split("\n") if line.partition(": ")[0] not in PERSONAL]
     for key, following in (
         ("LocalUserId", {"LocalGroupId", "FQAN", "Status"}),
         ("GlobalUserName", {"FQAN", "Status"}),
@@ -94,9 +97,6 @@ def renamed(text: str, user: str) -> str:
         places = (n for n, line in enumerate(lines) if line.partition(": ")[0] in following)
         lines.insert(next(places, len(lines)), f"{key}: {user}")
     return "\n".join(lines)
-
-
-_PERSONAL = frozenset({"LocalUserId", "GlobalUserName", "MachineName"})
 
 
 def message(texts: Iterable[str]) -> str:

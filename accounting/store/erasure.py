@@ -12,8 +12,9 @@ from accounting.model.pods import ERASED
 from accounting.model.time import Month
 from accounting.records import apel
 from accounting.store.database import Database
+from accounting.store.due import NOTHING_CLOSED, is_due
 from accounting.store.ledger import note_change
-from accounting.store.records import NOTHING_CLOSED, is_due, record_of
+from accounting.store.rows import record_of
 from accounting.store.tables import delivered, message_records, messages, pods, progress, records
 
 _AT_ONCE = 500

@@ -4,60 +4,46 @@
 the window after, and nothing between.
 """
 
-import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from accounting.errors import Busy
 from accounting.model.pods import (
     Account,
-    Counter,
-    CounterKind,
-    Owner,
-    Pod,
-    Reading,
-    Resets,
-    Resources,
-    SeriesKey,
 )
 from accounting.model.records import Record
 from accounting.model.time import Gap, Month, Window
 from accounting.store.database import Database
+from accounting.store.rows import (
+    FIGURE_COLUMNS,
+    POD_COLUMNS,
+    RECORD_COLUMNS,
+    RECORD_FIGURES,
+    account_figures,
+    account_of,
+    account_row,
+    record_figures,
+    record_row,
+)
 from accounting.store.tables import figures, gaps, pods, progress, records, revisions, windows
 
 # Old SQLite libraries take 999 variables in a statement.
 _IN_LIST = 900
 
-_POD_COLUMNS = tuple(column.name for column in pods.columns)
-_OWNER = slice(_POD_COLUMNS.index("user"), _POD_COLUMNS.index("flavor") + 1)
-_RESOURCES = slice(_POD_COLUMNS.index("cpu_request"), _POD_COLUMNS.index("gpu_resource") + 1)
-_OUTBOX_COLUMNS = {"queued_digest", "message_id", "queued_final"}
-_RECORD_COLUMNS = tuple(c.name for c in records.columns if c.name not in _OUTBOX_COLUMNS)
-_FIGURES = tuple(column.name for column in figures.columns)
 # A page: its pod's row, but the figures where they have moved since that was written.
 _PAGES = select(
     *(
-        func.coalesce(figures.c[column.name], column) if column.name in _FIGURES[1:] else column
+        func.coalesce(figures.c[column.name], column)
+        if column.name in FIGURE_COLUMNS[1:]
+        else column
         for column in pods.columns
     )
 ).outerjoin_from(pods, figures, pods.c.uid == figures.c.uid)
-# What moves of a record while its pod runs on.
-_RECORD_FIGURES = (
-    "created_at",
-    "wall_seconds",
-    "cpu_seconds",
-    "received_gb",
-    "sent_gb",
-    "digest",
-    "used_wall_seconds",
-    "used_cpu_seconds",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +116,7 @@ class Ledger:
             return {}
         with self.database.begin(reading=True) as connection:
             return {
-                row[0]: _account(row)
+                row[0]: account_of(row)
                 for condition in conditions
                 for row in connection.execute(_PAGES.where(condition))
             }
@@ -172,9 +158,9 @@ class Ledger:
         with self.database.begin() as connection:
             self._move(connection, step)
             write = self.database.write
-            write(connection, pods, _POD_COLUMNS, [_account_row(a) for a in step.accounts])
+            write(connection, pods, POD_COLUMNS, [account_row(a) for a in step.accounts])
             self.database.delete(connection, figures, [(a.pod.uid,) for a in step.accounts])
-            write(connection, records, _RECORD_COLUMNS, [_record_row(r) for r in step.records])
+            write(connection, records, RECORD_COLUMNS, [record_row(r) for r in step.records])
             self._move_figures(connection, step.moved)
             changed = {r.month for r in step.records} | {r.month for _, r in step.moved}
             note_change(connection, changed)
@@ -187,10 +173,10 @@ class Ledger:
     def _move_figures(
         self, connection: Connection, moved: Sequence[tuple[Account, Record]]
     ) -> None:
-        pages = [_account_figures(account) for account, _ in moved]
-        self.database.write(connection, figures, _FIGURES, pages)
-        rows = [_record_figures(record) for _, record in moved]
-        self.database.update(connection, records, _RECORD_FIGURES, rows)
+        pages = [account_figures(account) for account, _ in moved]
+        self.database.write(connection, figures, FIGURE_COLUMNS, pages)
+        rows = [record_figures(record) for _, record in moved]
+        self.database.update(connection, records, RECORD_FIGURES, rows)
 
     def open_gap(self, start_at: float) -> None:
         """Note that the source is silent since ``start_at``."""
@@ -236,151 +222,3 @@ def note_change(connection: Connection, months: Iterable[Month]) -> None:
                 index_elements=["year", "month"], set_={"revision": revisions.c.revision + 1}
             )
         )
-
-
-def _account(row: Sequence[Any]) -> Account:
-    """A page from its row; tens of thousands are read at once, so by position."""
-    *described, counters, readings = row
-    return Account(_pod(described), _counters(counters), _readings(readings))
-
-
-# Counters and readings are a pod's own and never searched: they are JSON lists of
-# (kind, series, at, value, [(time, peak), …]) and (year, month, at, cpu, received, sent).
-_Counters = list[tuple[CounterKind, str, int, float, Resets]]
-_Readings = list[tuple[int, int, int, float | None, float | None, float | None]]
-_decode_counters = msgspec.json.Decoder(_Counters).decode
-_decode_readings = msgspec.json.Decoder(_Readings).decode
-_encode = msgspec.json.Encoder().encode
-
-
-def _counters(stored: str) -> dict[SeriesKey, Counter]:
-    return {
-        SeriesKey(kind, series): Counter(at, value, resets)
-        for kind, series, at, value, resets in _decode_counters(stored)
-    }
-
-
-def _readings(stored: str) -> dict[Month, Reading]:
-    return {
-        Month(year, month): Reading(at, cpu, received, sent)
-        for year, month, at, cpu, received, sent in _decode_readings(stored)
-    }
-
-
-def _account_row(account: Account) -> tuple[Any, ...]:
-    return (*_pod_row(account.pod), *_kept(account))
-
-
-def _account_figures(account: Account) -> tuple[Any, ...]:
-    pod = account.pod
-    return (pod.uid, pod.last_running_at, pod.last_listed_at, *_kept(account))
-
-
-def _kept(account: Account) -> tuple[str, str]:
-    """Counters and readings as they are kept."""
-    counters = [
-        (*key, counter.at, counter.value, counter.resets)
-        for key, counter in account.counters.items()
-    ]
-    readings = [(*month, *reading) for month, reading in account.readings.items()]
-    return _encode(counters).decode(), _encode(readings).decode()
-
-
-def _pod(row: Sequence[Any]) -> Pod:
-    resources = Resources(*row[_RESOURCES])
-    fields = [
-        *row[: _OWNER.start],
-        Owner(*row[_OWNER]),
-        None if resources == _NO_RESOURCES else resources,
-        *row[_RESOURCES.stop :],
-    ]
-    return Pod(*fields)
-
-
-_NO_RESOURCES = Resources()
-
-
-def _pod_row(pod: Pod) -> tuple[Any, ...]:
-    resources = pod.resources or _NO_RESOURCES
-    return (
-        pod.uid,
-        pod.namespace,
-        pod.name,
-        pod.first_running_at,
-        pod.last_running_at,
-        pod.last_listed_at,
-        pod.created_at,
-        pod.started_at,
-        pod.completed_at,
-        pod.owner.user,
-        pod.owner.primary_group,
-        pod.owner.flavor,
-        resources.cpu_request,
-        resources.cpu_limit,
-        resources.memory_request_bytes,
-        resources.memory_limit_bytes,
-        resources.gpu_count,
-        resources.gpu_resource,
-        pod.image,
-        pod.disk_bytes,
-        pod.peak_memory_bytes,
-        pod.ended,
-        pod.ended_in_gap,
-        pod.owner_known,
-    )
-
-
-def _record_row(record: Record) -> tuple[Any, ...]:
-    return (
-        record.uid,
-        record.month.year,
-        record.month.month,
-        record.site,
-        record.compute_service,
-        record.cloud_type,
-        record.machine,
-        record.user,
-        record.group,
-        record.vo.name,
-        record.vo.fqan,
-        record.vo.rule,
-        record.vo.source,
-        record.status.value,
-        record.created_at,
-        record.start_at,
-        record.end_at,
-        record.wall_seconds,
-        record.cpu_seconds,
-        record.cpu_count,
-        record.received_gb,
-        record.sent_gb,
-        record.memory_mb,
-        record.disk_gb,
-        record.image,
-        record.flavor,
-        record.gpu_count,
-        record.gpu_resource,
-        record.benchmark_type,
-        record.benchmark,
-        json.dumps(record.flags),
-        record.held.value,
-        record.problem,
-        record.digest,
-        record.used_wall_seconds,
-        record.used_cpu_seconds,
-    )
-
-
-def _record_figures(record: Record) -> tuple[Any, ...]:
-    return (
-        record.created_at,
-        record.wall_seconds,
-        record.cpu_seconds,
-        record.received_gb,
-        record.sent_gb,
-        record.digest,
-        record.used_wall_seconds,
-        record.used_cpu_seconds,
-        *record.month,
-        record.uid,
-    )

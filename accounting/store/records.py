@@ -1,21 +1,19 @@
 """The records as they stand: looked up, added up, and what is held back."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-from sqlalchemy import Select, func, or_, select, tuple_
+from sqlalchemy import Select, func, select, tuple_
 
-from accounting.model.records import Held, Record, Status, Vo
+from accounting.model.records import Held, Record
 from accounting.model.time import Month
 from accounting.store.database import Database
+from accounting.store.due import NOTHING_CLOSED, is_due, is_late
+from accounting.store.rows import record_of
 from accounting.store.tables import MOST_NAME, has_usual_name, records
 
 _AT_ONCE = 1000
-
-NOTHING_CLOSED = Month(1970, 1)
-"""As ``open_from``: every correction goes out at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,121 +117,6 @@ def _overlapping(query: Select[Any], selection: Selection) -> Select[Any]:
             columns.start_at < selection.until, of_month <= tuple_(*Month.of(selection.until - 1))
         )
     return query
-
-
-def is_due(open_from: Month = NOTHING_CLOSED) -> Any:
-    """The condition of a record that must go out: its content is in no message yet (D3).
-
-    A record that says something new after its month's last word was queued is a correction: it
-    goes out while the month is open. Later it waits for ``republish`` (D6).
-
-    Args:
-        open_from: the first month that is not closed.
-    """
-    return _differs() & ~(records.c.queued_final & _is_closed(open_from))
-
-
-def is_late(open_from: Month) -> Any:
-    """The condition of a correction that came after its month was closed, and waits (D6)."""
-    return _differs() & records.c.queued_final & _is_closed(open_from)
-
-
-def _differs() -> Any:
-    columns = records.c
-    differs = or_(columns.queued_digest.is_(None), columns.queued_digest != columns.digest)
-    return (columns.held == "") & differs
-
-
-def _is_closed(open_from: Month) -> Any:
-    columns = records.c
-    earlier = (columns.year == open_from.year) & (columns.month < open_from.month)
-    return (columns.year < open_from.year) | earlier
-
-
-_COLUMNS = len(records.columns)
-_decode_flags = msgspec.json.Decoder(tuple[str, ...]).decode
-
-
-def record_of(row: Sequence[Any]) -> Record:
-    """A record from its row, which begins with the table's columns.
-
-    By position, as lists and exports read many: by name, it takes several times as long.
-    """
-    (
-        uid,
-        year,
-        month,
-        site,
-        compute_service,
-        cloud_type,
-        machine,
-        user,
-        group,
-        vo,
-        fqan,
-        vo_rule,
-        vo_source,
-        status,
-        created_at,
-        start_at,
-        end_at,
-        wall_seconds,
-        cpu_seconds,
-        cpu_count,
-        received_gb,
-        sent_gb,
-        memory_mb,
-        disk_gb,
-        image,
-        flavor,
-        gpu_count,
-        gpu_resource,
-        benchmark_type,
-        benchmark,
-        flags,
-        held,
-        problem,
-        digest,
-        _queued_digest,
-        _message_id,
-        _queued_final,
-        used_wall_seconds,
-        used_cpu_seconds,
-    ) = row[:_COLUMNS]
-    return Record(
-        uid,
-        Month(year, month),
-        site,
-        compute_service,
-        cloud_type,
-        machine,
-        user,
-        group,
-        Vo(vo, fqan, vo_rule, vo_source),
-        Status(status),
-        created_at,
-        start_at,
-        end_at,
-        wall_seconds,
-        cpu_seconds,
-        cpu_count,
-        received_gb,
-        sent_gb,
-        memory_mb,
-        disk_gb,
-        image,
-        flavor,
-        gpu_count,
-        gpu_resource,
-        benchmark_type,
-        benchmark,
-        _decode_flags(flags),
-        Held(held),
-        problem,
-        digest,
-        used_wall_seconds,
-        used_cpu_seconds,
-    )
 
 
 def totals(found: Iterable[Record]) -> Mapping[tuple[Month, str], tuple[int, int, int]]:

@@ -19,7 +19,8 @@ from accounting.model.messages import (
 )
 from accounting.model.pods import Account
 from accounting.store.database import Database
-from accounting.store.records import Records, is_due
+from accounting.store.due import is_due
+from accounting.store.records import Records
 from tests.delivery.books import Inbox, account, ran_on, table_of, table_of_ours, write
 
 TO = "inbox://example.org"

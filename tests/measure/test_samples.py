@@ -9,6 +9,7 @@ from accounting.measure import samples
 from accounting.measure.prometheus import CgroupLabels, CgroupRow
 from accounting.measure.samples import Cgroup, RawSeries, Rejected, Row, Samples, Sighting, Times
 from accounting.model.pods import POD_LEVEL, CounterKind, Implausible, Owner, Resources, SeriesKey
+from accounting.model.time import EARLIEST_AT
 
 UID = "6b4f0d5e-0000-4000-8000-0000000000ab"
 LOW = UID.replace("-", "_")
@@ -102,7 +103,7 @@ def test_a_value_that_cannot_be_true_has_its_reason(value: float, reason: str | 
 
 
 def test_a_time_before_kubernetes_is_too_small() -> None:
-    assert samples.implausible(1000.0, samples.EARLIEST_AT, 2e9) == "too small"
+    assert samples.implausible(1000.0, EARLIEST_AT, 2e9) == "too small"
 
 
 def test_several_emitters_of_a_pod_are_one_sighting() -> None:

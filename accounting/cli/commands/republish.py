@@ -112,8 +112,9 @@ def _signed(seconds: int | None) -> str:
 
 def _changes(changes: Mapping[str, tuple[str, str]]) -> str:
     """Names of people are not repeated: that they changed is enough."""
-    private = {"GlobalUserName", "LocalUserId", "MachineName"}
+    from accounting.records.apel import PERSONAL
+
     return "; ".join(
-        key if key in private else f"{key} {old or 'none'} → {new or 'none'}"
+        key if key in PERSONAL else f"{key} {old or 'none'} → {new or 'none'}"
         for key, (old, new) in changes.items()
     )

@@ -1,0 +1,186 @@
+"""Pods, pages and records as rows of the tables, and back.
+
+A column is named after the field that it keeps; what is not plain is listed here. So a new figure
+of a record needs its field in ``Record``, its column in ``tables``, and a migration, and nothing
+here.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from operator import attrgetter, itemgetter
+from typing import Any
+
+import msgspec
+
+from accounting.model.pods import (
+    Account,
+    Counter,
+    CounterKind,
+    Owner,
+    Pod,
+    Reading,
+    Resets,
+    Resources,
+    SeriesKey,
+)
+from accounting.model.records import Held, Record, Status, Vo
+from accounting.model.time import Month
+from accounting.store import tables
+
+DELIVERY_COLUMNS = frozenset({"queued_digest", "message_id", "queued_final"})
+"""The columns of ``records`` that delivery keeps: measuring never writes them."""
+
+RECORD_COLUMNS = tuple(c.name for c in tables.records.columns if c.name not in DELIVERY_COLUMNS)
+RECORD_FIGURES = (
+    "created_at",
+    "wall_seconds",
+    "cpu_seconds",
+    "received_gb",
+    "sent_gb",
+    "digest",
+    "used_wall_seconds",
+    "used_cpu_seconds",
+)
+"""What moves of a record while its pod runs on."""
+
+POD_COLUMNS = tuple(column.name for column in tables.pods.columns)
+FIGURE_COLUMNS = tuple(column.name for column in tables.figures.columns)
+
+_RECORD_PATHS = {
+    "year": "month.year",
+    "month": "month.month",
+    "vo": "vo.name",
+    "fqan": "vo.fqan",
+    "vo_rule": "vo.rule",
+    "vo_source": "vo.source",
+    "status": "status.value",
+    "held": "held.value",
+}
+_encode_flags = json.dumps
+_decode_flags = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+def _of_record(names: Sequence[str]) -> Callable[[Record], tuple[Any, ...]]:
+    return attrgetter(*(_RECORD_PATHS.get(name, name) for name in names))
+
+
+_FLAGS_AT = RECORD_COLUMNS.index("flags")
+_before_flags = _of_record(RECORD_COLUMNS[:_FLAGS_AT])
+_after_flags = _of_record(RECORD_COLUMNS[_FLAGS_AT + 1 :])
+record_figures = _of_record((*RECORD_FIGURES, "year", "month", "uid"))
+"""Of a record: ``RECORD_FIGURES``, then its key."""
+
+
+def record_row(record: Record) -> tuple[Any, ...]:
+    """A record as ``RECORD_COLUMNS``."""
+    return (*_before_flags(record), _encode_flags(record.flags), *_after_flags(record))
+
+
+_COLUMN_AT = {column.name: n for n, column in enumerate(tables.records.columns)}
+_FIELDS = tuple(field.name for field in fields(Record))
+_FIELD_AT = {name: n for n, name in enumerate(_FIELDS)}
+_plain = itemgetter(*(_COLUMN_AT[name] for name in _FIELDS))
+_MONTH = slice(_COLUMN_AT["year"], _COLUMN_AT["month"] + 1)
+_VO = slice(_COLUMN_AT["vo"], _COLUMN_AT["vo_source"] + 1)
+
+
+def record_of(row: Sequence[Any]) -> Record:
+    """A record from its row, which begins with the columns of ``tables.records``.
+
+    By position, as lists and exports read many: by name, it takes several times as long.
+    """
+    values = list(_plain(row))
+    values[_MONTH_AT] = Month(*row[_MONTH])
+    values[_VO_AT] = Vo(*row[_VO])
+    values[_STATUS_AT] = Status(values[_STATUS_AT])
+    values[_TOLD_AT] = _decode_flags(values[_TOLD_AT])
+    values[_HELD_AT] = Held(values[_HELD_AT])
+    return Record(*values)
+
+
+_MONTH_AT, _VO_AT, _STATUS_AT, _TOLD_AT, _HELD_AT = (
+    _FIELD_AT[name] for name in ("month", "vo", "status", "flags", "held")
+)
+
+
+def account_of(row: Sequence[Any]) -> Account:
+    """A page from its row; tens of thousands are read at once, so by position."""
+    *described, counters, readings = row
+    return Account(_pod(described), _counters(counters), _readings(readings))
+
+
+# Counters and readings are a pod's own and never searched: they are JSON lists of
+# (kind, series, at, value, [(time, peak), …]) and (year, month, at, cpu, received, sent).
+_Counters = list[tuple[CounterKind, str, int, float, Resets]]
+_Readings = list[tuple[int, int, int, float | None, float | None, float | None]]
+_decode_counters = msgspec.json.Decoder(_Counters).decode
+_decode_readings = msgspec.json.Decoder(_Readings).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def _counters(stored: str) -> dict[SeriesKey, Counter]:
+    return {
+        SeriesKey(kind, series): Counter(at, value, resets)
+        for kind, series, at, value, resets in _decode_counters(stored)
+    }
+
+
+def _readings(stored: str) -> dict[Month, Reading]:
+    return {
+        Month(year, month): Reading(at, cpu, received, sent)
+        for year, month, at, cpu, received, sent in _decode_readings(stored)
+    }
+
+
+def account_row(account: Account) -> tuple[Any, ...]:
+    """A page as ``POD_COLUMNS``."""
+    return (*_pod_row(account.pod), *_kept(account))
+
+
+def account_figures(account: Account) -> tuple[Any, ...]:
+    """What of a page moves while its pod runs on, as ``FIGURE_COLUMNS``."""
+    pod = account.pod
+    return (pod.uid, pod.last_running_at, pod.last_listed_at, *_kept(account))
+
+
+def _kept(account: Account) -> tuple[str, str]:
+    """Counters and readings as they are kept."""
+    counters = [
+        (*key, counter.at, counter.value, counter.resets)
+        for key, counter in account.counters.items()
+    ]
+    readings = [(*month, *reading) for month, reading in account.readings.items()]
+    return _encode(counters).decode(), _encode(readings).decode()
+
+
+def _pod(row: Sequence[Any]) -> Pod:
+    resources = Resources(*row[_RESOURCES])
+    fields = [
+        *row[: _OWNER.start],
+        Owner(*row[_OWNER]),
+        None if resources == _NO_RESOURCES else resources,
+        *row[_RESOURCES.stop :],
+    ]
+    return Pod(*fields)
+
+
+_NO_RESOURCES = Resources()
+_OWNER = slice(POD_COLUMNS.index("user"), POD_COLUMNS.index("flavor") + 1)
+_RESOURCES = slice(POD_COLUMNS.index("cpu_request"), POD_COLUMNS.index("gpu_resource") + 1)
+_OWNER_PATHS = {field.name: f"owner.{field.name}" for field in fields(Owner)}
+_KEPT_APART = {"counters", "readings"}
+
+
+def _of_pod(names: Sequence[str]) -> Callable[[Pod], tuple[Any, ...]]:
+    return attrgetter(*(_OWNER_PATHS.get(name, name) for name in names if name not in _KEPT_APART))
+
+
+_before_resources = _of_pod(POD_COLUMNS[: _RESOURCES.start])
+_sizes: Callable[[Resources], tuple[Any, ...]] = attrgetter(*POD_COLUMNS[_RESOURCES])
+_after_resources = _of_pod(POD_COLUMNS[_RESOURCES.stop :])
+
+
+def _pod_row(pod: Pod) -> tuple[Any, ...]:
+    sizes = _sizes(pod.resources or _NO_RESOURCES)
+    return (*_before_resources(pod), *sizes, *_after_resources(pod))
