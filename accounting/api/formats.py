@@ -1,9 +1,11 @@
 """Which format an answer takes: ``?format=`` decides, else the ``Accept`` header, else JSON."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated
 
+import mimeparse
 from fastapi import Query, Request
 
 from accounting.guard.problem import Problem
@@ -17,14 +19,10 @@ MEDIA_TYPES = {
     Format.PARQUET: "application/vnd.apache.parquet",
 }
 _ACCEPTED = {
-    "application/json": Format.JSON,
-    "application/*": Format.JSON,
-    "*/*": Format.JSON,
     "text/html": Format.JSON,  # a browser that looks at the API
-    "text/csv": Format.CSV,
-    "text/plain": Format.APEL,
-    "application/vnd.apache.parquet": Format.PARQUET,
+    **{kind.partition(";")[0]: found for found, kind in reversed(MEDIA_TYPES.items())},
 }
+"""What can be accepted, the most preferred last."""
 
 
 class TableFormat(StrEnum):
@@ -54,25 +52,13 @@ def chosen(
     """
     if asked is not None:
         return asked
-    accepts = request.headers.get("accept") or "*/*"
-    wanted = sorted(map(_weighted, accepts.split(",")), key=lambda part: -part[0])
-    for weight, kind in wanted:
-        found = _ACCEPTED.get(kind)
-        if weight > 0 and found is not None and found in possible:
-            return found
+    accepts = (request.headers.get("accept") or "*/*").lower()
+    kinds = [kind for kind, found in _ACCEPTED.items() if found in possible]
+    with suppress(mimeparse.MimeTypeParseException):
+        if best := mimeparse.best_match(kinds, accepts):
+            return _ACCEPTED[best]
     raise Problem(
         _NOT_ACCEPTABLE,
         "none of the formats in the Accept header can be written",
         f"accept one of {', '.join(MEDIA_TYPES[kind] for kind in possible)}, or give ?format=",
     )
-
-
-def _weighted(part: str) -> tuple[float, str]:
-    kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
-    for parameter in parameters:
-        if parameter.startswith("q="):
-            try:
-                return float(parameter[2:]), kind
-            except ValueError:
-                return 0.0, kind
-    return 1.0, kind

@@ -160,6 +160,12 @@ def test_delivery_tells_how_far_a_record_has_come(changing: Running) -> None:
         ("", "json"),
         ("application/xml, */*;q=0.1", "json"),
         ("text/html,*/*;q=0.8", "json"),
+        ("text/*", "csv"),
+        ("text/plain, text/*;q=0.1", "apel"),
+        ("application/*", "json"),
+        ("application/json;q=0, */*", "csv"),
+        ("TEXT/CSV", "csv"),
+        ("text/html", "json"),
     ],
 )
 def test_the_format_is_the_one_that_is_accepted_or_asked_for(
@@ -172,8 +178,9 @@ def test_the_format_is_the_one_that_is_accepted_or_asked_for(
     assert by_accept.headers["Content-Type"] == by_name.headers["Content-Type"]
 
 
-def test_a_format_that_is_not_there_is_told(running: Running) -> None:
-    answer = running.get("/api/v1/records", headers={"Accept": "application/xml"})
+@pytest.mark.parametrize("accept", ["application/xml", "*/*;q=0", "nonsense", ",;q"])
+def test_a_format_that_is_not_there_is_told(accept: str, running: Running) -> None:
+    answer = running.get("/api/v1/records", headers={"Accept": accept})
     assert (answer.status_code, answer.json()["title"]) == (406, "Not Acceptable")
 
 
