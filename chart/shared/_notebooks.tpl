@@ -25,7 +25,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- /* The image, as digest if there is one; `global.imageRegistry` goes before names without one. */ -}}
 {{- define "notebooks.image" -}}
 {{- $image := .Values.image -}}
-{{- $registry := dig "imageRegistry" "" (default dict .Values.global) -}}
+{{- $registry := get (default dict .Values.global) "imageRegistry" -}}
 {{- $named := $image.repository -}}
 {{- if $registry }}{{ $named = printf "%s/%s" $registry $named }}{{ end -}}
 {{- if $image.digest -}}
@@ -40,7 +40,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 serviceAccountName: {{ include "notebooks.serviceAccount" . }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with concat (default list .Values.imagePullSecrets) (dig "imagePullSecrets" list (default dict .Values.global)) }}
+{{- with concat (default list .Values.imagePullSecrets) (default list (get (default dict .Values.global) "imagePullSecrets")) }}
 imagePullSecrets:
   {{- range . }}
   - name: {{ kindIs "map" . | ternary (get (kindIs "map" . | ternary . dict) "name") . }}
@@ -82,7 +82,7 @@ securityContext:
 {{- define "notebooks.generated" -}}
 {{- $root := index . 0 -}}
 {{- $there := lookup "v1" "Secret" $root.Release.Namespace (index . 1) -}}
-{{- dig "data" (index . 2) "" (default dict $there) | default (randAlphaNum 48 | b64enc) -}}
+{{- get (get (default dict $there) "data" | default dict) (index . 2) | default (randAlphaNum 48 | b64enc) -}}
 {{- end -}}
 
 {{- /*

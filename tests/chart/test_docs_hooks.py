@@ -98,11 +98,13 @@ def test_the_hubs_side_is_the_same_on_the_page_in_the_fragment_and_in_the_chart(
     (file,) = (file for file in PAGES["monitoring.md"].files if file.name == "hub.yaml")
     shown = yaml.safe_load(file.text)["hub"]
     values = yaml.safe_load((CHARTS / "egi-notebooks" / "values.yaml").read_text())
-    hub = values["jupyterhub"]["hub"]
+    users = values["jupyterhub"]["hub"]["loadRoles"]["user"]
+    chart = yaml.safe_load((CHARTS / "notebooks-monitoring" / "values.yaml").read_text())
+    hub = chart["forHub"]
     assert shown["services"]["monitoring"] == hub["services"]["monitoring"]
     for role in ("monitoring", "monitored"):
         assert shown["loadRoles"][role] == hub["loadRoles"][role]
-    assert set(shown["loadRoles"]["user"]["scopes"]) <= set(hub["loadRoles"]["user"]["scopes"])
+    assert set(shown["loadRoles"]["user"]["scopes"]) <= set(users["scopes"])
     scopes = re.findall(r"^\| `(\S+!user=\S+)` \|", TEXTS["monitoring.md"], re.MULTILINE)
     assert scopes == hub["loadRoles"]["monitoring"]["scopes"]
 

@@ -1,21 +1,26 @@
 """The chart egi-notebooks: its parts fit together, and each can be left out."""
 
+import re
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 from traitlets.config import Config
 
-from tests.chart import helm, manifests
-from tests.chart.helm import ROOT, find, refusal, render
-from tests.chart.umbrella import CHART, assembled, schema, values_of
+from tests.chart import helm, manifests, upstream
+from tests.chart.helm import CHARTS, ROOT, find, refusal, render
+from tests.chart.umbrella import CHART, assembled, values_of
 
 CASES = sorted(CHART.glob("ci/*-values.yaml"))
 PRODUCTION = CHART / "ci" / "production-values.yaml"
 BESIDE = CHART / "ci" / "beside-values.yaml"
 PARTS = ("jupyterhub", "prometheus", "notebooks-accounting")
+PART_OF = "app.kubernetes.io/part-of"
+MONITORING = (
+    "notebooks-monitoring.enabled=true",
+    "notebooks-monitoring.hubUrl=https://n.example.org",
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +41,7 @@ def hub(production: list[helm.Manifest]) -> dict[str, Any]:
 
 def own(made: list[helm.Manifest]) -> list[helm.Manifest]:
     """What the charts of this project make."""
-    return [m for m in made if not m["metadata"]["name"].startswith("values-of-")]
+    return [m for m in made if m["metadata"].get("labels", {}).get(PART_OF) == "egi-notebooks"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
@@ -44,19 +49,16 @@ def test_a_case_makes_manifests_that_kubernetes_takes_and_confined_pods(
     chart: Path, case: Path
 ) -> None:
     assert helm.run("lint", "--strict", chart, "--values", case).returncode == 0
-    made = own(render(chart, case))
-    found = {v: [f for m in made for f in manifests.faults(m, v)] for v in manifests.VERSIONS}
+    made = render(chart, case)
+    ours = own(made)
+    assert ours
+    versions = manifests.VERSIONS if not upstream.is_real() else manifests.VERSIONS[4:]
+    found = {v: [f for m in made for f in manifests.faults(m, v)] for v in versions}
     assert {version: faults for version, faults in found.items() if faults} == {}
-    pods = manifests.pods(made)
+    pods = manifests.pods(ours)
     assert {
         name: faults for name, pod in pods.items() if (faults := manifests.unconfined(pod))
     } == {}
-
-
-@pytest.mark.parametrize("case", [None, *CASES], ids=lambda case: case.stem if case else "values")
-def test_the_values_of_the_hub_are_those_of_todays_zero_to_jupyterhub(case: Path | None) -> None:
-    values = yaml.safe_load((case or CHART / "values.yaml").read_text())["jupyterhub"]
-    jsonschema.Draft7Validator(schema()).validate(values)
 
 
 def test_helm_itself_refuses_a_key_that_zero_to_jupyterhub_does_not_know(chart: Path) -> None:
@@ -80,15 +82,78 @@ def test_beside_a_hub_and_a_prometheus_only_accounting_is_installed(chart: Path)
     }
 
 
-def test_accounting_finds_the_prometheus_and_the_hub_finds_accounting(
-    production: list[helm.Manifest], hub: dict[str, Any]
+@pytest.mark.parametrize("release", ["egi", "prometheus", "my-prometheus"])
+def test_accounting_asks_the_prometheus_of_its_own_release(chart: Path, release: str) -> None:
+    made = render(chart, PRODUCTION, release=release)
+    settings = find(made, "ConfigMap", "notebooks-accounting")["data"]["settings.yaml"]
+    url = yaml.safe_load(settings)["prometheus"]["url"]
+    if upstream.is_real():
+        assert find(made, "Service", url.removeprefix("http://"))
+    assert url.startswith(f"http://{release}")
+
+
+@pytest.mark.skipif(not upstream.is_real(), reason="needs the real charts: UPSTREAM_CHARTS")
+def test_releases_of_different_names_share_no_object_of_the_cluster(chart: Path) -> None:
+    """Nor does one beside the chart prometheus, installed as ``prometheus``."""
+    made = [
+        {(m["kind"], m["metadata"]["name"]) for m in render(chart, PRODUCTION, release=release)}
+        for release in ("one", "two")
+    ]
+    shared = {kind for kind, name in made[0] & made[1] if kind.startswith("Cluster")}
+    assert shared == set()
+    assert ("ClusterRole", "prometheus-server") not in made[0]
+
+
+def test_the_hub_reaches_each_service_where_it_is(chart: Path) -> None:
+    made = render(chart, PRODUCTION, settings=MONITORING)
+    services = values_of(made, "jupyterhub")["hub"]["services"]
+    assert set(services) == {"accounting", "monitoring"}
+    for name, about in services.items():
+        service = find(made, "Service", f"notebooks-{name}")
+        address = f"http://{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
+        assert about["url"] == address
+        assert about["display"] is True
+
+
+@pytest.mark.parametrize("part", ["accounting", "monitoring"])
+def test_the_hub_does_not_know_a_service_that_is_switched_off(chart: Path, part: str) -> None:
+    given = (*MONITORING, f"notebooks-{part}.enabled=false")
+    hub = values_of(render(chart, PRODUCTION, settings=given), "jupyterhub")["hub"]
+    assert part not in hub["services"]
+    of_services = {name for role in hub["loadRoles"].values() for name in role.get("services", [])}
+    assert part not in of_services
+    users = {name for role in hub["loadRoles"].values() for name in role.get("users", [])}
+    assert ("monitoring" in users) is (part != "monitoring")
+
+
+def test_the_operator_has_the_last_word_on_a_service(chart: Path) -> None:
+    given = ("jupyterhub.hub.services.accounting.display=false",)
+    hub = values_of(render(chart, PRODUCTION, settings=given), "jupyterhub")["hub"]
+    assert hub["services"]["accounting"] == {
+        "url": "http://notebooks-accounting:8000",
+        "display": False,
+        "oauth_no_confirm": True,
+    }
+
+
+def test_the_images_are_all_from_one_registry_or_the_lines_to_write_are_said(
+    chart: Path,
 ) -> None:
-    server = values_of(production, "prometheus")["server"]["fullnameOverride"]
-    settings = find(production, "ConfigMap", "notebooks-accounting")["data"]["settings.yaml"]
-    assert yaml.safe_load(settings)["prometheus"]["url"] == f"http://{server}"
-    service = find(production, "Service")
-    address = f"http://{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
-    assert hub["hub"]["services"]["accounting"]["url"] == address
+    given = ("global.imageRegistry=registry.example.org",)
+    said = refusal(chart, PRODUCTION, settings=given)
+    lines = re.findall(r"((?:jupyterhub|prometheus)[.\w-]+): (registry.example.org/\S+)", said)
+    assert ("jupyterhub.hub.image.name", f"{given[0][21:]}/eginotebooks/notebooks-hub") in lines
+    assert len(lines) == 10
+    made = render(
+        chart, PRODUCTION, settings=(*given, *(f"{field}={image}" for field, image in lines))
+    )
+    images = {
+        container["image"]
+        for pod in manifests.pods(made).values()
+        for container in [*pod.get("initContainers", []), *pod["containers"]]
+    }
+    assert images
+    assert [image for image in images if not image.startswith("registry.example.org/")] == []
 
 
 def test_accounting_takes_its_hub_token_from_where_zero_to_jupyterhub_keeps_it(
@@ -112,7 +177,8 @@ def test_kube_state_metrics_shows_what_the_doctor_asks_for(
     assert f"--metric-annotations-allowlist={allowed}" == ALLOWLIST
 
 
-def test_no_service_is_an_admin_and_each_role_is_of_a_service(hub: dict[str, Any]) -> None:
+def test_no_service_is_an_admin_and_each_role_is_of_a_service(chart: Path) -> None:
+    hub = values_of(render(chart, PRODUCTION, settings=MONITORING), "jupyterhub")
     services = hub["hub"]["services"]
     assert not any("admin" in about for about in services.values())
     roles = hub["hub"]["loadRoles"]
@@ -137,7 +203,8 @@ def test_the_hubs_own_configuration_can_be_run(hub: dict[str, Any]) -> None:
 
 def test_the_samples_for_the_hub_and_for_the_chart_say_the_same_of_the_monitoring() -> None:
     sample = ROOT / "docs" / "hub" / "monitoring.py"
-    values = yaml.safe_load((CHART / "values.yaml").read_text())["jupyterhub"]["hub"]
+    file = CHARTS / "notebooks-monitoring" / "values.yaml"
+    values = yaml.safe_load(file.read_text())["forHub"]
     text = sample.read_text().replace("{MONITORING_USER}", "monitoring")
     for scope in values["loadRoles"]["monitoring"]["scopes"]:
         assert f'"{scope}"' in text
@@ -164,13 +231,14 @@ def test_no_secret_stands_in_the_values(hub: dict[str, Any]) -> None:
     assert secret == {"name": "checkin-client", "key": "secret"}
 
 
-def test_the_hub_may_renew_the_users_tokens(production: list[helm.Manifest]) -> None:
-    (rule,) = find(production, "Role")["rules"]
-    assert (rule["resources"], set(rule["verbs"])) == (
-        ["secrets"],
-        {"get", "create", "update", "patch"},
-    )
-    assert find(production, "RoleBinding")["subjects"][0]["name"] == "hub"
+@pytest.mark.parametrize("account", [None, "the-hub"])
+def test_the_hub_may_renew_the_users_tokens(chart: Path, account: str | None) -> None:
+    """Zero to JupyterHub's default is ``hub.serviceAccount.name: null``, for the hub's own name."""
+    given = () if account is None else (f"jupyterhub.hub.serviceAccount.name={account}",)
+    made = own(render(chart, PRODUCTION, settings=given))
+    (rule,) = find(made, "Role")["rules"]
+    assert (rule["resources"], set(rule["verbs"])) == (["secrets"], {"update", "patch"})
+    assert find(made, "RoleBinding")["subjects"][0]["name"] == (account or "hub")
 
 
 REFUSED = {
@@ -183,6 +251,13 @@ REFUSED = {
     "notebooks-accounting: {sitename: A}": "sitename: did you mean siteName?",
     "accounting: {siteName: A}": "accounting: did you mean notebooks-accounting?",
     "singleuser: {memory: {limit: 1G}}": "singleuser: write jupyterhub.singleuser",
+    "notebooks-accounting: {service: {port: 80}}": (
+        "write jupyterhub.hub.services.accounting.url: http://notebooks-accounting:80"
+    ),
+    "prometheus: {server: {fullnameOverride: metrics}}": (
+        "write notebooks-accounting.prometheus.url: http://metrics"
+    ),
+    "jupyterhub: {fullnameOverride: lab}": "write notebooks-accounting.hub.apiUrl: http://lab-hub:8081",
 }
 
 

@@ -15,7 +15,7 @@
 {{- /* The first of Prometheus' usual Services that is there; the first of all without a cluster. */ -}}
 {{- define "accounting.prometheus" -}}
 {{- if .Values.prometheus.url -}}
-{{- .Values.prometheus.url -}}
+{{- tpl .Values.prometheus.url . -}}
 {{- else -}}
 {{- $ports := dict "prometheus-operated" ":9090" "prometheus-k8s" ":9090" -}}
 {{- $found := dict "name" "" -}}

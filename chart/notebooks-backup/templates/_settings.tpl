@@ -16,7 +16,7 @@
 {{- end -}}
 
 {{- $pulled := list -}}
-{{- range concat (default list .Values.imagePullSecrets) (dig "imagePullSecrets" list (default dict .Values.global)) -}}
+{{- range concat (default list .Values.imagePullSecrets) (default list (get (default dict .Values.global) "imagePullSecrets")) -}}
 {{- $pulled = append $pulled (kindIs "map" . | ternary . (dict "name" .)) -}}
 {{- end -}}
 {{- $worker := deepCopy .Values.worker -}}

@@ -1,0 +1,131 @@
+{{- /* What the parts must agree about. Each check gives its problems as JSON. Other charts' defaults
+may be null where one expects a section or a name: so everything goes through `default`, and names
+of their objects come from their own templates. */ -}}
+
+{{- /* Whether people reach the hub and may log in. */ -}}
+{{- define "egi.hubChecks" -}}
+{{- $problems := list -}}
+{{- $hub := .Values.jupyterhub -}}
+{{- if $hub.enabled -}}
+{{- $ingress := default dict $hub.ingress -}}
+{{- if and $ingress.enabled (not $ingress.hosts) -}}
+{{- $problems = append $problems "jupyterhub.ingress.hosts is empty: the service's host name, for example 'hosts: [notebooks.example.org]'" -}}
+{{- end -}}
+{{- $checkin := include "egi.checkin" . | fromJson -}}
+{{- if not (or $checkin.allowed_groups $checkin.allow_all $checkin.allowed_users $checkin.admin_groups) -}}
+{{- $problems = append $problems "nobody may log in: set allowed_groups (or allow_all: true) below jupyterhub.hub.config.EGICheckinAuthenticator" -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $problems -}}
+{{- end -}}
+
+{{- /* What the hub's login is configured with, JSON. */ -}}
+{{- define "egi.checkin" -}}
+{{- $config := (default dict .Values.jupyterhub.hub).config | default dict -}}
+{{- get $config "EGICheckinAuthenticator" | default dict | toJson -}}
+{{- end -}}
+
+{{- /* Whether each part is asked where it is. */ -}}
+{{- define "egi.partChecks" -}}
+{{- $problems := list -}}
+{{- $hub := .Values.jupyterhub -}}
+{{- $services := dict -}}
+{{- if $hub.enabled }}{{ $services = (default dict $hub.hub).services | default dict }}{{ end -}}
+{{- range $service := list "accounting" "monitoring" -}}
+{{- $part := printf "notebooks-%s" $service -}}
+{{- $at := get $services $service | default dict -}}
+{{- if and $hub.enabled $at.url (index $.Values $part "enabled") -}}
+{{- $chart := index $.Subcharts $part -}}
+{{- $url := printf "http://%s:%v" (include "notebooks.fullname" $chart) $chart.Values.service.port -}}
+{{- if not (or (eq $at.url $url) (hasPrefix "https:" $at.url) (contains "." $at.url)) -}}
+{{- $problems = append $problems (printf "the hub asks for %s at %s, and it is at %s: write jupyterhub.hub.services.%s.url: %s" $part $at.url $url $service $url) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if $hub.enabled -}}
+{{- $address := printf "http://%s:8081" (include "jupyterhub.hub.fullname" .Subcharts.jupyterhub | trim) -}}
+{{- $monitoring := index .Values "notebooks-monitoring" -}}
+{{- if and $monitoring.enabled (not (hasPrefix $address $monitoring.apiUrl)) (not (contains "." $monitoring.apiUrl)) -}}
+{{- $problems = append $problems (printf "notebooks-monitoring asks the hub at %s, and it is at %s: write notebooks-monitoring.apiUrl: %s/hub/api" $monitoring.apiUrl $address $address) -}}
+{{- end -}}
+{{- $accounting := index .Values "notebooks-accounting" -}}
+{{- if and $accounting.enabled (default dict $accounting.hub).enabled (not $accounting.hub.apiUrl) (ne $address "http://hub:8081") -}}
+{{- $problems = append $problems (printf "the hub is at %s: write notebooks-accounting.hub.apiUrl: %s/hub/api, and the name of its Secret as notebooks-accounting.hub.tokenSecret.name" $address $address) -}}
+{{- end -}}
+{{- end -}}
+{{- $problems = include "egi.prometheusChecks" . | fromJsonArray | concat $problems -}}
+{{- toJson $problems -}}
+{{- end -}}
+
+{{- define "egi.prometheusChecks" -}}
+{{- $problems := list -}}
+{{- $accounting := index .Values "notebooks-accounting" -}}
+{{- if $accounting.enabled -}}
+{{- $chart := index .Subcharts "notebooks-accounting" -}}
+{{- $url := default "" (default dict $accounting.prometheus).url -}}
+{{- $ours := contains "{{" $url -}}
+{{- if and $ours (not .Values.prometheus.enabled) -}}
+{{- $problems = append $problems "prometheus.enabled is false: set notebooks-accounting.prometheus.url to the cluster's own Prometheus, for example 'url: http://prometheus.monitoring:9090'" -}}
+{{- else if $ours -}}
+{{- $name := include "prometheus.server.fullname" .Subcharts.prometheus -}}
+{{- if ne (tpl $url $chart) (printf "http://%s" $name) -}}
+{{- $problems = append $problems (printf "Prometheus has another name: write notebooks-accounting.prometheus.url: http://%s" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $problems -}}
+{{- end -}}
+
+{{- /* Names that are the cluster's, not the namespace's, belong to one release. */ -}}
+{{- define "egi.clusterChecks" -}}
+{{- $problems := list -}}
+{{- if .Values.prometheus.enabled -}}
+{{- $name := include "prometheus.clusterRoleName" .Subcharts.prometheus -}}
+{{- $there := lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" $name -}}
+{{- $of := (default dict (default dict $there).metadata).annotations | default dict -}}
+{{- if and $there (ne (printf "%v/%v" (get $of "meta.helm.sh/release-namespace") (get $of "meta.helm.sh/release-name")) (printf "%s/%s" .Release.Namespace .Release.Name)) -}}
+{{- $problems = append $problems (printf "the ClusterRole %s is of another release: choose another name than '%s' for this one (roles of the cluster bear the release's name), or set prometheus.enabled to false and use the Prometheus that is there" $name .Release.Name) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $problems -}}
+{{- end -}}
+
+{{- /* `global.imageRegistry` is for all images or for none: charts that do not read it are told. */ -}}
+{{- define "egi.imageChecks" -}}
+{{- $state := dict "problems" list -}}
+{{- $registry := get (default dict .Values.global) "imageRegistry" -}}
+{{- if $registry -}}
+{{- range $part := list "jupyterhub" "prometheus" -}}
+{{- $values := get $.Values $part -}}
+{{- if $values.enabled -}}
+{{- include "egi.elsewhere" (dict "values" $values "path" $part "registry" $registry "state" $state) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with $state.problems -}}
+{{- list (printf "global.imageRegistry is %s, and these images would come from elsewhere, for their charts do not read it. Write:\n    %s" $registry (join "\n    " .)) | toJson -}}
+{{- else -}}
+[]
+{{- end -}}
+{{- end -}}
+
+{{- define "egi.elsewhere" -}}
+{{- $readers := list "prometheus.kube-state-metrics" "prometheus.prometheus-node-exporter" -}}
+{{- $tls := and (hasPrefix "jupyterhub.proxy" .path) (not (default dict .values.https).enabled) -}}
+{{- range $key, $value := .values -}}
+{{- $path := printf "%s.%s" $.path $key -}}
+{{- $skipped := or (has $path $readers) (and $tls (has $key (list "traefik" "secretSync"))) -}}
+{{- if and (kindIs "map" $value) (not $skipped) (not (and (hasKey $value "enabled") (not $value.enabled))) -}}
+{{- $field := hasKey $value "name" | ternary "name" "repository" -}}
+{{- $name := get $value $field -}}
+{{- if and (eq $key "image") (kindIs "string" $name) -}}
+{{- if not (hasPrefix (printf "%s/" $.registry) $name) -}}
+{{- $bare := regexReplaceAll "^[^/]*[.:][^/]*/" $name "" -}}
+{{- $_ := set $.state "problems" (append $.state.problems (printf "%s.%s: %s/%s" $path $field $.registry $bare)) -}}
+{{- end -}}
+{{- else -}}
+{{- include "egi.elsewhere" (merge (dict "values" $value "path" $path) (omit $ "values" "path")) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
