@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from accounting import web
 from accounting.api import health, ledger, messages, records, runs, summaries
-from accounting.api.parts import Service
+from accounting.api.dependencies import Service
 from accounting.errors import AccountingError
 from accounting.guard import login, problem
 from accounting.guard.armour import Armour

@@ -10,7 +10,7 @@ from importlib.metadata import version
 import structlog
 import uvicorn
 
-from accounting.api.parts import Service
+from accounting.api.dependencies import Service
 from accounting.app import create_app, doors_of
 from accounting.config import Settings
 from accounting.errors import AccountingError
@@ -100,8 +100,10 @@ def serve(
             where = listener.getsockname()
             log.info("serving", host=where[0], port=where[1])
             ready(serving)
+            # What lives as long as the service is not looked through again. Without it, p99 of a
+            # month's summary is 133 ms instead of 45 ms (`make bench`, API, 200,000 records).
             gc.collect()
-            gc.freeze()  # what lives as long as the service: else looked through while many ask
+            gc.freeze()
             server.run([listener])
         finally:
             jobs.stop()

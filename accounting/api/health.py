@@ -6,7 +6,7 @@ from contextlib import suppress
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from accounting.api.parts import Parts, Scraper, Service
+from accounting.api.dependencies import Parts, Scraper, Service
 from accounting.errors import DatabaseError
 from accounting.guard.problem import Problem
 from accounting.lookup.standing import standing_of

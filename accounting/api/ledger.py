@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from accounting.api.answers import as_json, refusals
+from accounting.api.dependencies import Admin, Parts, Reader, identity_of
 from accounting.api.models import GapsModel, MeModel, StatusModel, WindowsModel
 from accounting.api.parameters import CursorQuery, LimitQuery, SinceQuery, UntilQuery
-from accounting.api.parts import Admin, Parts, Reader, identity_of
 from accounting.lookup import status, windows
 
 router = APIRouter(tags=["ledger"])

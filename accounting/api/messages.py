@@ -7,9 +7,9 @@ from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from accounting.api.answers import as_json, refusals
+from accounting.api.dependencies import Admin, Parts, Service
 from accounting.api.models import DestinationsModel, MessageModel, MessagesModel
 from accounting.api.parameters import CursorQuery, LimitQuery
-from accounting.api.parts import Admin, Parts, Service
 from accounting.delivery.outbox import Outbox
 from accounting.errors import AccountingError, DatabaseError
 from accounting.guard.problem import Problem

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from accounting.api.answers import as_json, refusals, streamed
+from accounting.api.dependencies import Parts, Reader, Service
 from accounting.api.formats import MEDIA_TYPES, FormatQuery, chosen
 from accounting.api.models import NotebookModel, RecordsModel
 from accounting.api.parameters import (
@@ -22,7 +23,6 @@ from accounting.api.parameters import (
     UserQuery,
     VoQuery,
 )
-from accounting.api.parts import Parts, Reader, Service
 from accounting.guard.problem import Problem
 from accounting.lookup import records
 from accounting.lookup.records import Delivery, Entry, Question, Sort
@@ -96,7 +96,7 @@ async def list_records(
     if wanted is not Format.JSON:
         return await run_in_threadpool(_file, service, viewer, question, wanted)
     question = replace(question, selection=replace(selection, limit=limit))
-    return await service.lane.run(lambda: _page(service, viewer, question))
+    return await service.turns.run(lambda: _page(service, viewer, question))
 
 
 def _page(service: Service, viewer: Viewer, question: Question) -> Response:

@@ -8,9 +8,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from accounting.api.answers import as_json, refusals
+from accounting.api.dependencies import Operator, Parts, Service
 from accounting.api.models import RunModel, RunsModel
 from accounting.api.parameters import MonthType, UserQuery, VoQuery
-from accounting.api.parts import Operator, Parts, Service
 from accounting.delivery.receiver import Chosen, Difference
 from accounting.guard.problem import Problem
 from accounting.model.jobs import JobKind

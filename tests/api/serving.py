@@ -11,7 +11,7 @@ import httpx
 import pytest
 import uvicorn
 
-from accounting.api.parts import Service
+from accounting.api.dependencies import Service
 from accounting.app import create_app, doors_of
 from accounting.config import load
 from accounting.guard.gate import Doors

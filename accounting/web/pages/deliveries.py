@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
 
+from accounting.api.dependencies import Admin, Parts
 from accounting.api.messages import change
-from accounting.api.parts import Admin, Parts
 from accounting.delivery.outbox import Outbox
 from accounting.guard.problem import Problem
 from accounting.lookup import cursor as cursors

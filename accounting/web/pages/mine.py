@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from accounting.api.parts import Parts, Reader
+from accounting.api.dependencies import Parts, Reader
 from accounting.guard.problem import Problem
 from accounting.lookup import records, summaries
 from accounting.lookup.records import Question as Asked

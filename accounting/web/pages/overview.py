@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from accounting.api.parts import Parts, Reader, Service
+from accounting.api.dependencies import Parts, Reader, Service
 from accounting.lookup import status, windows
 from accounting.lookup.messages import Messages
 from accounting.lookup.summaries import By, Question

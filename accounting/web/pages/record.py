@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from accounting.api.parts import Parts, Reader
+from accounting.api.dependencies import Parts, Reader
 from accounting.guard.problem import Problem
 from accounting.lookup import records
 from accounting.lookup.records import Delivery, Entry, Forbidden

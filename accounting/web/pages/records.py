@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from accounting.api.parts import Parts, Reader
+from accounting.api.dependencies import Parts, Reader
 from accounting.api.records import selected
 from accounting.lookup import records, summaries
 from accounting.lookup.records import Delivery, Question, Sort

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from markupsafe import Markup, escape
 from starlette.responses import Response
 
-from accounting.api.parts import identity_of
+from accounting.api.dependencies import identity_of
 from accounting.web.templating import templates
 
 router = APIRouter(include_in_schema=False)

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from accounting.api.parts import Admin, Parts, Service
+from accounting.api.dependencies import Admin, Parts, Service
 from accounting.api.runs import republish_job, start
 from accounting.delivery.receiver import Chosen
 from accounting.guard.problem import Problem

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from accounting.api.parts import Operator, Parts
+from accounting.api.dependencies import Operator, Parts
 from accounting.api.runs import poll_job, push_job, start
 from accounting.guard.problem import Problem
 from accounting.model.jobs import JobKind

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from accounting.api.parts import Parts, Reader, Service
+from accounting.api.dependencies import Parts, Reader, Service
 from accounting.lookup import summaries
 from accounting.lookup.summaries import By, Question, Usage
 from accounting.model.time import Month

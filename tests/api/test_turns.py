@@ -1,4 +1,4 @@
-"""Quick questions take turns; who waits long goes beside."""
+"""Short requests are serialised; one that waits long skips the queue."""
 
 import asyncio
 import threading
@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from accounting.api import lane
-from accounting.api.lane import Lane
+from accounting.api import turns as module
+from accounting.api.turns import Turns
 
 
 def test_one_is_answered_at_a_time() -> None:
@@ -22,7 +22,7 @@ def test_one_is_answered_at_a_time() -> None:
         now -= 1
 
     async def work() -> None:
-        turns = Lane()
+        turns = Turns()
         await asyncio.gather(*(turns.run(find) for _ in range(10)))
 
     asyncio.run(work())
@@ -30,11 +30,11 @@ def test_one_is_answered_at_a_time() -> None:
 
 
 def test_who_is_behind_a_slow_question_goes_on_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
     release = threading.Event()
 
     async def work() -> bool:
-        turns = Lane()
+        turns = Turns()
         slow = asyncio.create_task(turns.run(lambda: release.wait(30)))
         answers = await asyncio.gather(*(turns.run(lambda: "quick") for _ in range(3)))
         assert answers == ["quick"] * 3
@@ -50,7 +50,7 @@ def test_a_failure_is_whose_question_it_was_and_the_next_has_its_turn() -> None:
         raise ValueError("as it was")
 
     async def work() -> str:
-        turns = Lane()
+        turns = Turns()
         with pytest.raises(ValueError, match="as it was"):
             await turns.run(fail)
         return await turns.run(lambda: "next")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from accounting.api.lane import Lane
+from accounting.api.turns import Turns
 from accounting.config import Settings
 from accounting.guard.gate import Identity
 from accounting.guard.problem import Problem
@@ -49,9 +49,9 @@ class Service:
         return Runs(self.clock, lambda run: self.metrics.runs.labels(run.kind, run.state).inc())
 
     @cached_property
-    def lane(self) -> Lane:
-        """Where quick questions take turns."""
-        return Lane()
+    def turns(self) -> Turns:
+        """Serialises short requests."""
+        return Turns()
 
     @cached_property
     def summaries(self) -> Summaries:
