@@ -1,4 +1,4 @@
-"""What the program says about itself: structured logs, and metrics.
+"""Structured logs and the program's own metrics.
 
 The rule for metric names: ``notebooks_accounting_<what>_<unit>``; what only grows ends in
 ``_total``, a moment is ``…_timestamp_seconds``, and a number of things has no unit. Labels have few
@@ -61,7 +61,7 @@ def configure_logs(level: str, *, as_json: bool, stream: TextIO | None = None) -
     stream = stream or sys.stderr
 
     def with_run(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-        return {"run": run, **event}  # a job that the service does has an id of its own
+        return {"run": run, **event}  # a run's own id wins over the process's
 
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -72,7 +72,8 @@ def configure_logs(level: str, *, as_json: bool, stream: TextIO | None = None) -
     ]
     last: Processor = structlog.dev.ConsoleRenderer(
         colors=stream.isatty(),
-        exception_formatter=structlog.dev.plain_traceback,  # the other one shows variables
+        # The default one shows local variables, which may name people.
+        exception_formatter=structlog.dev.plain_traceback,
     )
     if as_json:
         shared.append(structlog.processors.format_exc_info)
@@ -98,7 +99,7 @@ def without_people(_logger: WrappedLogger, name: str, event: EventDict) -> Event
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How things stand right now, as the database and the files say; None: not known.
+    """State of measuring and delivery, as the database and files say; None: not known.
 
     Attributes:
         lag_seconds: from the watermark to now.
@@ -204,7 +205,7 @@ class Metrics:
         self.show(Standing())
 
     def show(self, standing: Standing) -> None:
-        """Take over how things stand."""
+        """Set the gauges from the current state."""
         self.lag.set(_known(standing.lag_seconds))
         self.due.set(_known(standing.due))
         self.oldest.set(_known(standing.oldest_seconds))

@@ -1,1 +1,1 @@
-"""The whole way of the numbers, on this machine, in a few minutes: see `stage`."""
+"""The whole pipeline on one machine, in a few minutes: see `stage`."""

@@ -245,7 +245,7 @@ def opened(_serving: Serving) -> None:
 def _listening() -> socket:
     try:
         return listening("127.0.0.1", _USUAL_PORT)
-    except AccountingError:  # somebody else's service is there
+    except AccountingError:  # another program listens there
         return listening("127.0.0.1", 0)
 
 

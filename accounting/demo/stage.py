@@ -1,6 +1,6 @@
-"""The stage: a simulated cluster, a real Prometheus, a broker, and the files of a site.
+"""The demo's environment: a simulated cluster, a real Prometheus, a broker, a site's files.
 
-All of it lies in one folder and on loopback ports, and stops with the ``with`` block.
+Everything is in one folder and on loopback ports, and ends with the ``with`` block.
 """
 
 import shutil

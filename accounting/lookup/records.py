@@ -38,7 +38,7 @@ class Delivery(StrEnum):
 
 
 _RARE = (Delivery.HELD, Delivery.DUE, Delivery.LATE)
-"""What few of many records are, or, before the first push, most."""
+"""States that only a few records are in; before the first push, most are."""
 
 
 class Sort(StrEnum):

@@ -266,7 +266,7 @@ def _by_day(viewer: Viewer, question: Question) -> Select[Any]:
     before, after = (cpu * (edge - until + wall) // wall for edge in (low, high))
     parts = ((high - low).label("wall"), (after - before).label("cpu"))
     long = select(*described, days.c.day, *parts).select_from(
-        # All have days: as an outer join, it is not turned around to read all records for each.
+        # Every record matches a day; the OUTER join keeps SQLite's join order.
         records.outerjoin(days, and_(days.c.day >= begun, days.c.day <= ended))
     )
     both = union_all(

@@ -1,4 +1,4 @@
-"""The words of delivery: where a message is, why it did not go, and what stops a destination."""
+"""Delivery: messages and their states, failures, stopped destinations."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,7 +23,7 @@ UNDELIVERED = (*WAITING, MessageState.PARKED)
 
 
 class FailureKind(StrEnum):
-    """What kind of failure it was; it decides what becomes of the message."""
+    """The kind of a failure; it decides what happens to the message."""
 
     UNAVAILABLE = "unavailable"
     UNEXPECTED = "unexpected"
@@ -38,7 +38,7 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a message did not go; both texts are for the operator, without names or secrets."""
+    """Why a message was not delivered; the texts are for the operator, without names or secrets."""
 
     kind: FailureKind
     reason: str
@@ -95,7 +95,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A destination that takes nothing until the operator has done something.
+    """A destination to which nothing is sent until the operator has acted.
 
     Attributes:
         stopped_at: since when, Unix seconds.

@@ -87,7 +87,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What the pod asked for: sums over its containers; None where nobody said anything."""
+    """Requests and limits, summed over the containers; None where none is set."""
 
     cpu_request: float | None = None
     cpu_limit: float | None = None
@@ -141,7 +141,8 @@ class Pod:
     def end_at(self) -> int | None:
         """Where wall time ended (M6); None while it runs.
 
-        A completion time counts once the pod is listed as not running: before, it is a side-car's.
+        A completion time counts only once the pod is listed as not running: before, it is that of a
+        side-car.
         """
         if not self.ended:
             return None

@@ -43,8 +43,8 @@ class Vo:
 class Record:
     """The APEL cloud record of one pod in one month; durations cumulative since ``start_at``.
 
-    ``used_…`` is what of them was used within the month: what the record of the month before says
-    is taken off, as the repository's summariser does (apel.md, rule 3). ``flags`` says what was
+    ``used_…`` is the part within the month: the previous month's record is subtracted, as the
+    repository's summariser does (apel.md, rule 3). ``flags`` says what was
     estimated or incomplete; ``held`` and ``problem`` why it stays here.
     """
 

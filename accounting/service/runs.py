@@ -1,7 +1,7 @@
-"""Jobs that were asked for and go on behind their answer: one at a time, to be followed.
+"""Runs: jobs in the background that the API starts, one at a time, and that can be followed.
 
-What they did is in the database; how they went is kept here for a while. A restart ends a run as a
-crash would: what was committed stays, and the next run goes on from there.
+Their results are in the database; their outcomes are kept in memory for a while. A restart ends a
+run as a crash would: what was committed stays, and the next run continues from there.
 """
 
 import threading

@@ -1,7 +1,7 @@
-"""Who looks, and what they may see: restrictions that become part of every query.
+"""Viewers, and the restriction that every query of theirs carries.
 
-A page or an endpoint never filters what it shows: it hands its viewer to a query, whose ``WHERE``
-holds the viewer's restriction.
+Pages and endpoints never filter what they show. They hand their viewer to a query, and its
+``WHERE`` holds the viewer's restriction.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who asks, once they have shown who they are.
+    """An authenticated user or program.
 
     Attributes:
         name: for people to read; a hub's user or service, or a static token's purpose.
@@ -73,10 +73,10 @@ class Viewer:
         return or_(false(), *allowed)
 
     def may_ask_for(self, *, user: str, vo: str) -> bool:
-        """Whether a question about one user or VO is theirs to ask.
+        """Whether the viewer may ask about one user or VO.
 
-        What they may not ask for is refused whether it exists or not: an answer, be it empty, would
-        tell which. Of a VO that is not theirs, people still see their own usage.
+        Other questions are refused whether or not the user or VO exists: even an empty answer would
+        tell. Users still see their own usage in a VO that they do not manage.
         """
         if self.is_admin:
             return True
@@ -88,8 +88,8 @@ class Viewer:
 def own(user: str) -> ColumnElement[bool]:
     """The condition of a record that is of a hub's user, whatever it shows of the name (I3).
 
-    The ledger knows the name that the hub wrote on the pod; the record may carry a pseudonym of it,
-    or nothing. Users who were forgotten are nobody's.
+    The ledger keeps the name that the hub wrote on the pod; the record may carry a pseudonym of it,
+    or nothing. The pods of erased users belong to nobody.
     """
     if not user or user == ERASED:
         return false()

@@ -1,4 +1,4 @@
-"""The whole ledger in another database: copied, counted, and only then kept."""
+"""Copies the whole ledger into another database; commits only if all counts agree."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,7 +20,7 @@ _JOBS = ("poll", "push")
 def copy(source: Database, target: Database, watch: Watch = lambda *_: None) -> dict[str, int]:
     """Copy every row of every table, in one transaction; the source stays as it is.
 
-    Neither database is polled into or pushed from meanwhile.
+    Polls and pushes of both databases are locked out meanwhile.
 
     Args:
         source: with tables of this program's version.
@@ -43,7 +43,7 @@ def copy(source: Database, target: Database, watch: Watch = lambda *_: None) -> 
             for job in _JOBS:
                 held.enter_context(database.exclusive(job))
         reading = held.enter_context(source.begin(reading=True))
-        if not source.is_sqlite:  # where a transaction sees one moment anyway
+        if not source.is_sqlite:  # in SQLite every transaction reads one snapshot
             reading.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         writing = held.enter_context(target.begin())
         _refuse_full(target, _counts(writing))
@@ -73,7 +73,7 @@ def _refuse_full(target: Database, counts: dict[str, int]) -> None:
 
 def _copy_rows(reading: Connection, writing: Connection, total: int, watch: Watch) -> None:
     done = 0
-    for table in metadata.sorted_tables:  # what others refer to first
+    for table in metadata.sorted_tables:  # in the order of foreign keys
         for rows in _portions(reading, table):
             writing.execute(insert(table), rows)
             done += len(rows)
@@ -87,7 +87,7 @@ def _portions(reading: Connection, table: Table) -> Iterator[list[dict[str, Any]
 
 
 def _go_on_counting(writing: Connection) -> None:
-    """The next message gets the number after the last one: rows with numbers do not count up."""
+    """Set the sequence of message numbers: inserting explicit numbers does not advance it."""
     last = select(func.coalesce(func.max(messages.c.id), 0)).scalar_subquery()
     sequence = func.pg_get_serial_sequence(messages.name, messages.c.id.name)
     writing.execute(select(func.setval(sequence, last + 1, False)))

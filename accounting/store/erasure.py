@@ -1,4 +1,4 @@
-"""Forgetting people while keeping totals (I3)."""
+"""Erases users and keeps their totals (I3)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -35,7 +35,7 @@ def erase_user(database: Database, user: str) -> int:
 
 
 def expire_users(database: Database, before: float, open_from: Month = NOTHING_CLOSED) -> int:
-    """The same for all users of pods that ended before a Unix time and are delivered: retention.
+    """Erase users of pods that ended before ``before`` and are fully delivered: retention.
 
     Args:
         database: the ledger's.
@@ -89,13 +89,13 @@ def _refuse_waiting(connection: Connection, uids: Sequence[str]) -> None:
 
 
 def _erase_messages(connection: Connection, uids: Sequence[str]) -> None:
-    """Delivered bodies are only kept to look at: those that name the user are emptied."""
+    """Empty the delivered bodies that name the user; they are kept for reading only."""
     took = select(message_records.c.message_id).where(message_records.c.uid.in_(uids))
     connection.execute(update(messages).where(messages.c.id.in_(took)).values(body=""))
 
 
 def _erase_delivered(connection: Connection, uids: Sequence[str]) -> None:
-    """What was delivered stays known, without the name."""
+    """Rename the user in the receiver's copy, so that later comparisons still work."""
     columns = delivered.c
     query = select(columns.uid, columns.year, columns.month, columns.text)
     changes = []
@@ -126,7 +126,7 @@ def _erase_delivered(connection: Connection, uids: Sequence[str]) -> None:
 
 
 def _erase_records(connection: Connection, uids: Sequence[str]) -> None:
-    """New names, new digests; what was queued stays queued."""
+    """Rename the user in records; a record that was queued stays queued under its new digest."""
     rows = connection.execute(select(records).where(records.c.uid.in_(uids))).all()
     changes: list[dict[str, Any]] = []
     for row in rows:

@@ -35,7 +35,7 @@ from accounting.store.tables import figures, gaps, pods, progress, records, revi
 # Old SQLite libraries take 999 variables in a statement.
 _IN_LIST = 900
 
-# A page: its pod's row, but the figures where they have moved since that was written.
+# A page is its pod's row, overlaid with the newer figures if there are any.
 _PAGES = select(
     *(
         func.coalesce(figures.c[column.name], column)
@@ -68,9 +68,9 @@ class Step:
     """What one window changes, to be committed as a whole.
 
     Attributes:
-        accounts, records: to be written whole.
-        moved: pages and their latest records that are written already, but for the figures of a
-            pod that runs on.
+        accounts, records: written whole.
+        moved: pages of running pods with their latest records, of which only the figures are
+            written.
     """
 
     window: Window
@@ -214,9 +214,9 @@ class Ledger:
 
 
 def note_change(connection: Connection, months: Iterable[Month]) -> None:
-    """Note that records of these months are written: what was added up of them is out of date."""
+    """Invalidate sums over these months: records of them are written."""
     insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(revisions)
-    for year, month in sorted(months):  # in order: two writers never wait for each other in a ring
+    for year, month in sorted(months):  # sorted, so that two writers cannot deadlock
         connection.execute(
             insert.values(year=year, month=month, revision=1).on_conflict_do_update(
                 index_elements=["year", "month"], set_={"revision": revisions.c.revision + 1}

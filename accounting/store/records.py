@@ -1,4 +1,4 @@
-"""The records as they stand: looked up, added up, and what is held back."""
+"""Finds, counts and sums records."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -105,7 +105,7 @@ def narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
 
 
 def _overlapping(query: Select[Any], selection: Selection) -> Select[Any]:
-    """A record's usage ends when it was measured, and lies in its month but for a first start."""
+    """Narrow by time; the months bound the rows that an index must read."""
     columns = records.c
     of_month = tuple_(columns.year, columns.month)
     if selection.since is not None:

@@ -1,8 +1,7 @@
 """Pods, pages and records as rows of the tables, and back.
 
-A column is named after the field that it keeps; what is not plain is listed here. So a new figure
-of a record needs its field in ``Record``, its column in ``tables``, and a migration, and nothing
-here.
+A column has the name of its field; the exceptions are listed here. So a new figure needs a field
+in ``Record``, a column in ``tables`` and a migration, but no change here.
 """
 
 import json
@@ -88,7 +87,7 @@ _VO = slice(_COLUMN_AT["vo"], _COLUMN_AT["vo_source"] + 1)
 def record_of(row: Sequence[Any]) -> Record:
     """A record from its row, which begins with the columns of ``tables.records``.
 
-    By position, as lists and exports read many: by name, it takes several times as long.
+    Reads by position: lists and exports read many rows, and by name takes several times as long.
     """
     values = list(_plain(row))
     values[_MONTH_AT] = Month(*row[_MONTH])
@@ -105,7 +104,7 @@ _MONTH_AT, _VO_AT, _STATUS_AT, _TOLD_AT, _HELD_AT = (
 
 
 def account_of(row: Sequence[Any]) -> Account:
-    """A page from its row; tens of thousands are read at once, so by position."""
+    """A page from its row, by position: a poll reads tens of thousands."""
     *described, counters, readings = row
     return Account(_pod(described), _counters(counters), _readings(readings))
 

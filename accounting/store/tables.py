@@ -64,15 +64,15 @@ pods = Table(
     Column("readings", Text, nullable=False, comment="JSON: see ledger.py"),
     sqlite_with_rowid=False,
 )
-# A user's own usage is looked for by the name that the hub wrote. Equality only, and names may be
-# longer than PostgreSQL's ordered indexes take.
+# Users' own usage is found by the name that the hub wrote. A hash index: only equality is asked,
+# and names may be longer than PostgreSQL's ordered indexes take.
 Index("ix_pods_user", pods.c.user, postgresql_using="hash")
-# The pods that still run are few among all that ever did, and every poll asks for them.
+# Every poll reads the running pods, which are few among all.
 _still = text("NOT ended")
 Index("ix_pods_running", pods.c.uid, sqlite_where=_still, postgresql_where=_still)
 
-# What moves with every poll, of the pods that run: it stands here, close together, and not in their
-# rows, which lie among those of all pods that ever ran.
+# The figures of running pods, which every poll rewrites. A table of their own keeps them together:
+# in ``pods`` they are scattered among all pods that ever ran.
 figures = Table(
     "figures",
     metadata,
@@ -84,8 +84,7 @@ figures = Table(
     sqlite_with_rowid=False,
 )
 
-# By month, as records are summed up and listed. SQLite keeps the rows in this order, so that a
-# month's lie side by side.
+# Clustered by month, as records are summed and listed. SQLite stores the rows in this order.
 records = Table(
     "records",
     metadata,
@@ -141,14 +140,15 @@ records = Table(
     ),
     Column("used_cpu_seconds", BigInteger, comment="within the month"),
     PrimaryKeyConstraint("year", "month", "uid"),
-    # Lists are read in the order of an index, so that a page is quick however long they are. None
-    # holds a figure: those move with every poll.
+    # Lists follow an index, so that a page is quick however long the list is. No index holds a
+    # figure, because every poll moves those.
     Index(None, "year", "month", "start_at", "uid"),
     Index("ix_records_year_month_vo", "year", "month", "vo", "start_at", "uid"),
     Index("ix_records_uid", "uid", "year", "month"),
     sqlite_with_rowid=False,
 )
-# PostgreSQL refuses long values in such an index: who asks for a name says that it is not long.
+# PostgreSQL refuses long values in an ordered index, so the index is partial. Queries by name
+# repeat its condition to use it.
 MOST_NAME = 255
 has_usual_name = func.length(records.c.user) <= literal_column(str(MOST_NAME))
 """Of records whose users' names are short enough for the index; to be asked with such names."""
@@ -158,7 +158,7 @@ Index(
     sqlite_where=has_usual_name,
     postgresql_where=has_usual_name,
 )
-# Few are due or held among all that ever were, and every scrape of the metrics counts them.
+# Every scrape of the metrics counts the due and held records, which are few among all.
 _waits = text("queued_digest IS NULL OR queued_digest <> digest")
 Index(
     "ix_records_waiting",
@@ -225,7 +225,7 @@ messages = Table(
     Column("cure", Text, nullable=False, server_default="", comment="what the operator does"),
     Column("origin", _Number, nullable=False, server_default="0", comment="the whole's number"),
     Column("part", String(32), nullable=False, server_default="", comment="of a split: a, b, aa …"),
-    # The queue: first in, first out; parts stand where the whole was.
+    # The queue: first in, first out; the parts of a split message keep its place.
     Index(None, "destination", "state", "origin", "part"),
     Index(None, "origin"),
 )
@@ -254,7 +254,7 @@ stops = Table(
     Column("probe_at", Float, comment="when it is tried again; nothing: at every push"),
 )
 
-# The receiver's table as it must be after all that was delivered: the same key, the last one wins.
+# What the receiver must hold after all deliveries: same key, the last arrival wins.
 delivered = Table(
     "delivered",
     metadata,
