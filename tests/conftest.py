@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, text
 
@@ -59,8 +60,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def nothing_left_open() -> Iterator[None]:
-    """What a module's tests left to the collector is told there, and not by whoever runs next."""
+    """What a module's tests left to the collector is told there, and not by whoever runs next.
+
+    Logging, too, is as it was: a threshold that one module sets would hide what another looks for.
+    """
     yield
+    structlog.reset_defaults()
     gc.collect()
 
 

@@ -1,4 +1,5 @@
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -180,7 +181,8 @@ def test_a_live_cluster_passes_and_a_target_that_goes_down_is_told(tmp_path: Pat
             served.close()
             finding = _wait_for("kube-state-metrics", State.FAILED)
     assert "targets are down" in finding.what
-    assert "connection refused" in finding.what
+    # A listener that is being closed may still reset a connection that it has accepted.
+    assert re.search("connection (refused|reset)|EOF", finding.what)
 
 
 def _wait_for(name: str, state: State) -> Finding:
