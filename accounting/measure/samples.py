@@ -336,8 +336,9 @@ def merge_readings(samples: Samples, rows: Iterable[UsageRow], metric: str) -> N
         path, interface = labels.id, labels.interface
         if not path:
             continue
-        if reason := implausible(value, 0, high):
-            samples.rejected[Rejected(metric, reason)] += 1
+        if not 0.0 <= value <= high:  # hot loop: ask for the reason only where there is one
+            if reason := implausible(value, 0, high):
+                samples.rejected[Rejected(metric, reason)] += 1
             continue
         named = metric, path, interface
         found = samples.known_series.get(named) or _counter_of(kind, path, interface)
