@@ -16,7 +16,7 @@ from hub.authenticator import (
     EOSCNodeAuthenticator,
 )
 from hub.spawner import EGISpawner
-from hub.vre import D4ScienceSpawner
+from hub.spawner.d4science import D4ScienceSpawner
 
 PAGE = Path(__file__).parent / "checkin.md"
 MARK = "<!-- From here on written by docs/generate.py: edit the traits in hub/. -->\n"

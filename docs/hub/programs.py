@@ -14,7 +14,7 @@ c.JupyterHub.services.append(
     {
         "name": "jwt",
         "url": "http://127.0.0.1:9010",
-        "command": [sys.executable, "-m", "hub.wrapper"],
+        "command": [sys.executable, "-m", "hub.services.wrapper"],
         "oauth_no_confirm": True,
     }
 )

@@ -18,7 +18,7 @@ c.JupyterHub.services.append(
     {
         "name": "token-acquirer",
         "url": "http://127.0.0.1:9020",
-        "command": [sys.executable, "-m", "hub.sharing"],
+        "command": [sys.executable, "-m", "hub.services.sharing"],
     }
 )
 c.JupyterHub.load_roles.append(

@@ -13,8 +13,8 @@ from tornado.httpclient import HTTPClientError
 from traitlets import List, Unicode, default
 
 from hub.authenticator.bearer import BearerAuthenticator
+from hub.authenticator.information_system import options_of, profiles, volumes
 from hub.authenticator.provider import AuthModel, AuthState
-from hub.information_system import options_of, profiles, volumes
 from hub.oidc.errors import InvalidToken, Refused, Unavailable
 from hub.oidc.tokens import verified
 
@@ -27,7 +27,7 @@ class D4ScienceAuthenticator(BearerAuthenticator):
     """Login by D4Science (`c.JupyterHub.authenticator_class = "d4science"`).
 
     The login page's URL has `context`, the VRE's full name, and maybe `namespace` and `label`.
-    With `hub.vre.D4ScienceSpawner`, auth_state also has `context`, `context_token` (the user's
+    With the spawner `d4science-spawner`, auth_state also has `context`, `context_token` (the user's
     token there), `profiles`, `volumes`, `roles` (in the VRE), `namespace` and `label`.
     """
 

@@ -197,8 +197,11 @@ class SessionAuthenticator(ProviderAuthenticator):
         stays = absent <= self.provider_absence_seconds
         self.log.warning(
             "User %s, last confirmed %.0f s ago, %s: %s",
-            user.id, absent, "stays logged in" if stays else "must log in again", exc,
-        )  # fmt: skip
+            user.id,
+            absent,
+            "stays logged in" if stays else "must log in again",
+            exc,
+        )
         return stays
 
     async def _is_allowed(self, name: str, model: AuthModel) -> bool:

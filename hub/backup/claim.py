@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hub.failure import Failure
+from hub.program.failure import Failure
 
 OWNER = "hub.jupyter.org/username"
 """KubeSpawner's annotation with the user's name."""

@@ -25,9 +25,9 @@ from hub.backup.repository import Repository
 from hub.backup.settings import PREFIX, BackupSettings
 from hub.backup.status import Status
 from hub.backup.volume import tag_of
-from hub.failure import Failure, WrongSetting
-from hub.program import program
-from hub.settings import load
+from hub.program.command import program
+from hub.program.failure import Failure, WrongSetting
+from hub.program.settings import load
 
 if TYPE_CHECKING:
     from hub.backup.cluster import Cluster
@@ -237,8 +237,18 @@ def restore(
     if not (everything or claim or user):
         raise typer.BadParameter("say what: --all, --claim NAME or --user NAME")
     settings = _settings(ctx)
-    wish = Wish(namespace or settings.own_namespace(), claim, user, path, at, to_namespace,
-                storage_class, overwrite, skip_data, dry_run)  # fmt: skip
+    wish = Wish(
+        namespace or settings.own_namespace(),
+        claim,
+        user,
+        path,
+        at,
+        to_namespace,
+        storage_class,
+        overwrite,
+        skip_data,
+        dry_run,
+    )
 
     async def restored() -> list[Outcome]:
         async with connected() as cluster:

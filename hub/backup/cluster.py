@@ -12,7 +12,7 @@ from kubernetes_asyncio import client, config
 
 from hub.backup.claim import UNFINISHED, Claim
 from hub.backup.worker import SELECTOR, Use, message_of, uses_of
-from hub.failure import Failure
+from hub.program.failure import Failure
 
 _CONFLICT, _NOT_FOUND = 409, 404
 _LOOK_SECONDS = 1.0

@@ -10,8 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from hub.backup.settings import PREFIX, BackupSettings
 from hub.backup.status import metrics
 from hub.backup.store import read_status
-from hub.failure import WrongSetting
-from hub.settings import read_secret
+from hub.program.failure import WrongSetting
+from hub.program.settings import read_secret
 
 _UNAUTHORIZED = 401
 

@@ -22,8 +22,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hub.failure import Failure, WrongSetting
-from hub.settings import read_secret
+from hub.program.failure import Failure, WrongSetting
+from hub.program.settings import read_secret
 
 PASSWORD, ADDRESS = "password", "repository"
 SSH_KEY, KNOWN_HOSTS = "ssh-privatekey", "known_hosts"
@@ -107,9 +107,17 @@ class Access:
         key = self.secrets / SSH_KEY
         address = _SFTP.match(self.repository)
         if address and key.exists() and not any(o.startswith("sftp.command") for o in options):
-            ssh = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes",
-                   "-o", f"UserKnownHostsFile={self.secrets / KNOWN_HOSTS}",
-                   "-i", str(key)]  # fmt: skip
+            ssh = [
+                "ssh",
+                "-o",
+                "BatchMode=yes",
+                "-o",
+                "StrictHostKeyChecking=yes",
+                "-o",
+                f"UserKnownHostsFile={self.secrets / KNOWN_HOSTS}",
+                "-i",
+                str(key),
+            ]
             if address["port"]:
                 ssh += ["-p", address["port"]]
             host = address["host"]
@@ -192,16 +200,33 @@ class Repository:
             names.write(b"".join(path + b"\0" for path in paths))
             names.flush()
             said = self._restic(
-                ["backup", "--json", "--host", host, *_tagged(tags), "--one-file-system",
-                 "--files-from-raw", names.name, *(f"--exclude={e}" for e in exclude)],
+                [
+                    "backup",
+                    "--json",
+                    "--host",
+                    host,
+                    *_tagged(tags),
+                    "--one-file-system",
+                    "--files-from-raw",
+                    names.name,
+                    *(f"--exclude={e}" for e in exclude),
+                ],
                 accepted=(INCOMPLETE,),
-            )  # fmt: skip
+            )
         return _summary(said), said.code == 0
 
     def store(self, content: bytes, name: str, *, host: str, tags: Sequence[str]) -> None:
         """Keep a document."""
-        command = ["backup", "--json", "--host", host, *_tagged(tags),
-                   "--stdin", "--stdin-filename", name]  # fmt: skip
+        command = [
+            "backup",
+            "--json",
+            "--host",
+            host,
+            *_tagged(tags),
+            "--stdin",
+            "--stdin-filename",
+            name,
+        ]
         self._restic(command, content=content)
 
     def document(self, snapshot: Snapshot) -> bytes:
@@ -221,8 +246,9 @@ class Repository:
 
     def forget(self, host: str, policy: Sequence[str]) -> int:
         """Forget and prune by policy, for each claim of a namespace: how many were forgotten."""
-        said = self._restic(["forget", "--json", "--host", host, "--group-by", "host,tags",
-                             "--prune", *policy])  # fmt: skip
+        said = self._restic(
+            ["forget", "--json", "--host", host, "--group-by", "host,tags", "--prune", *policy]
+        )
         groups, _ = json.JSONDecoder().raw_decode(said.out.decode() or "[]")
         return sum(len(group["remove"] or []) for group in groups)
 

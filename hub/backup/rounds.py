@@ -13,7 +13,7 @@ from hub.backup.outcome import Outcome, State
 from hub.backup.repository import Repository, Snapshot
 from hub.backup.volume import tag_of
 from hub.backup.worker import Job, Use, Workshop, worker_pod
-from hub.failure import Failure
+from hub.program.failure import Failure
 
 LIST_TAG, LIST_NAME = "claims", "claims.json"
 _EXCLUSIVE = "ReadWriteOncePod"

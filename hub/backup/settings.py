@@ -7,13 +7,20 @@ from pydantic_settings import SettingsConfigDict
 
 from hub.backup.repository import Access
 from hub.backup.retention import Retention
-from hub.failure import WrongSetting
-from hub.settings import Counts, Document, Duration, Names, Pattern, ProgramSettings
+from hub.program.failure import WrongSetting
+from hub.program.settings import Counts, Document, Duration, Names, Pattern, ProgramSettings
 
 PREFIX = "NOTEBOOKS_BACKUP_"
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-_OF_THE_WORKERS = ("repository", "secrets_dir", "volumes_dir", "options", "exclude", "include",
-                   "lock_wait")  # fmt: skip
+_OF_THE_WORKERS = (
+    "repository",
+    "secrets_dir",
+    "volumes_dir",
+    "options",
+    "exclude",
+    "include",
+    "lock_wait",
+)
 
 
 class BackupSettings(ProgramSettings):

@@ -107,8 +107,9 @@ def metrics(status: Status) -> bytes:
     gauge("added_bytes", "Bytes that the last run added.", status.added_bytes)
     gauge("repository_bytes", "Bytes in the repository.", status.repository_bytes)
     gauge("snapshots", "Snapshots in the repository.", status.snapshots)
-    claims = Gauge("notebooks_backup_claims", "Claims in the last run.", ["state"],
-                   registry=registry)  # fmt: skip
+    claims = Gauge(
+        "notebooks_backup_claims", "Claims in the last run.", ["state"], registry=registry
+    )
     counted = dict(status.claims)
     for state in State:
         claims.labels(state.value).set(counted.get(state.value, 0))

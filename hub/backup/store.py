@@ -5,7 +5,7 @@ from pathlib import Path
 from hub.backup.cluster import Cluster
 from hub.backup.settings import BackupSettings
 from hub.backup.status import KEY, Status, metrics
-from hub.failure import Failure
+from hub.program.failure import Failure
 
 
 async def load_status(settings: BackupSettings, cluster: Cluster | None, namespace: str) -> Status:

@@ -11,7 +11,7 @@ from hub.backup.comparison import compare
 from hub.backup.outcome import Outcome, State
 from hub.backup.placement import STAGING, Placed, clear, place
 from hub.backup.repository import Repository, Snapshot
-from hub.failure import Failure
+from hub.program.failure import Failure
 
 _SPECIAL = re.compile(r"([\\*?\[])")
 

@@ -10,8 +10,8 @@ from hub.backup.outcome import Outcome, State, exit_code
 from hub.backup.repository import Repository
 from hub.backup.settings import BackupSettings
 from hub.backup.volume import Volume
-from hub.failure import Failure
-from hub.settings import load
+from hub.program.failure import Failure
+from hub.program.settings import load
 
 LAST_WORDS = Path("/dev/termination-log")  # Kubernetes keeps what is written here
 _SCRATCH = Path("/scratch")

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 import typer
 
-from hub.failure import WrongSetting
 from hub.monitor.settings import PREFIX, MonitorSettings
-from hub.program import program
-from hub.settings import load, read_secret
+from hub.program.command import program
+from hub.program.failure import WrongSetting
+from hub.program.settings import load, read_secret
 
 if TYPE_CHECKING:
     from hub.monitor.schedule import Schedule

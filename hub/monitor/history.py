@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from hub.failure import Failure
 from hub.monitor.result import Run, State
+from hub.program.failure import Failure
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS run (

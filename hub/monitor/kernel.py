@@ -72,9 +72,26 @@ async def _answer(socket: ClientWebSocketResponse, code: str) -> str:
 
 
 def _execute_request(identifier: str, code: str) -> dict[str, Any]:
-    header = {"msg_id": identifier, "msg_type": "execute_request", "username": "",
-              "session": uuid.uuid4().hex, "version": "5.3"}  # fmt: skip
-    content = {"code": code, "silent": False, "store_history": False, "user_expressions": {},
-               "allow_stdin": False, "stop_on_error": True}  # fmt: skip
-    return {"header": header, "parent_header": {}, "metadata": {}, "content": content,
-            "channel": "shell", "buffers": []}  # fmt: skip
+    header = {
+        "msg_id": identifier,
+        "msg_type": "execute_request",
+        "username": "",
+        "session": uuid.uuid4().hex,
+        "version": "5.3",
+    }
+    content = {
+        "code": code,
+        "silent": False,
+        "store_history": False,
+        "user_expressions": {},
+        "allow_stdin": False,
+        "stop_on_error": True,
+    }
+    return {
+        "header": header,
+        "parent_header": {},
+        "metadata": {},
+        "content": content,
+        "channel": "shell",
+        "buffers": [],
+    }

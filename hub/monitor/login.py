@@ -15,7 +15,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from jupyterhub.services.auth import HubOAuth
 from tornado.web import HTTPError
 
-from hub.settings import read_secret
+from hub.program.settings import read_secret
 
 _SESSION, _STATE = "notebooks-monitor-session", "notebooks-monitor-state"
 _SESSION_SECONDS, _STATE_SECONDS = 8 * 3600, 600

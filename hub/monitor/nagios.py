@@ -8,10 +8,10 @@ from typing import Annotated, Any, NoReturn
 import httpx
 import typer
 
-from hub.failure import WrongSetting
 from hub.monitor.result import State, shown_age
-from hub.program import USAGE_ERROR
-from hub.settings import read_secret
+from hub.program.command import USAGE_ERROR
+from hub.program.failure import WrongSetting
+from hub.program.settings import read_secret
 
 _OK = 200
 _UNSAFE = re.compile(r"[|\r\n]")  # they end the text, as Nagios reads it
@@ -58,8 +58,10 @@ def status(
         _end(State.UNKNOWN, f"the monitor does not answer ({type(exc).__name__})")
     if answer.status_code != _OK:
         said = {401: ": give --token-file", 403: ": it may not look"}
-        _end(State.UNKNOWN, f"the monitor answered {answer.status_code}"
-             + said.get(answer.status_code, ""))  # fmt: skip
+        _end(
+            State.UNKNOWN,
+            f"the monitor answered {answer.status_code}" + said.get(answer.status_code, ""),
+        )
     try:
         _tell(answer.json(), check)
     except (ValueError, KeyError, TypeError, AttributeError):

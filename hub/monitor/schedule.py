@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hub.failure import Failure
 from hub.monitor.history import History
 from hub.monitor.result import Run, Verdict, verdict
+from hub.program.failure import Failure
 
 _LOG = logging.getLogger(__name__)
 _RETRY_SECONDS = 60.0

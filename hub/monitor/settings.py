@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 from pydantic_settings import SettingsConfigDict
 
-from hub.settings import Document, Duration, ProgramSettings, Url
+from hub.program.settings import Document, Duration, ProgramSettings, Url
 
 PREFIX = "NOTEBOOKS_MONITOR_"
 ServerName = Annotated[str, StringConstraints(pattern=r"^([a-z][a-z0-9-]{0,29})?$")]
@@ -66,9 +66,10 @@ class MonitorSettings(ProgramSettings):
     )
     answer: str = Field(default="42", description="What that code must write.", examples=["42"])
     kernel: str = Field(
-        default="", description="Name of the kernel; the server's default if empty.",
+        default="",
+        description="Name of the kernel; the server's default if empty.",
         examples=["python3"],
-    )  # fmt: skip
+    )
     interval: Duration = Field(
         default=3600.0, ge=1, description="From one start to the next.", examples=["1h"]
     )

@@ -11,12 +11,12 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from hub.failure import Failure
 from hub.monitor.chart import step_times
 from hub.monitor.login import Doorkeeper, HubSilent
 from hub.monitor.metrics import rendered
 from hub.monitor.result import Run, Verdict, shown_age, worst
 from hub.monitor.schedule import Schedule
+from hub.program.failure import Failure
 
 _STRIP = 48
 _UNAUTHORIZED, _FORBIDDEN, _UNAVAILABLE = 401, 403, 503
@@ -52,9 +52,12 @@ def create_app(
         lifespan: what runs beside it.
     """
     app = FastAPI(
-        title="notebooks-monitor", docs_url=None, redoc_url=None, openapi_url=None,
+        title="notebooks-monitor",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
         lifespan=_beside(lifespan),
-    )  # fmt: skip
+    )
 
     _add_pages(app, schedule, door)
     _add_data(app, schedule, door, open_status=open_status)
@@ -134,21 +137,26 @@ def _page(schedule: Schedule) -> str:
     for known in verdicts:
         runs = schedule.history.last(known.check, _STRIP)
         title = f"Seconds that each step of the {known.check} check took"
-        checks.append({
-            "known": known,
-            "age": None if known.age_seconds is None else shown_age(known.age_seconds),
-            "strip": [_mark(run) for run in reversed(runs)],
-            "runs": [_mark(run) for run in runs[:10]],
-            "chart": step_times(runs, title),
-        })  # fmt: skip
+        checks.append(
+            {
+                "known": known,
+                "age": None if known.age_seconds is None else shown_age(known.age_seconds),
+                "strip": [_mark(run) for run in reversed(runs)],
+                "runs": [_mark(run) for run in runs[:10]],
+                "chart": step_times(runs, title),
+            }
+        )
     interval = shown_age(schedule.interval_seconds)
     template = _TEMPLATES.get_template("status.html")
     return template.render(state=worst(verdicts), checks=checks, interval=interval)
 
 
 def _mark(run: Run) -> dict[str, Any]:
-    return {"run": run, "at": _moment(run.began_at), "title": f"{_moment(run.began_at)}"
-            f" {run.state.name}: {run.said}"}  # fmt: skip
+    return {
+        "run": run,
+        "at": _moment(run.began_at),
+        "title": f"{_moment(run.began_at)} {run.state.name}: {run.said}",
+    }
 
 
 def _moment(at: float) -> str:

@@ -21,7 +21,7 @@ from hub.backup.repository import (
 )
 from hub.backup.retention import Retention
 from hub.backup.volume import Volume
-from hub.failure import Failure, WrongSetting
+from hub.program.failure import Failure, WrongSetting
 from tests.backup.conftest import PASSWORD, SFTP_SERVER, rest_server, secrets_in
 from tests.backup.trees import odd_tree, picture
 from tests.hub.process import wait_for

@@ -10,7 +10,7 @@ import yaml
 from hub.backup import cli as backup_cli
 from hub.backup.settings import BackupSettings
 from hub.monitor.settings import MonitorSettings
-from hub.settings import ProgramSettings, load
+from hub.program.settings import ProgramSettings, load
 from tests.chart import helm, manifests
 from tests.chart.helm import CHARTS, find, refusal, render
 

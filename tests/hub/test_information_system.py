@@ -2,7 +2,7 @@
 
 import pytest
 
-from hub.information_system import (
+from hub.authenticator.information_system import (
     Options,
     ServerOption,
     VolumeOption,

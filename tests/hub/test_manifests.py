@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hub.manifests import (
+from hub.spawner.manifests import (
     Parts,
     with_additions,
     with_annotations,
@@ -12,7 +12,7 @@ from hub.manifests import (
     with_tokens,
     wrong_addition,
 )
-from hub.profiles import names_of, open_profiles
+from hub.spawner.profiles import names_of, open_profiles
 
 PATH = "/var/run/secrets/egi.eu/"
 SEEN = {"name": "egi-secrets", "mountPath": PATH, "readOnly": True}

@@ -13,7 +13,7 @@ from traitlets import TraitError
 from traitlets.config import Config
 
 from accounting.measure import promql
-from hub.cluster import ClusterError
+from hub.spawner.cluster import ClusterError
 from tests.hub.cloud import FRAGMENTS
 from tests.hub.pods import Users, manifest_of, spawner_of, tokens_in, with_users
 from tests.kubernetes.standin import KubernetesStandin

@@ -7,8 +7,14 @@ from typing import Any
 import pytest
 from traitlets import TraitError
 
-from hub.manifests import Parts
-from hub.vre import D4ScienceSpawner, safe_profiles, with_context, with_volumes, with_workspace
+from hub.spawner.d4science import (
+    D4ScienceSpawner,
+    safe_profiles,
+    with_context,
+    with_volumes,
+    with_workspace,
+)
+from hub.spawner.manifests import Parts
 from tests.hub.pods import Users, manifest_of, spawner_of, tokens_in, with_users
 from tests.kubernetes.standin import KubernetesStandin
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from hub.wrapper import HubTokens
+from hub.services.wrapper import HubTokens
 from tests.hub.checkin import CLIENT, VO, Site, run_site
 from tests.hub.process import wait_for
 from tests.hub.provider import Provider
@@ -34,7 +34,7 @@ def site(
         CONFIG,
         version=request.param,
         fragments=("checkin", "programs"),
-        replacing={'"hub.wrapper"': '"hub.wrapper", "--keep-seconds", "2"'},
+        replacing={'"hub.services.wrapper"': '"hub.services.wrapper", "--keep-seconds", "2"'},
     ) as running:
         wait_for(
             lambda: httpx.get(f"{running.hub.url}services/jwt/").status_code == 401, "the service"

@@ -13,13 +13,13 @@ from threading import Thread
 import pytest
 
 from accounting.config import Settings
-from hub.failure import Failure, WrongSetting
 from hub.monitor.binder import BinderCheck
 from hub.monitor.history import History
 from hub.monitor.result import Run, State, Verdict, verdict, worst
 from hub.monitor.settings import MonitorSettings
 from hub.monitor.web import document
-from hub.settings import load
+from hub.program.failure import Failure, WrongSetting
+from hub.program.settings import load
 
 PROGRAM = Path(sys.executable).parent / "notebooks-status"
 GOOD = Run("notebook", 1000.0, State.OK, "a notebook was ready in 5.0 s", (("start", 5.0),))

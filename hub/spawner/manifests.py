@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hub.profiles import is_open
+from hub.spawner.profiles import is_open
 
 Manifest = dict[str, Any]
 

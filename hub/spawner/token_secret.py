@@ -5,9 +5,9 @@ import base64
 import random
 from collections.abc import Mapping
 
-from hub.cluster import Cluster, ClusterError
-from hub.home import owner_of
-from hub.manifests import OWNER, Manifest
+from hub.spawner.cluster import Cluster, ClusterError
+from hub.spawner.home import owner_of
+from hub.spawner.manifests import OWNER, Manifest
 
 _ATTEMPTS = 20
 _PAUSE_SECONDS = 0.05

@@ -8,9 +8,9 @@ from kubespawner import KubeSpawner
 from kubespawner.slugs import is_valid_label, safe_slug
 from traitlets import Bool, Dict, List, TraitError, Unicode, default, validate
 
-from hub import home, token_secret
-from hub.cluster import Cluster, ClusterError
-from hub.manifests import (
+from hub.spawner import home, token_secret
+from hub.spawner.cluster import Cluster, ClusterError
+from hub.spawner.manifests import (
     OWNER,
     Manifest,
     Parts,
@@ -20,8 +20,8 @@ from hub.manifests import (
     with_tokens,
     wrong_addition,
 )
-from hub.profiles import Profile, open_profiles
-from hub.refusal import refusal
+from hub.spawner.profiles import Profile, open_profiles
+from hub.spawner.refusal import refusal
 
 USER_ID = "egi.eu/userid"
 """The label that tells users apart: short, valid for any user's name, and not personal."""

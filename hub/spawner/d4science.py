@@ -14,9 +14,9 @@ from typing import Any
 
 from traitlets import Dict, TraitError, Unicode, default, validate
 
-from hub.manifests import Manifest, Parts, literal
-from hub.profiles import Profile
-from hub.spawner import EGISpawner
+from hub.spawner.egi import EGISpawner
+from hub.spawner.manifests import Manifest, Parts, literal
+from hub.spawner.profiles import Profile
 
 CONTEXT = "d4science_context"
 """The annotation that D4Science's own accounting reads."""

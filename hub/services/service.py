@@ -17,10 +17,17 @@ CONNECT_SECONDS = 10.0
 
 HOP_BY_HOP = frozenset(
     {
-        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization",
-        "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
     }
-)  # fmt: skip
+)
 """Headers for one connection only (RFC 9110, 7.6.1)."""
 
 _NOT_FORWARDED = HOP_BY_HOP | {"authorization", "cookie", "host"}

@@ -8,8 +8,8 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
-from hub.cluster import Cluster
-from hub.manifests import OWNER, Manifest
+from hub.spawner.cluster import Cluster
+from hub.spawner.manifests import OWNER, Manifest
 
 _SERVER = "hub.jupyter.org/servername"
 _SERVER_FIELDS = re.compile(r"\{(safe_|escaped_|unescaped_)?servername\}")

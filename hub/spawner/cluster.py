@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 from kubernetes_asyncio.client import ApiException
 
-from hub.manifests import Manifest
+from hub.spawner.manifests import Manifest
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 3.0

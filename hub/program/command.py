@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
-from hub.failure import Failure
+from hub.program.failure import Failure
 
 # What typer turns into a message; the class has different names in its versions.
 USAGE_ERROR: Any = typer.BadParameter.__mro__[-4]

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
-from hub.service import (
+from hub.services.service import (
     SESSION,
     HubService,
     application,

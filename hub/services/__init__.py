@@ -1,0 +1,1 @@
+"""Services that JupyterHub runs beside itself."""
