@@ -43,7 +43,7 @@ class CounterQuery:
         self._without_id = Answer[UsageRow]()
 
     def merge(self, found: Samples, accounts: dict[str, Account], ledger: Ledger) -> None:
-        """Add the last values to ``found``, and ask about the pods of which they do not say all.
+        """Add the last values to ``found``; query again for missing or doubtful counters.
 
         Args:
             found: what the window says so far.

@@ -98,12 +98,23 @@ UidAt = Callable[[str, float], str]
 
 @dataclass(slots=True)
 class Samples:
-    """Everything one window says, by pod uid.
+    """Everything that one window says, by pod uid. Times are Unix seconds.
 
-    ``readings`` holds each counter's last value; ``raw`` all samples, in order of time, of those
-    counters where one fell. ``series`` remembers whose a counter is by its metric, ``id`` and
-    interface, and ``known_series`` is that of the window before: reading it out of a cgroup's path
-    is most of the work, and from window to window the paths are the same.
+    Attributes:
+        sightings: phases.
+        times: creation, start and completion.
+        owners: what the hub's annotations say.
+        resources: requests and limits: cores, bytes, accelerators.
+        images: image names.
+        claims: size of all mounted volumes, bytes.
+        memory_peaks: highest working set, bytes.
+        readings: each counter's last value: CPU in core-seconds, network in bytes.
+        raw: (time, value) of all samples, in order of time, of counters that fell or are doubtful.
+        known_series: ``series`` of the window before. Parsing cgroup paths is most of the work,
+            and the paths are the same from window to window.
+        series: which pod and counter a series belongs to.
+        orphans: uids that cAdvisor sees although kube-state-metrics does not.
+        rejected: how many values were set aside, by metric and reason.
     """
 
     sightings: dict[str, Sighting] = field(default_factory=dict)
@@ -122,7 +133,7 @@ class Samples:
 
     @property
     def described(self) -> set[str]:
-        """The uids of the pods of which anything was said but when they ran and what they used."""
+        """The uids of the pods that are described by anything but phases and usage."""
         said = (self.times, self.owners, self.resources, self.images, self.claims)
         return set().union(*said)
 

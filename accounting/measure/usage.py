@@ -35,7 +35,7 @@ def absorb(accounts: dict[str, Account], samples: Samples, window: Window) -> se
     month = window.month
     counted = samples.readings.keys() | samples.raw.keys()
     described = samples.described
-    # All of one pod at once: with many, fetching each page from memory again would be felt.
+    # Handle each pod in one pass, so that its data stays in the CPU cache.
     for uid, sighting in samples.sightings.items():
         account = _sight(accounts, sighting)
         if account is not None:
@@ -110,7 +110,7 @@ def _count(account: Account, samples: Samples, window: Window, month: Month) -> 
     if is_replay or uid in samples.raw:
         counters = _recounted(account, samples, window, is_replay=is_replay)
     else:
-        # So often that a call, or a generator, would be felt.
+        # Hot loop: inlined on purpose.
         for key, value in readings.items():
             known = counters.get(key)
             if known is None:
