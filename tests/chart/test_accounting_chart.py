@@ -216,7 +216,8 @@ def test_the_certificate_comes_from_values_a_secret_or_cert_manager() -> None:
 def test_the_alerts_and_the_dashboard_are_those_of_the_service(tmp_path: Path) -> None:
     made = render(CHART, EVERYTHING)
     rules = find(made, "PrometheusRule")["spec"]
-    assert rules == yaml.safe_load((helm.ROOT / "monitoring" / "alerts.yaml").read_text())
+    text = (helm.ROOT / "monitoring" / "alerts.yaml").read_text()
+    assert rules == yaml.safe_load(text.replace('namespace=~".*"', 'namespace="hub"'))
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump(rules))
     checked = subprocess.run(
@@ -227,6 +228,12 @@ def test_the_alerts_and_the_dashboard_are_those_of_the_service(tmp_path: Path) -
     dashboard = json.loads((helm.ROOT / "monitoring" / "dashboard.json").read_text())
     assert json.loads(shown["data"]["notebooks-accounting.json"]) == dashboard
     assert shown["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def test_a_release_that_only_measures_has_no_alerts_of_delivery() -> None:
+    given = ("siteName=A", "push.enabled=false", "prometheusRule.enabled=true")
+    groups = find(render(CHART, settings=given), "PrometheusRule")["spec"]["groups"]
+    assert [group["name"] for group in groups] == ["notebooks-accounting"]
 
 
 def test_prometheus_scrapes_with_a_token_that_reads_metrics_only() -> None:

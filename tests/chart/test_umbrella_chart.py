@@ -1,6 +1,7 @@
 """The chart egi-notebooks: its parts fit together, and each can be left out."""
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,11 @@ CASES = sorted(CHART.glob("ci/*-values.yaml"))
 PRODUCTION = CHART / "ci" / "production-values.yaml"
 BESIDE = CHART / "ci" / "beside-values.yaml"
 PARTS = ("jupyterhub", "prometheus", "notebooks-accounting")
+BACKUP = (
+    "notebooks-backup.enabled=true",
+    "notebooks-backup.repository=rest:https://backup.example.org/",
+    "notebooks-backup.password=made-up",
+)
 PART_OF = "app.kubernetes.io/part-of"
 MONITORING = (
     "notebooks-monitoring.enabled=true",
@@ -134,6 +140,77 @@ def test_the_operator_has_the_last_word_on_a_service(chart: Path) -> None:
         "display": False,
         "oauth_no_confirm": True,
     }
+
+
+def test_prometheus_scrapes_every_part_with_its_token_and_has_its_alerts(
+    chart: Path, tmp_path: Path
+) -> None:
+    made = render(chart, PRODUCTION, settings=(*MONITORING, *BACKUP))
+    prometheus = values_of(made, "prometheus")
+    tokens: dict[str, tuple[str, str]] = {}
+    for volume in prometheus["server"]["extraVolumes"]:
+        for source in volume.get("projected", {}).get("sources", []):
+            (item,) = source["secret"]["items"]
+            tokens[item["path"]] = (source["secret"]["name"], item["key"])
+    jobs = {
+        name: about
+        for name, about in prometheus["scrapeConfigs"].items()
+        if name.startswith("notebooks-")
+    }
+    assert set(jobs) == {f"notebooks-{part}" for part in tokens}
+    for part, (secret, key) in tokens.items():
+        assert key in find(made, "Secret", secret)["data"]
+        (port,) = find(made, "Service", f"notebooks-{part}")["spec"]["ports"]
+        relabelled = {
+            r["source_labels"][0]: r["regex"]
+            for r in jobs[f"notebooks-{part}"]["relabel_configs"]
+            if r.get("action") == "keep"
+        }
+        assert relabelled == {
+            "__meta_kubernetes_service_name": f"notebooks-{part}",
+            "__meta_kubernetes_endpointslice_port_name": port["name"],
+        }
+    check([{"job_name": name, **about} for name, about in jobs.items()], tmp_path)
+    alerts = find(made, "ConfigMap", "egi-notebooks-alerts")["data"]
+    assert len(alerts) == 3
+    for name, text in alerts.items():
+        rules = tmp_path / name
+        rules.write_text(text)
+        promtool("check", "rules", rules)
+        assert 'namespace="hub"' in text
+        assert 'namespace=~".*"' not in text
+
+
+@pytest.mark.skipif(not upstream.is_real(), reason="needs the real charts: UPSTREAM_CHARTS")
+def test_the_real_prometheus_mounts_what_its_configuration_names(
+    chart: Path, tmp_path: Path
+) -> None:
+    made = render(chart, PRODUCTION)
+    config = find(made, "ConfigMap", "egi-prometheus-server")["data"]["prometheus.yml"]
+    check(yaml.safe_load(config)["scrape_configs"], tmp_path)
+    jobs = {job["job_name"]: job for job in yaml.safe_load(config)["scrape_configs"]}
+    assert {"kubernetes-nodes-cadvisor", "kubernetes-service-endpoints"} <= set(jobs)
+    assert "/etc/notebooks/alerts/*.yaml" in yaml.safe_load(config)["rule_files"]
+    pod = manifests.pods(made)["Deployment egi-prometheus-server"]
+    for container in pod["containers"]:
+        mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
+        assert "/etc/notebooks/alerts" in mounted
+    assert "--watched-dir=/etc/notebooks/alerts" in str(pod)
+
+
+def check(scrapes: list[dict[str, Any]], folder: Path) -> None:
+    """Have promtool read scrape jobs. Debian's is built without Kubernetes' discovery."""
+    for job in scrapes:
+        for found in job.pop("kubernetes_sd_configs", []):
+            assert found["role"] in {"node", "pod", "service", "endpoints", "endpointslice"}
+    file = folder / "prometheus.yml"
+    file.write_text(yaml.safe_dump({"scrape_configs": scrapes}))
+    promtool("check", "config", "--syntax-only", file)
+
+
+def promtool(*arguments: str | Path) -> None:
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_images_are_all_from_one_registry_or_the_lines_to_write_are_said(
@@ -256,6 +333,9 @@ REFUSED = {
     ),
     "prometheus: {server: {fullnameOverride: metrics}}": (
         "write notebooks-accounting.prometheus.url: http://metrics"
+    ),
+    "notebooks-accounting: {api: {metricsTokenSecret: {name: mine}}}": (
+        "name it in prometheus.server.extraVolumes"
     ),
     "jupyterhub: {fullnameOverride: lab}": "write notebooks-accounting.hub.apiUrl: http://lab-hub:8081",
 }

@@ -59,6 +59,22 @@ of their objects come from their own templates. */ -}}
 
 {{- define "egi.prometheusChecks" -}}
 {{- $problems := list -}}
+{{- if .Values.prometheus.enabled -}}
+{{- $mounted := list -}}
+{{- range (default dict .Values.prometheus.server).extraVolumes -}}
+{{- range (default dict .projected).sources }}{{ $mounted = append $mounted (default dict .secret).name }}{{ end -}}
+{{- end -}}
+{{- $fields := dict "notebooks-accounting" "api.metricsTokenSecret" "notebooks-monitoring" "probeTokenSecret" "notebooks-backup" "exporter.tokenSecret" -}}
+{{- range $part, $field := $fields -}}
+{{- $values := index $.Values $part -}}
+{{- $at := $values -}}
+{{- range splitList "." $field }}{{ $at = get (default dict $at) . }}{{ end -}}
+{{- $name := (default dict $at).name -}}
+{{- if and $values.enabled $name (not (has $name $mounted)) -}}
+{{- $problems = append $problems (printf "%s.%s.name is %s, and Prometheus has another token: name it in prometheus.server.extraVolumes, below notebooks-tokens" $part $field $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $accounting := index .Values "notebooks-accounting" -}}
 {{- if $accounting.enabled -}}
 {{- $chart := index .Subcharts "notebooks-accounting" -}}

@@ -61,8 +61,12 @@ secret is repeated: a schema's message would. */ -}}
 {{- if . }}{{ fail (printf "\n\nThe values of notebooks-accounting cannot be installed:\n  %s\n" .) }}{{ end -}}
 {{- end -}}
 
+{{- /* Whether records are delivered: by the job, or by the service itself. */ -}}
+{{- define "accounting.delivers" -}}
+{{- if or .Values.push.enabled (regexMatch "[1-9]" (toString .Values.ssm.interval)) }}yes{{ end -}}
+{{- end -}}
+
 {{- /* Whether messages are signed here, so that the certificate is needed. */ -}}
 {{- define "accounting.signs" -}}
-{{- $delivers := or .Values.push.enabled (regexMatch "[1-9]" (toString .Values.ssm.interval)) -}}
-{{- if and $delivers (eq (default "ams" .Values.ssm.transport) "ams") }}yes{{ end -}}
+{{- if and (include "accounting.delivers" .) (eq (default "ams" .Values.ssm.transport) "ams") }}yes{{ end -}}
 {{- end -}}

@@ -73,6 +73,11 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end -}}
 
+{{- /* The alerts of files/alerts.yaml, about this release's namespace. */ -}}
+{{- define "notebooks.alerts" -}}
+{{- .Files.Get "files/alerts.yaml" | replace `namespace=~".*"` (printf "namespace=%q" .Release.Namespace) -}}
+{{- end -}}
+
 {{- define "notebooks.serviceAccount" -}}
 {{- $account := .Values.serviceAccount -}}
 {{- default ($account.create | ternary (include "notebooks.fullname" .) "default") $account.name -}}

@@ -1,0 +1,95 @@
+"""What a program says about itself over time, and which alerts that raises, by promtool."""
+
+import json
+import math
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.chart.helm import ROOT
+
+STEP = 300
+FILES = {
+    "accounting": ROOT / "monitoring" / "alerts.yaml",
+    "backup": ROOT / "chart" / "notebooks-backup" / "files" / "alerts.yaml",
+    "monitoring": ROOT / "chart" / "notebooks-monitoring" / "files" / "alerts.yaml",
+}
+_WHERE = {"namespace": "hub", "job": "notebooks", "instance": "a:8000"}
+
+
+def alerts(part: str) -> dict[str, str]:
+    """A part's alerts, and their expressions."""
+    groups = yaml.safe_load(FILES[part].read_text())["groups"]
+    return {rule["alert"]: rule["expr"] for group in groups for rule in group["rules"]}
+
+
+@dataclass
+class Tape:
+    """Scrapes of a program, ``STEP`` seconds apart.
+
+    Attributes:
+        part: whose alerts are asked for.
+        start: Unix seconds of the first scrape; promtool's time begins there.
+    """
+
+    part: str
+    start: float
+    length: int = 0
+    series: dict[str, dict[int, float]] = field(default_factory=dict)
+
+    def take(self, text: str) -> None:
+        """Add a scrape, as the program answered it."""
+        used = set(re.findall(r"notebooks_\w+", " ".join(alerts(self.part).values())))
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name in used:
+                    labels = {**sample.labels, **_WHERE}
+                    shown = ",".join(f"{k}={json.dumps(v)}" for k, v in labels.items())
+                    values = self.series.setdefault(f"{sample.name}{{{shown}}}", {})
+                    values[self.length] = self._shifted(sample.name, sample.value)
+        self.length += 1
+
+    def _shifted(self, name: str, value: float) -> float:
+        """Moments count from promtool's beginning; 0 stands for none."""
+        return value - self.start if name.endswith("_timestamp_seconds") and value else value
+
+    def fired(self, folder: Path) -> set[str]:
+        """The alerts that have fired at any time of the tape; files go into the folder."""
+        end = f"{self.length * STEP}s"
+        fired = 'count_over_time(ALERTS{{alertname="{}",alertstate="firing"}}[{}])'
+        test = {
+            "interval": f"{STEP}s",
+            "input_series": [
+                {"series": name, "values": self._values(values)}
+                for name, values in self.series.items()
+            ],
+            "promql_expr_test": [
+                {"expr": fired.format(name, end), "eval_time": end, "exp_samples": []}
+                for name in alerts(self.part)
+            ],
+        }
+        (folder / "alerts.yaml").write_text(FILES[self.part].read_text())
+        about = {"rule_files": ["alerts.yaml"], "evaluation_interval": f"{STEP}s", "tests": [test]}
+        (folder / "test.yaml").write_text(yaml.safe_dump(about))
+        done = subprocess.run(
+            ["promtool", "test", "rules", "test.yaml"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        found = set(re.findall(r'expr: "count_over_time\(ALERTS\{alertname=\W*(\w+)', said))
+        assert found or done.returncode == 0, said
+        return found
+
+    def _values(self, values: dict[int, float]) -> str:
+        shown = (values.get(n) for n in range(self.length))
+        return " ".join(
+            "_" if value is None else "NaN" if math.isnan(value) else f"{value:.3f}"
+            for value in shown
+        )
