@@ -2,18 +2,19 @@
 # ruff: noqa: PLC0415 - see accounting/cli/__init__.py
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import typer
+
+from accounting.model.jobs import Ending
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-
-STOPPED = "stopped, as the program was told to end; the next one goes on from there"
+    from accounting.service.outcome import Outcome
 
 
 def write_json(value: object) -> None:
@@ -84,3 +85,31 @@ def notice(said: str) -> None:
 def complain(said: str) -> None:
     """An error, in one line."""
     typer.echo(f"error: {' '.join(said.split())}", err=True)
+
+
+def finish(
+    outcome: "Outcome",
+    show: Callable[[Mapping[str, Any]], None],
+    point_further: Callable[[Mapping[str, Any]], None],
+    *,
+    as_json: bool,
+) -> NoReturn:
+    """Show how a job ended, and end with its exit code.
+
+    Args:
+        outcome: how it ended.
+        show: writes its result for people.
+        point_further: writes notices of what needs a look.
+        as_json: write the result as data instead.
+    """
+    if outcome.result is not None:
+        if as_json:
+            write_json(outcome.result)
+        else:
+            show(outcome.result)
+        point_further(outcome.result)
+    if outcome.ending is Ending.STOPPED:
+        notice("stopped, as the program was told to end; the next one goes on from there")
+    if outcome.error is not None:
+        complain(str(outcome.error))
+    raise typer.Exit(outcome.exit_code)

@@ -4,19 +4,17 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from accounting.cli.options import Json, ServiceUrl, TokenFile, moment
-from accounting.cli.output import STOPPED, bar, complain, notice, shown_time, table, write_json
+from accounting.cli.output import bar, finish, notice, shown_time, table
 from accounting.cli.program import opened, program_of, stopped_by_signal
 from accounting.cli.remote import service_of
-from accounting.model.jobs import Ending
 
 if TYPE_CHECKING:
     from accounting.service.jobs import Notice
-    from accounting.service.outcome import Outcome
 
 Since = Annotated[
     int | None,
@@ -56,7 +54,7 @@ def poll(
     if service := service_of(settings, url, token_file):
         if since is not None or until is not None:
             raise typer.BadParameter("a service polls up to now: leave out --since and --until")
-        _finish(service.run("poll"), as_json=as_json)
+        finish(service.run("poll"), _show_poll, _point_further, as_json=as_json)
     now = time.time()
     if until is not None and until > now:
         raise typer.BadParameter("--until is in the future")
@@ -72,22 +70,7 @@ def poll(
         jobs = Jobs(settings, database, source=source, logs_failures=False)
         with _progress() as watch, stopped_by_signal(jobs):
             outcome = jobs.poll(watch, since=since, until=end)
-    _finish(outcome, as_json=as_json)
-
-
-def _finish(outcome: "Outcome", *, as_json: bool) -> NoReturn:
-    """Show how a poll ended, and end with its exit code."""
-    if outcome.result is not None:
-        if as_json:
-            write_json(outcome.result)
-        else:
-            _show_poll(outcome.result)
-            _point_further(outcome.result)
-    if outcome.ending is Ending.STOPPED:
-        notice(STOPPED)
-    if outcome.error is not None:
-        complain(str(outcome.error))
-    raise typer.Exit(outcome.exit_code)
+    finish(outcome, _show_poll, _point_further, as_json=as_json)
 
 
 @contextmanager

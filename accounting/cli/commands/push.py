@@ -2,16 +2,15 @@
 # ruff: noqa: PLC0415 - see accounting/cli/__init__.py
 
 from collections.abc import Mapping
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from accounting.cli.options import Json, ServiceUrl, TokenFile
-from accounting.cli.output import STOPPED, bar, complain, notice, shown_time, table, write_json
+from accounting.cli.output import bar, finish, notice, shown_time, table
 from accounting.cli.program import opened, program_of, stopped_by_signal
 from accounting.cli.remote import service_of
-from accounting.model.jobs import Ending
-from accounting.service.outcome import Outcome, push_counts
+from accounting.service.outcome import push_counts
 
 
 def push(
@@ -26,7 +25,7 @@ def push(
     """Put due records into signed messages, and deliver what waits, in order."""
     settings = program_of(ctx).settings()
     if service := service_of(settings, url, token_file):
-        _finish(service.run("push", {"now": now}), as_json=as_json)
+        finish(service.run("push", {"now": now}), _show_push, _point_further, as_json=as_json)
     settings.site()
     from accounting.service.jobs import Jobs
 
@@ -40,22 +39,7 @@ def push(
                 advance(seen["delivered"], total, said)
 
             outcome = jobs.push(watch, at_once=now)
-    _finish(outcome, as_json=as_json)
-
-
-def _finish(outcome: Outcome, *, as_json: bool) -> NoReturn:
-    """Show how a push ended, and end with its exit code."""
-    if outcome.result is not None:
-        if as_json:
-            write_json(outcome.result)
-        else:
-            _show_push(outcome.result)
-        _point_further(outcome.result)
-    if outcome.ending is Ending.STOPPED:
-        notice(STOPPED)
-    if outcome.error is not None:
-        complain(str(outcome.error))
-    raise typer.Exit(outcome.exit_code)
+    finish(outcome, _show_push, _point_further, as_json=as_json)
 
 
 def _show_push(pushed: Mapping[str, Any]) -> None:
