@@ -583,7 +583,7 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_with_verbose(polled: Si
     code, said = polled.fails("records", "list")
     assert code == 1
     assert said.startswith("error: unexpected DecodeError: ")
-    assert "in record_of, records.py line" in said
+    assert "in record_of, rows.py line" in said
     assert "--verbose" in said
     assert "Traceback" in polled.run("--verbose", "records", "list").err
 
