@@ -7,7 +7,7 @@ refuses is an error of its own and never "there is none".
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -17,7 +17,9 @@ from hub.spawner.manifests import Manifest
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 3.0
-_NOT_FOUND, _CONFLICT, _TOO_MANY, _SERVER_ERROR = 404, 409, 429, 500
+_NOT_FOUND, _CONFLICT, _GONE, _TOO_MANY, _SERVER_ERROR = 404, 409, 410, 429, 500
+_PAGE = 250
+"""How many objects a listing asks for at a time."""
 
 
 class ClusterError(Exception):
@@ -80,11 +82,32 @@ class Cluster:
         return await self._ask("get", f"persistentvolumeclaim {name}", call, name=name)
 
     async def claims(self, selector: str) -> list[Manifest]:
-        """The PersistentVolumeClaims that a label selector selects."""
+        """The PersistentVolumeClaims that a label selector selects, read page by page."""
         call = self._api.list_namespaced_persistent_volume_claim
         what = f"persistentvolumeclaim with {selector}"
-        found = await self._ask("list", what, call, label_selector=selector)
-        return found["items"] if found else []
+        found: list[Manifest] = []
+        after: str | None = None
+        while True:
+            more = {"_continue": after} if after else {}
+            try:
+                page = await self._ask(
+                    "list", what, call, label_selector=selector, limit=_PAGE, **more
+                )
+            except ClusterError as exc:
+                if exc.status != _GONE or not after:
+                    raise
+                found, after = [], None  # the listing took too long: begin again
+                continue
+            found += page["items"] if page else []
+            after = ((page or {}).get("metadata") or {}).get("continue")
+            if not after:
+                return found
+
+    async def label_claim(self, name: str, labels: Mapping[str, str]) -> None:
+        """Add labels to a PersistentVolumeClaim, if it is there."""
+        call = self._api.patch_namespaced_persistent_volume_claim
+        body = {"metadata": {"labels": dict(labels)}}
+        await self._ask("patch", f"persistentvolumeclaim {name}", call, name=name, body=body)
 
     async def _ask(
         self, verb: str, what: str, call: Callable[..., Awaitable[Any]], **arguments: Any

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from kubespawner import KubeSpawner
 from kubespawner.slugs import is_valid_label, safe_slug
@@ -100,7 +101,7 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
 
     @default("remember_pvc_name")
     def _default_remember_pvc_name(self) -> bool:
-        return False  # it is looked up at each start
+        return False  # what the hub's database knows is one of the names that are looked up
 
     @validate("additions")
     def _valid_additions(self, proposal: Any) -> list[Manifest]:
@@ -211,17 +212,48 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
     async def _prepare(self) -> None:
         cluster = self._cluster()
         found = await self._find_home(cluster)
-        self.pvc_name = found or await home.free_name(cluster, self.user.name, self._home_name())
+        if found:
+            await self._note_home(cluster, found)
+        else:
+            self.log.info("There is no home of %s yet: making one", self._log_name)
+        usual = self._home_name()
+        self.pvc_name = (
+            found.name if found else await home.free_name(cluster, self.user.name, usual)
+        )
         self._pvc_exists = found is not None
         tokens = self._tokens(await self._auth_state())
         if any(tokens.values()):
             await self._save(tokens)
 
-    async def _find_home(self, cluster: Cluster) -> str | None:
-        selector = f"component=singleuser-storage,{OWNER}={self._owner_label()}"
-        templates = (self.pvc_name_template, *self.legacy_pvc_name_templates)
-        names = dict.fromkeys(self._home_name(template) for template in templates)
-        return await home.find(cluster, self.user.name, selector, tuple(names))
+    async def _find_home(self, cluster: Cluster) -> home.Home | None:
+        selector = f"{home.STORAGE},{OWNER}={self._owner_label()}"
+        legacy = (self._home_name(template) for template in self.legacy_pvc_name_templates)
+        names = home.Names(self._remembered_homes(), self._home_name(), tuple(legacy))
+        owners = _OWNERS.setdefault(self.api, {}).setdefault(self.namespace, home.Owners())
+        return await home.find(
+            cluster, self.user.name, selector, names, lambda: owners.list(cluster)
+        )
+
+    def _remembered_homes(self) -> tuple[str, ...]:
+        """The claims that the user's servers have mounted, as the hub's database keeps them."""
+        servers = self.user.orm_user.orm_spawners
+        states = (servers[name].state or {} for name in sorted(servers))
+        return tuple(dict.fromkeys(state["pvc_name"] for state in states if state.get("pvc_name")))
+
+    async def _note_home(self, cluster: Cluster, found: home.Home) -> None:
+        """Label the user's claims, so that they are found at once; warn of unused ones."""
+        if found.others:
+            self.log.warning(
+                "%s has several homes: %s is used, %s not; merge or delete those",
+                self._log_name,
+                found.name,
+                ", ".join(found.others),
+            )
+        for name in found.unlabelled:
+            try:
+                await cluster.label_claim(name, {OWNER: self._owner_label()})
+            except ClusterError as exc:
+                self.log.warning("The claim %s keeps no label of its user: %s", name, exc)
 
     def _home_name(self, template: str = "") -> str:
         plain = home.without_server(template or self.pvc_name_template)
@@ -245,9 +277,7 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
         )
         parts = self._added(parts, state)
         usual = self._home_name()
-        parts = with_home(
-            parts, self.pvc_name, lambda name: self._expand_user_properties(name) == usual
-        )
+        parts = with_home(parts, self.pvc_name, lambda name: self._home_name(name) == usual)
         secret, path = self.token_secret_name, self.token_mount_path
         parts = with_tokens(parts, secret, path, shown=self.mount_secrets_volume)
         group = state.get("primary_group") or ""
@@ -298,7 +328,7 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
             await cluster.delete_secret(self.token_secret_name)
         found = await self._find_home(cluster) if self.delete_pvc else None
         if found:
-            self.pvc_name = found
+            self.pvc_name = found.name
             await super().delete_forever()
 
     def _cluster(self) -> Cluster:
@@ -311,6 +341,10 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
 
     async def _auth_state(self) -> Mapping[str, Any]:
         return await self.user.get_auth_state() or {}
+
+
+_OWNERS: "WeakKeyDictionary[Any, dict[str, home.Owners]]" = WeakKeyDictionary()
+"""One listing for all spawners of a namespace, by the client that they share."""
 
 
 def _label(value: str) -> str:

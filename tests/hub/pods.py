@@ -72,6 +72,11 @@ class Users:
         found = orm.Group.find(self._db, name)
         return found or orm.Group(name=name)
 
+    def remember(self, user: User, **state: Any) -> None:
+        """What the database keeps of the user's default server."""
+        self._db.add(orm.Spawner(name="", user=user.orm_user, state=state))
+        self._db.commit()
+
     def delete(self, user: User) -> None:
         """Forget a user, so that the next one gets the same id."""
         self._db.delete(user.orm_user)

@@ -13,7 +13,8 @@ from traitlets import TraitError
 from traitlets.config import Config
 
 from accounting.measure import promql
-from hub.spawner.cluster import ClusterError
+from hub.spawner.cluster import Cluster, ClusterError
+from hub.spawner.home import Home, Owners, choose
 from tests.hub.cloud import FRAGMENTS
 from tests.hub.pods import Users, manifest_of, spawner_of, tokens_in, with_users
 from tests.kubernetes.standin import KubernetesStandin
@@ -325,9 +326,158 @@ def test_the_home_is_found_by_label_and_name_among_claims_of_all_kinds(
     assert claim_in(pod) == expected
     assert data in pod["spec"]["volumes"]
     lists = [r for r in cluster.requests if r.plural == "persistentvolumeclaims" and not r.name]
-    assert [request.selector for request in lists] == [
-        "component=singleuser-storage,hub.jupyter.org/username=alice"
+    selectors = [request.selector for request in lists]
+    assert selectors[0] == "component=singleuser-storage,hub.jupyter.org/username=alice"
+    assert set(selectors[1:]) <= {"component=singleuser-storage"}  # only where nothing was found
+
+
+STORAGE = {"component": "singleuser-storage"}
+OLD = "3a731b87c1f04d0e9b0a8a3c5d2e7f61"
+
+
+def test_a_home_that_only_its_annotation_tells_of_is_found_and_labelled_once(
+    cluster: KubernetesStandin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Existing instances name claims by a random number, and label nobody."""
+    monkeypatch.setattr("hub.spawner.cluster._PAGE", 10)
+    for number in range(35):
+        name = f"{number:032x}"
+        cluster.create(claim(name, labels=STORAGE, annotations=of(f"user-{number}")))
+    cluster.create(claim(OLD, labels=STORAGE, annotations=of("alice")))
+    cluster.create(claim("of-nobody", labels=STORAGE))
+
+    async def work(users: Users) -> list[str]:
+        alice = await users.user("alice")
+        return [claim_in(await manifest_of(spawner_of(alice, name))) for name in ("", "work")]
+
+    assert with_users(cluster, work) == [OLD, OLD]
+    labels = cluster.get("persistentvolumeclaims", OLD)["metadata"]["labels"]
+    assert labels == {**STORAGE, **of("alice")}
+    every = [r for r in cluster.requests if r.selector == "component=singleuser-storage"]
+    assert len(every) == 4  # the pages of one listing
+    assert len(cluster.all("persistentvolumeclaims")) == 37
+
+
+def test_one_listing_serves_many_users_who_come_at_once(cluster: KubernetesStandin) -> None:
+    for number in range(20):
+        name = f"{number:032x}"
+        cluster.create(claim(name, labels=STORAGE, annotations=of(f"user-{number}")))
+
+    async def work(users: Users) -> list[str]:
+        found = [await users.user(f"user-{number}") for number in range(20)]
+        pods = await asyncio.gather(*(manifest_of(spawner_of(user)) for user in found))
+        return [claim_in(pod) for pod in pods]
+
+    assert with_users(cluster, work) == [f"{number:032x}" for number in range(20)]
+    every = [r for r in cluster.requests if r.selector == "component=singleuser-storage"]
+    assert len(every) == 1
+
+
+def test_a_home_that_the_hub_s_database_names_is_found_without_any_mark(
+    cluster: KubernetesStandin,
+) -> None:
+    cluster.create(claim(OLD, labels=STORAGE))
+    cluster.create(claim("claim-1", labels=STORAGE, annotations=of("alice")))
+
+    async def work(users: Users) -> str:
+        alice = await users.user("alice")
+        users.remember(alice, pvc_name=OLD)
+        return claim_in(await manifest_of(spawner_of(alice, "work")))
+
+    assert with_users(cluster, work) == OLD
+
+
+def test_somebody_else_s_claim_is_not_taken_though_the_hub_s_database_names_it(
+    cluster: KubernetesStandin,
+) -> None:
+    cluster.create(claim(OLD, labels=STORAGE, annotations=of("bob")))
+
+    async def work(users: Users) -> str:
+        alice = await users.user("alice")
+        users.remember(alice, pvc_name=OLD)
+        return claim_in(await manifest_of(spawner_of(alice)))
+
+    assert with_users(cluster, work) == "claim-1"
+
+
+def test_of_several_homes_the_hub_s_own_is_used_then_the_oldest() -> None:
+    at = "2021-03-0{}T00:00:00Z".format
+    claims = [
+        claim(name, annotations=of("alice"), creationTimestamp=at(day))
+        for name, day in (("b", 2), ("a", 3), ("c", 1))
     ]
+    claims.append(claim("gone", creationTimestamp=at(1), deletionTimestamp=at(9)))
+    claims.append(claim("bob", creationTimestamp=at(1), annotations=of("bob")))
+    assert choose(claims, "alice", []) == Home("c", ("b", "a"), ("c", "b", "a"))
+    assert choose(claims, "alice", ["a"]) == Home("a", ("c", "b"), ("a", "c", "b"))
+
+
+def watched(user: Any, caplog: pytest.LogCaptureFixture) -> Any:
+    spawner = spawner_of(user)
+    spawner.log.addHandler(caplog.handler)
+    return spawner
+
+
+def test_homes_that_are_not_used_are_told_to_the_operator(
+    cluster: KubernetesStandin, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("b" * 32, "a" * 32):
+        cluster.create(claim(name, labels=STORAGE, annotations=of("alice")))
+
+    async def work(users: Users) -> set[str]:
+        alice = await users.user("alice")
+        return {claim_in(await manifest_of(watched(alice, caplog))) for _ in range(2)}
+
+    (first,) = with_users(cluster, work)
+    assert f"has several homes: {first} is used, " in caplog.text
+
+
+def test_a_label_that_may_not_be_set_costs_no_home(
+    cluster: KubernetesStandin, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster.create(claim(OLD, labels=STORAGE, annotations=of("alice")))
+    cluster.fail(403, "patch", "persistentvolumeclaims", calls=1000)
+
+    async def work(users: Users) -> str:
+        return claim_in(await manifest_of(watched(await users.user("alice"), caplog)))
+
+    assert with_users(cluster, work) == OLD
+    assert "may patch persistentvolumeclaims" in caplog.text
+
+
+def test_no_second_home_is_made_while_all_homes_cannot_be_listed(
+    cluster: KubernetesStandin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.create(claim(OLD, labels=STORAGE, annotations=of("alice")))
+    usual = Owners.list
+
+    async def failing(self: Owners, namespace: Cluster) -> Any:
+        cluster.fail(500, "list", "persistentvolumeclaims", calls=1000)
+        return await usual(self, namespace)
+
+    monkeypatch.setattr(Owners, "list", failing)
+
+    async def work(users: Users) -> None:
+        await spawner_of(await users.user("alice")).start()
+
+    with pytest.raises(HTTPError) as caught:
+        with_users(cluster, work, k8s_api_request_retry_timeout=1)
+    assert caught.value.status_code == 503
+    assert len(cluster.all("persistentvolumeclaims")) == 1
+
+
+def test_a_named_server_s_volume_is_the_user_s_home_whatever_the_template_says(
+    cluster: KubernetesStandin,
+) -> None:
+    cluster.create(claim(OLD, labels=STORAGE, annotations=of("alice")))
+    home = {"name": "home", "persistentVolumeClaim": {"claimName": "claim-{userid}{servername}"}}
+
+    async def work(users: Users) -> str:
+        return claim_in(await manifest_of(spawner_of(await users.user("alice"), "work")))
+
+    template = "claim-{userid}{servername}"
+    assert with_users(cluster, work, volumes=[home], pvc_name_template=template) == OLD
+    assert with_users(cluster, work, volumes=[home]) == OLD
 
 
 def test_homes_of_older_kubespawners_with_escaped_names_are_found(

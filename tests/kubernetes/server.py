@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -114,11 +115,12 @@ class Server:
         matches = _matches(http, call)
         namespace = call.request.namespace or None
         found = self._store.all(call.resource.plural, namespace)
+        items, after = _page(http, [item for item in found if matches(item)])
         return {
             "kind": f"{call.resource.kind}List",
             "apiVersion": call.resource.api_version,
-            "metadata": {"resourceVersion": str(self._store.version)},
-            "items": [item for item in found if matches(item)],
+            "metadata": {"resourceVersion": str(self._store.version), **after},
+            "items": items,
         }
 
     def _patch(self, http: web.Request, call: "_Call", body: Any, *, dry: bool) -> web.Response:
@@ -274,6 +276,25 @@ class _Call:
         if resource.namespaced and not namespace and request.verb not in ("list", "watch"):
             raise Failure(405, "the server does not allow this method on the requested resource")
         return cls(resource, request, subresource)
+
+
+def _page(http: web.Request, items: list[Document]) -> tuple[list[Document], dict[str, str]]:
+    """A page as `limit` and `continue` ask for it, and where the next one begins."""
+
+    def key(item: Document) -> list[str]:
+        return [item["metadata"].get("namespace", ""), item["metadata"]["name"]]
+
+    if token := http.query.get("continue"):
+        try:
+            last = json.loads(b64decode(token, validate=True))
+        except ValueError:
+            raise Failure(400, "continue key is not valid") from None
+        items = [item for item in items if key(item) > last]
+    limit = int(http.query.get("limit") or 0)
+    if not limit or len(items) <= limit:
+        return items, {}
+    page = sorted(items, key=key)[:limit]
+    return page, {"continue": b64encode(json.dumps(key(page[-1])).encode()).decode()}
 
 
 def _split(path: str) -> tuple[str, list[str]]:
