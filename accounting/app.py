@@ -25,6 +25,7 @@ from accounting.guard import login, problem
 from accounting.guard.armour import Armour
 from accounting.guard.gate import Doors, Gate
 from accounting.guard.hub import hub_of, prefix_of
+from accounting.guard.origin import origin_of
 from accounting.guard.problem import Problem
 from accounting.guard.sessions import Sessions
 from accounting.guard.throttle import Throttle
@@ -67,6 +68,7 @@ def doors_of(service: Service) -> Doors:
         hub_of(service.settings),
         Sessions(time.monotonic),
         Throttle(time.monotonic),
+        origin_of(service.settings),
         service.metrics.failed_logins.inc,
     )
 

@@ -15,6 +15,7 @@ from accounting.app import create_app, doors_of
 from accounting.config import Settings
 from accounting.errors import AccountingError
 from accounting.guard.gate import Doors
+from accounting.guard.origin import CURE, SHARED
 from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop, PushLoop
 from accounting.store.database import Database
@@ -116,6 +117,8 @@ def serve(
 
 def _server(service: Service, listener: socket.socket) -> tuple[uvicorn.Server, Serving]:
     doors = doors_of(service)
+    if doors.origin.kind == SHARED:
+        log.warning("pages show only one's own usage: their address is shared", cure=CURE)
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(service, doors),

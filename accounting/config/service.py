@@ -82,6 +82,14 @@ class HubSettings(Group):
         "JUPYTERHUB_SERVICE_PREFIX if not given, or none.",
         examples=["/services/accounting/"],
     )
+    origin: Literal["shared", "own", "user-domains"] = Field(
+        default="shared",
+        description="Which pages share a host name with these: `shared`: users' notebooks do, so "
+        "that in a browser everybody sees their own usage only; `own`: the service has a host name "
+        "of its own (callback_url), so that administrators and managers see theirs; "
+        "`user-domains`: the hub gives each user a domain (subdomain_host).",
+        examples=["own"],
+    )
     admin_groups: Names = Field(
         default=frozenset(),
         description="Groups of the hub whose members see and do everything, as the hub's own "

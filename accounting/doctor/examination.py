@@ -7,6 +7,7 @@ from accounting.config import Settings
 from accounting.doctor.database import database, outbox
 from accounting.doctor.delivery import delivery
 from accounting.doctor.finding import Finding, State, guarded
+from accounting.doctor.pages import pages
 from accounting.doctor.source import metrics
 
 
@@ -22,6 +23,7 @@ def examine(settings: Settings, now: float | None = None) -> Iterator[Finding]:
     yield from guarded("Prometheus", lambda: metrics(settings, at))
     yield from guarded("database", lambda: database(settings))
     yield from guarded("outbox", lambda: outbox(settings))
+    yield from guarded("pages", lambda: pages(settings))
     yield from guarded("certificate", lambda: delivery(settings, at))
 
 

@@ -7,7 +7,7 @@ nothing, not even which paths there are.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 import structlog
 from starlette.datastructures import Headers
@@ -17,7 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from accounting.errors import SettingsError
 from accounting.guard import problem
+from accounting.guard.fetch import SAFE, require_own_page
 from accounting.guard.hub import STATE_COOKIE, STATE_SECONDS, Hub
+from accounting.guard.origin import CURE, Origin
 from accounting.guard.problem import Problem
 from accounting.guard.sessions import Session, Sessions, set_cookie
 from accounting.guard.throttle import Throttle
@@ -30,9 +32,7 @@ OPEN = frozenset({"/healthz", "/readyz"})
 LOGIN = frozenset({"/login", "/oauth_callback"})
 """Where people show who they are; these look at what they are shown themselves."""
 
-CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf_token"
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
 _UNAVAILABLE = 503
@@ -42,10 +42,15 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="notebooks-accounting"'}
 
 @dataclass(frozen=True)
 class Identity:
-    """Who asks, and by which session, if it is a browser."""
+    """Who asks, and by which session, if it is a browser.
+
+    Attributes:
+        is_narrowed: the viewer may see more, but not at this address (``guard.origin``).
+    """
 
     viewer: Viewer
     session: Session | None = None
+    is_narrowed: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Doors:
     hub: Hub | None
     sessions: Sessions
     throttle: Throttle
+    origin: Origin
     note_failure: Callable[[], None] = lambda: None
 
     async def identify(self, request: Request) -> Identity | None:
@@ -73,9 +79,15 @@ class Doors:
         session = self.sessions.find(request)
         if session is None:
             return None
-        _require_own_page(request, session)
+        require_own_page(request, session)
         viewer = await self._again(request, session)
-        return None if viewer is None else Identity(viewer, session)
+        if viewer is None:
+            return None
+        return (
+            Identity(viewer, session)
+            if self.origin.is_apart(request)
+            else _narrowed(request, viewer, session)
+        )
 
     async def admit(self, request: Request, token: str) -> Viewer:
         """Whose token it is; failures are counted.
@@ -134,31 +146,21 @@ def unauthorized(detail: str) -> Problem:
     )
 
 
-def _require_own_page(request: Request, session: Session) -> None:
-    """A browser sends its cookie with whatever a page asks: take it only from our own pages.
+def _narrowed(request: Request, viewer: Viewer, session: Session) -> Identity:
+    """A session where notebooks may be of the same origin: its user's own usage, and no actions.
 
-    Opening a page is no action and shows nothing to the page that led there. All else, scripts'
-    requests included, must bring what only our own pages know. On the hub's host, other users'
-    notebooks are of the same origin: what the browser says of the origin is not enough.
+    Raises:
+        Problem: it is an action.
     """
-    mode = request.headers.get("sec-fetch-mode", "navigate")
-    if request.method in _SAFE and (mode == "navigate" or _is_part_of_page(request)):
-        return
-    origin = request.headers.get("origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-    site = request.headers.get("sec-fetch-site", "same-origin")
-    shown = request.headers.get(CSRF_HEADER) or request.state.csrf_token
-    if foreign or site not in {"same-origin", "none"} or not session.is_own(shown):
-        raise Problem(
-            _FORBIDDEN,
-            "this action does not come from a page of this service",
-            "load the page again, and repeat the action there",
-        )
+    if request.method not in SAFE and _path(request.scope) != "/logout":
+        raise Problem(_FORBIDDEN, "nothing can be done at an address that notebooks share", CURE)
+    alone = viewer.alone()
+    return Identity(alone, session, is_narrowed=alone != viewer)
 
 
-def _is_part_of_page(request: Request) -> bool:
-    """A style sheet, script or picture that a page of ours loads: shown, not read, by it."""
-    return request.headers.get("sec-fetch-mode") == "no-cors"
+def _path(scope: Scope) -> str:
+    """The path below the prefix that a proxy keeps."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
 
 
 class Gate:
@@ -179,10 +181,9 @@ class Gate:
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
         state = scope.setdefault("state", {})
         state["csrf_token"] = ""
-        if path not in OPEN | LOGIN:
+        if _path(scope) not in OPEN | LOGIN:
             if _is_form(scope):
                 receive, state["csrf_token"] = await _form_token(receive)
             request = Request(scope, receive)

@@ -24,6 +24,7 @@ from accounting.config import PREFIX, Settings, read_secret
 from accounting.config.service import HubSettings
 from accounting.errors import SettingsError
 from accounting.guard.problem import Problem
+from accounting.guard.sessions import named
 from accounting.store.access import Right, Viewer
 
 STATE_COOKIE = "accounting-login"
@@ -158,7 +159,7 @@ class Hub:
         Raises:
             Problem: it is not a login that was begun here, or the hub refused it.
         """
-        begun = self._begun(request.cookies.get(STATE_COOKIE, ""))
+        begun = self._begun(request.cookies.get(named(request, STATE_COOKIE), ""))
         query = request.query_params
         if begun is None or not secrets.compare_digest(
             begun[0].encode(), query.get("state", "").encode()

@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from accounting.guard.gate import Doors, begin_login, unauthorized
 from accounting.guard.hub import STATE_COOKIE
+from accounting.guard.origin import CURE
 from accounting.guard.problem import Problem
 from accounting.guard.sessions import (
     COOKIE,
@@ -31,6 +32,7 @@ def routes(doors: Doors) -> APIRouter:
     @router.get("/login")
     async def login(request: Request, ticket: str = "", following: str = "") -> Response:
         if ticket:
+            _require_apart(request, doors)
             digest = doors.sessions.redeem(ticket)
             if digest and doors.tokens.viewer(digest):
                 return _opened(request, doors, Session(digest=digest), following)
@@ -46,6 +48,7 @@ def routes(doors: Doors) -> APIRouter:
         following: Annotated[str, Form()] = "",
     ) -> Response:
         _require_same_origin(request)
+        _require_apart(request, doors)
         await doors.admit(request, token.strip())
         encoded = token.strip().encode("latin-1", "replace")
         digest = digest_of(encoded)
@@ -86,6 +89,12 @@ def _inside(request: Request, following: str) -> str:
     is_own = not parts.scheme and not parts.netloc and parts.path.startswith(home)
     plain = following.isascii() and following.isprintable() and "\\" not in following
     return following if is_own and plain and not following.startswith("//") else home
+
+
+def _require_apart(request: Request, doors: Doors) -> None:
+    """A page of a notebook's could read a token that is typed at an address that both share."""
+    if not doors.origin.is_apart(request):
+        raise Problem(_FORBIDDEN, "no token is taken at an address that notebooks share", CURE)
 
 
 def _require_same_origin(request: Request) -> None:

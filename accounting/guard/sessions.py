@@ -87,7 +87,7 @@ class Sessions:
 
     @staticmethod
     def _hashed(request: Request) -> bytes:
-        return digest_of(request.cookies.get(COOKIE, "").encode())
+        return digest_of(request.cookies.get(named(request, COOKIE), "").encode())
 
     def ticket(self, digest: bytes) -> str:
         """A one-time stand-in for a static token with this hash, for an address to open."""
@@ -112,11 +112,17 @@ def is_https(request: Request) -> bool:
     return "https" in {request.url.scheme, said}
 
 
+def named(request: Request, name: str) -> str:
+    """A cookie's whole name: with ``__Host-``, no other host can put its own in its place."""
+    is_alone = is_https(request) and not request.scope.get("root_path", "")
+    return f"__Host-{name}" if is_alone else name
+
+
 def set_cookie(request: Request, response: Response, name: str, value: str, seconds: int) -> None:
     """A cookie that scripts cannot read and other sites' actions do not carry."""
     path = f"{request.scope.get('root_path', '')}/"
     response.set_cookie(
-        name,
+        named(request, name),
         value,
         max_age=seconds,
         path=path,

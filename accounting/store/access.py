@@ -4,7 +4,7 @@ Pages and endpoints never filter what they show. They hand their viewer to a que
 ``WHERE`` holds the viewer's restriction.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sqlalchemy import ColumnElement, false, or_, select, true
@@ -60,6 +60,11 @@ class Viewer:
     def may(self, right: Right) -> bool:
         """Whether they have a right."""
         return right in self.rights
+
+    def alone(self) -> "Viewer":
+        """The same person without roles: they see their own usage, and do nothing."""
+        rights = self.rights & {Right.READ}
+        return replace(self, rights=rights, is_admin=False, vos=frozenset())
 
     def restriction(self) -> ColumnElement[bool]:
         """The condition on ``records`` that every query of this viewer carries."""

@@ -15,6 +15,7 @@ def _context(request: Request) -> dict[str, Any]:
     identity = getattr(request.state, "identity", None)
     viewer = identity.viewer if identity else None
     session = identity.session if identity else None
+    doors = request.app.state.doors
     home = f"{request.scope.get('root_path', '')}/"
     return {
         "home": home,
@@ -25,7 +26,10 @@ def _context(request: Request) -> dict[str, Any]:
         "viewer": viewer,
         "navigation": entries(viewer, request.scope["path"].removeprefix(home.rstrip("/"))),
         "csrf_token": session.csrf_token if session else "",
-        "hub_login": request.app.state.doors.hub is not None,
+        "is_narrowed": bool(identity and identity.is_narrowed),
+        "own_address": doors.origin.address,
+        "takes_tokens": doors.origin.is_apart(request),
+        "hub_login": doors.hub is not None,
     }
 
 

@@ -17,6 +17,7 @@ import httpx
 from accounting.simulation.engines import free_port
 
 SERVICE_TOKEN = "the-services-own-token-at-the-hub"
+OWN_TOKEN = "the-token-of-the-service-on-its-own-host"
 MAKER_TOKEN = "the-token-of-who-makes-tokens"
 PASSWORD = "the-password-of-all"
 PROXY = Path(__file__).parent.parent / "node/node_modules/.bin/configurable-http-proxy"
@@ -25,11 +26,27 @@ PEOPLE = ("boss", "mia", "ada", "bob", "aux")
 
 @dataclass(frozen=True)
 class Hub:
-    """Where it is: ``url`` for browsers, ``api`` for programs."""
+    """Where it is: ``url`` for browsers, ``api`` for programs.
+
+    ``notebook_port`` is where somebody's own server answers below the hub's address, at
+    ``/services/notebook/``, as ``/user/NAME/`` would.
+    """
 
     url: str
     api: str
     service_port: int
+    own_port: int
+    notebook_port: int
+
+    @property
+    def own_url(self) -> str:
+        """A host name of the service's own: below the same domain as the hub's, ``named_url``."""
+        return f"http://accounting.example.localhost:{self.own_port}"
+
+    @property
+    def named_url(self) -> str:
+        """The hub's address by a name, as browsers resolve it."""
+        return self.url.replace("127.0.0.1", "hub.example.localhost")
 
     def ask(self, method: str, path: str, **more: object) -> httpx.Response:
         headers = {"Authorization": f"token {MAKER_TOKEN}"}
@@ -71,9 +88,19 @@ c.JupyterHub.services = [
         "oauth_no_confirm": True,
     }},
     {{"name": "maker", "api_token": {maker_token!r}}},
+    {{
+        "name": "accounting-own",
+        "api_token": {own_token!r},
+        "oauth_client_id": "service-accounting-own",
+        "oauth_redirect_uri": "http://accounting.example.localhost:{own}/oauth_callback",
+        "oauth_no_confirm": True,
+    }},
+    {{"name": "notebook", "url": "http://127.0.0.1:{notebook}", "api_token": "x" * 40}},
 ]
 c.JupyterHub.load_roles = [
-    {{"name": "user", "scopes": ["self", "access:services!service=accounting"]}},
+    {{"name": "user", "scopes": [
+        "self", "access:services!service=accounting", "access:services!service=accounting-own",
+    ]}},
     {{"name": "maker", "services": ["maker"],
       "scopes": ["admin:users", "tokens", "access:services!service=accounting"]}},
 ]
@@ -85,7 +112,7 @@ c.JupyterHub.cookie_secret_file = {folder!r} + "/cookie_secret"
 @contextmanager
 def run_hub(folder: Path) -> Iterator[Hub]:
     """A hub on free ports, stopped at the end; its people can log in."""
-    public, hub, control, service = (free_port() for _ in range(4))
+    public, hub, control, service, own, notebook = (free_port() for _ in range(6))
     config = folder / "jupyterhub_config.py"
     config.write_text(
         _CONFIG.format(
@@ -93,6 +120,9 @@ def run_hub(folder: Path) -> Iterator[Hub]:
             hub=hub,
             control=control,
             service=service,
+            own=own,
+            notebook=notebook,
+            own_token=OWN_TOKEN,
             proxy=str(PROXY),
             password=PASSWORD,
             service_token=SERVICE_TOKEN,
@@ -100,7 +130,8 @@ def run_hub(folder: Path) -> Iterator[Hub]:
             folder=str(folder),
         )
     )
-    found = Hub(f"http://127.0.0.1:{public}", f"http://127.0.0.1:{hub}/hub/api", service)
+    url, api = f"http://127.0.0.1:{public}", f"http://127.0.0.1:{hub}/hub/api"
+    found = Hub(url, api, service, own, notebook)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JUPYTERHUB_")}
     with (
         (folder / "hub.log").open("w") as log,
@@ -113,7 +144,8 @@ def run_hub(folder: Path) -> Iterator[Hub]:
         ) as process,
     ):
         try:
-            with _answering(service):  # the hub waits half a minute for a service that is not up
+            # The hub waits half a minute for a service that is not up.
+            with _answering(service), _answering(notebook):
                 _wait(found, folder / "hub.log", process)
             for user in PEOPLE:
                 found.ask("POST", f"/users/{user}")

@@ -81,7 +81,12 @@ def test_each_page_has_a_nonce_of_its_own(shared: Running) -> None:
 
 @pytest.fixture
 def browser(running: Running) -> Iterator[httpx.Client]:
-    headers = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin"}
+    headers = {
+        "Accept": "text/html",
+        "Sec-Fetch-Site": "same-origin",
+        "Sec-Fetch-Mode": "navigate",
+        "Sec-Fetch-Dest": "document",
+    }
     with httpx.Client(base_url=running.url, headers=headers, follow_redirects=True) as client:
         yield client
 
@@ -142,6 +147,8 @@ def test_a_session_ends_with_its_token(browser: httpx.Client, running: Running) 
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site", "X-CSRF-Token": "REAL"},
         {"Origin": "https://evil.example.org", "X-CSRF-Token": "REAL"},
+        {"Sec-Fetch-Site": "none", "X-CSRF-Token": "REAL"},
+        {"Sec-Fetch-Dest": "iframe", "X-CSRF-Token": "REAL"},
     ],
 )
 def test_an_action_that_no_page_of_ours_asks_for_is_refused(
@@ -164,12 +171,56 @@ def test_an_action_of_our_own_page_is_done(browser: httpx.Client, running: Runni
     assert browser.post("/api/v1/push", headers=by_script).status_code == 202
 
 
-def test_a_script_of_another_s_notebook_reads_nothing_with_the_cookie(
-    browser: httpx.Client,
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Mode": "same-origin", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script", "Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Dest": "iframe"},
+        {"Sec-Fetch-Dest": "object"},
+        {"Sec-Purpose": "prefetch;prerender"},
+        {"Service-Worker": "script"},
+    ],
+)
+def test_a_request_that_opens_no_window_reads_nothing_with_the_cookie(
+    headers: dict[str, str], browser: httpx.Client
 ) -> None:
     signed_in(browser)
-    read = browser.get("/api/v1/records", headers={"Sec-Fetch-Mode": "cors"})
-    assert read.status_code == 403
+    for path in ("/", "/records", "/api/v1/records", "/api/v1/me"):
+        assert browser.get(path, headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("missing", ["Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest"])
+def test_a_browser_that_does_not_say_who_asks_is_not_trusted(
+    missing: str, browser: httpx.Client
+) -> None:
+    signed_in(browser)
+    del browser.headers[missing]
+    for path in ("/", "/api/v1/records", "/static/pages.css"):
+        answer = browser.get(path)
+        assert answer.status_code == 403
+    assert "over https with a current browser" in answer.text
+
+
+def test_static_files_are_for_our_own_pages(browser: httpx.Client) -> None:
+    signed_in(browser)
+    style = {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "style"}
+    assert browser.get("/static/pages.css", headers=style).status_code == 200
+    elsewhere = {**style, "Sec-Fetch-Site": "same-site"}
+    assert browser.get("/static/pages.css", headers=elsewhere).status_code == 403
+
+
+def test_over_tls_the_cookie_is_one_that_no_other_host_can_set(browser: httpx.Client) -> None:
+    tls = {"X-Forwarded-Proto": "https"}
+    answer = browser.post("/login", data={"token": ADMIN}, headers=tls, follow_redirects=False)
+    name, _, value = answer.headers["Set-Cookie"].partition(";")[0].partition("=")
+    assert name == "__Host-accounting-session"
+    browser.cookies.clear()
+    for given, status in ((name, 200), ("accounting-session", 401)):
+        said = {"Cookie": f"{given}={value}", **tls}
+        assert browser.get("/", headers=said).status_code == status
 
 
 @pytest.mark.parametrize(

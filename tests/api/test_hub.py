@@ -37,6 +37,7 @@ def running(hub: Hub, serve: Serve, tmp_path: Path) -> Iterator[Running]:
         HUB__PREFIX=f"{PREFIX}/",
         HUB__MANAGER_GROUP=MANAGERS,
         HUB__ADMIN_GROUPS="accountants",
+        HUB__ORIGIN="user-domains",
     )
     write(found.service.database, [account(n, user=u, group=g) for n, (u, g) in enumerate(OWNERS)])
     with _behind(hub, found):
@@ -110,7 +111,12 @@ def test_a_user_who_asks_for_another_learns_nothing(hub: Hub, running: Running) 
 
 @pytest.fixture
 def browser() -> Iterator[httpx.Client]:
-    headers = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
+    headers = {
+        "Accept": "text/html",
+        "Sec-Fetch-Site": "none",
+        "Sec-Fetch-Mode": "navigate",
+        "Sec-Fetch-Dest": "document",
+    }
     with httpx.Client(follow_redirects=True, headers=headers, timeout=60) as client:
         yield client
 

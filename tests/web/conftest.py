@@ -87,6 +87,7 @@ def site(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "HUB__API_TOKEN_FILE": str(folder / "hub-token"),
         "HUB__PREFIX": f"{PREFIX}/",
         "HUB__MANAGER_GROUP": MANAGERS,
+        "HUB__ORIGIN": "user-domains",
     }
     with started(folder, month.NOW, **login) as (running, _broker):
         service = running.service

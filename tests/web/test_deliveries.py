@@ -253,9 +253,14 @@ def test_a_run_is_followed_until_it_has_ended(
     expect(page.locator("h1")).to_contain_text("Done")
 
 
+FETCHED = {"site": "same-origin", "mode": "navigate", "dest": "document"}
+
+
 def hold_still(route: Route) -> None:
     """The page without its reloading itself."""
-    answer = route.fetch()
+    # Playwright asks by itself then, without what the browser would say of who asks.
+    said = {f"sec-fetch-{name}": value for name, value in FETCHED.items()}
+    answer = route.fetch(headers={**route.request.headers, **said})
     text = answer.text()
     assert REFRESH in text
     route.fulfill(response=answer, body=text.replace(REFRESH, ""))

@@ -95,7 +95,7 @@ hub:
   {{- if not .Values.hub.apiUrl }}
   api_url: http://hub.{{ include "accounting.hubNamespace" . }}.svc:8081/hub/api
   {{- end }}
-  {{- if not .Values.hub.prefix }}
+  {{- if not (or .Values.hub.prefix (eq "own" (default "" .Values.hub.origin))) }}
   prefix: /services/{{ default "accounting" .Values.hub.service }}/
   {{- end }}
 {{- end }}
