@@ -49,12 +49,14 @@ class Serving:
 def listening(host: str, port: int) -> socket.socket:
     """A socket that listens; port 0 is a free one.
 
+    ``::`` is every address of this machine, of IPv6 and of IPv4; of IPv4 alone where the kernel has
+    no IPv6.
+
     Raises:
         AccountingError: the address is taken, or not this machine's.
     """
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family)
+        listener = _bound(host, port)
     except OSError as exc:
         raise AccountingError(
             f"cannot listen on {host} port {port}: {str(exc.strerror).partition(' (')[0]}",
@@ -64,6 +66,15 @@ def listening(host: str, port: int) -> socket.socket:
     # acknowledgement of its head.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    if host == "::" and socket.has_dualstack_ipv6():
+        return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True)
+    if host == "::":
+        return socket.create_server(("", port))
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    return socket.create_server((host, port), family=family)
 
 
 def serve(

@@ -22,6 +22,7 @@ _WIDEST = 80
 # Which files of the repository are copied into which charts, and where.
 COPIES = [
     ("*", "chart/shared/_notebooks.tpl", "templates/_notebooks.tpl"),
+    ("*", "chart/shared/extraobjects.yaml", "templates/extraobjects.yaml"),
     ("notebooks-accounting", "monitoring/alerts.yaml", "files/alerts.yaml"),
     ("notebooks-accounting", "monitoring/dashboard.json", "files/dashboard.json"),
 ]
@@ -38,7 +39,10 @@ def pages(program: Mapping[str, str]) -> dict[Path, str]:
         chart = file.parent
         schema = json.loads(file.read_text(encoding="utf-8"))
         found[chart / "README.md"] = _readme(chart, schema, program)
-        found[chart / "files" / "keys.yaml"] = _keys(schema)
+        values = yaml.safe_load((chart / "values.yaml").read_text(encoding="utf-8"))
+        found[chart / "files" / "keys.yaml"] = _keys(schema, values)
+        if "settings" in schema["properties"]:
+            found[chart / "files" / "settings.yaml"] = _settings(program)
         for charts, source, target in COPIES:
             if charts in ("*", chart.name):
                 found[chart / target] = (ROOT / source).read_text(encoding="utf-8")
@@ -53,11 +57,29 @@ def described(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, d
             yield from described(about, f"{prefix}{name}.")
 
 
-def _keys(schema: dict[str, Any]) -> str:
+def _keys(schema: dict[str, Any], values: dict[str, Any]) -> str:
+    """The keys; with the default, where a key has a plain one: it cannot be null."""
     lines = ["# Written by `make docs` from values.schema.json: what templates check keys against."]
     for path, about in described(schema):
-        lines.append(f"{path}: {'section' if 'properties' in about else 'value'}")
+        default = _at(path, values)
+        if "properties" in about:
+            lines.append(f"{path}: section")
+        elif isinstance(default, dict | list) or default in (None, ""):
+            lines.append(f"{path}: value")
+        else:
+            lines.append(f"{path}: {{needed: {json.dumps(default)}}}")
     return "\n".join(lines) + "\n"
+
+
+def _settings(program: Mapping[str, str]) -> str:
+    lines = ["# Written by `make docs`: the settings of the program, as `settings` takes them."]
+    return "\n".join([*lines, *(f"- {name}" for name in sorted(program))]) + "\n"
+
+
+def _at(path: str, values: Any) -> Any:
+    for part in path.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
 
 
 def _readme(chart: Path, schema: dict[str, Any], program: Mapping[str, str]) -> str:
@@ -80,9 +102,7 @@ def _rows(
 
 
 def _default(path: str, values: dict[str, Any], program: Mapping[str, str]) -> str:
-    value: Any = values
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
+    value = _at(path, values)
     if value is None:
         value = program.get(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", path).lower())
     if value is None or value in ("", {}, []):

@@ -11,6 +11,7 @@ from hub.backup.settings import PREFIX, BackupSettings
 from hub.backup.status import metrics
 from hub.backup.store import read_status
 from hub.program.failure import WrongSetting
+from hub.program.listening import listening
 from hub.program.settings import read_secret
 
 _UNAUTHORIZED = 401
@@ -53,4 +54,6 @@ def serve(settings: BackupSettings, host: str, port: int) -> None:
             f"to listen on {host}, which others can reach, {PREFIX}METRICS_TOKEN_FILE is needed",
             "mount a Secret with a token and name its file",
         )
-    uvicorn.run(create_app(settings), host=host, port=port, log_level="warning")
+    with listening(host, port) as listener:
+        server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning"))
+        server.run(sockets=[listener])

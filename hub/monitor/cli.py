@@ -53,6 +53,7 @@ def serve(
 
     from hub.monitor.login import Doorkeeper
     from hub.monitor.web import create_app
+    from hub.program.listening import listening
 
     settings = load(MonitorSettings, ctx.obj)
     schedule = _schedule(settings)
@@ -68,13 +69,10 @@ def serve(
     door = Doorkeeper(auth, prefix, settings.token_file)
     web = create_app(schedule, door, open_status=settings.open_status, lifespan=schedule.forever)
     where = urlsplit(os.environ.get("JUPYTERHUB_SERVICE_URL", "http://127.0.0.1:8100"))
-    uvicorn.run(
-        web,
-        host=host or where.hostname or "127.0.0.1",
-        port=port or where.port or 8100,
-        log_level="warning",
-        access_log=False,
-    )
+    address = host or where.hostname or "127.0.0.1"
+    with listening(address, port or where.port or 8100) as listener:
+        server = uvicorn.Server(uvicorn.Config(web, log_level="warning", access_log=False))
+        server.run(sockets=[listener])
 
 
 @app.command()

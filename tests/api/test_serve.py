@@ -13,6 +13,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from accounting import server
 from accounting.app import is_loopback
 from accounting.config import load
 from accounting.errors import SourceUnavailable
@@ -38,21 +39,16 @@ def test_liveness_is_open_and_needs_nothing(running: Running) -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
 
 
-def test_readiness_follows_the_polls(running: Running) -> None:
-    before = running.get("/readyz")
-    assert (before.status_code, before.json()["detail"]) == (503, "nothing has been polled yet")
-    running.service.loop.poll_once()
+def test_readiness_does_not_wait_for_prometheus(serve: Serve, moment: float) -> None:
+    """It is about this service: a rollout must not stop because another one is down."""
+    running = serve(moment, PROMETHEUS__URL=f"http://127.0.0.1:{free_port()}")
     assert running.get("/readyz").json() == {"status": "ready"}
-    running.clock.now += running.service.loop.allowed_seconds + 1
-    late = running.get("/readyz")
-    assert (late.status_code, late.json()["detail"]) == (
-        503,
-        "the last poll that went well is 181 s old",
-    )
+    running.service.loop.poll_once()
+    assert isinstance(running.service.loop.error, SourceUnavailable)
+    assert running.get("/readyz").json() == {"status": "ready"}
 
 
 def test_readiness_needs_the_database(running: Running, tmp_path: Path) -> None:
-    running.service.loop.poll_once()
     running.service.database.close()
     for path in tmp_path.glob("accounting.db*"):
         path.unlink()
@@ -252,14 +248,24 @@ def served(prometheus: str, folder: Path, *arguments: str, **changes: str) -> It
 
 
 def test_serve_polls_by_itself_and_stops_when_told(prometheus: str, tmp_path: Path) -> None:
-    with served(prometheus, tmp_path) as url:
+    token_file = tmp_path / "token"
+    token_file.write_text("secret-enough")
+    allowed = {"Authorization": "Bearer secret-enough"}
+    with served(prometheus, tmp_path, ACCOUNTING_API__TOKEN_FILE=str(token_file)) as url:
         deadline = time.monotonic() + 30
-        while httpx.get(f"{url}/readyz").status_code != 200 and time.monotonic() < deadline:
+        never = "notebooks_accounting_last_poll_timestamp_seconds NaN"
+        while never in httpx.get(f"{url}/metrics", headers=allowed).text:
+            assert time.monotonic() < deadline
             time.sleep(0.1)
         assert httpx.get(f"{url}/readyz").json() == {"status": "ready"}
-        # No token is configured: then nobody gets in, not even on the loopback.
-        assert httpx.get(f"{url}/metrics").status_code == 401
     assert (tmp_path / "accounting.db").exists()
+
+
+def test_without_a_token_nobody_gets_in_not_even_on_the_loopback(
+    prometheus: str, tmp_path: Path
+) -> None:
+    with served(prometheus, tmp_path) as url:
+        assert httpx.get(f"{url}/metrics").status_code == 401
 
 
 def test_serve_beyond_the_loopback_asks_for_the_token(prometheus: str, tmp_path: Path) -> None:
@@ -272,6 +278,23 @@ def test_serve_beyond_the_loopback_asks_for_the_token(prometheus: str, tmp_path:
         assert httpx.get(f"{url}/metrics").status_code == 401
         allowed = {"Authorization": "Bearer secret-enough"}
         assert httpx.get(f"{url}/metrics", headers=allowed).status_code == 200
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_two_colons_are_every_address_of_ipv6_and_of_ipv4() -> None:
+    with server.listening("::", 0) as listener:
+        port = listener.getsockname()[1]
+        for address in ("127.0.0.1", "::1"):
+            socket.create_connection((address, port), timeout=5).close()
+
+
+def test_two_colons_are_every_address_of_ipv4_where_there_is_no_ipv6(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    with server.listening("::", 0) as listener:
+        port = listener.getsockname()[1]
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
 
 
 def test_a_taken_port_is_told(prometheus: str, tmp_path: Path) -> None:

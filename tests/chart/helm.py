@@ -72,7 +72,17 @@ def render(
     """
     done = run(*_template(chart, values, settings, release, namespace))
     assert done.returncode == 0, done.stderr
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
+    return [document for document in yaml.load_all(done.stdout, _Strict) if document]
+
+
+class _Strict(yaml.SafeLoader):
+    """Refuses keys that come twice, of which YAML's other readers take the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1 and key != "<<"}
+        assert not twice, f"{twice} twice, {node.start_mark}"
+        return super().construct_mapping(node, deep)
 
 
 def refusal(chart: Path, *values: Path, settings: tuple[str, ...] = (), release: str = "e") -> str:

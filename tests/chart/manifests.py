@@ -13,6 +13,7 @@ VERSIONS = [f"1.{minor}" for minor in range(28, 38)]
 # They come with operators, not with Kubernetes; their schemas are not in kubernetes-validate.
 FOREIGN = {
     "Certificate": "cert-manager.io/v1",
+    "HTTPRoute": "gateway.networking.k8s.io/v1",
     "PrometheusRule": "monitoring.coreos.com/v1",
     "ServiceMonitor": "monitoring.coreos.com/v1",
 }

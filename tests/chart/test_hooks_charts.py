@@ -126,13 +126,20 @@ def test_the_backups_rights_are_the_ones_it_needs_and_only_its_jobs_have_them() 
     assert exporter["automountServiceAccountToken"] is False
 
 
-def test_a_restore_is_a_job_with_a_name_of_its_own_arguments() -> None:
-    one, other = (
-        find(render(BACKUP, case(BACKUP, "minimal"), settings=(given,)), "Job")
-        for given in ("restore.arguments={--all}", "restore.arguments={--user,alice}")
-    )
-    assert one["metadata"]["name"] != other["metadata"]["name"]
-    container = other["spec"]["template"]["spec"]["containers"][0]
+def test_a_restore_is_a_job_with_a_name_of_its_own_whole_pod() -> None:
+    """A Job cannot be changed: whatever is different needs another name."""
+    jobs = [
+        find(render(BACKUP, case(BACKUP, "minimal"), settings=given), "Job")
+        for given in (
+            ("restore.arguments={--all}",),
+            ("restore.arguments={--user,alice}",),
+            ("restore.arguments={--user,alice}", "restore.id=again"),
+            ("restore.arguments={--user,alice}", "image.tag=v9"),
+            ("restore.arguments={--user,alice}", "podLabels.a=b"),
+        )
+    ]
+    assert len({job["metadata"]["name"] for job in jobs}) == len(jobs)
+    container = jobs[1]["spec"]["template"]["spec"]["containers"][0]
     assert container["args"] == ["restore", "--user", "alice"]
 
 

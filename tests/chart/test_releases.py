@@ -131,3 +131,72 @@ def test_the_notes_say_what_to_do_at_kube_state_metrics_and_at_the_hub(
     values = upstream.defaults("jupyterhub")
     values["hub"] |= hub
     jsonschema.Draft7Validator(upstream.schema("jupyterhub")).validate(values)
+
+
+def upgrade(cluster: KubernetesStandin, chart: str, *settings: str) -> str:
+    """Install or upgrade a release of another chart: the notes."""
+    given = [argument for setting in settings for argument in ("--set", setting)]
+    values = CHARTS / chart / "ci" / "minimal-values.yaml"
+    done = helm.run(
+        *("upgrade", "--install", "egi", CHARTS / chart, "--namespace", "hub", "--values", values),
+        *given,
+        kubeconfig=cluster.kubeconfig,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_restore_is_done_once_whatever_upgrades_follow(cluster: KubernetesStandin) -> None:
+    def restores() -> set[str]:
+        return {
+            job["metadata"]["name"]
+            for job in cluster.all("jobs", "hub")
+            if "restore" in job["metadata"]["name"]
+        }
+
+    asked = ("restore.arguments={--all}",)
+    assert "is started. See how it goes" in upgrade(cluster, "notebooks-backup", *asked)
+    (first,) = restores()
+    later = upgrade(cluster, "notebooks-backup", *asked, "image.tag=v9")
+    assert "give it another restore.id" in later
+    assert restores() == {first}, "the Job that runs is left alone"
+    cluster.remove("jobs", first)
+    upgrade(cluster, "notebooks-backup", *asked)
+    assert restores() == set(), "a Job that is gone does not come again"
+    upgrade(cluster, "notebooks-backup")
+    upgrade(cluster, "notebooks-backup", *asked, "restore.id=second")
+    assert len(restores()) == 1
+
+
+def test_the_pseudonyms_key_is_made_where_a_cluster_keeps_it(cluster: KubernetesStandin) -> None:
+    install(cluster, "vo.userRetentionDays=30")
+    first = secrets(cluster)["pseudonym-key"]
+    install(cluster, "vo.userRetentionDays=60")
+    assert secrets(cluster)["pseudonym-key"] == first
+
+
+def test_a_hub_that_does_not_know_the_service_is_told_before_a_pod_waits_for_its_token(
+    cluster: KubernetesStandin,
+) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hub"}, "data": {}}
+    cluster.create(secret)
+    given = ("--set", "hub.enabled=true", "--values", MINIMAL)
+    done = helm.run(
+        *("upgrade", "--install", "egi", CHART, "--namespace", "hub", *given),
+        kubeconfig=cluster.kubeconfig,
+    )
+    assert "register the service at the hub first" in done.stderr
+    cluster.replace(
+        cluster.get("secrets", "hub") | {"data": {"hub.services.accounting.apiToken": "YQ=="}}
+    )
+    install(cluster, "hub.enabled=true")
+
+
+def test_a_service_goes_to_postgresql_and_back(cluster: KubernetesStandin) -> None:
+    """What the cluster filled in for one strategy must not stay for the other."""
+    strategies = []
+    for given in ((), ("database.url=postgresql://a@db.example.org/a",), ()):
+        install(cluster, *given)
+        strategies.append(cluster.get("deployments", NAME)["spec"]["strategy"]["type"])
+    assert strategies == ["Recreate", "RollingUpdate", "Recreate"]
+    assert not cluster.get("deployments", NAME)["spec"]["strategy"].get("rollingUpdate")

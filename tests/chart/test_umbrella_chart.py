@@ -309,12 +309,21 @@ def test_no_secret_stands_in_the_values(hub: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("account", [None, "the-hub"])
-def test_the_hub_may_renew_the_users_tokens(chart: Path, account: str | None) -> None:
+def test_the_hub_may_renew_the_users_tokens_and_label_their_homes(
+    chart: Path, account: str | None
+) -> None:
     """Zero to JupyterHub's default is ``hub.serviceAccount.name: null``, for the hub's own name."""
     given = () if account is None else (f"jupyterhub.hub.serviceAccount.name={account}",)
     made = own(render(chart, PRODUCTION, settings=given))
-    (rule,) = find(made, "Role")["rules"]
-    assert (rule["resources"], set(rule["verbs"])) == (["secrets"], {"update", "patch"})
+    granted = {
+        (resource, verb)
+        for rule in find(made, "Role")["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert granted == {
+        ("secrets", "update"), ("secrets", "patch"), ("persistentvolumeclaims", "patch"),
+    }  # fmt: skip
     assert find(made, "RoleBinding")["subjects"][0]["name"] == (account or "hub")
 
 

@@ -22,8 +22,8 @@ def serve(
     It polls every ACCOUNTING_POLL__INTERVAL (5 min if not set) and pushes every
     ACCOUNTING_SSM__INTERVAL (1 h if not set).
 
-    /healthz: the program lives. /readyz: polls go well, else 503 and why not. All else needs a
-    token: the pages at /, the API at /api/v1 with its description at /docs, and /metrics.
+    /healthz: the program lives. /readyz: it has its database, else 503 and why not. All else needs
+    a token: the pages at /, the API at /api/v1 with its description at /docs, and /metrics.
     """
     settings = program_of(ctx).settings("info")
     _require_token(settings, host)

@@ -34,7 +34,70 @@ secret is repeated: a schema's message would. */ -}}
 {{- if and $ssm.certManager.enabled (not $ssm.certManager.issuerRef.name) -}}
 {{- $problems = append $problems "ssm.certManager.issuerRef.name is not set: the issuer that cert-manager is to ask" -}}
 {{- end -}}
+{{- $problems = include "accounting.clusterChecks" . | fromJsonArray | concat $problems -}}
+{{- $problems = include "accounting.formChecks" . | fromJsonArray | concat $problems -}}
+{{- $problems = include "accounting.settingsChecks" . | fromJsonArray | concat $problems -}}
 {{- include "accounting.databaseChecks" (dict "root" . "problems" $problems) | fromJsonArray | join "\n  " | include "accounting.refuse" -}}
+{{- end -}}
+
+{{- /* Values that the schema takes and that fail only later: in the cluster, or in the program. */ -}}
+{{- define "accounting.formChecks" -}}
+{{- $problems := include "notebooks.scheduleProblems" (list "push.schedule" .Values.push.schedule "push.timeZone" .Values.push.timeZone) | fromJsonArray -}}
+{{- range $field, $given := dict "prometheus.pod" .Values.prometheus.pod "hub.managerGroup" .Values.hub.managerGroup -}}
+{{- $problems = include "notebooks.patternProblems" (list $field $given) | fromJsonArray | concat $problems -}}
+{{- end -}}
+{{- range $field, $map := dict "vo.map" .Values.vo.map "vo.privacy" .Values.vo.privacy -}}
+{{- range $pattern, $_ := default dict $map -}}
+{{- $problems = include "notebooks.patternProblems" (list $field $pattern) | fromJsonArray | concat $problems -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.hub.managerGroup (not (contains "(?P<vo>" .Values.hub.managerGroup)) -}}
+{{- $problems = append $problems "hub.managerGroup captures no VO: for example 'urn:example:group:(?P<vo>[^:]+):role=manager'" -}}
+{{- end -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
+{{- $problems = append $problems "ingress.hosts is empty: the service's host name, for example 'hosts: [accounting.example.org]'" -}}
+{{- end -}}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
+{{- $problems = append $problems "httpRoute.parentRefs is empty: the gateway, for example 'parentRefs: [{name: public, namespace: gateways}]'" -}}
+{{- end -}}
+{{- toJson $problems -}}
+{{- end -}}
+
+{{- /* Keys below `settings` that the program does not know. */ -}}
+{{- define "accounting.settingsChecks" -}}
+{{- $known := .Files.Get "files/settings.yaml" | fromYamlArray -}}
+{{- $problems := list -}}
+{{- range $key, $value := default dict .Values.settings -}}
+{{- $below := dict "" $value -}}
+{{- if and (kindIs "map" $value) (not (has $key $known)) }}{{ $below = $value }}{{ end -}}
+{{- range $name, $_ := $below -}}
+{{- $path := printf "%s.%s" $key $name | trimSuffix "." -}}
+{{- if not (has $path $known) -}}
+{{- $nearest := include "notebooks.nearest" (list $path $known) -}}
+{{- $hint := empty $nearest | ternary "remove it" (printf "did you mean settings.%s?" $nearest) -}}
+{{- $problems = append $problems (printf "settings.%s is no setting of the program: %s All of them: docs/settings.md" $path $hint) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $problems -}}
+{{- end -}}
+
+{{- /* What can only be told with, or without, a cluster. */ -}}
+{{- define "accounting.clusterChecks" -}}
+{{- $problems := list -}}
+{{- $pseudonyms := or (has "pseudonym" (values (default dict .Values.vo.privacy))) .Values.vo.userRetentionDays -}}
+{{- if and $pseudonyms (not .Values.vo.pseudonymKeySecret.name) (not (include "notebooks.hasCluster" .)) -}}
+{{- $problems = append $problems "vo.pseudonymKeySecret.name is not set, and this chart is rendered without a cluster (helm template, Argo CD): each time would make another key, and other pseudonyms of the same users. Make a Secret, 'kubectl create secret generic pseudonyms --from-literal=pseudonym-key=$(openssl rand -hex 32)', and name it" -}}
+{{- end -}}
+{{- if .Values.hub.enabled -}}
+{{- $token := .Values.hub.tokenSecret -}}
+{{- $there := lookup "v1" "Secret" .Release.Namespace $token.name | default dict -}}
+{{- $of := get (default dict $there.metadata) "annotations" | default dict -}}
+{{- if and $there (not (hasKey (default dict $there.data) $token.key)) (ne (get $of "meta.helm.sh/release-name") .Release.Name) -}}
+{{- $problems = append $problems (printf "the Secret %s has no key %s: register the service at the hub first (hub.services.%s in the values of Zero to JupyterHub), or set hub.enabled to false" $token.name $token.key (default "accounting" .Values.hub.service)) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $problems -}}
 {{- end -}}
 
 {{- define "accounting.databaseChecks" -}}

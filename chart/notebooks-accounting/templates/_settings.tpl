@@ -55,7 +55,7 @@
 {{- if or (ne $group "hub") $.Values.hub.enabled }}{{ $_ := set $settings $group $given }}{{ end -}}
 {{- end -}}
 {{- $files := include "accounting.files" . | fromYaml -}}
-{{- $settings := mergeOverwrite $settings $files .Values.settings -}}
+{{- $settings := mergeOverwrite $settings $files (default dict .Values.settings) -}}
 {{- toYaml $settings -}}
 {{- end -}}
 

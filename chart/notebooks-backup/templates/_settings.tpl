@@ -19,7 +19,7 @@
 {{- range concat (default list .Values.imagePullSecrets) (default list (get (default dict .Values.global) "imagePullSecrets")) -}}
 {{- $pulled = append $pulled (kindIs "map" . | ternary . (dict "name" .)) -}}
 {{- end -}}
-{{- $worker := deepCopy .Values.worker -}}
+{{- $worker := deepCopy (default dict .Values.worker) -}}
 {{- with $pulled }}{{ $_ := set $worker "imagePullSecrets" . }}{{ end -}}
 {{- $own := dict
   "namespace" (default .Release.Namespace .Values.namespace)

@@ -1,0 +1,1 @@
+{{- define "monitoring.alerts" }}{{ include "notebooks.alerts" . }}{{ end -}}
