@@ -57,6 +57,9 @@ _WAYS = {
 }
 
 
+_VOLUMES = {"configMap", "emptyDir", "projected", "secret", "persistentVolumeClaim", "csi"}
+
+
 def unconfined(pod: Manifest) -> list[str]:
     """What keeps a pod out of a namespace with Pod Security "restricted", and what we ask beside.
 
@@ -68,9 +71,8 @@ def unconfined(pod: Manifest) -> list[str]:
         found.append("may run as root")
     if context.get("seccompProfile", {}).get("type") not in {"RuntimeDefault", "Localhost"}:
         found.append("has no seccomp profile")
-    allowed = {"configMap", "emptyDir", "projected", "secret", "persistentVolumeClaim", "csi"}
     for volume in pod.get("volumes", []):
-        found += [f"volume of kind {kind}" for kind in set(volume) - {"name"} - allowed]
+        found += [f"volume of kind {kind}" for kind in set(volume) - {"name"} - _VOLUMES]
     for container in [*pod.get("initContainers", []), *pod["containers"]]:
         found += [f"{container['name']}: {fault}" for fault in _unconfined(container)]
     return found
@@ -89,4 +91,28 @@ def _unconfined(container: Manifest) -> list[str]:
         found.append("may write to its root")
     if "memory" not in container.get("resources", {}).get("limits", {}):
         found.append("has no memory limit")
+    return found
+
+
+def unrestricted(pod: Manifest) -> list[str]:
+    """What keeps a pod out of a namespace with Pod Security "restricted", and nothing else.
+
+    What a container does not say, it has from its pod. Unlike `unconfined`, which asks for more.
+    """
+    shared = pod.get("securityContext", {})
+    found = [f"{key} is set" for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
+    for volume in pod.get("volumes", []):
+        found += [f"volume of kind {kind}" for kind in set(volume) - {"name"} - _VOLUMES]
+    for container in [*pod.get("initContainers", []), *pod["containers"]]:
+        context = {**shared, **(container.get("securityContext") or {})}
+        faults = []
+        if context.get("runAsNonRoot") is not True or context.get("runAsUser") == 0:
+            faults.append("may run as root")
+        if context.get("seccompProfile", {}).get("type") not in {"RuntimeDefault", "Localhost"}:
+            faults.append("has no seccomp profile")
+        if context.get("allowPrivilegeEscalation") is not False:
+            faults.append("may gain privileges")
+        if "ALL" not in context.get("capabilities", {}).get("drop", []):
+            faults.append("keeps capabilities")
+        found += [f"{container['name']}: {fault}" for fault in faults]
     return found

@@ -45,6 +45,12 @@ def hub(production: list[helm.Manifest]) -> dict[str, Any]:
     return values_of(production, "jupyterhub")
 
 
+def preset(case: Path) -> list[Path]:
+    """The preset that a case is given after, if there is one of its name."""
+    file = CHART / "presets" / f"{case.stem.removesuffix('-values')}.yaml"
+    return [file] if file.exists() else []
+
+
 def own(made: list[helm.Manifest]) -> list[helm.Manifest]:
     """What the charts of this project make."""
     return [m for m in made if m["metadata"].get("labels", {}).get(PART_OF) == "egi-notebooks"]
@@ -54,8 +60,10 @@ def own(made: list[helm.Manifest]) -> list[helm.Manifest]:
 def test_a_case_makes_manifests_that_kubernetes_takes_and_confined_pods(
     chart: Path, case: Path
 ) -> None:
-    assert helm.run("lint", "--strict", chart, "--values", case).returncode == 0
-    made = render(chart, case)
+    given = [*preset(case), case]
+    values = [argument for file in given for argument in ("--values", file)]
+    assert helm.run("lint", "--strict", chart, *values).returncode == 0
+    made = render(chart, *given)
     ours = own(made)
     assert ours
     versions = manifests.VERSIONS if not upstream.is_real() else manifests.VERSIONS[4:]
@@ -65,6 +73,59 @@ def test_a_case_makes_manifests_that_kubernetes_takes_and_confined_pods(
     assert {
         name: faults for name, pod in pods.items() if (faults := manifests.unconfined(pod))
     } == {}
+
+
+def test_each_preset_has_a_case() -> None:
+    assert [file for case in CASES for file in preset(case)] == sorted(CHART.glob("presets/*"))
+
+
+def test_a_whole_namespace_is_as_restricted_as_pod_security_asks(chart: Path) -> None:
+    case = CHART / "ci" / "restricted-values.yaml"
+    made = render(chart, *preset(case), case)
+    pods = manifests.pods(made)
+    found = {name: faults for name, pod in pods.items() if (faults := manifests.unrestricted(pod))}
+    assert found == {}
+    if upstream.is_real():
+        assert len(pods) > 14
+    hub = values_of(made, "jupyterhub")
+    assert hub["singleuser"]["cloudMetadata"]["blockWithIptables"] is False
+    # KubeSpawner makes the users' servers of these.
+    spawner = hub["hub"]["config"]["KubeSpawner"]
+    server = {
+        "securityContext": spawner["pod_security_context"],
+        "containers": [
+            {
+                "name": "notebook",
+                "securityContext": {
+                    "allowPrivilegeEscalation": spawner["allow_privilege_escalation"],
+                    **spawner["container_security_context"],
+                },
+            }
+        ],
+    }
+    assert manifests.unrestricted(server) == []
+
+
+def test_on_openshift_the_platform_chooses_users_and_groups(chart: Path) -> None:
+    case = CHART / "ci" / "openshift-values.yaml"
+    made = render(chart, *preset(case), case)
+    for name, pod in manifests.pods(made).items():
+        contexts = [pod, *pod.get("initContainers", []), *pod["containers"]]
+        for context in contexts:
+            chosen = context.get("securityContext") or {}
+            given = {key for key in ("runAsUser", "runAsGroup", "fsGroup") if chosen.get(key)}
+            assert given == set(), (name, context.get("name"))
+    assert values_of(made, "jupyterhub")["singleuser"].get("uid") is None
+
+
+def test_a_hub_behind_a_gateway_has_no_ingress(chart: Path) -> None:
+    made = render(chart, CHART / "ci" / "kube-prometheus-stack-values.yaml")
+    hub = values_of(made, "jupyterhub")
+    assert (hub["ingress"]["enabled"], hub["httpRoute"]["enabled"]) == (False, True)
+    if upstream.is_real():
+        assert find(made, "HTTPRoute")["spec"]["hostnames"] == ["notebooks.example.org"]
+    assert len([m for m in made if m["kind"] == "ServiceMonitor"]) == 3
+    assert not [m for m in made if m["metadata"]["name"] == "egi-notebooks-alerts"]
 
 
 def test_helm_itself_refuses_a_key_that_zero_to_jupyterhub_does_not_know(chart: Path) -> None:
@@ -331,6 +392,10 @@ REFUSED = {
     "jupyterhub: {ingress: {hosts: []}}": "jupyterhub.ingress.hosts is empty",
     "jupyterhub: {hub: {config: {EGICheckinAuthenticator: {allowed_groups: []}}}}": (
         "nobody may log in: set allowed_groups"
+    ),
+    "jupyterhub: {httpRoute: {enabled: true}}": "jupyterhub.httpRoute needs hostnames",
+    "jupyterhub: {httpRoute: {enabled: true, hostnames: [a], parentRefs: [{name: b}]}}": (
+        "set jupyterhub.ingress.enabled to false"
     ),
     "prometheus: {enabled: false}": "set notebooks-accounting.prometheus.url",
     "notebooks-accounting: {siteName: null}": "siteName is not set",

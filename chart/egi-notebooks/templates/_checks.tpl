@@ -11,6 +11,13 @@ of their objects come from their own templates. */ -}}
 {{- if and $ingress.enabled (not $ingress.hosts) -}}
 {{- $problems = append $problems "jupyterhub.ingress.hosts is empty: the service's host name, for example 'hosts: [notebooks.example.org]'" -}}
 {{- end -}}
+{{- $route := default dict $hub.httpRoute -}}
+{{- if and $route.enabled (not (and $route.hostnames $route.parentRefs)) -}}
+{{- $problems = append $problems "jupyterhub.httpRoute needs hostnames and parentRefs: for example 'hostnames: [notebooks.example.org]' and 'parentRefs: [{name: public, namespace: gateways}]'" -}}
+{{- end -}}
+{{- if and $route.enabled $ingress.enabled -}}
+{{- $problems = append $problems "the hub is reached by an Ingress and by a HTTPRoute: set jupyterhub.ingress.enabled to false, or leave jupyterhub.httpRoute out" -}}
+{{- end -}}
 {{- $checkin := include "egi.checkin" . | fromJson -}}
 {{- if not (or $checkin.allowed_groups $checkin.allow_all $checkin.allowed_users $checkin.admin_groups) -}}
 {{- $problems = append $problems "nobody may log in: set allowed_groups (or allow_all: true) below jupyterhub.hub.config.EGICheckinAuthenticator" -}}
