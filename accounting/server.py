@@ -1,19 +1,26 @@
 """Runs the service: polls, pushes, and answers over HTTP, until stopped."""
 
+import asyncio
 import gc
+import signal
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.server import HANDLED_SIGNALS
 
 from accounting.api.dependencies import Service
 from accounting.app import create_app, doors_of
 from accounting.config import Settings
 from accounting.errors import AccountingError
+from accounting.guard.connections import Connection
 from accounting.guard.gate import Doors
 from accounting.guard.origin import CURE, SHARED
 from accounting.service.jobs import Jobs
@@ -24,11 +31,11 @@ from accounting.wiring import source_of
 
 log = structlog.get_logger(__name__)
 
-MOST_AT_ONCE = 200
-"""Connections and requests; more are told to come back."""
+HTTP_SECONDS = 5.0
+"""What answers that are under way have to end in, when the service stops; then they are cut off."""
 
-RUN_SECONDS = 20
-"""What a run that is under way has to end in, when the service stops."""
+WINDOW_SECONDS = 20.0
+"""What a poll's window has then, at least; a message has the longest time of its call."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +111,17 @@ def serve(
         loops: list[PollLoop | PushLoop] = [polling]
         if settings.ssm.interval:
             loops.append(pushing)
-        threads = [threading.Thread(target=loop.run, name=type(loop).__name__) for loop in loops]
-        server, serving = _server(service, listener)
+        threads = [
+            threading.Thread(target=loop.run, name=type(loop).__name__, daemon=True)
+            for loop in loops
+        ]
+
+        def stopping() -> None:
+            jobs.stop()
+            for loop in loops:
+                loop.stop()
+
+        server, serving = _server(service, listener, stopping)
         for thread in threads:
             thread.start()
         try:
@@ -118,28 +134,93 @@ def serve(
             gc.freeze()
             server.run([listener])
         finally:
-            jobs.stop()
-            for loop in loops:
-                loop.stop()
-            service.runs.close(RUN_SECONDS)
-            for thread in threads:
-                thread.join()
+            stopping()
+            _end(service, threads)
 
 
-def _server(service: Service, listener: socket.socket) -> tuple[uvicorn.Server, Serving]:
+def _end(service: Service, threads: list[threading.Thread]) -> None:
+    """Let what is under way end: a poll after its window, a push after its message."""
+    until = time.monotonic() + max(WINDOW_SECONDS, service.settings.ssm.total_timeout)
+    service.runs.close(until - time.monotonic())
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+        if thread.is_alive():
+            log.warning(
+                "stopped in the middle",
+                loop=thread.name,
+                cure="nothing is lost: the next start goes on from what was committed",
+            )
+    log.info("stopped")
+
+
+class _Http(uvicorn.Server):
+    """Stops when it is told to, and ends then; uvicorn's own dies of the signal.
+
+    Args:
+        config: uvicorn's.
+        stopping: told at once, while answers that are under way still end.
+    """
+
+    def __init__(self, config: uvicorn.Config, stopping: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def main_loop(self) -> None:
+        """Serve until told to stop."""
+        await super().main_loop()
+        self._stopping()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let answers that are under way end, and cut off those that take too long."""
+        asyncio.get_running_loop().call_later(HTTP_SECONDS, self._cut_off)
+        await super().shutdown(sockets)
+
+    def _cut_off(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the signals as requests to stop. They are not raised again at the end."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {one: signal.signal(one, self.handle_exit) for one in HANDLED_SIGNALS}
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+
+def http_server(
+    app: ASGIApp,
+    trusted_proxies: Iterable[str] = (),
+    stopping: Callable[[], None] = lambda: None,
+) -> uvicorn.Server:
+    """A server over the application, with bounds on what its clients may hold open."""
+    config = uvicorn.Config(
+        app,
+        http=Connection,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(2 * HTTP_SECONDS),
+        forwarded_allow_ips=",".join(sorted(trusted_proxies)),
+    )
+    return _Http(config, stopping)
+
+
+def _server(
+    service: Service, listener: socket.socket, stopping: Callable[[], None]
+) -> tuple[uvicorn.Server, Serving]:
     doors = doors_of(service)
     if doors.origin.kind == SHARED:
         log.warning("pages show only one's own usage: their address is shared", cure=CURE)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(service, doors),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            limit_concurrency=MOST_AT_ONCE,
-            forwarded_allow_ips=",".join(sorted(service.settings.api.trusted_proxies)),
-        )
-    )
+    app = create_app(service, doors)
+    server = http_server(app, service.settings.api.trusted_proxies, stopping)
 
     def stop() -> None:
         server.should_exit = True

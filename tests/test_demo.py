@@ -64,7 +64,9 @@ def test_the_demo_that_stays_prints_an_address_that_shows_the_simulated_month(
 
     def look(serving: Serving) -> None:
         def ask() -> None:
-            with httpx.Client(follow_redirects=True, timeout=60) as browser:
+            said = {"Site": "none", "Mode": "navigate", "Dest": "document"}
+            window = {f"Sec-Fetch-{name}": value for name, value in said.items()}
+            with httpx.Client(headers=window, follow_redirects=True, timeout=60) as browser:
                 (address,) = re.findall(r"http\S+/login\?ticket=\S+", shown.getvalue())
                 try:
                     seen.append(browser.get(address, headers={"Accept": "text/html"}))

@@ -2,10 +2,10 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +16,9 @@ MOST_BODY_BYTES = 64 * 1024
 ANSWER_SECONDS = 30.0
 """Until an answer begins; a streamed one may then take longer."""
 STREAM_SECONDS = 900.0
+"""For a file; other answers must have been read after ``ANSWER_SECONDS`` more."""
+MOST_AT_ONCE = 200
+"""Answers that are under way; further requests are told to come back."""
 
 _TOO_LARGE = 413
 _TOO_SLOW = 503
@@ -45,11 +48,14 @@ def page_policy(nonce: str) -> str:
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
-class _TooLarge(HTTPException):
-    """More was sent than may be; FastAPI lets it pass where it reads a body."""
+class _TooLarge(Exception):
+    """More was sent than may be."""
 
-    def __init__(self) -> None:
-        super().__init__(_TOO_LARGE, f"the request is larger than {MOST_BODY_BYTES:,} bytes")
+    detail = f"the request is larger than {MOST_BODY_BYTES:,} bytes"
+
+
+class _TooMany(Exception):
+    """Too many answers are under way."""
 
 
 class Armour:
@@ -59,6 +65,7 @@ class Armour:
 
     Args:
         app: what is behind it.
+        always: paths, below the prefix, that are answered however much is under way.
         prefix: path that a proxy in front keeps; requests come with it and without.
         seconds: how long an answer may take to begin.
         observe: told of every answer: route's path or empty text, status, seconds.
@@ -69,12 +76,15 @@ class Armour:
         self,
         app: ASGIApp,
         *,
+        always: frozenset[str],
         prefix: str,
         observe: Callable[[str, int, float], None],
         clock: Callable[[], float],
         seconds: float = ANSWER_SECONDS,
     ) -> None:
         self.app = app
+        self._always = always
+        self._under_way = 0
         self._prefix = prefix
         self._observe = observe
         self._clock = clock
@@ -100,13 +110,18 @@ class Armour:
 
         async def answering(message: Message) -> None:
             if message["type"] == "http.response.start":
-                deadline.reschedule(asyncio.get_running_loop().time() + STREAM_SECONDS)
+                more = STREAM_SECONDS if _is_file(message) else self._seconds
+                deadline.reschedule(asyncio.get_running_loop().time() + more)
             await sending(message)
 
         try:
-            async with asyncio.timeout(self._seconds) as deadline:
-                await self.app(scope, _bounded(scope, receive), answering)
-        except (TimeoutError, _TooLarge) as exc:
+            whole = await _whole(scope, receive)
+            if whole is None:
+                return
+            with self._turn(scope):
+                async with asyncio.timeout(self._seconds) as deadline:
+                    await self.app(scope, whole, answering)
+        except (TimeoutError, _TooLarge, _TooMany) as exc:
             if status:  # the answer has begun: cut it off, so that it does not seem complete
                 raise
             request = Request(scope)
@@ -114,6 +129,22 @@ class Armour:
         finally:
             route = scope.get("route")
             self._observe(getattr(route, "path", ""), status or 500, self._clock() - begun)
+
+    @contextmanager
+    def _turn(self, scope: Scope) -> Iterator[None]:
+        """One of the answers that may be under way.
+
+        Raises:
+            _TooMany: too many are.
+        """
+        path = scope["path"].removeprefix(self._prefix)
+        if self._under_way >= MOST_AT_ONCE and path not in self._always:
+            raise _TooMany
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
 
 
 def _worded(exc: Exception, seconds: float) -> Problem:
@@ -123,35 +154,50 @@ def _worded(exc: Exception, seconds: float) -> Problem:
             exc.detail,
             "send less: no endpoint needs more",
         )
-    return Problem(
-        _TOO_SLOW,
-        f"the answer took longer than {seconds:.0f} s",
-        "ask for less, such as one month, or try again later",
-        {"Retry-After": "30"},
-    )
+    if isinstance(exc, _TooMany):
+        what, cure, later = "too much is asked at once", "try again in a moment", "2"
+    else:
+        what = f"the answer took longer than {seconds:.0f} s"
+        cure, later = "ask for less, such as one month, or try again later", "30"
+    return Problem(_TOO_SLOW, what, cure, {"Retry-After": later})
 
 
-def _bounded(scope: Scope, receive: Receive) -> Receive:
-    """A ``receive`` that gives no more than may be.
+async def _whole(scope: Scope, receive: Receive) -> Receive | None:
+    """A ``receive`` that gives the body, which is all here by now; None if its sender has gone.
+
+    So nothing that a request takes here waits for its sender. How long the sender may take is
+    bounded where connections are (``guard.connections``).
 
     Raises:
-        _TooLarge: more is announced.
+        _TooLarge: more is announced, or comes, than may be.
     """
     declared = Headers(scope=scope).get("content-length", "")
-    room = MOST_BODY_BYTES
-    if declared.isdecimal() and int(declared[:20]) > room:
+    if declared.isdecimal() and int(declared[:20]) > MOST_BODY_BYTES:
         raise _TooLarge
-
-    async def receiving() -> Message:
-        nonlocal room
+    body = bytearray()
+    message: Message = {"more_body": True}
+    while message.get("more_body"):
         message = await receive()
-        if message["type"] == "http.request":
-            room -= len(message.get("body", b""))
-            if room < 0:
-                raise _TooLarge
-        return message
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if len(body) > MOST_BODY_BYTES:
+            raise _TooLarge
+    return replaying(bytes(body), receive)
 
-    return receiving
+
+def replaying(body: bytes, receive: Receive) -> Receive:
+    """A ``receive`` that gives a body that was read already, and then what comes after it."""
+    again: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return again.pop() if again else await receive()
+
+    return replay
+
+
+def _is_file(message: Message) -> bool:
+    return any(name == b"content-disposition" for name, _ in message.get("headers", ()))
 
 
 def _dress(message: Message, nonce: str, scope: Scope) -> None:

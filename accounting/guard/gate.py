@@ -13,10 +13,11 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from accounting.errors import SettingsError
 from accounting.guard import problem
+from accounting.guard.armour import replaying
 from accounting.guard.fetch import SAFE, require_own_page
 from accounting.guard.hub import STATE_COOKIE, STATE_SECONDS, Hub
 from accounting.guard.origin import CURE, Origin
@@ -227,19 +228,8 @@ def _is_form(scope: Scope) -> bool:
 async def _form_token(receive: Receive) -> tuple[Receive, str]:
     """The token in a form; and a ``receive`` that gives the form once more.
 
-    Its size is bounded before it comes here.
+    All of it is here by now (``guard.armour``).
     """
-    body = bytearray()
-    message: Message = {"more_body": True}
-    while message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            break
-        body += message.get("body", b"")
+    body = (await receive())["body"]
     given = parse_qs(body.decode("latin-1")).get(CSRF_FIELD, [""])
-    again: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
-
-    async def replay() -> Message:
-        return again.pop() if again else await receive()
-
-    return replay, given[0]
+    return replaying(body, receive), given[0]

@@ -9,12 +9,12 @@ from threading import Thread
 
 import httpx
 import pytest
-import uvicorn
 
 from accounting.api.dependencies import Service
 from accounting.app import create_app, doors_of
 from accounting.config import load
 from accounting.guard.gate import Doors
+from accounting.server import http_server
 from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop
 from accounting.store.database import Database
@@ -107,10 +107,7 @@ def served(
 def listening(service: Service, doors: Doors | None = None, port: int = 0) -> Iterator[str]:
     """The application behind uvicorn, on a port of its own if none is given."""
     with socket.create_server(("127.0.0.1", port)) as listener:
-        app = create_app(service, doors)
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, lifespan="off", server_header=False)
-        )
+        server = http_server(create_app(service, doors), service.settings.api.trusted_proxies)
         thread = Thread(target=server.run, args=([listener],))
         thread.start()
         try:

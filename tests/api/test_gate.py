@@ -302,6 +302,7 @@ def test_an_answer_that_takes_too_long_is_given_up() -> None:
 
         armour = Armour(
             sleeper,
+            always=frozenset(),
             prefix="",
             seconds=0.05,
             clock=lambda: 0.0,

@@ -1,0 +1,146 @@
+"""Bounds on what a client may hold open: how many connections, how long, how many bytes.
+
+uvicorn reads HTTP. It waits for a request's head and body as long as the client likes, and keeps a
+head of any size; the bounds on that are here. Where there are too many connections, those that have
+kept the service waiting the longest make room: whoever sends a whole request at once gets in.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+REQUEST_SECONDS = 15.0
+"""From a connection's first moment, or a request's first byte, until the request is whole."""
+MOST_HEAD_BYTES = 32 * 1024
+MOST_WAITING = 200
+"""Connections without a whole request; no more of one address than half of them."""
+MOST_WAITING_OF_ONE = MOST_WAITING // 2
+SOON_SECONDS = 2.0
+"""An honest client sends a whole request within that time of connecting."""
+
+_TIMEOUT, _HEAD_TOO_LARGE = 408, 431
+
+
+class Connection(HttpToolsProtocol):
+    """A client's connection, which is closed if it keeps the service waiting.
+
+    Attributes:
+        waits_since: since when its next request is not whole, the loop's seconds; None while one is
+            answered.
+        has_asked: it has sent a whole request before.
+    """
+
+    waits_since: float | None = None
+    has_asked = False
+    _is_head = True
+    _head_bytes = 0
+    _has_ended = False
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start to wait for a request; others may have to go for it."""
+        super().connection_made(transport)
+        self._wait()
+        known = (c for c in self.connections if isinstance(c, Connection))
+        for other in surplus(known, self.loop.time()):
+            other.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone."""
+        self._cease()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, as long as the head does not grow too large."""
+        if self._deadline is None and self.waits_since is not None:
+            self._arm()
+        was_head, self._has_ended = self._is_head, False
+        super().data_received(data)
+        if self._is_head and was_head and not self._has_ended:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD_BYTES:
+                self._refuse(_HEAD_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        if self.waits_since is None:  # while another one is answered
+            self._wait()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header line; those that come after a body are not kept."""
+        if self._is_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: it is answered as soon as its body is."""
+        self._is_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        super().on_message_complete()
+        self._cease()
+        self._is_head, self._head_bytes, self._has_ended = True, 0, True
+        self.waits_since, self.has_asked = None, True
+
+    def on_response_complete(self) -> None:
+        """It is answered; uvicorn closes the connection if nothing else comes soon."""
+        super().on_response_complete()
+        if self.waits_since is None:
+            self.waits_since = self.loop.time()
+
+    def _wait(self) -> None:
+        self.waits_since = self.loop.time()
+        self._arm()
+
+    def _arm(self) -> None:
+        self._cease()
+        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._refuse, _TIMEOUT)
+
+    def _cease(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _refuse(self, status: int) -> None:
+        self._cease()
+        if self.transport.is_closing():
+            return
+        if self._is_head:
+            self.transport.write(
+                STATUS_LINE[status] + b"connection: close\r\ncontent-length: 0\r\n\r\n"
+            )
+            self.transport.close()
+        else:  # its body is missing: the application learns that the client has gone
+            self.transport.abort()
+
+
+def surplus(connections: Iterable[Connection], now: float) -> list[Connection]:
+    """Which connections must go, because too many wait for their clients.
+
+    The address with the most of them gives them up: first those that have sent nothing whole for a
+    while, then those that have waited the longest.
+
+    Args:
+        connections: all.
+        now: the loop's seconds.
+    """
+    waiting = [c for c in connections if c.waits_since is not None]
+    by_address = Counter(c.client[0] if c.client else "" for c in waiting)
+    if not waiting:
+        return []
+    address, count = by_address.most_common(1)[0]
+    excess = max(len(waiting) - MOST_WAITING, count - MOST_WAITING_OF_ONE)
+    if excess <= 0:
+        return []
+    its_own = [c for c in waiting if (c.client[0] if c.client else "") == address]
+
+    def rank(one: Connection) -> tuple[bool, float]:
+        since = one.waits_since or 0.0
+        return one.has_asked or now - since < SOON_SECONDS, since
+
+    its_own.sort(key=rank)
+    return its_own[:excess]

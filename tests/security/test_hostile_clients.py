@@ -1,0 +1,148 @@
+"""One client without a login does not take the service down."""
+
+import time
+
+import httpx
+import psutil
+import pytest
+
+from accounting.guard import connections
+from accounting.guard.armour import MOST_AT_ONCE
+from accounting.guard.connections import MOST_HEAD_BYTES, MOST_WAITING_OF_ONE, surplus
+from tests.api.serving import Running, Serve
+from tests.security import clients
+from tests.security.clients import closed_within, held, poured
+
+MB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def running(serve_all: Serve) -> Running:
+    return serve_all()
+
+
+def works_at_once(running: Running) -> None:
+    """Health, and an honest request, on connections of their own."""
+    for path, headers in (
+        ("/healthz", {}),
+        ("/api/v1/me", {"Authorization": "Bearer the-admins-token"}),
+    ):
+        begun = time.monotonic()
+        assert httpx.get(running.url + path, headers=headers, timeout=10).status_code == 200
+        assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [clients.BODY_NEVER_COMES, clients.HALF_A_HEAD, clients.NOTHING, b"\r\n", clients.ENDLESS_BODY],
+)
+def test_however_many_requests_are_never_whole_others_are_answered(
+    sent: bytes, running: Running
+) -> None:
+    with held(running.url, 2 * MOST_AT_ONCE + 5, sent) as made:
+        works_at_once(running)
+        assert closed_within(made[0], 10)  # the one that waited the longest made room
+        still = [one for one in made[-20:] if not closed_within(one, 0.01)]
+        assert still  # and those that came last may still send the rest
+
+
+def test_a_connection_that_stays_idle_does_not_keep_others_out(running: Running) -> None:
+    whole = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    with held(running.url, 2 * MOST_AT_ONCE, whole):
+        works_at_once(running)
+
+
+@pytest.mark.parametrize("sent", [clients.HALF_A_HEAD, clients.BODY_NEVER_COMES, b"", b"\r\n"])
+def test_a_request_must_be_whole_in_time_however_slowly_it_drips(
+    sent: bytes, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 1.0)
+    begun = time.monotonic()
+    with held(running.url, 1, sent) as (one,):
+        one.settimeout(0.2)
+        while time.monotonic() - begun < 60:
+            try:
+                one.sendall(b"\r\n" if sent in {b"", b"\r\n"} else b"x")
+                if not one.recv(100):
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (b"GET / HTTP/1.1\r\n", b"X-A: " + b"x" * 8000 + b"\r\n"),
+        (b"GET / HTTP/1.1\r\n", b"X: y\r\n" * 1000),
+        (b"GET / HTTP/1.1\r\nX: ", b"y" * 8192),
+        (b"GET /", b"a" * 8192),
+        (b"", b"\r\n" * 4096),
+    ],
+    ids=["lines", "short-lines", "one-line", "path", "blank-lines"],
+)
+def test_a_head_that_never_ends_is_refused_and_not_kept(
+    first: bytes, again: bytes, running: Running
+) -> None:
+    before = psutil.Process().memory_info().rss
+    sent, said = poured(running.url, first, again, 40 * MB)
+    assert sent < 20 * MB  # what the sockets' buffers hold on the way
+    assert psutil.Process().memory_info().rss - before < 30 * MB
+    assert not said or said.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400"))
+    works_at_once(running)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [b"1\r\nx\r\n" * 1000, b"1;" + b"e" * 8000 + b"\r\nx\r\n", b"2000\r\n" + b"x" * 8192 + b"\r\n"],
+    ids=["small-chunks", "extensions", "large-chunks"],
+)
+def test_a_body_that_never_ends_is_refused_and_not_kept(again: bytes, running: Running) -> None:
+    before = psutil.Process().memory_info().rss
+    poured(running.url, clients.ENDLESS_BODY, again, 40 * MB)
+    assert psutil.Process().memory_info().rss - before < 30 * MB
+    works_at_once(running)
+
+
+def test_lines_after_a_body_are_not_kept(running: Running) -> None:
+    before = psutil.Process().memory_info().rss
+    first = clients.ENDLESS_BODY + b"1\r\nx\r\n0\r\n"
+    poured(running.url, first, b"X-Trailer: " + b"y" * 8000 + b"\r\n", 40 * MB)
+    assert psutil.Process().memory_info().rss - before < 30 * MB
+    works_at_once(running)
+
+
+def test_a_head_of_usual_size_passes_with_a_body_in_the_same_piece(running: Running) -> None:
+    body = b"token=" + b"w" * 60_000
+    head = (
+        b"POST /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        b"Content-Type: application/x-www-form-urlencoded\r\n"
+        b"X-Large: " + b"y" * (MOST_HEAD_BYTES - 1000) + b"\r\n"
+    )
+    _, said = poured(running.url, head + b"Content-Length: %d\r\n\r\n" % len(body) + body, b"", 0)
+    assert said.startswith(b"HTTP/1.1 401")
+
+
+class Waiting:
+    """As much of a connection as the choice looks at."""
+
+    def __init__(self, address: str, since: float | None, *, has_asked: bool = False) -> None:
+        self.client = (address, 1)
+        self.waits_since = since
+        self.has_asked = has_asked
+
+
+def test_the_address_with_the_most_gives_up_its_oldest() -> None:
+    mine = [Waiting("192.0.2.1", float(n)) for n in range(MOST_WAITING_OF_ONE)]
+    regular = Waiting("192.0.2.1", 0.0, has_asked=True)
+    fresh = Waiting("192.0.2.1", 999.0)
+    others = [Waiting(f"198.51.100.{n}", 0.0) for n in range(90)]
+    answered = [Waiting("192.0.2.1", None) for _ in range(500)]
+    everybody = [*others, *answered, fresh, regular, *reversed(mine)]
+    assert [one.waits_since for one in surplus(everybody, 1000.0)] == [0.0, 1.0]  # type: ignore[arg-type]
+    asked = [Waiting("192.0.2.1", 990.0, has_asked=True) for _ in range(MOST_WAITING_OF_ONE)]
+    (gone,) = surplus([fresh, *asked], 1000.0)  # type: ignore[list-item]
+    assert gone.has_asked  # who has just come may ask, however many have asked before
+    assert surplus(others, 1000.0) == []  # type: ignore[arg-type]
