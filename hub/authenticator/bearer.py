@@ -14,7 +14,7 @@ from hub.authenticator.handlers import RevokeHandler, TokenLoginHandler
 from hub.authenticator.provider import AuthModel
 from hub.authenticator.session import SessionAuthenticator
 from hub.oidc import claims
-from hub.oidc.errors import InvalidToken, Refused, Unavailable
+from hub.oidc.errors import InvalidToken, OIDCError, Refused, Unavailable
 from hub.oidc.tokens import Keys, check_audience, check_introspection, verified
 
 _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -163,9 +163,14 @@ class BearerAuthenticator(SessionAuthenticator):
         if claims.is_service(login.claims):
             names = ("sub", "client_id", "azp", self.servicename_claim)
             return {**info, _SERVICE: {n: login.claims[n] for n in names if n in login.claims}}
-        return await self._exchanged(login.token) if self.jwt_exchange else info
+        return {**info, **await self._exchanged(login.token)} if self.jwt_exchange else info
 
     async def _exchanged(self, token: str) -> dict[str, Any]:
+        """A refresh token for a program's access token; nothing if there is none to be had.
+
+        What was asked for comes in `access_token`, whatever its type is (RFC 8693, 2.2.1); some
+        providers send an access token there, and a `refresh_token` beside it.
+        """
         form = {
             "grant_type": _EXCHANGE,
             "subject_token": token,
@@ -174,7 +179,19 @@ class BearerAuthenticator(SessionAuthenticator):
             "scope": " ".join(self.scope),
         }
         client = {} if self.basic_auth else self._credentials()
-        return await self.get_token_info(None, {**form, **client})
+        try:
+            answer = await self.get_token_info(None, {**form, **client})
+        except OIDCError as exc:
+            self.log.warning("A program logs in without a refresh token: %s", exc)
+            return {}
+        refresh_token = answer.get("refresh_token")
+        if not refresh_token and answer.get("issued_token_type") != _ACCESS_TOKEN:
+            refresh_token = answer["access_token"]
+        if not refresh_token:
+            self.log.warning("The provider exchanged a token for another access token only")
+            return {}
+        kept = {"refresh_token": refresh_token, "id_token": answer.get("id_token")}
+        return {name: value for name, value in kept.items() if value}
 
     async def token_to_user(self, token_info: Mapping[str, Any]) -> dict[str, Any]:
         """The claims of a user, or of a program that has no user and so no userinfo."""

@@ -17,6 +17,10 @@ class EOSCNodeAuthenticator(EGICheckinAuthenticator):
         help=EGICheckinAuthenticator.primary_group_priority.help,
     ).tag(config=True)
 
+    @default("issuer")
+    def _issuer_default(self) -> str:
+        return ""  # the node's, never Check-in's: it must be set
+
     @default("login_service")
     def _login_service_default(self) -> str:
         return "EOSC AAI"

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from urllib.parse import urlencode
 
 import jwt
@@ -12,7 +12,7 @@ from oauthenticator.generic import GenericOAuthenticator
 from oauthenticator.oauth2 import OAuthenticator
 from tornado import web
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
-from traitlets import Bool, Float, List, Unicode, default, validate
+from traitlets import Bool, Float, List, TraitError, Unicode, default, validate
 
 from hub.authenticator.handlers import CallbackHandler, LoginHandler
 from hub.oidc import claims
@@ -87,6 +87,15 @@ class ProviderAuthenticator(GenericOAuthenticator):  # type: ignore[misc]
         """,
     ).tag(config=True)
 
+    primary_group_in_order = Bool(
+        default_value=False,
+        help="""Of several allowed groups, take the one that the provider lists first.
+
+        EGI's earlier authenticator did so. The provider's order may change; entries in
+        `primary_group_priority` are safer.
+        """,
+    ).tag(config=True)
+
     servicename_claim = Unicode(
         "client_id",
         help="""The claim with the name of a program that logs in for itself, with no user.""",
@@ -95,6 +104,11 @@ class ProviderAuthenticator(GenericOAuthenticator):  # type: ignore[misc]
     service_prefix = Unicode(
         "service-account-",
         help="""Set before a program's name, so that no user can have it.""",
+    ).tag(config=True)
+
+    anonymous_prefix = Unicode(
+        "anonymous-",
+        help="""Set before an anonymous user's name.""",
     ).tag(config=True)
 
     allow_anonymous = Bool(
@@ -106,6 +120,14 @@ class ProviderAuthenticator(GenericOAuthenticator):  # type: ignore[misc]
         10.0,
         help="""How long to wait for an answer of the provider.""",
     ).tag(config=True)
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "openid_configuration_url": "set issuer to its part before /.well-known/",
+        "use_oidc_discovery": "leave it out: endpoints that are not configured are discovered",
+        "auth_refresh_leeway": "write token_margin_seconds",
+        "anonymous_username_prefix": "write anonymous_prefix",
+    }
+    """Settings of EGI's earlier authenticators, with what to write instead."""
 
     @default("manage_groups")
     def _manage_groups_default(self) -> bool:
@@ -133,8 +155,21 @@ class ProviderAuthenticator(GenericOAuthenticator):  # type: ignore[misc]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self._refuse_renamed()
+        if not self.issuer:
+            raise TraitError(
+                f"c.{type(self).__name__}.issuer is not set: write the provider's issuer URL, as "
+                "its /.well-known/openid-configuration has it"
+            )
         self._discovered = [name for name in _ENDPOINTS if not getattr(self, name)]
         self._discovery = Discovery(self.issuer.rstrip("/"), self.ask)
+
+    def _refuse_renamed(self) -> None:
+        """An old setting that is not heeded any more would silently change who may log in."""
+        for cls in type(self).__mro__:
+            for name, cure in self.renamed.items():
+                if name in self.config.get(cls.__name__, {}):
+                    raise TraitError(f"c.{cls.__name__}.{name} is not a setting any more: {cure}")
 
     async def discover(self) -> None:
         """Fill in the endpoints that are not configured.
@@ -237,7 +272,7 @@ class ProviderAuthenticator(GenericOAuthenticator):  # type: ignore[misc]
             claim=self.username_claim,
             service_claim=self.servicename_claim,
             service_prefix=self.service_prefix,
-            anonymous=self.allow_anonymous,
+            anonymous_prefix=self.anonymous_prefix if self.allow_anonymous else None,
             issuer=self.issuer,
         )
 
@@ -252,7 +287,10 @@ class ProviderAuthenticator(GenericOAuthenticator):  # type: ignore[misc]
         ordered += sorted(members_of.difference(ordered))
         state["groups"] = ordered
         state["primary_group"] = claims.primary_group(
-            ordered, self.primary_group_priority, self.allowed_groups
+            ordered,
+            self.primary_group_priority,
+            self.allowed_groups,
+            in_order=self.primary_group_in_order,
         )
         state["expires_at"] = token_info.get("expires_at")
         state["confirmed_at"] = time.time()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 from weakref import WeakValueDictionary
 
+from jupyterhub import version_info
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.user import User
 from jupyterhub.utils import maybe_future
@@ -20,8 +21,21 @@ from hub.oidc.patience import Patience
 HAND_OVER_SECONDS = 10.0
 """How long a request waits until the notebook has its fresh tokens; they also come at the next."""
 
+MOST_AT_ONCE = 8
+"""Refreshes that are worked on. With more, the hub's other requests wait behind all of them."""
+
+WRITTEN_SECONDS = 3600.0
+"""How often a confirmation that has changed nothing is written down all the same: after a restart,
+the provider's absence is counted from there."""
+
 MOST_RENEWALS = 4096
 """How many used-up refresh tokens are remembered, with what they were renewed to."""
+
+_MAY_GO_ON = version_info >= (6,)
+"""JupyterHub 6 may go on with a login that it cannot confirm; 5.5 never does."""
+
+_LONG_AGO = 1.0
+"""Of a user who was turned away: neither recent, nor to be tolerated while the provider is away."""
 
 _SESSION_IS_OVER = "invalid_grant"
 """RFC 6749, 5.2. Any other refusal is about the hub's own registration, not about the user."""
@@ -45,6 +59,18 @@ class SessionAuthenticator(ProviderAuthenticator):
         """,
     ).tag(config=True)
 
+    confirm_seconds = Float(
+        help="""How long what the provider has confirmed counts, if no token is to be refreshed.
+
+        In this time a refresh of JupyterHub asks nobody and writes nothing. A user who loses a
+        group is turned away after it at the latest. The default is three times `auth_refresh_age`.
+        """,
+    ).tag(config=True)
+
+    @default("confirm_seconds")
+    def _confirm_seconds_default(self) -> float:
+        return 3.0 * float(self.auth_refresh_age or 300)
+
     @default("token_margin_seconds")
     def _token_margin_seconds_default(self) -> float:
         return 3.0 * float(self.auth_refresh_age or 300)
@@ -55,6 +81,8 @@ class SessionAuthenticator(ProviderAuthenticator):
         self._patience = Patience(self.issuer)
         self._renewals: OrderedDict[str, AuthState] = OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._confirmed_at: dict[str, float] = {}
+        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
 
     def _lock(self, user: User) -> asyncio.Lock:
         """Only one at a time uses a user's refresh token.
@@ -78,11 +106,32 @@ class SessionAuthenticator(ProviderAuthenticator):
         """
         if not self.enable_auth_state:
             return True
-        async with self._lock(user):
-            answer = await self._refreshed(user, await user.get_auth_state())
-        if isinstance(answer, bool) or await self._is_allowed(user.name, answer):
+        async with self._turns, self._lock(user):
+            state = await user.get_auth_state()
+            if self._is_recent(user, state):
+                return True
+            answer = await self._refreshed(user, state)
+        if isinstance(answer, bool):
             return answer
+        if await self._is_allowed(user.name, answer):
+            self._confirmed_at[user.name] = time.time()
+            return True if _is_as_before(user, state or {}, answer) else answer
+        self._confirmed_at.pop(user.name, None)
+        await self._take_over(user, answer)
         return self._turned_away(user, handler)
+
+    def _is_recent(self, user: User, state: AuthState | None) -> bool:
+        """Whether the provider has just confirmed the user, and no token ends soon."""
+        if not state or not state.get("token_response") or self.refresh_user_hook is not None:
+            return False
+        expires_at = self._newest(state).get("expires_at")
+        if expires_at and expires_at - time.time() < self.token_margin_seconds:
+            return False
+        return time.time() - self._known_since(user, state) < self.confirm_seconds
+
+    def _known_since(self, user: User, state: AuthState) -> float:
+        """When the provider last confirmed the user, Unix seconds; 0 if never."""
+        return max(self._confirmed_at.get(user.name, 0.0), state.get("confirmed_at") or 0.0)
 
     async def _refreshed(self, user: User, state: AuthState | None) -> bool | AuthModel:
         if self.refresh_user_hook is not None:
@@ -90,7 +139,9 @@ class SessionAuthenticator(ProviderAuthenticator):
             if answer is not None:
                 return cast("bool | AuthModel", answer)
         if not state or not state.get("token_response"):
-            return False
+            # They have never logged in: a service or an administrator starts their servers. The
+            # provider has nothing to say about them, and there is no login to repeat.
+            return True
         state = self._newest(state)
         try:
             return await self._confirmed(user, state)
@@ -193,7 +244,7 @@ class SessionAuthenticator(ProviderAuthenticator):
         return model
 
     def _tolerates(self, user: User, state: AuthState, exc: Unavailable) -> bool:
-        absent = time.time() - (state.get("confirmed_at") or self._started_at)
+        absent = time.time() - (self._known_since(user, state) or self._started_at)
         stays = absent <= self.provider_absence_seconds
         self.log.warning(
             "User %s, last confirmed %.0f s ago, %s: %s",
@@ -210,11 +261,21 @@ class SessionAuthenticator(ProviderAuthenticator):
             return False
         return bool(self.allow_all or await maybe_future(self.check_allowed(name, model)))
 
+    async def _take_over(self, user: User, model: AuthModel) -> None:
+        """Keep what the provider says now, though JupyterHub forgets it with the refusal.
+
+        Else a server that a service or an administrator starts would still have the old groups.
+        """
+        await user.save_auth_state({**model["auth_state"], "confirmed_at": _LONG_AGO})
+        if self.manage_groups:
+            user.sync_groups(model.get("groups") or [])
+
     def _turned_away(self, user: User, handler: BaseHandler | None) -> bool:
         self.log.warning("User %s is not allowed here any more", user.id)
-        if handler is None:
+        if handler is None or not _MAY_GO_ON:
             return False
-        if handler.get_auth_token() is None and handler.current_user is user:
+        is_being_identified = getattr(handler, "_jupyterhub_user", user) is user
+        if handler.get_auth_token() is None and is_being_identified:
             return False  # a browser: it is sent to the login, which says why
         raise web.HTTPError(403, self.custom_403_message)
 
@@ -238,3 +299,15 @@ class SessionAuthenticator(ProviderAuthenticator):
                 await self.ask_as_client(self.revoke_url, "revocation", old)
             except OIDCError as exc:
                 raise NotRevoked(str(exc)) from exc
+
+
+def _is_as_before(user: User, state: AuthState, model: AuthModel) -> bool:
+    """Whether a confirmation says nothing new, so that nothing needs to be written."""
+    new = model["auth_state"]
+    written = state.get("confirmed_at") or 0.0
+    if new.get("confirmed_at", 0.0) - written > WRITTEN_SECONDS or model.get("admin") is not None:
+        return False
+    changed = any(
+        new.get(key) != state.get(key) for key in new.keys() | state.keys() if key != "confirmed_at"
+    )
+    return not changed and set(model.get("groups") or ()) == {group.name for group in user.groups}

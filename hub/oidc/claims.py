@@ -27,7 +27,7 @@ def username(
     claim: str,
     service_claim: str,
     service_prefix: str,
-    anonymous: bool,
+    anonymous_prefix: str | None,
     issuer: str,
 ) -> str:
     """What JupyterHub calls this user.
@@ -37,8 +37,8 @@ def username(
         claim: Has the name.
         service_claim: Has the name of a program that acts for itself.
         service_prefix: Set before a program's name, so that it cannot be a user's.
-        anonymous: Give somebody without a name one made from issuer and subject, which stay the
-            same as long as the account does.
+        anonymous_prefix: Give somebody without a name one made from issuer and subject, which stay
+            the same as long as the account does, behind this prefix; None: do not.
         issuer: Who says so.
 
     Raises:
@@ -49,9 +49,9 @@ def username(
         return str(name)
     if is_service(claims) and claims.get(service_claim):
         return f"{service_prefix}{claims[service_claim]}"
-    if anonymous and claims.get("sub"):
+    if anonymous_prefix is not None and claims.get("sub"):
         subject = f"{issuer} {claims['sub']}".encode()
-        return f"anonymous-{hashlib.sha256(subject).hexdigest()[:ANONYMOUS_DIGITS]}"
+        return f"{anonymous_prefix}{hashlib.sha256(subject).hexdigest()[:ANONYMOUS_DIGITS]}"
     known = ", ".join(sorted(name for name, value in claims.items() if value)) or "none"
     raise Refused(
         f"The provider gave no {claim!r} (it gave: {known}): request its scope, set username_claim "
@@ -76,7 +76,11 @@ def groups(claims: Claims, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def primary_group(
-    members_of: Sequence[str], priority: Iterable[str], allowed: Iterable[str] = ()
+    members_of: Sequence[str],
+    priority: Iterable[str],
+    allowed: Iterable[str] = (),
+    *,
+    in_order: bool = False,
 ) -> str | None:
     """The group that a user's work is accounted to.
 
@@ -86,6 +90,7 @@ def primary_group(
             Where an expression captures something, that is the primary group's name.
         allowed: Groups that may log in. With no priorities, a user who is in just one of them
             has it as the primary group; with two there is no telling.
+        in_order: Of several such groups, take the one that the provider lists first.
     """
     patterns = list(priority)
     for pattern in patterns:
@@ -95,5 +100,7 @@ def primary_group(
             match = re.fullmatch(pattern, group)
             if match:
                 return next((part for part in match.groups() if part), group)
-    candidates = set(members_of) & set(allowed)
-    return candidates.pop() if not patterns and len(candidates) == 1 else None
+    known = set(allowed)
+    candidates = [group for group in members_of if group in known]
+    is_clear = bool(candidates) and (in_order or len(candidates) == 1)
+    return candidates[0] if not patterns and is_clear else None

@@ -21,7 +21,7 @@ from hub.spawner.manifests import (
     with_tokens,
     wrong_addition,
 )
-from hub.spawner.profiles import Profile, open_profiles
+from hub.spawner.profiles import Profile, names_of, open_profiles
 from hub.spawner.refusal import refusal
 
 USER_ID = "egi.eu/userid"
@@ -80,6 +80,17 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
         """,
     ).tag(config=True)
 
+    entitlement_sources = List(
+        Unicode(),
+        ["urn:mace:egi.eu#aai.egi.eu", "urn:mace:egi.eu#aai-demo.egi.eu"],
+        help="""Whose entitlements tell of a user's VOs: namespaces and authorities.
+
+        `vo_claims` names a VO that `<namespace>:group:<vo>…#<authority>` tells of, with one of
+        these; `*` stands for any text. Entitlements of others open only what names them whole: a
+        provider also passes on what a user's own institution says.
+        """,
+    ).tag(config=True)
+
     additions = List(
         Dict(),
         help="""Volumes, side-cars, environment and annotations for some profiles or VOs.
@@ -102,6 +113,10 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
     @default("remember_pvc_name")
     def _default_remember_pvc_name(self) -> bool:
         return False  # what the hub's database knows is one of the names that are looked up
+
+    @default("apply_user_options")
+    def _default_apply_user_options(self) -> Any:
+        return _taken_by_profiles  # else JupyterHub warns at each start that nobody takes them
 
     @validate("additions")
     def _valid_additions(self, proposal: Any) -> list[Manifest]:
@@ -169,7 +184,7 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
 
     def _get_initialized_profile_list(self, profile_list: list[Profile]) -> list[Profile]:
         every = super()._get_initialized_profile_list(profile_list)
-        found = open_profiles(every, self._groups())
+        found = open_profiles(every, self._names())
         self._open_slugs = [profile["slug"] for profile in found]
         if every and not found:
             raise refusal(403, _NOTHING_OPEN, reason="profile")
@@ -204,8 +219,9 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
         self._flavor = profile["slug"]
         return profile
 
-    def _groups(self) -> list[str]:
-        return sorted(group.name for group in self.user.groups)
+    def _names(self) -> frozenset[str]:
+        """The user's groups, and the VOs that they tell of."""
+        return names_of((group.name for group in self.user.groups), self.entitlement_sources)
 
     # The home and the pod
 
@@ -285,7 +301,7 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
 
     def _added(self, parts: Parts, _state: Mapping[str, Any]) -> Parts:
         """With what is not for every server."""
-        return with_additions(parts, self.additions, self._groups(), self._flavor)
+        return with_additions(parts, self.additions, self._names(), self._flavor)
 
     @contextmanager
     def _settings(self, parts: Parts) -> Iterator[None]:
@@ -345,6 +361,10 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
 
 _OWNERS: "WeakKeyDictionary[Any, dict[str, home.Owners]]" = WeakKeyDictionary()
 """One listing for all spawners of a namespace, by the client that they share."""
+
+
+def _taken_by_profiles(_spawner: EGISpawner, _options: Mapping[str, Any]) -> None:
+    """KubeSpawner applies the choice of the form in `load_user_options`."""
 
 
 def _label(value: str) -> str:

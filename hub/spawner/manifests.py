@@ -99,9 +99,9 @@ def with_annotations(parts: Parts, user: str, group: str, flavor: str) -> Parts:
 
 
 def with_additions(
-    parts: Parts, additions: Iterable[Manifest], groups: Sequence[str], flavor: str
+    parts: Parts, additions: Iterable[Manifest], names: frozenset[str], flavor: str
 ) -> Parts:
-    """Add what the configuration's additions bring for these groups and this profile.
+    """Add what the configuration's additions bring for these groups and VOs and this profile.
 
     An addition is a mapping: `vo_claims` and `profiles` say for whom (none: for all), the other
     keys are `Parts`' own. A volume or container of a name that is there already replaces it, so
@@ -109,7 +109,7 @@ def with_additions(
     """
     for addition in additions:
         wanted = addition.get("profiles") or ()
-        if is_open(addition, groups) and (not wanted or flavor in wanted):
+        if is_open(addition, names) and (not wanted or flavor in wanted):
             parts = Parts(
                 volumes=_named(parts.volumes, addition.get("volumes")),
                 volume_mounts=(*parts.volume_mounts, *addition.get("volume_mounts", ())),

@@ -2,19 +2,34 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 Profile = dict[str, Any]
 
-# AARC-G002 and AARC-G069: urn:<namespace>:<delegated>:group:<vo>[:<sub>…][:role=<r>]#<authority>
-_ENTITLEMENT = re.compile(r"urn:[^:#]+:[^#]*?group:(?P<vo>[^:#]+)[^#]*(#.*)?")
+# AARC-G002 and AARC-G069: <namespace>:group:<vo>[:<sub>…][:role=<r>]#<authority>
+_ENTITLEMENT = re.compile(
+    r"(?P<namespace>urn:[^:#]+:[^#]+?):group:(?P<vo>[^:#]+)[^#]*(#(?P<authority>.*))?"
+)
 
 
-def names_of(groups: Iterable[str]) -> frozenset[str]:
-    """The groups as they are, and the VOs of those that are entitlements."""
-    found = set(groups)
-    matches = (_ENTITLEMENT.fullmatch(group) for group in tuple(found))
-    return frozenset(found | {match["vo"] for match in matches if match})
+def names_of(groups: Iterable[str], sources: Iterable[str]) -> frozenset[str]:
+    """The groups as they are, and the VOs of those that are entitlements.
+
+    Args:
+        groups: as the provider lists them.
+        sources: whose entitlements tell of VOs, as `urn:mace:egi.eu#aai.egi.eu`: namespace and
+            authority, with `*` for any part of them. A provider passes on what others say of its
+            users, too: any URN is not a VO.
+    """
+    found, trusted = set(groups), tuple(sources)
+    matches = [match for group in found if (match := _ENTITLEMENT.fullmatch(group))]
+    return frozenset(found | {match["vo"] for match in matches if _is_trusted(match, trusted)})
+
+
+def _is_trusted(match: re.Match[str], sources: Iterable[str]) -> bool:
+    source = f"{match['namespace']}#{match['authority'] or ''}"
+    return any(fnmatchcase(source, pattern) for pattern in sources)
 
 
 def claims_of(entry: Mapping[str, Any]) -> frozenset[str]:
@@ -23,16 +38,15 @@ def claims_of(entry: Mapping[str, Any]) -> frozenset[str]:
     return frozenset((claims,) if isinstance(claims, str) else claims)
 
 
-def is_open(entry: Mapping[str, Any], groups: Iterable[str]) -> bool:
-    """Whether an entry is for somebody with these groups: with no claims it is for everyone."""
+def is_open(entry: Mapping[str, Any], names: frozenset[str]) -> bool:
+    """Whether an entry is for somebody with these `names_of`: with no claims it is for everyone."""
     claims = claims_of(entry)
-    return not claims or bool(claims & names_of(groups))
+    return not claims or bool(claims & names)
 
 
-def open_profiles(profiles: Iterable[Profile], groups: Iterable[str]) -> list[Profile]:
-    """The profiles for somebody with these groups, one of them the default."""
-    known = tuple(groups)
-    found = [profile for profile in profiles if is_open(profile, known)]
+def open_profiles(profiles: Iterable[Profile], names: frozenset[str]) -> list[Profile]:
+    """The profiles for somebody with these `names_of`, one of them the default."""
+    found = [profile for profile in profiles if is_open(profile, names)]
     if found and not any(profile.get("default") for profile in found):
         found[0] = {**found[0], "default": True}
     return found

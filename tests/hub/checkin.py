@@ -50,6 +50,12 @@ class Site:
     def _note(self, name: str) -> str:
         return (self.hub.folder / name).read_text(encoding="utf-8")
 
+    def written(self, name: str) -> bytes:
+        """What the hub's database keeps of a user's login: encrypted, anew with each writing."""
+        with sqlite3.connect(self.hub.folder / "jupyterhub.sqlite") as database:
+            query = "SELECT encrypted_auth_state FROM users WHERE name = ?"
+            return bytes(database.execute(query, [name]).fetchone()[0])
+
     def user_id(self, name: str) -> int:
         """The number of a user in the hub's database."""
 

@@ -4,6 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from traitlets import TraitError
+from traitlets.config import Config
 
 from hub.authenticator import EGICheckinAuthenticator, EOSCNodeAuthenticator
 from hub.oidc.claims import groups, is_service, primary_group, username
@@ -15,7 +17,7 @@ NAMING: dict[str, Any] = {
     "claim": "preferred_username",
     "service_claim": "client_id",
     "service_prefix": "service-account-",
-    "anonymous": False,
+    "anonymous_prefix": None,
     "issuer": "https://aai.example.org",
 }
 
@@ -38,7 +40,7 @@ def test_a_program_for_itself_is_named_after_its_client() -> None:
 
 
 def test_an_anonymous_name_depends_on_issuer_and_subject_only() -> None:
-    naming = {**NAMING, "anonymous": True}
+    naming = {**NAMING, "anonymous_prefix": "anonymous-"}
     name = username({"sub": "1", "iat": 1, "exp": 2}, **naming)
     assert name == username({"sub": "1", "iat": 3, "exp": 4, "email": "a@b"}, **naming)
     assert name != username({"sub": "2"}, **naming)
@@ -96,7 +98,9 @@ def test_in_the_eosc_node_it_is_the_first_personal_or_project_group(
     entitlements: list[str], expected: str | None
 ) -> None:
     user_info = {"sub": "1", "entitlements": entitlements}
-    building = EOSCNodeAuthenticator().build_auth_state_dict({"access_token": "t"}, user_info)
+    building = EOSCNodeAuthenticator(issuer="https://aai.example.org").build_auth_state_dict(
+        {"access_token": "t"}, user_info
+    )
     assert asyncio.run(building)["primary_group"] == expected
 
 
@@ -105,3 +109,32 @@ def test_check_in_is_found_by_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EGICHECKIN_HOST", "aai-demo.egi.eu")
     assert EGICheckinAuthenticator().issuer == "https://aai-demo.egi.eu/auth/realms/egi"
     assert EGICheckinAuthenticator(scope=["profile"]).scope == ["openid", "profile"]
+
+
+def test_of_several_allowed_groups_the_provider_s_first_is_taken_where_it_is_so_configured() -> (
+    None
+):
+    allowed = {VO, TRAINING}
+    assert primary_group(["other", TRAINING, VO], [], allowed, in_order=True) == TRAINING
+    assert primary_group(["other"], [], allowed, in_order=True) is None
+    assert primary_group([TRAINING, VO], [VO], allowed, in_order=True) == VO
+
+
+def test_the_eosc_node_s_issuer_must_be_set() -> None:
+    with pytest.raises(TraitError, match=r"c\.EOSCNodeAuthenticator\.issuer is not set"):
+        EOSCNodeAuthenticator()
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("openid_configuration_url", "set issuer"),
+        ("use_oidc_discovery", "leave it out"),
+        ("auth_refresh_leeway", "write token_margin_seconds"),
+        ("anonymous_username_prefix", "write anonymous_prefix"),
+    ],
+)
+def test_an_old_setting_stops_the_hub_with_the_new_name(name: str, cure: str) -> None:
+    for section in ("EGICheckinAuthenticator", "GenericOAuthenticator", "Authenticator"):
+        with pytest.raises(TraitError, match=rf"{section}\.{name} is not a setting .*: {cure}"):
+            EGICheckinAuthenticator(config=Config({section: {name: "x"}}))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -93,6 +94,47 @@ def test_a_removed_member_is_turned_away_at_refresh(site: Site, visitor: Visitor
     )
     start = site.hub.api("POST", "/users/carol/server")
     assert start.status_code == 403  # nor can others start a server for carol
+    # Whatever asks the hub about carol finds the groups of today.
+    user = site.hub.user("carol")
+    assert (user["groups"], user["auth_state"]["groups"]) == ([OTHER], [OTHER])
+
+
+@pytest.mark.jupyterhub("5.5")
+def test_a_removed_member_s_pages_leave_no_traceback_in_the_log(
+    site: Site, visitor: Visitor
+) -> None:
+    site.provider.user("cora", entitlements=[VO])
+    visitor.login("cora")
+    site.provider.user("cora", entitlements=[OTHER])
+    before = len(site.hub.log.read_text(encoding="utf-8"))
+    wait_for(lambda: not is_at_spawn_page(visitor), "the end of cora's welcome")
+    for path in ("hub/home", "hub/token", "hub/spawn"):
+        visitor.get(path)
+    said = site.hub.log.read_text(encoding="utf-8")[before:]
+    assert "is not allowed here any more" in said
+    assert "Traceback" not in said
+
+
+@both
+def test_a_confirmation_that_says_nothing_new_is_not_written(site: Site, visitor: Visitor) -> None:
+    site.provider.user("nora", entitlements=[VO])
+    visitor.login("nora")
+    before, asked = site.written("nora"), site.provider.count("userinfo")
+
+    def confirmed() -> bool:
+        visitor.get("hub/home")
+        return site.provider.count("userinfo") >= asked + 2
+
+    wait_for(confirmed, "two confirmations")
+    assert site.written("nora") == before
+
+
+@both
+def test_a_user_who_never_logged_in_can_be_started_by_a_service(site: Site) -> None:
+    site.hub.add_user("robot")
+    assert site.hub.user("robot")["auth_state"] is None
+    site.hub.start_server("robot")
+    site.hub.stop_server("robot")
 
 
 @both
@@ -258,3 +300,23 @@ def test_the_discovery_document_is_read_once(site: Site, visitor: Visitor) -> No
         other.login("alice")
     assert is_at_spawn_page(visitor)
     assert site.provider.count("openid-configuration") == before
+
+
+def test_what_was_confirmed_lately_is_not_asked_again(provider: Provider, tmp_path: Path) -> None:
+    config = """
+c.EGICheckinAuthenticator.confirm_seconds = 3600
+c.JupyterHub.log_level = "DEBUG"
+"""
+    with run_site(tmp_path, provider, config) as site, Visitor(site.hub) as visitor:
+        provider.user("otto", entitlements=[VO])
+        visitor.login("otto")
+        token = site.hub.token_of("otto")
+        asked = provider.count("")
+        refreshes = "Refreshing auth for otto"
+
+        def refreshed() -> bool:
+            assert site.hub.api("GET", "/user", token=token).status_code == 200
+            return site.hub.log.read_text(encoding="utf-8").count(refreshes) >= 3
+
+        wait_for(refreshed, "three refreshes")
+        assert provider.count("") == asked

@@ -20,6 +20,8 @@ SECRET = {"name": "egi-secrets", "secret": {"secretName": "access-token-7", "opt
 EMPTY = {"name": "egi-secrets-hidden", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}
 RCLONE = {"name": "rclone", "image": "example.org/rclone:1"}
 VO = "urn:mace:egi.eu:group:vo.example.org:role=member#aai.egi.eu"
+SOURCES = ["urn:mace:egi.eu#aai.egi.eu"]
+NAMES = names_of([VO], SOURCES)
 
 
 def claim(name: str) -> dict[str, Any]:
@@ -101,10 +103,10 @@ def test_additions_come_for_their_vo_and_their_profile_only() -> None:
         "volumes": (CVMFS,),
         "volume_mounts": ({"name": "cvmfs", "mountPath": "/cvmfs"},),
     }
-    assert with_additions(Parts(), ADDITIONS, [], "small") == Parts(**common)
+    assert with_additions(Parts(), ADDITIONS, frozenset(), "small") == Parts(**common)
     dav = {"WEBDAV": "https://dav.example.org"}
-    assert with_additions(Parts(), ADDITIONS, [VO], "small") == Parts(**common, environment=dav)
-    assert with_additions(Parts(), ADDITIONS, [VO], "gpu") == Parts(
+    assert with_additions(Parts(), ADDITIONS, NAMES, "small") == Parts(**common, environment=dav)
+    assert with_additions(Parts(), ADDITIONS, NAMES, "gpu") == Parts(
         **common, environment=dav, extra_containers=(RCLONE,)
     )
 
@@ -127,17 +129,36 @@ def test_a_wrong_addition_is_told_with_the_key(addition: dict[str, Any], wrong: 
 
 def test_entitlements_count_for_their_vo_and_nothing_else() -> None:
     groups = [VO, "urn:mace:egi.eu:group:deep.example.org:sub:role=vm#aai.egi.eu", "plain"]
-    assert names_of(groups) == {*groups, "vo.example.org", "deep.example.org"}
-    assert names_of(["urn:mace:egi.eu:res:vo.example.org#x", "xurn:mace:egi.eu:group:v"]) == {
-        "urn:mace:egi.eu:res:vo.example.org#x",
-        "xurn:mace:egi.eu:group:v",
-    }
+    assert names_of(groups, SOURCES) == {*groups, "vo.example.org", "deep.example.org"}
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        "urn:mace:egi.eu:res:vo.example.org#aai.egi.eu",
+        "xurn:mace:egi.eu:group:vo.example.org#aai.egi.eu",
+        "urn:anything:group:vo.example.org",
+        "urn:anything:x:group:vo.example.org#aai.egi.eu",
+        "urn:mace:egi.eu.evil.example.org:group:vo.example.org#aai.egi.eu",
+        "urn:mace:evil.example.org:urn:mace:egi.eu:group:vo.example.org#aai.egi.eu",
+        "urn:mace:egi.eu:group:vo.example.org#idp.example.org",
+        "urn:mace:egi.eu:group:vo.example.org",
+        "urn:mace:egi.eu:group:vo.example.org#aai.egi.eu#x",
+    ],
+)
+def test_what_others_say_of_a_user_is_no_vo(group: str) -> None:
+    assert names_of([group], SOURCES) == {group}
+
+
+def test_the_sources_of_entitlements_may_have_stars() -> None:
+    group = "urn:geant:node.example.org:group:pp-1"
+    assert names_of([group], ["urn:geant:*#"]) == {group, "pp-1"}
 
 
 def test_profiles_without_claims_are_for_everyone_and_one_is_always_the_default() -> None:
     free: dict[str, Any] = {"slug": "free"}
     closed = {"slug": "closed", "vo_claims": ["vo.example.org"], "default": True}
     text = {"slug": "text", "vo_claims": "other.example.org"}  # a single text is one claim
-    assert open_profiles([free, closed, text], [VO]) == [free, closed]
-    assert open_profiles([free, closed, text], []) == [{**free, "default": True}]
-    assert open_profiles([closed], []) == []
+    assert open_profiles([free, closed, text], NAMES) == [free, closed]
+    assert open_profiles([free, closed, text], frozenset()) == [{**free, "default": True}]
+    assert open_profiles([closed], frozenset()) == []

@@ -40,7 +40,7 @@ def site(
 @pytest.fixture(autouse=True)
 def _well_again(provider: Provider) -> Iterator[None]:
     yield
-    provider.set(mode="up", silent_paths=[], introspection={}, audience="")
+    provider.set(mode="up", silent_paths=[], introspection={}, audience="", exchange="rfc")
 
 
 def login(site: Site, token: str) -> httpx.Response:
@@ -279,6 +279,7 @@ def test_a_revocation_that_fails_says_that_the_old_token_still_works(site: Site)
 def test_in_the_eosc_node_an_access_token_is_exchanged_for_a_refresh_token(
     provider: Provider, tmp_path: Path
 ) -> None:
+    """The new token comes in `access_token` (RFC 8693, 2.2.1); some providers send both."""
     config = f"""
 c.EOSCNodeAuthenticator.client_id = {CLIENT!r}
 c.EOSCNodeAuthenticator.client_secret = {CLIENT_SECRET!r}
@@ -288,11 +289,20 @@ c.EOSCNodeAuthenticator.jwt_exchange = True
     with run_site(
         tmp_path, provider, config, fragments=("eosc",), name="EOSCNodeAuthenticator"
     ) as site:
-        site.provider.user("ines", entitlements=groups)
-        tokens = site.provider.tokens("ines", CLIENT, scope=SCOPE, seconds=600)
-        body = login(site, tokens["access_token"]).json()
-        assert body["expires_in"] == 3600  # it may outlast the access token
-        state = site.hub.user("ines")["auth_state"]
-        assert state["refresh_token"]
-        assert state["access_token"] != tokens["access_token"]
-        assert state["primary_group"] == "pp-4711"
+        for name, exchange, lasts in (
+            ("ines", "rfc", True),
+            ("iris", "both", True),
+            ("ida", "access", False),
+            ("ilka", "refused", False),
+        ):
+            site.provider.set(exchange=exchange)
+            site.provider.user(name, entitlements=groups)
+            tokens = site.provider.tokens(name, CLIENT, scope=SCOPE, seconds=600)
+            answer = login(site, tokens["access_token"])
+            assert answer.status_code == 200, exchange
+            # With a refresh token, the login may outlast the access token.
+            assert (answer.json()["expires_in"] == 3600) is lasts
+            state = site.hub.user(name)["auth_state"]
+            assert bool(state["refresh_token"]) is lasts
+            assert state["access_token"] == tokens["access_token"]
+            assert state["primary_group"] == "pp-4711"

@@ -80,7 +80,8 @@ def test_the_provider_refreshes_exchanges_and_revokes(provider: Provider) -> Non
         requested_token_type="urn:ietf:params:oauth:token-type:refresh_token",
         scope="openid offline_access",
     ).json()
-    assert exchanged["refresh_token"] != tokens["refresh_token"]
+    assert exchanged["issued_token_type"] == "urn:ietf:params:oauth:token-type:refresh_token"
+    assert exchanged["access_token"] != tokens["refresh_token"]  # it comes there (RFC 8693, 2.2.1)
     revoked = {"token": fresh["access_token"], "token_type_hint": "access_token"}
     httpx.post(provider.endpoint("revoke"), data=revoked, auth=CLIENT).raise_for_status()
     introspected = httpx.post(provider.endpoint("token/introspect"), data=revoked, auth=CLIENT)

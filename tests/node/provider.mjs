@@ -39,6 +39,7 @@ let settings = {
   rotate_refresh: false, // each refresh token serves once
   access_token_seconds: 3600,
   audience: undefined, // of access tokens; Check-in gives none
+  exchange: 'rfc', // rfc (8693, 2.2.1) | both (access_token and refresh_token) | access | refused
   introspection: {}, // what introspection adds to, or overrides in, its answers
 };
 let keys = [JSON.parse(readFileSync(keyFile))];
@@ -98,17 +99,25 @@ async function exchange(ctx) {
   const { params, client } = ctx.oidc;
   const found = params.subject_token && (await provider.AccessToken.find(params.subject_token));
   if (!found?.isValid) throw new errors.InvalidGrant('subject_token is not valid');
-  ctx.body = {
-    ...(await issue({
-      sub: found.accountId,
-      client_id: client.clientId,
-      scope: params.scope ?? found.scope,
-      seconds: settings.access_token_seconds,
-    })),
-    issued_token_type: 'urn:ietf:params:oauth:token-type:refresh_token',
-    token_type: 'Bearer',
-    expires_in: settings.access_token_seconds,
-  };
+  const issued = await issue({
+    sub: found.accountId,
+    client_id: client.clientId,
+    scope: params.scope ?? found.scope,
+    seconds: settings.access_token_seconds,
+  });
+  const type = (name) => ({ issued_token_type: `urn:ietf:params:oauth:token-type:${name}` });
+  const common = { expires_in: settings.access_token_seconds };
+  switch (settings.exchange) {
+    case 'refused': throw new errors.InvalidGrant('not for this client');
+    case 'access': // another access token only
+      ctx.body = { access_token: issued.access_token, ...type('access_token'), token_type: 'Bearer', ...common };
+      break;
+    case 'both':
+      ctx.body = { ...issued, ...type('refresh_token'), token_type: 'Bearer', ...common };
+      break;
+    default: // what was asked for comes in access_token (2.2.1)
+      ctx.body = { access_token: issued.refresh_token, ...type('refresh_token'), token_type: 'N_A' };
+  }
 }
 
 function build() {
@@ -171,7 +180,7 @@ async function asKeycloak(ctx, next) {
   }
   await next();
   if (ctx.path === `${CONNECT}/token` && ctx.body?.access_token && ctx.status === 200
-    && ctx.body.access_token.split('.').length !== 3) {
+    && ctx.body.token_type === 'Bearer' && ctx.body.access_token.split('.').length !== 3) {
     ctx.body.access_token = await structured(ctx.body.access_token);
   }
   if (ctx.path === `${CONNECT}/token/introspect` && ctx.status === 200) {
