@@ -1,17 +1,20 @@
 """The questions about the counters of one window, and the answers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 
 from accounting.measure import promql, samples, usage
 from accounting.measure.podnames import PodNames
 from accounting.measure.promql import CPU, RECEIVED, SENT
 from accounting.measure.querier import Answer, Querier, chunks
-from accounting.measure.samples import Samples, UsageRow
+from accounting.measure.samples import Samples, UsageRow, cgroup
 from accounting.model.pods import POD_LEVEL, Account, CounterKind, SeriesKey
 from accounting.model.time import Window
 from accounting.store.ledger import Ledger
 
 _OWN = SeriesKey(CounterKind.CPU, POD_LEVEL)
+# Less is what a cgroup says that counts nothing.
+_HARDLY_SECONDS = 0.1
 
 
 class CounterQuery:
@@ -40,7 +43,10 @@ class CounterQuery:
             self._fell = questioner.ask_usage(promql.resets(scope, window), end)
         self._lowest = Answer[UsageRow]()
         self._containers = Answer[UsageRow]()
-        self._without_id = Answer[UsageRow]()
+        self._suspects: set[str] = set()
+        self._with_own: set[str] = set()
+        self._without_path = Answer[UsageRow]()
+        self._told_elsewhere: list[Answer[UsageRow]] = []
 
     def merge(self, found: Samples, accounts: dict[str, Account], ledger: Ledger) -> None:
         """Add the last values to ``found``; query again for missing or doubtful counters.
@@ -51,36 +57,62 @@ class CounterQuery:
             ledger: knows pods that were not running before.
         """
         scope, window = self._to.scope, self._window
-        is_lacking = False
+        is_lacking = scope.has_names
         for metric, answer in self._last.items():
             rows = answer.read()
             samples.merge_readings(found, rows, metric)
-            is_lacking |= bool(samples.pods_without_id(rows))
+            is_lacking |= bool(samples.pods_without_path(rows))
         if is_lacking:
-            self._without_id = self._to.ask_usage(promql.without_id(scope, window), window.end)
+            self._without_path = self._to.ask_usage(promql.without_path(scope, window), window.end)
         unknown = found.readings.keys() - accounts.keys() - found.sightings.keys()
         accounts |= ledger.accounts(unknown)
         ask = self._to.named_usage
-        with_own = {uid for uid, readings in found.readings.items() if _OWN in readings}
+        with_own = {
+            uid for uid, readings in found.readings.items() if _counts(accounts.get(uid), readings)
+        }
+        self._with_own = with_own
         names = _running(found, accounts, but=with_own)
+        if scope.has_names or scope.has_otel:
+            # Who has no cgroup of its own here may be told of by somebody else.
+            self._suspects = names
+            self._told_elsewhere = self._ask_elsewhere(promql.NO_PATH)
+        else:
+            self._suspects = _switched(accounts, but=with_own)
         self._containers = ask(promql.container_cpu, window, names)
         silent, renewed = _doubtful(found, with_own, accounts, window, self._previous)
         self._lowest = ask(promql.lowest_cpu, window, silent)
         if self._fell is None:
             self._fell = ask(promql.resets, window, silent | renewed)
 
-    def complete(self, found: Samples, accounts: Mapping[str, Account], names: PodNames) -> None:
+    def complete(
+        self,
+        found: Samples,
+        accounts: Mapping[str, Account],
+        names: PodNames,
+        tolerance_seconds: float,
+    ) -> None:
         """Wait for the rest of the answers and add them to ``found``.
 
         Args:
             found: what the window says so far.
             accounts: the pages of its pods.
-            names: whose a counter without ``id`` is.
+            names: whose a counter without a cgroup's path is.
+            tolerance_seconds: how long a level of CPU may be silent before the next one counts.
         """
         rows = self._containers.read()
-        samples.merge_readings(found, rows, CPU)
-        suspects = samples.pods_without_id(rows)
-        suspects |= {row.pod for row in self._without_id.read()}
+        # Asked by name: earlier pods of that name may have a cgroup of their own.
+        of_containers = [row for row in rows if cgroup(row.metric.id).uid not in self._with_own]
+        samples.merge_readings(found, of_containers, CPU)
+        if any(
+            uid and _OWN not in found.readings[uid]
+            for row in of_containers
+            if (uid := cgroup(row.metric.id).uid)
+        ):
+            # Not all nodes tell of pods' own cgroups: one may have stopped while pods ran.
+            self._told_elsewhere += self._ask_elsewhere(promql.WITH_PATH)
+        suspects = self._suspects | samples.pods_without_path(rows)
+        for answer in (self._without_path, *self._told_elsewhere):
+            suspects |= {row.pod for row in answer.read()}
         if self._fell is not None:
             suspects |= {row.pod for row in self._fell.read()}
         lowest = Samples(known_series=found.series)
@@ -96,7 +128,15 @@ class CounterQuery:
             and uid not in found.readings
         }
         self._read_samples(found, suspects, names)
-        samples.keep_one_level(found)
+        samples.keep_one_level(found, tolerance_seconds)
+
+    def _ask_elsewhere(self, containers: str) -> list[Answer[UsageRow]]:
+        """Ask of which pods the CPU was not told by their own cgroups all the time."""
+        ask, scope, window = self._to.ask_usage, self._to.scope, self._window
+        return [
+            ask(promql.exceeded(scope, window, containers), window.end),
+            *(ask(promql.interrupted(scope, p, containers), p.end) for p in _parts(window)),
+        ]
 
     def _read_samples(self, found: Samples, suspects: set[str], names: PodNames) -> None:
         """All samples of the counters of some pods."""
@@ -105,6 +145,38 @@ class CounterQuery:
             only = promql.one_of(scope.usage("pod"), chunk)
             query = promql.raw_counters(scope, window, only)
             samples.merge_raw(found, self._to.source.raw(query, window.end), names.at)
+            if scope.has_otel:
+                query = promql.raw_otel(scope, window, chunk)
+                samples.merge_raw(found, self._to.source.raw(query, window.end), names.at)
+
+
+def _parts(window: Window) -> Iterator[Window]:
+    """A window's quarters: numbers of samples that are alike in all of them are so by no chance."""
+    cuts = [window.start + window.seconds * part // 4 for part in range(5)]
+    for start, end in pairwise(cuts):
+        if start < end:
+            yield Window(start, end)
+
+
+def _counts(account: Account | None, readings: Mapping[SeriesKey, float]) -> bool:
+    """Whether a pod's own cgroup counts: there are nodes on which it stays as it is.
+
+    One that does not move may be idle, so its containers are asked, too.
+    """
+    value = readings.get(_OWN)
+    if value is None:
+        return False
+    known = account.counters.get(_OWN) if account else None
+    return value > (known.value if known else _HARDLY_SECONDS)
+
+
+def _switched(accounts: Mapping[str, Account], *, but: set[str]) -> set[str]:
+    """The names of running pods that had a cgroup of their own before, but for some uids."""
+    return {
+        account.pod.name
+        for uid, account in accounts.items()
+        if uid not in but and not account.pod.ended and _OWN in account.counters
+    }
 
 
 def _running(found: Samples, accounts: Mapping[str, Account], *, but: set[str]) -> set[str]:

@@ -58,6 +58,17 @@ def spelled(source: Source, scope: Scope, start: float, end: float) -> Scope:
         scope,
         exported_state=_exported(source.label_names(state, start, end)),
         exported_usage=_exported(source.label_names(used, start, end)),
+        is_closed=all(count > 1 for _, count in source.vector(promql.CLOSED_RANGE, int(end))),
+    )
+
+
+def with_emitters(source: Source, scope: Scope, start: float, end: float) -> Scope:
+    """The scope, with what else than cAdvisor tells CPU in a span (M3)."""
+    named = [promql.named_containers(scope), promql.POD_CPU + scope.usage_selector()]
+    return replace(
+        scope,
+        has_names=bool(source.label_names(named, start, end)),
+        has_otel=bool(source.label_names([promql.otel_pods(scope)], start, end)),
     )
 
 

@@ -181,6 +181,7 @@ class Poller:
         report = Report(start, start)
         if start >= until:
             return report
+        scope = discovery.with_emitters(source, scope, start, until)
         if before is None or before != self._cache.left:
             self._cache.running = self.ledger.running()
             self._cache.previous = self.ledger.last_window()

@@ -9,7 +9,7 @@ once (M4). Values, never ``rate`` or ``increase``: those extrapolate (M5).
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from accounting.model.time import Window
@@ -17,13 +17,19 @@ from accounting.model.time import Window
 USER = "annotation_hub_jupyter_org_username"
 GROUP = "annotation_egi_eu_primary_group"
 FLAVOR = "annotation_egi_eu_flavor"
-CONFLICTS = ("_conflict1", "_conflict2")
+CONFLICTS = tuple(f"_conflict{number}" for number in range(1, 10))
 """kube-state-metrics' suffixes when two annotation names become the same label name."""
 
 CPU = "container_cpu_usage_seconds_total"
 RECEIVED = "container_network_receive_bytes_total"
 SENT = "container_network_transmit_bytes_total"
-COUNTERS = f"{CPU}|{RECEIVED}|{SENT}"
+# The kubelet's /metrics/resource names pods and containers only: no cgroup, no id.
+POD_CPU = "pod_cpu_usage_seconds_total"
+COUNTERS = f"{CPU}|{RECEIVED}|{SENT}|{POD_CPU}"
+# OpenTelemetry's kubelet receiver, as its Prometheus exporters write it.
+OTEL_POD_CPU = "k8s_pod_cpu_time_seconds_total"
+OTEL_CONTAINER_CPU = "container_cpu_time_seconds_total"
+OTEL_NAMESPACE, OTEL_POD = "k8s_namespace_name", "k8s_pod_name"
 
 GPU_RESOURCES = r".+_com_gpu|.+_com_mig_.+"
 
@@ -52,6 +58,9 @@ class Scope:
         among_many: the namespace holds many other pods: let the engine leave them out by name.
             Otherwise its search through all names costs more than the few that are left out here.
         limits_first: limits come before requests.
+        is_closed: a range includes its first instant, as in Prometheus 2.
+        has_names: some series of CPU name pods and containers without a cgroup's path.
+        has_otel: OpenTelemetry's kubelet metrics are there.
     """
 
     namespace: str
@@ -62,6 +71,9 @@ class Scope:
     exported_usage: frozenset[str] = frozenset()
     among_many: bool = False
     limits_first: bool = False
+    is_closed: bool = True
+    has_names: bool = False
+    has_otel: bool = False
 
     def state(self, name: str) -> str:
         """A label's name in kube-state-metrics' series."""
@@ -103,12 +115,16 @@ def _selector(*matchers: str) -> str:
     return "{" + ",".join(matcher for matcher in matchers if matcher) + "}"
 
 
-def span(window: Window, extra_seconds: int = 0) -> str:
-    """The range of a window, one millisecond short: its start belongs to the window before.
+def span(scope: Scope, window: Window, extra_seconds: int = 0) -> str:
+    """The range of a window: its start belongs to the window before.
 
-    Prometheus 2 includes both ends of a range.
+    Where a range includes both ends, it is one millisecond short.
     """
-    return f"[{(window.seconds + extra_seconds) * 1000 - 1}ms]"
+    return f"[{(window.seconds + extra_seconds) * 1000 - scope.is_closed}ms]"
+
+
+CLOSED_RANGE = "count_over_time(vector(1)[1s:1s])"
+"""At a whole second: 2 where a range includes its first instant, else 1."""
 
 
 def renamed(*metrics: str) -> list[str]:
@@ -125,7 +141,7 @@ def running(scope: Scope, window: Window) -> str:
 
     Only raw samples carry the exact second of an end; a subquery costs more than all else.
     """
-    return f"kube_pod_status_phase{scope.state_selector(_RUNNING)}{span(window)}"
+    return f"kube_pod_status_phase{scope.state_selector(_RUNNING)}{span(scope, window)}"
 
 
 def heartbeat(scope: Scope, window: Window) -> str:
@@ -134,12 +150,12 @@ def heartbeat(scope: Scope, window: Window) -> str:
     An idle service has no pods, but its namespace goes on being reported.
     """
     selector = _selector(f"{scope.state('namespace')}={quote(scope.namespace)}")
-    return f"kube_namespace_created{selector}{span(window)}"
+    return f"kube_namespace_created{selector}{span(scope, window)}"
 
 
 def pods_heartbeat(scope: Scope, window: Window) -> str:
     """The same of the hub's own pods, where namespaces are not reported."""
-    return f"kube_pod_created{_others(scope)}{span(window)}"
+    return f"kube_pod_created{_others(scope)}{span(scope, window)}"
 
 
 def _others(scope: Scope) -> str:
@@ -151,7 +167,7 @@ def _others(scope: Scope) -> str:
 
 def other_pods(scope: Scope, window: Window) -> str:
     """How many pods of the namespace are not notebooks."""
-    return f"count(last_over_time(kube_pod_created{_others(scope)}{span(window)}))"
+    return f"count(last_over_time(kube_pod_created{_others(scope)}{span(scope, window)}))"
 
 
 def presence(scope: Scope, seconds: int) -> str:
@@ -163,26 +179,28 @@ def presence(scope: Scope, seconds: int) -> str:
     return f"count(last_over_time({selector}[{seconds}s]))"
 
 
-def _last(by: str, selector: str, window: Window) -> str:
-    return f"max by ({by}) (last_over_time({selector}{span(window)}))"
+def _last(by: str, selector: str, scope: Scope, window: Window) -> str:
+    return f"max by ({by}) (last_over_time({selector}{span(scope, window)}))"
 
 
 def times(scope: Scope, window: Window, only: str = "") -> str:
     """Start and completion."""
     names = '__name__=~"kube_pod_start_time|kube_pod_completion_time"'
-    return _last("__name__, uid", scope.state_selector(names, only), window)
+    return _last("__name__, uid", scope.state_selector(names, only), scope, window)
 
 
 def created(scope: Scope, window: Window, only: str = "") -> str:
     """Creation, for pods without a start time (M6)."""
-    return _last("__name__, uid", scope.state_selector('__name__="kube_pod_created"', only), window)
+    return _last(
+        "__name__, uid", scope.state_selector('__name__="kube_pod_created"', only), scope, window
+    )
 
 
 def owners(scope: Scope, window: Window, only: str = "") -> str:
     """The hub's annotations, under every spelling (M11)."""
     labels = [USER, GROUP, FLAVOR]
     by = ", ".join(["uid", *labels, *(label + c for label in labels for c in CONFLICTS)])
-    return _last(by, "kube_pod_annotations" + scope.state_selector(only), window)
+    return _last(by, "kube_pod_annotations" + scope.state_selector(only), scope, window)
 
 
 def resources(scope: Scope, window: Window, only: str = "") -> str:
@@ -201,7 +219,9 @@ def _resources(scope: Scope, window: Window, only: str, *, limits: bool) -> str:
         f"resource=~{quote('cpu|memory|' + GPU_RESOURCES)}",
         only,
     )
-    per_container = _last(f"__name__, uid, resource, {scope.state('container')}", selector, window)
+    per_container = _last(
+        f"__name__, uid, resource, {scope.state('container')}", selector, scope, window
+    )
     return f"sum by (__name__, uid, resource) ({per_container})"
 
 
@@ -209,21 +229,24 @@ def images(scope: Scope, window: Window, only: str = "") -> str:
     """The image of the notebook's container."""
     container = f"{scope.state('container')}={quote(scope.container)}"
     return _last(
-        "uid, image", "kube_pod_container_info" + scope.state_selector(container, only), window
+        "uid, image",
+        "kube_pod_container_info" + scope.state_selector(container, only),
+        scope,
+        window,
     )
 
 
 def mounts(scope: Scope, window: Window, only: str = "") -> str:
     """Which volume claims a pod mounts."""
     info = "kube_pod_spec_volumes_persistentvolumeclaims_info" + scope.state_selector(only)
-    return _last("uid, persistentvolumeclaim", info, window)
+    return _last("uid, persistentvolumeclaim", info, scope, window)
 
 
 def claim_sizes(scope: Scope, window: Window, only: str = "") -> str:
     """Bytes that volume claims of the namespace request."""
     selector = _selector(f"{scope.state('namespace')}={quote(scope.namespace)}", only)
     metric = "kube_persistentvolumeclaim_resource_requests_storage_bytes"
-    return _last("persistentvolumeclaim", metric + selector, window)
+    return _last("persistentvolumeclaim", metric + selector, scope, window)
 
 
 def labelled(scope: Scope, window: Window) -> str:
@@ -234,19 +257,19 @@ def labelled(scope: Scope, window: Window) -> str:
     sanitized = "label_" + re.sub(r"[^a-zA-Z0-9_]", "_", name)
     spellings = (sanitized, *(sanitized + conflict for conflict in CONFLICTS))
     return " or ".join(
-        _last("uid", "kube_pod_labels" + scope.state_selector(f"{s}={quote(value)}"), window)
+        _last("uid", "kube_pod_labels" + scope.state_selector(f"{s}={quote(value)}"), scope, window)
         for s in spellings
     )
 
 
 def cpu(scope: Scope, window: Window) -> str:
     """CPU seconds of the pods' own cgroups: one level, which survives container restarts (M4)."""
-    return _last("id", _pod_cgroup(scope), window)
+    return _last("id", _pod_cgroup(scope), scope, window)
 
 
 def lowest_cpu(scope: Scope, window: Window, only: str = "") -> str:
     """The lowest of the same: after a silence, it tells whether the counter fell meanwhile."""
-    return f"min by (id) (min_over_time({_pod_cgroup(scope, only)}{span(window)}))"
+    return f"min by (id) (min_over_time({_pod_cgroup(scope, only)}{span(scope, window)}))"
 
 
 def _pod_cgroup(scope: Scope, *matchers: str) -> str:
@@ -254,10 +277,77 @@ def _pod_cgroup(scope: Scope, *matchers: str) -> str:
     return CPU + selector
 
 
-def without_id(scope: Scope, window: Window) -> str:
-    """Pods whose counters are scraped without ``id``, which tells whose they are (M3)."""
-    selector = scope.usage_selector(f'__name__=~"{COUNTERS}"', 'id=""')
-    return f"group by ({scope.usage('pod')}) (last_over_time({selector}{span(window)}))"
+NO_PATH = 'id!~"/.*"'
+"""Matches a bare container id, and a series without any."""
+WITH_PATH = 'id=~"/.*"'
+"""Matches cgroups' paths."""
+
+
+def named_containers(scope: Scope) -> str:
+    """Series of CPU that name pods and containers without a cgroup's path (M3)."""
+    return CPU + scope.usage_selector(f'{scope.usage("container")}!=""', NO_PATH)
+
+
+def otel_pods(scope: Scope) -> str:
+    """OpenTelemetry's pods of the namespace."""
+    return OTEL_POD_CPU + _selector(f"{OTEL_NAMESPACE}={quote(scope.namespace)}")
+
+
+def without_path(scope: Scope, window: Window) -> str:
+    """Pods whose counters are scraped without a cgroup's path, which tells whose they are (M3).
+
+    Containers are left out: they count only where the pod's own counter is missing.
+    """
+    pod, over = scope.usage("pod"), span(scope, window)
+    own = CPU + scope.usage_selector(f'{scope.usage("container")}=""', 'image=""', NO_PATH)
+    traffic = scope.usage_selector(f'__name__=~"{RECEIVED}|{SENT}"', NO_PATH)
+    return " or ".join(
+        f"group by ({pod}) (last_over_time({series}{over}))" for series in (own, traffic)
+    )
+
+
+def interrupted(scope: Scope, window: Window, containers: str = NO_PATH) -> str:
+    """Pods of which others than their own cgroup told CPU at other times, by name (M4).
+
+    Where two endpoints are scraped side by side, their numbers of samples differ by two at most.
+    """
+    own = _told_own(scope, window, "count_over_time")
+    differing = [
+        f"abs({other} - on ({scope.usage('pod')}) {own}) > 2"
+        for other in _told_by_others(scope, window, "count_over_time", containers)
+    ]
+    return _pods_where(scope, differing)
+
+
+def exceeded(scope: Scope, window: Window, containers: str = NO_PATH) -> str:
+    """Pods of which others than their own cgroup told more CPU, by name (M4)."""
+    own = _told_own(scope, window, "last_over_time")
+    higher = [
+        f"{other} > on ({scope.usage('pod')}) {own} * 1.01 + 1"
+        for other in _told_by_others(scope, window, "last_over_time", containers)
+    ]
+    return _pods_where(scope, higher)
+
+
+def _pods_where(scope: Scope, conditions: Iterable[str]) -> str:
+    return " or ".join(f"group by ({scope.usage('pod')}) ({text})" for text in conditions)
+
+
+def _told_own(scope: Scope, window: Window, function: str) -> str:
+    pod = scope.usage("pod")
+    told = f"{function}({_pod_cgroup(scope)}{span(scope, window)})"
+    return f"sum by ({pod}) (max by ({pod}, id) ({told}))"
+
+
+def _told_by_others(scope: Scope, window: Window, function: str, containers: str) -> Iterator[str]:
+    """By pod: what its containers told; what OpenTelemetry did."""
+    pod, container, over = scope.usage("pod"), scope.usage("container"), span(scope, window)
+    boxes = CPU + scope.usage_selector(f'{container}!=""', f'{container}!="POD"', containers)
+    each = f"max by ({pod}, {container}, id) ({function}({boxes}{over}))"
+    yield f"max by ({pod}) (sum by ({pod}, {container}) ({each}))"
+    if scope.has_otel:
+        told = f"max by ({OTEL_POD}) ({function}({otel_pods(scope)}{over}))"
+        yield f'label_replace({told}, "{pod}", "$1", "{OTEL_POD}", "(.*)")'
 
 
 def container_cpu(scope: Scope, window: Window, only: str = "") -> str:
@@ -265,12 +355,12 @@ def container_cpu(scope: Scope, window: Window, only: str = "") -> str:
     container = scope.usage("container")
     selector = scope.usage_selector(f'{container}!=""', f'{container}!="POD"', only)
     by = f"id, name, {scope.usage('pod')}"
-    return _last(by, CPU + selector, window)
+    return _last(by, CPU + selector, scope, window)
 
 
 def network(scope: Scope, window: Window, metric: str) -> str:
     """Bytes ``RECEIVED`` or ``SENT`` per interface of the pod's network namespace."""
-    return _last("id, interface", metric + scope.usage_selector(), window)
+    return _last("id, interface", metric + scope.usage_selector(), scope, window)
 
 
 def resets(scope: Scope, window: Window, only: str = "") -> str:
@@ -279,31 +369,41 @@ def resets(scope: Scope, window: Window, only: str = "") -> str:
     Only a pod's own cgroup can outlive its counter, when its node reboots; containers and network
     namespaces get a new id, and with it a new series.
     """
-    fell = f"resets({_pod_cgroup(scope, only)}{span(window, RESET_LOOKBACK_SECONDS)}) > 0"
+    fell = f"resets({_pod_cgroup(scope, only)}{span(scope, window, RESET_LOOKBACK_SECONDS)}) > 0"
     return f"group by ({scope.usage('pod')}) ({fell})"
 
 
 def raw_counters(scope: Scope, window: Window, only: str) -> str:
     """Raw samples of the counters of some pods: where one fell, every sample counts (M5)."""
     selector = scope.usage_selector(f'__name__=~"{COUNTERS}"', only)
-    return selector + span(window, RESET_LOOKBACK_SECONDS)
+    return selector + span(scope, window, RESET_LOOKBACK_SECONDS)
+
+
+def raw_otel(scope: Scope, window: Window, pods: Iterable[str]) -> str:
+    """The same from OpenTelemetry's kubelet receiver."""
+    selector = _selector(
+        f'__name__=~"{OTEL_POD_CPU}|{OTEL_CONTAINER_CPU}"',
+        f"{OTEL_NAMESPACE}={quote(scope.namespace)}",
+        one_of(OTEL_POD, pods),
+    )
+    return selector + span(scope, window, RESET_LOOKBACK_SECONDS)
 
 
 def raw_state(scope: Scope, window: Window, metric: str, only: str) -> str:
     """Raw samples of a describing metric, to see which of two descriptions came first."""
-    return metric + scope.state_selector(only) + span(window)
+    return metric + scope.state_selector(only) + span(scope, window)
 
 
 def memory_peak(scope: Scope, window: Window, only: str = "") -> str:
     """Highest working set, for pods that neither request nor limit memory (M10)."""
-    selector = scope.usage_selector(only) + span(window, MEMORY_LOOKBACK_SECONDS)
+    selector = scope.usage_selector(only) + span(scope, window, MEMORY_LOOKBACK_SECONDS)
     peak = f"max_over_time(container_memory_working_set_bytes{selector})"
     return f"max by (id, {scope.usage('pod')}) ({peak})"
 
 
 def raw_memory(scope: Scope, window: Window, only: str) -> str:
     """Raw working sets: where ``id`` is dropped, the time of a sample tells whose it is (M3)."""
-    selector = scope.usage_selector(only) + span(window, MEMORY_LOOKBACK_SECONDS)
+    selector = scope.usage_selector(only) + span(scope, window, MEMORY_LOOKBACK_SECONDS)
     return f"container_memory_working_set_bytes{selector}"
 
 
@@ -314,4 +414,4 @@ def seen_by_cadvisor(scope: Scope, window: Window, only: str = "") -> str:
     not outlive its pod.
     """
     series = CPU + scope.usage_selector(only)
-    return f"group by (id, {scope.usage('pod')}) (last_over_time({series}{span(window)}))"
+    return f"group by (id, {scope.usage('pod')}) (last_over_time({series}{span(scope, window)}))"

@@ -14,8 +14,29 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import NamedTuple, Protocol
 
-from accounting.measure.promql import CONFLICTS, CPU, FLAVOR, GROUP, RECEIVED, SENT, USER
-from accounting.model.pods import POD_LEVEL, CounterKind, Implausible, Owner, Resources, SeriesKey
+from accounting.measure.promql import (
+    CONFLICTS,
+    CPU,
+    FLAVOR,
+    GROUP,
+    OTEL_CONTAINER_CPU,
+    OTEL_POD,
+    OTEL_POD_CPU,
+    POD_CPU,
+    RECEIVED,
+    SENT,
+    USER,
+)
+from accounting.model.pods import (
+    POD_LEVEL,
+    CounterKind,
+    Implausible,
+    Level,
+    Owner,
+    Resources,
+    SeriesKey,
+    level_of,
+)
 from accounting.model.time import EARLIEST_AT
 
 Labels = Mapping[str, str]
@@ -54,7 +75,8 @@ class UsageRow(Protocol):
 
 _HEX = "[0-9a-f]"
 _UID = rf"pod({_HEX}{{8}}(?:[-_]{_HEX}{{4}}){{3}}[-_]{_HEX}{{12}})"
-_POD_IN_CGROUP = re.compile(rf"{_UID}(?:\.slice)?(/.*)?$")
+# containerd with cgroupfs under a systemd kubelet writes …pod<uid>.slice:cri-containerd:<id>.
+_POD_IN_CGROUP = re.compile(rf"{_UID}(?:\.slice)?([/:].*)?$")
 _CONTAINER_ID = re.compile(rf"({_HEX}{{64}})")
 
 # No pod has used more than this: a mixed-up series, not a notebook.
@@ -166,7 +188,7 @@ def cgroup(path: str) -> Cgroup:
     if not inner:
         return Cgroup(uid, POD_LEVEL)
     container = _CONTAINER_ID.search(inner)
-    return Cgroup(uid, container[1] if container else inner.strip("/"))
+    return Cgroup(uid, container[1] if container else inner.strip("/:"))
 
 
 def implausible(value: float, low: float, high: float) -> Implausible | None:
@@ -303,31 +325,47 @@ def _merge_memory(samples: Samples, uid: str, value: float) -> None:
         samples.memory_peaks[uid] = max(value, samples.memory_peaks.get(uid, 0))
 
 
-def pods_without_id(rows: Iterable[UsageRow]) -> set[str]:
-    """The names of the pods whose series lack ``id``."""
-    return {row.pod for row in rows if not row.metric.id}
+def pods_without_path(rows: Iterable[UsageRow]) -> set[str]:
+    """The names of the pods whose series lack a cgroup's path: none at all, or a bare id."""
+    return {row.pod for row in rows if row.metric.id[:1] != "/"}
 
 
 def usage_uid(row: UsageRow, uid_of_pod: Callable[[str], str]) -> str:
-    """Whose a cAdvisor series is: by its cgroup, else by the pod's name (M3)."""
-    return cgroup(row.metric.id).uid if row.metric.id else uid_of_pod(row.pod)
+    """Whose a series is: by its cgroup, else by the pod's name (M3)."""
+    path = row.metric.id
+    return cgroup(path).uid if path[:1] == "/" else uid_of_pod(row.pod)
 
 
+_MOST_CPU = MAX_CORES * 86400.0 * 3660
 _KINDS = {
-    CPU: (CounterKind.CPU, MAX_CORES * 86400.0 * 3660),
+    CPU: (CounterKind.CPU, _MOST_CPU),
+    POD_CPU: (CounterKind.CPU, _MOST_CPU),
+    OTEL_POD_CPU: (CounterKind.CPU, _MOST_CPU),
+    OTEL_CONTAINER_CPU: (CounterKind.CPU, _MOST_CPU),
     RECEIVED: (CounterKind.RECEIVED, MAX_BYTES),
     SENT: (CounterKind.SENT, MAX_BYTES),
 }
 
 
-def _counter(kind: CounterKind, labels: Labels) -> tuple[str, SeriesKey]:
-    """(uid, which of the pod's counters) of a series; the uid is empty where ``id`` is dropped."""
+def _counter(metric: str, labels: Labels) -> tuple[str, SeriesKey]:
+    """(uid, which of the pod's counters) of a series; the uid is empty where nothing tells it.
+
+    A bare id is a container's: that of the runtime, which cAdvisor's paths end in, too.
+    """
+    kind, _ = _KINDS[metric]
     path, interface = labels.get("id", ""), labels.get("interface", "")
-    if path:
+    if path[:1] == "/":
         return _counter_of(kind, path, interface)
-    level = POD_LEVEL
-    if kind is CounterKind.CPU and label(labels, "container"):
-        level = labels.get("name") or label(labels, "container")
+    if metric == OTEL_POD_CPU:
+        return labels.get("k8s_pod_uid", ""), SeriesKey(kind, Level.OTEL_POD)
+    if metric == OTEL_CONTAINER_CPU:
+        name = labels.get("k8s_container_name", "")
+        return labels.get("k8s_pod_uid", ""), SeriesKey(kind, f"{Level.OTEL_CONTAINER}{name}")
+    level = path or POD_LEVEL
+    if metric == POD_CPU:
+        level = Level.NAMED_POD
+    elif kind is CounterKind.CPU and not path and (container := label(labels, "container")):
+        level = labels.get("name") or f"{Level.NAMED_CONTAINER}{container}"
     return "", SeriesKey(kind, f"{level}/{interface}" if interface else level)
 
 
@@ -339,13 +377,13 @@ def _counter_of(kind: CounterKind, path: str, interface: str) -> tuple[str, Seri
 def merge_readings(samples: Samples, rows: Iterable[UsageRow], metric: str) -> None:
     """Add a metric's last values; duplicates of one counter take the highest (M4).
 
-    Without ``id`` they are left out: the pod's name and the times of the samples will tell.
+    Without a path they are left out: the pod's name and the times of the samples will tell.
     """
     kind, high = _KINDS[metric]
     for row in rows:
         labels, (_, value) = row.metric, row.value
         path, interface = labels.id, labels.interface
-        if not path:
+        if path[:1] != "/":
             continue
         if not 0.0 <= value <= high:  # hot loop: ask for the reason only where there is one
             if reason := implausible(value, 0, high):
@@ -364,13 +402,30 @@ def merge_readings(samples: Samples, rows: Iterable[UsageRow], metric: str) -> N
             counters[key] = value
 
 
-def keep_one_level(samples: Samples) -> None:
-    """Of the samples of pods whose own cgroup is there, leave out those of the containers (M4)."""
-    own = SeriesKey(CounterKind.CPU, POD_LEVEL)
-    for uid, lines in samples.raw.items():
-        if own in lines or own in samples.readings.get(uid, ()):
-            for key in [key for key in lines if key.kind is CounterKind.CPU and key != own]:
-                del lines[key]
+def keep_one_level(samples: Samples, tolerance_seconds: float) -> None:
+    """Of the samples of CPU, keep at any time those of the best level that speaks (M4).
+
+    A level counts from when all better ones have been silent for longer than ``tolerance_seconds``.
+    Its earlier samples tell nothing new.
+    """
+    for lines in samples.raw.values():
+        by_level: dict[Level, list[SeriesKey]] = defaultdict(list)
+        for key in lines:
+            if key.kind is CounterKind.CPU:
+                by_level[level_of(key.series)].append(key)
+        known_until = -math.inf
+        for level in (level for level in Level if level in by_level):
+            keys = by_level[level]
+            last = max(lines[key][-1][0] for key in keys)
+            if last <= known_until + tolerance_seconds:
+                for key in keys:
+                    del lines[key]
+                continue
+            for key in keys:
+                lines[key] = [point for point in lines[key] if point[0] > known_until]
+                if not lines[key]:
+                    del lines[key]
+            known_until = last
 
 
 def _is_sandbox(key: SeriesKey, labels: Labels) -> bool:
@@ -380,17 +435,19 @@ def _is_sandbox(key: SeriesKey, labels: Labels) -> bool:
     """
     if key.kind is not CounterKind.CPU or label(labels, "container") not in {"", "POD"}:
         return False
+    if level_of(key.series) is not Level.CONTAINER and key.series != POD_LEVEL:
+        return key.series == f"{Level.NAMED_CONTAINER}POD"
     return key.series != POD_LEVEL or bool(labels.get("image") or labels.get("name"))
 
 
 def merge_raw(samples: Samples, series: Iterable[RawSeries], uid_at: UidAt) -> None:
     """Add raw samples of counters, all emitters of a counter merged in order of time."""
     for labels, points in series:
-        kind, high = _KINDS[labels["__name__"]]
-        uid, key = _counter(kind, labels)
-        if (labels.get("id") and not uid) or _is_sandbox(key, labels):
+        _, high = _KINDS[labels["__name__"]]
+        uid, key = _counter(labels["__name__"], labels)
+        if (labels.get("id", "")[:1] == "/" and not uid) or _is_sandbox(key, labels):
             continue
-        name = label(labels, "pod")
+        name = labels.get(OTEL_POD) or label(labels, "pod")
         for at, value in points:
             if reason := implausible(value, 0, high):
                 samples.rejected[Rejected(labels["__name__"], reason)] += 1

@@ -5,6 +5,7 @@ that the number and the order of polls change nothing.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from accounting.measure.heartbeat import Pulse
@@ -14,16 +15,24 @@ from accounting.model.pods import (
     Account,
     Counter,
     CounterKind,
+    Level,
     Owner,
     Pod,
     Reading,
     Resets,
     SeriesKey,
+    level_of,
 )
 from accounting.model.time import Gap, Month, Window
 
 # A counter restarts at 0. A smaller dip is a late copy from a second emitter.
 RESET_BELOW = 0.5
+
+
+# Two levels differ by the pause container and parts of seconds, which is less than a fiftieth.
+_COMPLETE = 0.98
+# Doubled emitters are scraped within this of each other.
+_SOON_SECONDS = 120.0
 
 
 def absorb(accounts: dict[str, Account], samples: Samples, window: Window) -> set[str]:
@@ -117,6 +126,7 @@ def _count(account: Account, samples: Samples, window: Window, month: Month) -> 
                 counters[key] = Counter(end, value)
             else:
                 known.at = end
+                known.seen_at = None
                 if value > known.value:  # noqa: PLR1730 - max() is slower
                     known.value = value
     old = account.readings.get(month)
@@ -163,8 +173,8 @@ def _advanced(known: Counter | None, value: float, window: Window) -> Counter:
     if known is None:
         return Counter(window.end, value)
     if known.at > window.end:
-        return Counter(window.end, value, _before(known.resets, window.end))
-    return Counter(window.end, max(value, known.value), known.resets)
+        return Counter(window.end, value, _before(known.resets, window.end), known.first)
+    return Counter(window.end, max(value, known.value), known.resets, known.first)
 
 
 def _before(resets: Resets, at: float) -> Resets:
@@ -193,32 +203,84 @@ def _replayed(known: Counter | None, points: Points, window: Window) -> Counter 
             value = sample
         else:
             value = max(sample, value or 0.0)
-    return None if value is None else Counter(window.end, value, _in_order(resets))
+    if value is None:
+        return None
+    seen_at = max((at for at, _ in points), default=None)
+    return Counter(window.end, value, _in_order(resets), _first(known, points), seen_at)
+
+
+def _first(known: Counter | None, points: Points) -> tuple[float, float] | None:
+    """The first sample; of a counter known from last values alone it is not known."""
+    if known is not None and (known.first is None or not points):
+        return known.first
+    firsts = [point for point in (known.first if known else None, *points[:1]) if point]
+    return min(firsts, default=None)
 
 
 def totals(counters: Mapping[SeriesKey, Counter], at: int) -> Reading:
-    """What all counters of a pod add up to.
-
-    CPU is of one level, the pod's own cgroup or else its containers (M4). A pod's cgroup holds all
-    its containers, so the higher figure is the complete one: the containers' only where the
-    scrape configuration stopped keeping the pod's.
-    """
-    own: float | None = None
-    containers: float | None = None
+    """What all counters of a pod add up to; CPU is of one level (M4)."""
+    cpu: float | None = None
     received: float | None = None
     sent: float | None = None
+    has_levels = False
     for (kind, series), counter in counters.items():
         total = counter.total if counter.resets else counter.value
         if kind is CounterKind.RECEIVED:
             received = total + (received or 0.0)
         elif kind is CounterKind.SENT:
             sent = total + (sent or 0.0)
-        elif series == POD_LEVEL:
-            own = total
         else:
-            containers = total + (containers or 0.0)
-    cpu = own if containers is None else max(containers, own or 0.0)
+            has_levels |= cpu is not None or series != POD_LEVEL
+            cpu = total
+    if has_levels:
+        cpu = _best_level(counters)
     return Reading(at, cpu, received, sent)
+
+
+def _best_level(counters: Mapping[SeriesKey, Counter]) -> float:
+    """CPU seconds where several levels are known: the highest figure is the complete one.
+
+    Each level is a lower bound of what the pod used. So is a level up to its last sample, plus what
+    another one, read only after that, has grown by since its own first sample: containers that
+    restarted before the change are only in the former, what followed only in the latter. Where the
+    latter began with all that was known, it is complete.
+    """
+    levels: dict[Level, list[Counter]] = defaultdict(list)
+    for (kind, series), counter in counters.items():
+        if kind is CounterKind.CPU:
+            levels[level_of(series)].append(counter)
+    best: list[tuple[float, float]] = []  # (last sample, CPU seconds up to then)
+    in_time = sorted(levels.values(), key=lambda group: min(_first_at(c) for c in group))
+    for group in in_time:
+        total = sum(counter.total for counter in group)
+        for last, before in best:
+            later = _later(group, last)
+            if later and sum(first for _, first in later) < before * _COMPLETE:
+                total = max(total, before + sum(c.total - first for c, first in later))
+        best.append((max(_last_at(c) for c in group), total))
+    return max(total for _, total in best)
+
+
+def _later(group: Sequence[Counter], last: float) -> list[tuple[Counter, float]]:
+    """The counters that were read only after ``last``, with what they had counted by then.
+
+    Those that were not there at once began later: all of theirs is new.
+    """
+    firsts = [c.first for c in group if c.first and c.first[0] > last]
+    taken_over = min((at for at, _ in firsts), default=0.0) + _SOON_SECONDS
+    return [
+        (c, c.first[1] if c.first[0] <= taken_over else 0.0)
+        for c in group
+        if c.first and c.first[0] > last
+    ]
+
+
+def _first_at(counter: Counter) -> float:
+    return counter.first[0] if counter.first else -math.inf
+
+
+def _last_at(counter: Counter) -> float:
+    return counter.at if counter.seen_at is None else counter.seen_at
 
 
 def fallen(

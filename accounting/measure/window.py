@@ -111,7 +111,7 @@ class WindowQuery:
                 accounts.pop(uid, None)
         names = PodNames(found, accounts, beat)
         self._measure_memory(accounts, names)
-        self._counters.complete(found, accounts, names)
+        self._counters.complete(found, accounts, names, beat.alive_seconds)
         uids = {samples.usage_uid(row, names.latest) for row in vanished.read()}
         found.orphans = {uid for uid in uids if uid}
         return accounts
@@ -226,7 +226,7 @@ class WindowQuery:
         rows = self._to.named_usage(promql.memory_peak, self.window, bare).read()
         samples.merge_memory_peaks(found, rows)
         by = self._to.scope.usage("pod")
-        for chunk in chunks(samples.pods_without_id(rows) & bare):
+        for chunk in chunks(samples.pods_without_path(rows) & bare):
             query = promql.raw_memory(self._to.scope, self.window, promql.one_of(by, chunk))
             samples.merge_raw_memory(found, self._to.source.raw(query, self.window.end), names.at)
 

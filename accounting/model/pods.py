@@ -26,6 +26,32 @@ POD_LEVEL = "pod"
 """The ``series`` of a counter read from the pod's own cgroup."""
 
 
+class Level(StrEnum):
+    """What a pod's CPU can be read from, the best first; the value begins a ``series``.
+
+    Levels are never added up: each counts all or nearly all of the pod.
+    """
+
+    POD = POD_LEVEL
+    NAMED_POD = "pod@resource"
+    OTEL_POD = "pod@otel"
+    CONTAINER = ""
+    NAMED_CONTAINER = "resource/"
+    OTEL_CONTAINER = "otel/"
+
+
+def level_of(series: str) -> Level:
+    """The level of a counter of CPU."""
+    if series in _POD_LEVELS:
+        return Level(series)
+    for level in (Level.NAMED_CONTAINER, Level.OTEL_CONTAINER):
+        if series.startswith(level):
+            return level
+    return Level.CONTAINER
+
+
+_POD_LEVELS = frozenset({Level.POD, Level.NAMED_POD, Level.OTEL_POD})
+
 Resets = tuple[tuple[float, float], ...]
 
 
@@ -38,11 +64,15 @@ class Counter:
         value: what the series said last.
         resets: (time of the first sample after a reset, the peak before it), each time once: so
             seeing the same reset again changes nothing. In order of time.
+        first: time and value of its first sample; None if all samples were not read.
+        seen_at: time of its last sample, if all samples of the last window were read.
     """
 
     at: int
     value: float
     resets: Resets = ()
+    first: tuple[float, float] | None = field(default=None, compare=False)
+    seen_at: float | None = field(default=None, compare=False)
 
     @property
     def total(self) -> float:

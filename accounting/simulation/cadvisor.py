@@ -1,6 +1,8 @@
-"""What the kubelet's cAdvisor endpoint exposes about the pods of its node."""
+"""What a node's endpoints expose about the usage of its pods: cAdvisor's and their successors'."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from math import inf
 
 from accounting.simulation.cgroups import alias, container_path, pod_path, sandbox_label
 from accounting.simulation.cluster import Cluster
@@ -14,7 +16,19 @@ WORKING_SET = "container_memory_working_set_bytes"
 MAX_USAGE = "container_memory_max_usage_bytes"
 RECEIVED = "container_network_receive_bytes_total"
 SENT = "container_network_transmit_bytes_total"
-FAMILIES = (CPU, WORKING_SET, MAX_USAGE, RECEIVED, SENT)
+POD_CPU = "pod_cpu_usage_seconds_total"
+OTEL_POD_CPU = "k8s_pod_cpu_time_seconds_total"
+OTEL_CONTAINER_CPU = "container_cpu_time_seconds_total"
+FAMILIES = (
+    CPU,
+    WORKING_SET,
+    MAX_USAGE,
+    RECEIVED,
+    SENT,
+    POD_CPU,
+    OTEL_POD_CPU,
+    OTEL_CONTAINER_CPU,
+)
 
 Number = Callable[[float], float]
 
@@ -36,14 +50,28 @@ def node_series(cluster: Cluster, node: str) -> Iterator[Series]:
 
 
 def pod_series(cluster: Cluster, pod: SimulatedPod) -> Iterator[Series]:
-    """Every series of a pod: its own cgroup's, its sandbox's with the network, its containers'."""
+    """Every series of a pod, from whatever tells its node's usage, while that does."""
     maker = _PodSeries(cluster, pod)
-    if not cluster.features.pod_level_dropped:
-        yield from maker.pod_level()
-    yield from maker.container_level(pod.sandbox, sandbox_label(maker.shape))
-    yield from maker.network()
-    for box in pod.containers:
-        yield from maker.container_level(box, box.name)
+    for endpoints, since, until in parts(cluster, maker.shape):
+        for endpoint in endpoints.split("+"):
+            for series in maker.of(endpoint):
+                spans = tuple(_clipped(series.spans, since, until))
+                if spans:
+                    yield replace(series, spans=spans)
+
+
+def parts(cluster: Cluster, shape: NodeShape) -> Iterator[tuple[str, float, float]]:
+    """(endpoints, since, until): what tells a node's usage when, Unix seconds."""
+    times, count = cluster.timetable, len(shape.metrics)
+    cuts = [times.start + (times.end - times.start) * i / count for i in range(1, count)]
+    yield from zip(shape.metrics, [-inf, *cuts], [*cuts, inf], strict=True)
+
+
+def _clipped(spans: Iterable[Span], since: float, until: float) -> Iterator[Span]:
+    for span in spans:
+        begin, end = max(span.since, since), min(span.until, until)
+        if begin < end:
+            yield Span(begin, end, span.reading)
 
 
 class _PodSeries:
@@ -51,12 +79,83 @@ class _PodSeries:
         self.shape: NodeShape = cluster.shape_of(pod)
         self._pod = pod
         self._id_dropped = cluster.features.id_dropped
+        self._pod_level_dropped = cluster.features.pod_level_dropped
+
+    def of(self, endpoint: str) -> Iterator[Series]:
+        """What one endpoint tells of the pod."""
+        if endpoint == "cadvisor":
+            yield from self.cadvisor(with_pod_level=not self._pod_level_dropped)
+        elif endpoint == "containers":
+            yield from self.cadvisor(with_pod_level=False)
+        elif endpoint == "cri":
+            yield from self.runtime_stats()
+        elif endpoint == "resource":
+            yield from self.resource_endpoint()
+        else:
+            yield from self.opentelemetry()
+
+    def cadvisor(self, *, with_pod_level: bool) -> Iterator[Series]:
+        """The pod's own cgroup's, its sandbox's with the network, its containers'."""
+        if with_pod_level:
+            yield from self.pod_level()
+        yield from self.container_level(self._pod.sandbox, sandbox_label(self.shape))
+        yield from self.network()
+        for box in self._pod.containers:
+            yield from self.container_level(box, box.name)
+
+    def runtime_stats(self) -> Iterator[Series]:
+        """Bare container ids, no pod level; containerd's in whole seconds, without a network."""
+        pod, is_crio = self._pod, self.shape.runtime == "cri-o"
+        boxes = (*pod.containers, pod.sandbox) if is_crio else pod.containers
+        for box in boxes:
+            for run in box.incarnations:
+                used = _since((box,), run.since)
+                image: Labels = (("image", box.image),) if is_crio else ()
+                labels = (*self._place(box.name), ("id", run.container_id), *image)
+                text = _cpu_text(used) if is_crio else _whole_text(used)
+                yield Series(CPU, pod.node, labels, (Span(run.since, run.until, text),))
+                memory = Span(run.since, run.until, _memory_text(box.working_set_at))
+                yield Series(WORKING_SET, pod.node, labels, (memory,))
+        if is_crio:
+            for epoch in pod.epochs:
+                labels = (*self._place("POD"), ("id", epoch.container_id), ("interface", "eth0"))
+                yield from self._traffic(epoch, labels)
+
+    def resource_endpoint(self) -> Iterator[Series]:
+        """Pods and containers by name: a restart is a counter that falls."""
+        pod = self._pod
+        yield Series(POD_CPU, pod.node, self._place(), self._pod_spans())
+        for box in pod.containers:
+            yield Series(CPU, pod.node, self._place(box.name), _restarting(box))
+
+    def opentelemetry(self) -> Iterator[Series]:
+        """The kubelet receiver's names."""
+        pod = self._pod
+        labels: Labels = (
+            ("k8s_namespace_name", pod.namespace),
+            ("k8s_pod_name", pod.name),
+            ("k8s_pod_uid", pod.uid),
+        )
+        yield Series(OTEL_POD_CPU, pod.node, labels, self._pod_spans())
+        for box in pod.containers:
+            named = (*labels, ("k8s_container_name", box.name))
+            yield Series(OTEL_CONTAINER_CPU, pod.node, named, _restarting(box))
+
+    def _pod_spans(self) -> tuple[Span, ...]:
+        boxes = (*self._pod.containers, self._pod.sandbox)
+        return tuple(
+            Span(e.since, e.until, _cpu_text(_since(boxes, e.since))) for e in self._pod.epochs
+        )
+
+    def _place(self, container: str = "") -> Labels:
+        place: Labels = (("namespace", self._pod.namespace), ("pod", self._pod.name))
+        return (*place, ("container", container)) if container else place
 
     def pod_level(self) -> Iterator[Series]:
         pod = self._pod
         labels = self._labels("", pod_path(pod, self.shape), "", "")
         boxes = (*pod.containers, pod.sandbox)
-        cpu = [Span(e.since, e.until, _cpu_text(_since(boxes, e.since))) for e in pod.epochs]
+        cpu = list(self._pod_spans())
         memory = [Span(e.since, e.until, _memory_text(pod.working_set_at)) for e in pod.epochs]
         peak = sum(box.memory_floor + box.memory_swing for box in boxes)
         yield from self._figures(labels, cpu, memory, peak)
@@ -74,9 +173,13 @@ class _PodSeries:
             labels = self._container_labels(
                 pod.sandbox, sandbox_label(self.shape), attempt, epoch, (("interface", "eth0"),)
             )
-            for family, rate in ((RECEIVED, pod.received_rate), (SENT, pod.sent_rate)):
-                span = Span(epoch.since, epoch.until, _bytes_text(epoch.since, rate))
-                yield Series(family, pod.node, labels, (span,))
+            yield from self._traffic(epoch, labels)
+
+    def _traffic(self, epoch: Incarnation, labels: Labels) -> Iterator[Series]:
+        pod = self._pod
+        for family, rate in ((RECEIVED, pod.received_rate), (SENT, pod.sent_rate)):
+            span = Span(epoch.since, epoch.until, _bytes_text(epoch.since, rate))
+            yield Series(family, pod.node, labels, (span,))
 
     def _figures(
         self, labels: Labels, cpu: list[Span], memory: list[Span], peak: int
@@ -131,6 +234,17 @@ def _since(boxes: tuple[SimulatedContainer, ...], begin: float) -> Number:
         )
 
     return used
+
+
+def _restarting(box: SimulatedContainer) -> tuple[Span, ...]:
+    """A container by its name: one series for all its runs, which starts anew with each."""
+    return tuple(
+        Span(run.since, run.until, _cpu_text(_since((box,), run.since))) for run in box.incarnations
+    )
+
+
+def _whole_text(number: Number) -> Callable[[float], str]:
+    return lambda instant: str(int(number(instant)))
 
 
 def _cpu_text(number: Number) -> Callable[[float], str]:

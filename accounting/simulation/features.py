@@ -3,19 +3,28 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
+Endpoints = Literal[
+    "cadvisor", "containers", "cri", "resource", "cadvisor+resource", "containers+resource", "otel"
+]
+"""What tells a node's CPU: cAdvisor with pod cgroups; cAdvisor with container series only; the
+runtime's own statistics on cAdvisor's endpoint (PodAndContainerStatsFromCRI); the kubelet's
+``/metrics/resource``; two of them side by side; OpenTelemetry's kubelet receiver."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeShape:
     """How a node's container runtime and kubelet name cgroups.
 
     `nested` stands for a kubelet below another cgroup, as in kind. With cgroup version 2 the
-    kubelet has no container_memory_max_usage_bytes.
+    kubelet has no container_memory_max_usage_bytes. `metrics` is what tells CPU: one after another,
+    in equal parts of the period.
     """
 
     runtime: Literal["docker", "containerd", "cri-o"] = "containerd"
     driver: Literal["systemd", "cgroupfs"] = "systemd"
     nested: bool = False
     cgroup_version: Literal[1, 2] = 2
+    metrics: tuple[Endpoints, ...] = ("cadvisor",)
 
 
 PLAIN = (NodeShape(), NodeShape())

@@ -6,7 +6,7 @@ in ``Record``, a column in ``tables`` and a migration, but no change here.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import astuple, fields
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -109,9 +109,21 @@ def account_of(row: Sequence[Any]) -> Account:
     return Account(_pod(described), _counters(counters), _readings(readings))
 
 
-# Counters and readings are a pod's own and never searched: they are JSON lists of
-# (kind, series, at, value, [(time, peak), …]) and (year, month, at, cpu, received, sent).
-_Counters = list[tuple[CounterKind, str, int, float, Resets]]
+class _Counter(msgspec.Struct, array_like=True, gc=False):
+    """A counter as it is kept: most lack the last two."""
+
+    kind: CounterKind
+    series: str
+    at: int
+    value: float
+    resets: Resets
+    first: tuple[float, float] | None = None
+    seen_at: float | None = None
+
+
+# Counters and readings are a pod's own and never searched: they are JSON lists of ``_Counter`` and
+# of (year, month, at, cpu, received, sent).
+_Counters = list[_Counter]
 _Readings = list[tuple[int, int, int, float | None, float | None, float | None]]
 _decode_counters = msgspec.json.Decoder(_Counters).decode
 _decode_readings = msgspec.json.Decoder(_Readings).decode
@@ -120,8 +132,8 @@ _encode = msgspec.json.Encoder().encode
 
 def _counters(stored: str) -> dict[SeriesKey, Counter]:
     return {
-        SeriesKey(kind, series): Counter(at, value, resets)
-        for kind, series, at, value, resets in _decode_counters(stored)
+        SeriesKey(c.kind, c.series): Counter(c.at, c.value, c.resets, c.first, c.seen_at)
+        for c in _decode_counters(stored)
     }
 
 
@@ -147,6 +159,8 @@ def _kept(account: Account) -> tuple[str, str]:
     """Counters and readings as they are kept."""
     counters = [
         (*key, counter.at, counter.value, counter.resets)
+        if counter.first is None and counter.seen_at is None
+        else (*key, *astuple(counter))
         for key, counter in account.counters.items()
     ]
     readings = [(*month, *reading) for month, reading in account.readings.items()]

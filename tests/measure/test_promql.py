@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -36,7 +37,15 @@ QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "mounts": lambda s: promql.mounts(s, WINDOW),
     "claim sizes": lambda s: promql.claim_sizes(s, WINDOW),
     "cpu": lambda s: promql.cpu(s, WINDOW),
-    "without id": lambda s: promql.without_id(s, WINDOW),
+    "without path": lambda s: promql.without_path(s, WINDOW),
+    "named containers": promql.named_containers,
+    "OpenTelemetry's pods": promql.otel_pods,
+    "exceeded": lambda s: promql.exceeded(s, WINDOW),
+    "interrupted": lambda s: promql.interrupted(s, WINDOW),
+    "interrupted, with OpenTelemetry": lambda s: promql.interrupted(
+        replace(s, has_otel=True), WINDOW
+    ),
+    "raw, from OpenTelemetry": lambda s: promql.raw_otel(s, WINDOW, ["a-b", "c"]),
     "container cpu": lambda s: promql.container_cpu(s, WINDOW, ONLY),
     "network": lambda s: promql.network(s, WINDOW, promql.SENT),
     "resets": lambda s: promql.resets(s, WINDOW),
@@ -92,8 +101,10 @@ def test_labels_that_the_scrape_renamed_are_asked_for_by_their_new_names(name: s
 
 def test_a_window_excludes_its_start() -> None:
     """Prometheus 2 includes both ends of a range: a millisecond less leaves the start out."""
-    assert promql.span(WINDOW) == "[3599999ms]"
-    assert promql.span(WINDOW, 900) == "[4499999ms]"
+    assert promql.span(PLAIN, WINDOW) == "[3599999ms]"
+    assert promql.span(PLAIN, WINDOW, 900) == "[4499999ms]"
+    left_open = replace(PLAIN, is_closed=False)
+    assert promql.span(left_open, WINDOW) == "[3600000ms]"
 
 
 def test_texts_become_literals_and_names_alternatives() -> None:

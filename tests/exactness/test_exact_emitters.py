@@ -1,0 +1,117 @@
+"""CPU, whatever tells it: cAdvisor, the runtime, the kubelet's own endpoint, OpenTelemetry."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from accounting.simulation.cluster import Cluster
+from accounting.simulation.engines import run_prometheus, run_victoria_metrics
+from accounting.simulation.features import Features, NodeShape
+from accounting.simulation.history import import_history, populate
+from accounting.simulation.truth import SimulatedPod
+from tests.exactness.expected import ends_in_a_silence, unix, walls
+from tests.exactness.polling import Written, poll
+
+START = datetime(2026, 3, 31, 22, 30, tzinfo=UTC)
+END = datetime(2026, 4, 1, 0, 30, tzinfo=UTC)
+INTERVAL = 30.0
+
+Ledgers = Callable[[], str]
+
+SHAPES = {
+    "containers only": NodeShape(metrics=("containers",)),
+    "resource endpoint alone": NodeShape(metrics=("resource",)),
+    "resource endpoint beside cAdvisor": NodeShape(metrics=("cadvisor+resource",)),
+    "resource endpoint beside containers": NodeShape(metrics=("containers+resource",)),
+    "CRI statistics of containerd": NodeShape(metrics=("cri",)),
+    "CRI statistics of CRI-O": NodeShape("cri-o", metrics=("cri",)),
+    "OpenTelemetry": NodeShape(metrics=("otel",)),
+    "cAdvisor, then CRI statistics": NodeShape(metrics=("cadvisor", "cri")),
+    "cAdvisor, then the resource endpoint": NodeShape(metrics=("cadvisor", "resource")),
+    "cAdvisor, then containers only": NodeShape(metrics=("cadvisor", "containers")),
+    "the resource endpoint, then cAdvisor": NodeShape(metrics=("resource", "cadvisor")),
+    "CRI statistics, then cAdvisor": NodeShape("cri-o", metrics=("cri", "cadvisor")),
+    "cAdvisor, then OpenTelemetry": NodeShape(metrics=("cadvisor", "otel")),
+    "both, then one": NodeShape("docker", "cgroupfs", metrics=("cadvisor+resource", "resource")),
+    "there and back": NodeShape(metrics=("cadvisor", "resource", "cadvisor")),
+}
+QUIET = Features.none().but(short_pods=True, sidecars=True, quick_restarts=True)
+RESTARTING = QUIET.but(container_restarts=True)
+
+
+def test_every_emitter_is_measured_alike_in_any_steps(tmp_path: Path, new_ledger: Ledgers) -> None:
+    check_world(tmp_path, new_ledger, QUIET.but(nodes=tuple(SHAPES.values())), seed=11, pods=180)
+
+
+@pytest.mark.parametrize("name", ["resource endpoint alone", "cAdvisor, then CRI statistics"])
+def test_restarts_are_counted_through_a_switch(
+    tmp_path: Path, new_ledger: Ledgers, name: str
+) -> None:
+    shape = SHAPES[name]
+    check_world(tmp_path, new_ledger, RESTARTING.but(nodes=(shape, shape)), seed=5, pods=70)
+
+
+def check_world(
+    folder: Path, new_ledger: Ledgers, features: Features, *, seed: int, pods: int
+) -> None:
+    """Poll a cluster of two hours in both engines and several steps, and hold it to the truth."""
+    cluster = Cluster.generate(
+        seed, START, END, pods=pods, mean_life=2400, features=features, interval_seconds=INTERVAL
+    )
+    start, end = unix(START), unix(END)
+    populate(cluster, folder / "prometheus")
+    with (
+        run_prometheus(folder / "prometheus") as prometheus,
+        run_victoria_metrics(folder / "victoria") as victoria,
+    ):
+        import_history(cluster, victoria.url)
+        once = poll(prometheus.url, new_ledger(), end)
+        often = poll(prometheus.url, new_ledger(), *range(start + 60, end, 420), end)
+        elsewhere = poll(victoria.url, new_ledger(), end, step=1200)
+    check(cluster, once)
+    assert cpu(often) == cpu(once)
+    assert often == once
+    assert elsewhere == once
+
+
+def cpu(found: Written) -> dict[str, int | None]:
+    return {uid: row["cpu_seconds"] for uid, row in found.pods.items()}
+
+
+def check(cluster: Cluster, found: Written) -> None:
+    wrong = {}
+    for uid, seconds in cpu(found).items():
+        pod = cluster.pods_by_uid[uid]
+        low, high = bounds(cluster, pod)
+        if not low <= (seconds or 0) <= high or (seconds is None and high > 0):
+            wrong[uid] = (cluster.shapes[pod.node].metrics, pod.traits, low, seconds, high)
+    assert wrong == {}
+    for pod, wall, truth in walls(cluster, found):
+        if not ends_in_a_silence(cluster, pod):
+            assert -1 - 2 * INTERVAL <= wall - truth <= 0
+
+
+def bounds(cluster: Cluster, pod: SimulatedPod) -> tuple[float, float]:
+    """What may be recorded: up to what was used by the last scrape of the pod's node.
+
+    Less are: the sandbox, of which containers know nothing; parts of seconds, one a container; and
+    a few scrapes' use where a container had restarted or ended before another emitter took over.
+    """
+    kubelet = next(e for e in cluster.emitters if e.node == pod.node)
+    scrapes = kubelet.scrapes(cluster.timetable.start, cluster.timetable.end, INTERVAL)
+    seen = [at / 1000 for at in scrapes if any(e.since <= at / 1000 < e.until for e in pod.epochs)]
+    if not seen:
+        return 0.0, 0.0
+    high = pod.cpu_at(seen[-1])
+    runs = sum(len(box.incarnations) for box in pod.containers)
+    low = high - pod.sandbox.cpu_between(0, seen[-1]) - 1 - runs
+    metrics = cluster.shapes[pod.node].metrics
+    if runs > len(pod.containers) or any(box.finished for box in pod.containers):
+        low -= (4 + len(metrics)) * INTERVAL * most_cores(pod)
+    return low, high
+
+
+def most_cores(pod: SimulatedPod) -> float:
+    return sum(box.load.idle_cores + box.load.busy_cores for box in pod.containers)
