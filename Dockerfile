@@ -18,6 +18,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE requirements/service.lock ./
 COPY accounting accounting
 COPY hub hub
+COPY legacy legacy
 COPY migrations migrations
 COPY ssm ssm
 RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \

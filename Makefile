@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= 3
 SOAK_RUNS ?= 500
 SOAK_SEED ?= 1
-SOURCES := accounting ssm hub tests bench docs migrations
+SOURCES := accounting ssm hub legacy tests bench docs migrations
 
 .PHONY: help demo test lint types imports tests soak bench lock docs clean
 

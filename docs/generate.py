@@ -13,12 +13,14 @@ import typer.main
 
 from accounting import cli, config
 from hub.backup import cli as backup
+from hub.migration import cli as migration
 from hub.monitor import cli as monitor
 from hub.monitor import nagios
 
 FOLDER = Path(__file__).parent
 PROGRAMS = {
     "notebooks-accounting": cli.app,
+    "notebooks-hub": migration.app,
     "notebooks-monitor": monitor.app,
     "notebooks-status": nagios.app,
     "notebooks-backup": backup.app,

@@ -19,6 +19,8 @@ def test_the_wheel_brings_its_migrations_and_runs_alone(tmp_path: Path) -> None:
         archive.extractall(site)
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {
         "accounting",
+        "egi_notebooks_hub",  # the names that old configuration imports from
+        "egispawner",
         "hub",
         "ssm",
     }

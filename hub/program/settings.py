@@ -54,7 +54,7 @@ def load(model: type[Model], path: Path | None = None) -> Model:
     prefix = model.model_config.get("env_prefix", "")
     if path is None and os.environ.get(f"{prefix}CONFIG"):
         path = Path(os.environ[f"{prefix}CONFIG"])
-    given = _read(path) if path else {}
+    given = read_mapping(path) if path else {}
     names = {name.upper(): name for name in os.environ if name.upper().startswith(prefix)}
     names.pop(f"{prefix}CONFIG", None)
     known = [prefix + name.upper() for name in model.model_fields]
@@ -66,12 +66,17 @@ def load(model: type[Model], path: Path | None = None) -> Model:
         raise _wrong(model, exc) from None  # its text repeats values
 
 
-def _read(path: Path) -> Mapping[str, object]:
+def read_mapping(path: Path) -> Mapping[str, object]:
+    """The values that a YAML file holds by name.
+
+    Raises:
+        WrongSetting: it cannot be read, or is no such file.
+    """
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as exc:
         raise WrongSetting(
-            f"the settings file {path} cannot be read: {exc.strerror}", "correct --config"
+            f"the settings file {path} cannot be read: {exc.strerror}", "correct the path"
         ) from exc
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
         raise WrongSetting(f"the settings file {path} is not YAML", "correct the file") from exc

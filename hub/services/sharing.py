@@ -1,8 +1,8 @@
 """Releases users' access tokens to their own servers' pages, and shares servers.
 
-A service of the Hub: `python -m hub.sharing`. A server that is shared shows others what its user
-sees; so no token is released to it, and before it is shared for the first time the token that it
-may have seen is revoked.
+A service of the Hub: `python -m hub.services.sharing`. A server that is shared shows others what
+its user sees. So it gets no token, and before it is shared for the first time the token that it may
+have seen is revoked.
 """
 
 import argparse
@@ -138,7 +138,7 @@ def _failure(status: int, what: str, body: bytes) -> web.HTTPException:
 
 def main() -> None:
     """Serve what the Hub's environment describes."""
-    parser = argparse.ArgumentParser(prog="python -m hub.sharing", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m hub.services.sharing", description=__doc__)
     parser.add_argument(
         "--scope", default=SCOPE, help="what a caller's token must have (default: %(default)s)"
     )

@@ -1,6 +1,6 @@
 """The Hub API for whoever comes with an access token of the identity provider.
 
-A service of the Hub: `python -m hub.wrapper`. It logs in with the caller's token at
+A service of the Hub: `python -m hub.services.wrapper`. It logs in with the caller's token at
 `/hub/jwt_login` and forwards the call with the Hub token that it gets.
 """
 
@@ -111,7 +111,7 @@ def _digest(access_token: str) -> bytes:
 
 def main() -> None:
     """Serve what the Hub's environment describes."""
-    parser = argparse.ArgumentParser(prog="python -m hub.wrapper", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m hub.services.wrapper", description=__doc__)
     parser.add_argument(
         "--keep-seconds",
         type=float,

@@ -1,0 +1,1 @@
+"""The name of EGI's hub package; configuration still imports from it."""

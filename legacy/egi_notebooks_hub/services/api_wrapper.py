@@ -1,0 +1,6 @@
+"""What was here has another form now."""
+
+raise ImportError(
+    "egi_notebooks_hub.services.api_wrapper is not part of this package:"
+    " run 'python -m hub.services.wrapper' (docs/hub/programs.py)"
+)
