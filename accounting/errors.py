@@ -6,8 +6,9 @@
     ├── SettingsError          wrong use: stop at once (exit code 2)
     ├── SourceError            Prometheus and its kin: the watermark stays, a later poll goes on
     │   ├── SourceUnavailable  no answer, or 5xx: try again later
+    │   │   └── SourceTooSlow  no whole answer in time
     │   ├── SourceRefused      4xx: the question or the permission is wrong
-    │   ├── SourceTooLarge     the engine refuses the amount: ask for less at a time
+    │   ├── SourceTooLarge     the engine refuses the amount, or we do: ask for less at a time
     │   └── SourceGarbled      an answer that cannot be read or says itself that it is incomplete
     ├── DatabaseError          unreachable, unwritable, full, or of another version
     ├── Busy                   another process is doing the same job
@@ -50,12 +51,16 @@ class SourceUnavailable(SourceError):
     """No connection, a timeout, or a 5xx answer."""
 
 
+class SourceTooSlow(SourceUnavailable):
+    """No whole answer in time, however slowly it came."""
+
+
 class SourceRefused(SourceError):
     """A 4xx answer that is not about size."""
 
 
 class SourceTooLarge(SourceError):
-    """The source refuses to load that many samples or series in one query."""
+    """Too many samples, series or bytes in one query: for the source, or for our memory."""
 
 
 class SourceGarbled(SourceError):

@@ -35,6 +35,7 @@ def source_of(settings: Settings) -> Source:
             timeout_seconds=prometheus.timeout,
             token_file=prometheus.token_file,
             ca_file=prometheus.ca_file,
+            most_bytes=prometheus.most_bytes,
         )
     except OSError as exc:  # ssl.SSLError is one
         raise SettingsError(

@@ -48,7 +48,17 @@ class PrometheusSettings(Group):
         examples=["/etc/ssl/prometheus-ca.pem"],
     )
     timeout: Duration = Field(
-        default=120.0, gt=0, description="Longest wait for one query.", examples=["120s"]
+        default=120.0,
+        gt=0,
+        description="Longest wait for one query. Its whole answer must come in twice that time.",
+        examples=["120s"],
+    )
+    most_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        ge=1_000_000,
+        description="Largest answer to one query, decompressed; where it is larger, a poll halves "
+        "the span that it reads at a time. The default fits 100,000 pods.",
+        examples=[268_435_456],
     )
     scrape_interval: Duration = Field(
         default=60.0,

@@ -20,8 +20,10 @@ from accounting.errors import (
     SourceGarbled,
     SourceRefused,
     SourceTooLarge,
+    SourceTooSlow,
     SourceUnavailable,
 )
+from accounting.measure.deadline import DeadlineTransport
 from accounting.measure.samples import RawSeries, Row, Sighting, UsageRow
 from accounting.model.time import Window
 
@@ -33,6 +35,13 @@ _TOO_LARGE = re.compile(
 )
 _HTTP_TOO_LARGE = 413
 _SHOWN = 200
+MOST_BYTES = 256 * 1024 * 1024
+"""Of an answer, decompressed: a row takes about 400 bytes, and no query has more than three rows of
+a pod."""
+_MOST_SERIES = 1_000_000
+# A body with one of these grows by a factor of 1,000 at most, a piece at a time; one that is
+# compressed twice, by the square of it.
+_ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})
 # As many bytes of an answer tell whether its JSON is written with blanks.
 _PEEK = 64
 
@@ -117,7 +126,9 @@ class Source:
 
     Args:
         url: its base, such as ``http://prometheus:9090`` or ``…/select/0/prometheus``.
-        timeout_seconds: for each query; also told to the server.
+        timeout_seconds: for each query; also told to the server. Twice that long, the whole answer
+            must have come.
+        most_bytes: of an answer, decompressed.
         token_file: holds a bearer token; read for every query, so that it may be rotated.
         ca_file: certificate authorities for https.
     """
@@ -129,6 +140,7 @@ class Source:
         timeout_seconds: float = 120.0,
         token_file: Path | None = None,
         ca_file: Path | None = None,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self.url = url.rstrip("/")
         self._token_file = token_file
@@ -136,7 +148,9 @@ class Source:
         verify: ssl.SSLContext | bool = True
         if ca_file is not None:
             verify = ssl.create_default_context(cafile=str(ca_file))
-        self._client = httpx.Client(timeout=timeout_seconds, verify=verify)
+        self._most_bytes = most_bytes
+        self._transport = DeadlineTransport(verify)
+        self._client = httpx.Client(timeout=timeout_seconds, transport=self._transport)
 
     def __enter__(self) -> Self:
         return self
@@ -212,10 +226,17 @@ class Source:
             headers["Authorization"] = f"Bearer {self._token(self._token_file)}"
         url = f"{self.url}/api/v1/{path}"
         try:
+            self._transport.begin(2 * self._timeout)
             with self._client.stream("POST", url, data=params, headers=headers) as response:
                 # Not into the response: it is part of a cycle, and would keep the answer with it.
-                content = b"".join(response.iter_bytes())
+                content = self._read(response)
         except httpx.TimeoutException as exc:
+            if self._transport.is_over:
+                raise SourceTooSlow(
+                    f"{self.url} did not give a whole answer within {2 * self._timeout:g} s",
+                    "see the network and proxies on the way, or raise"
+                    " ACCOUNTING_PROMETHEUS__TIMEOUT",
+                ) from exc
             raise SourceUnavailable(
                 f"{self.url} did not answer within {self._timeout:g} s",
                 "see whether Prometheus is overloaded, or raise ACCOUNTING_PROMETHEUS__TIMEOUT",
@@ -228,6 +249,30 @@ class Source:
         if response.status_code != httpx.codes.OK:
             raise _failure(self.url, response.status_code, content)
         return content
+
+    def _read(self, response: httpx.Response) -> bytes:
+        """An answer's bytes.
+
+        Raises:
+            SourceTooLarge: there are more than may be.
+            SourceGarbled: they are encoded in a way that nobody asked for.
+        """
+        encoding = response.headers.get("content-encoding", "").strip().lower()
+        if encoding not in _ENCODINGS:
+            raise SourceGarbled(
+                f"{self.url} gave an answer that is encoded as {encoding[:_SHOWN]!r}",
+                "check what ACCOUNTING_PROMETHEUS__URL points to, and the proxies on the way",
+            )
+        pieces, size = [], 0
+        for piece in response.iter_bytes():
+            size += len(piece)
+            if size > self._most_bytes:
+                raise SourceTooLarge(
+                    f"{self.url} gave an answer of more than {self._most_bytes:,} bytes",
+                    "shorten ACCOUNTING_POLL__STEP, or raise ACCOUNTING_PROMETHEUS__MOST_BYTES",
+                )
+            pieces.append(piece)
+        return b"".join(pieces)
 
     def _token(self, path: Path) -> str:
         try:
@@ -250,7 +295,7 @@ def _failure(url: str, status: int, content: bytes) -> SourceError:
     """The error that a refusing answer stands for; its type decides what happens next."""
     try:
         said = msgspec.json.decode(content, type=_Failure).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = ""
     what = f"{url} answered {status}" + (f": {said[:_SHOWN]}" if said else "")
     if status == _HTTP_TOO_LARGE or _TOO_LARGE.search(said):
@@ -268,11 +313,16 @@ def _failure(url: str, status: int, content: bytes) -> SourceError:
 
 def _decoded(content: bytes, kind: type[_Answer[T]], url: str) -> T:
     """What an answer says, if it is whole."""
+    if content.count(b'"metric"') > _MOST_SERIES:
+        raise SourceTooLarge(
+            f"{url} gave an answer of more than {_MOST_SERIES:,} series",
+            "shorten ACCOUNTING_POLL__STEP, or narrow ACCOUNTING_PROMETHEUS__POD",
+        )
     try:
         # Values are numbers in quotes, and infinity is spelled in a way of its own.
         plain = content.replace(b'"+Inf"', b'"Inf"')
         answer = msgspec.json.decode(plain, type=kind, strict=False)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         looks = "a web page" if content.lstrip()[:1] == b"<" else f"unreadable ({exc})"
         raise SourceGarbled(
             f"{url} gave an answer that is {looks} instead of the query API's JSON",
