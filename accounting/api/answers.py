@@ -1,13 +1,11 @@
-"""How answers are written: JSON, entity tags, and streams that end when the reader goes."""
+"""How answers are written: JSON and entity tags."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import msgspec
 from fastapi import Request
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from accounting.api.models import ProblemModel
 from accounting.guard.problem import MEDIA_TYPE
@@ -64,20 +62,3 @@ def unchanged(request: Request, tag: str) -> Response | None:
 def tagged(tag: str) -> dict[str, str]:
     """Headers of an answer that may be kept, but must be asked for again, by its reader only."""
     return {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
-
-
-def streamed(pieces: Iterator[bytes], media_type: str, name: str) -> StreamingResponse:
-    """A file that is written while it is read; the database is let go of when its reader goes."""
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(_until_gone(pieces), media_type=media_type, headers=headers)
-
-
-async def _until_gone(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    try:
-        while (piece := await run_in_threadpool(next, pieces, None)) is not None:
-            if piece:
-                yield piece
-    finally:
-        close = getattr(pieces, "close", None)
-        if close is not None:
-            close()

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from accounting.api.exports import Exports
 from accounting.api.turns import Turns
 from accounting.config import Settings
 from accounting.guard.gate import Identity
@@ -52,6 +53,11 @@ class Service:
     def turns(self) -> Turns:
         """Serialises short requests."""
         return Turns()
+
+    @cached_property
+    def exports(self) -> Exports:
+        """Files that are written while they are read."""
+        return Exports()
 
     @cached_property
     def summaries(self) -> Summaries:

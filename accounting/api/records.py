@@ -8,8 +8,9 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from accounting.api.answers import as_json, refusals, streamed
+from accounting.api.answers import as_json, refusals
 from accounting.api.dependencies import Parts, Reader, Service
+from accounting.api.exports import HEAVY
 from accounting.api.formats import MEDIA_TYPES, FormatQuery, chosen
 from accounting.api.models import NotebookModel, RecordsModel
 from accounting.api.parameters import (
@@ -124,7 +125,8 @@ def _file(service: Service, viewer: Viewer, question: Question, kind: Format) ->
     month = question.selection.month
     name = f"records{f'-{month}' if month else ''}.{'txt' if kind is Format.APEL else kind}"
     pieces = WRITERS[kind](entry.record for entry in entries)
-    return streamed(pieces, MEDIA_TYPES[kind], name)
+    weight = HEAVY if kind is Format.PARQUET else 1
+    return service.exports.begin(viewer, pieces, MEDIA_TYPES[kind], name, weight)
 
 
 def _sort(said: str) -> tuple[Sort, bool]:

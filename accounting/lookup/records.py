@@ -183,17 +183,33 @@ def _page_of(viewer: Viewer, question: Question) -> tuple[Select[Any], int, int]
 
 
 def stream(database: Database, viewer: Viewer, question: Question) -> Iterator[Entry]:
-    """All records that a question selects, from one snapshot of the database.
+    """All records that a question selects, read a page at a time.
+
+    Between two pages nothing is held: neither a connection, however slowly they are taken, nor a
+    snapshot. A record that changes meanwhile is told once, as it is when its page is read.
 
     Raises:
         Forbidden: the viewer may not ask for that user or VO.
     """
-    query = _asked(viewer, question)
+    limit = question.selection.limit
+    asked = replace(question, selection=replace(question.selection, limit=None))
+    key, _ = _order(question.sort)
+    query = _asked(viewer, asked).add_columns(
+        *(part.label(f"sorted_{place}") for place, part in enumerate(key))
+    )
 
     def entries() -> Iterator[Entry]:
-        with database.begin(reading=True) as connection:
-            rows = connection.execution_options(yield_per=_AT_ONCE).execute(query)
+        following, left = query, limit
+        while left is None or left > 0:
+            count = _AT_ONCE if left is None else min(left, _AT_ONCE)
+            with database.begin(reading=True) as connection:
+                rows = connection.execute(following.limit(count)).all()
             yield from map(_entry, rows)
+            if len(rows) < count:
+                return
+            ends = [getattr(rows[-1], f"sorted_{place}") for place in range(len(key))]
+            following = query.where(cursor.after(key, ends, descending=question.descending))
+            left = None if left is None else left - count
 
     return entries()
 

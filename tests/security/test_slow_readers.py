@@ -1,0 +1,70 @@
+"""Nobody waits for those who read slowly."""
+
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from accounting.api.exports import MOST_OF_ONE
+from accounting.store.access import Right, Viewer
+from tests.api.serving import ADMIN, Running, Serve
+from tests.delivery.books import account, write
+from tests.security.clients import connected
+
+PODS = 20_000
+CSV = (
+    b"GET /api/v1/records?format=csv HTTP/1.1\r\nHost: x\r\n"
+    b"Authorization: Bearer " + ADMIN.encode() + b"\r\n\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def running(serve_all: Serve) -> Running:
+    found = serve_all()
+    write(found.service.database, [account(n, group=f"vo{n % 3}") for n in range(PODS)])
+    return found
+
+
+def test_slow_downloads_hold_neither_the_database_nor_anybody_up(running: Running) -> None:
+    with ExitStack() as stack:
+        readers = []
+        for _ in range(40):
+            reader = stack.enter_context(connected(running.url))
+            reader.sendall(CSV)
+            readers.append(reader)
+        said = [reader.recv(12) for reader in readers]
+        assert said.count(b"HTTP/1.1 200") == MOST_OF_ONE
+        assert said.count(b"HTTP/1.1 429") == 40 - MOST_OF_ONE
+        begun = time.monotonic()
+        for path in ("/api/v1/records", "/api/v1/summaries", "/", "/readyz", "/metrics"):
+            assert running.get(path).status_code in {200, 503}
+        running.service.jobs.push()
+        with running.service.database.begin() as connection:
+            assert not connection.closed
+        assert time.monotonic() - begun < 30
+        pool = running.service.database.engine.pool
+        assert pool.checkedout() == 0  # type: ignore[attr-defined] # of a queue pool
+    deadline = time.monotonic() + 30
+    while running.get("/api/v1/records?format=csv&vo=vo0").status_code == 429:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)  # their places are free as soon as the service sees them gone
+
+
+def test_an_export_is_whole_and_each_record_is_in_it_once(running: Running) -> None:
+    for kind in ("csv", "apel"):
+        text = running.get(f"/api/v1/records?format={kind}").text
+        uids = [line for line in text.splitlines() if account(0).pod.uid[:8] in line]
+        assert len(uids) == len(set(uids)) == PODS
+
+
+def test_exports_of_others_go_on_beside_those_of_one(running: Running) -> None:
+    exports = running.service.exports
+    greedy, other = (Viewer(name, frozenset({Right.READ})) for name in ("mia", "ada"))
+    answers = [exports.begin(greedy, iter([b"x"]), "text/csv", "a") for _ in range(MOST_OF_ONE)]
+    assert len(answers) == MOST_OF_ONE
+    with pytest.raises(Exception, match="other exports of yours are under way"):
+        exports.begin(greedy, iter([b"x"]), "text/csv", "a")
+    exports.begin(other, iter([b"x"]), "text/csv", "a")
+    for owner in ("mia ", "mia ", "ada "):
+        exports.end(owner, 1)
+    assert not exports._of
