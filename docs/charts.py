@@ -5,6 +5,7 @@ A chart's ``values.schema.json`` describes each key once. Helm reads only what l
 so files that charts share, or that belong to the service, are copied into them.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,9 @@ CHARTS = ROOT / "chart"
 _TABLE = re.compile(r"(<!-- values: .* -->\n).*?(<!-- end of values -->)", re.DOTALL)
 
 _WIDEST = 80
+
+# The versions of other projects' charts in Chart.lock.
+TESTED = {"jupyterhub": "4.4.0", "prometheus": "29.27.0"}
 
 # Which files of the repository are copied into which charts, and where.
 COPIES = [
@@ -43,10 +47,42 @@ def pages(program: Mapping[str, str]) -> dict[Path, str]:
         found[chart / "files" / "keys.yaml"] = _keys(schema, values)
         if "settings" in schema["properties"]:
             found[chart / "files" / "settings.yaml"] = _settings(program)
+        if (chart / "Chart.lock").exists():
+            found[chart / "Chart.lock"] = lock(chart)
         for charts, source, target in COPIES:
             if charts in ("*", chart.name):
                 found[chart / target] = (ROOT / source).read_text(encoding="utf-8")
     return found
+
+
+def lock(chart: Path) -> str:
+    """``Chart.lock`` of a chart with parts, as Helm writes it: versions and a digest.
+
+    The versions of other projects' charts are those that the tests install. Helm's digest is of
+    Go's JSON (``resolver.HashReq``), in which some characters are escaped.
+    """
+    parts = yaml.safe_load((chart / "Chart.yaml").read_text(encoding="utf-8"))["dependencies"]
+    order = ("name", "version", "repository", "condition", "import-values")
+    asked = [{key: part[key] for key in order if key in part} for part in parts]
+    locked = [
+        {
+            **{key: part[key] for key in order[:3]},
+            "version": TESTED.get(part["name"], part["version"]),
+        }
+        for part in parts
+    ]
+    text = json.dumps([asked, locked], separators=(",", ":"))
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    content = {
+        "dependencies": [
+            {k: part[k] for k in ("name", "repository", "version")} for part in locked
+        ],
+        "digest": f"sha256:{digest}",
+        "generated": "2026-11-28T00:00:00Z",
+    }
+    return yaml.safe_dump(content)
 
 
 def described(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

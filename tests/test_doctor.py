@@ -13,6 +13,8 @@ import pytest
 
 from accounting.config import load
 from accounting.doctor import ALLOWLIST, Finding, State, examine, worst
+from accounting.doctor.database import database as check_database
+from accounting.doctor.database import file_system
 from accounting.model.time import Window
 from accounting.simulation.cluster import Cluster
 from accounting.simulation.engines import free_port, run_prometheus, run_victoria_metrics
@@ -370,3 +372,45 @@ def test_a_missing_site_name_is_the_first_finding(monkeypatch: pytest.MonkeyPatc
     first = next(iter(examine(load())))
     assert (first.name, first.state) == ("settings", State.FAILED)
     assert "ACCOUNTING_SITE_NAME=" in first.cure
+
+
+MOUNTED = """\
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
+30 22 0:26 / /data rw,relatime - nfs4 server:/export rw,vers=4.2
+31 30 8:2 / /data/local rw - xfs /dev/vdb rw
+32 22 0:27 / /a\\040b rw - cifs //server/share rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/accounting.db", "ext4"),
+        ("/data/accounting.db", "nfs4"),
+        ("/data", "nfs4"),
+        ("/database/accounting.db", "ext4"),
+        ("/data/local/accounting.db", "xfs"),
+        ("/a b/accounting.db", "cifs"),
+    ],
+)
+def test_the_file_system_of_a_path_is_that_of_its_deepest_mount(path: str, kind: str) -> None:
+    assert file_system(Path(path), MOUNTED) == kind
+
+
+@pytest.mark.parametrize(
+    ("address", "state"), [("", State.FAILED), ("?journal=delete", State.WARNING)]
+)
+def test_sqlite_on_a_network_file_system_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, state: State
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"30 22 0:26 / {tmp_path} rw,relatime - nfs4 server:/export rw\n")
+    monkeypatch.setattr("accounting.doctor.database.MOUNTS", mounts)
+    url = f"sqlite:///{tmp_path / 'accounting.db'}{address}"
+    monkeypatch.setenv("ACCOUNTING_DATABASE_URL", url)
+    found = list(check_database(load()))
+    (volume,) = [finding for finding in found if finding.name == "volume"]
+    assert (volume.state, "nfs4" in volume.what) == (state, True)
+    mounts.write_text(f"30 22 0:26 / {tmp_path} rw,relatime - ext4 /dev/vda1 rw\n")
+    found = list(check_database(load()))
+    assert [finding for finding in found if finding.name == "volume"] == []

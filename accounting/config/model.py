@@ -48,7 +48,8 @@ class Settings(BaseSettings):
     database_url: str = Field(
         default="sqlite:///accounting.db",
         min_length=1,
-        description="Where everything is kept: SQLite, or PostgreSQL.",
+        description="Where everything is kept: SQLite, or PostgreSQL. "
+        "SQLite on a network file system (NFS) needs '?journal=delete' at the end.",
         examples=["postgresql://accounting@db.example.org/accounting"],
         json_schema_extra={"secret": True},
     )

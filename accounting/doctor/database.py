@@ -1,5 +1,6 @@
 """Checks of the database."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,15 @@ from accounting.lookup.messages import Destination, Messages
 from accounting.model.messages import MessageState
 from accounting.store.database import Database
 from accounting.store.ledger import Ledger
+
+MOUNTS = Path("/proc/self/mountinfo")
+NETWORK = frozenset(
+    {
+        *("nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "lustre", "beegfs", "9p"),
+        *("fuse.ceph", "fuse.glusterfs", "fuse.sshfs", "fuse.rclone", "fuse.s3fs"),
+    }
+)
+"""File systems whose locks and shared memory SQLite cannot rely on."""
 
 
 def database(settings: Settings) -> Iterator[Finding]:
@@ -24,7 +34,9 @@ def database(settings: Settings) -> Iterator[Finding]:
             else:
                 what = f"{found.name} cannot be made: there is no folder {folder}"
                 yield Finding(name, State.FAILED, what, f"make it with 'mkdir -p {folder}'")
+            yield from _place(found)
             return
+        yield from _place(found)
         revision = found.revision()
         with found.begin():
             pass  # takes SQLite's write lock: it is there, and the file is writable
@@ -42,6 +54,40 @@ def database(settings: Settings) -> Iterator[Finding]:
                 f"the tables of {found.name} are of version {revision}",
                 "run 'notebooks-accounting db upgrade' once, with the service stopped",
             )
+
+
+def _place(database: Database) -> Iterator[Finding]:
+    """Whether SQLite's file lies where its locks and its shared memory work."""
+    if not database.is_sqlite:
+        return
+    kind = file_system(Path(database.url.database or "").absolute(), MOUNTS.read_text())
+    if kind not in NETWORK:
+        return
+    what = f"the database lies on {kind}, a network file system"
+    if database.journal == "wal":
+        what += ": SQLite's write-ahead log is not safe there"
+        cure = "use block storage or PostgreSQL, or put '?journal=delete' behind the address"
+        yield Finding("volume", State.FAILED, what, cure)
+    else:
+        cure = "use block storage or PostgreSQL; until then, let only one pod use the volume"
+        yield Finding("volume", State.WARNING, what, cure)
+
+
+def file_system(path: Path, mounts: str) -> str:
+    """The type of the file system that a path is on; empty if that cannot be told.
+
+    Args:
+        path: absolute; it need not be there.
+        mounts: what ``/proc/self/mountinfo`` says (proc(5)): the mount point is the fifth field,
+            the type is the first one after the dash. Later mounts lie over earlier ones.
+    """
+    found, longest = "", -1
+    for line in mounts.splitlines():
+        fields, _, rest = line.partition(" - ")
+        point = Path(re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), fields.split()[4]))
+        if (point == path or point in path.parents) and len(point.parts) >= longest:
+            found, longest = rest.split()[0], len(point.parts)
+    return found
 
 
 def outbox(settings: Settings) -> Iterator[Finding]:

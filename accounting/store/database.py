@@ -8,12 +8,13 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import (
+    URL,
     Connection,
     Dialect,
     Engine,
@@ -45,6 +46,8 @@ _MARK = """CREATE TABLE alembic_version (
 _PACKAGED = Path(__file__).parents[1] / "migrations"
 _CHECKED_OUT = Path(__file__).parents[2] / "migrations"
 
+_JOURNALS = ("wal", "delete")
+
 Row = dict[str, Any]
 
 
@@ -55,13 +58,17 @@ class Database:
     readers do not wait for the writer. On PostgreSQL every session has ``synchronous_commit`` at
     least ``on``, whatever the server's default is.
 
+    The write-ahead log needs memory that all processes of one machine share, which network file
+    systems have not: there, ``?journal=delete`` behind SQLite's address keeps a rollback journal
+    instead (https://www.sqlite.org/wal.html).
+
     Args:
         url: SQLAlchemy's, such as ``sqlite:///accounting.db`` or ``postgresql+psycopg://…``.
     """
 
     def __init__(self, url: str) -> None:
         try:
-            self.url = make_url(url)
+            self.url, self.journal = _with_journal(make_url(url))
             if self.url.drivername == "postgresql":
                 self.url = self.url.set(drivername="postgresql+psycopg")
             self.engine = self._connected()
@@ -80,7 +87,7 @@ class Database:
             return engine
         waits = {"timeout": BUSY_SECONDS}
         engine = create_engine(self.url, connect_args=waits, pool_size=_KEPT_OPEN)
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", partial(_prepare_sqlite, self.journal))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
 
@@ -326,11 +333,19 @@ def _key(job: str) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _with_journal(url: URL) -> tuple[URL, str]:
+    """The address that SQLAlchemy knows, and the journal that SQLite is to keep."""
+    journal = str(url.query.get("journal", "wal")).lower()
+    if journal not in _JOURNALS:
+        raise ArgumentError(f"no journal {journal}")
+    return url.difference_update_query(["journal"]), journal
+
+
+def _prepare_sqlite(journal: str, connection: Any, _record: Any) -> None:
     # The driver would leave DDL outside of transactions: we issue BEGIN ourselves.
     connection.isolation_level = None
     cursor = connection.cursor()
-    _switch_to_wal(cursor)
+    _switch_journal(cursor, journal)
     for pragma in (
         "synchronous=FULL",
         "wal_autocheckpoint=16000",  # 64 MB: a large window is not copied twice at once
@@ -341,12 +356,12 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _switch_to_wal(cursor: Any) -> None:
+def _switch_journal(cursor: Any, journal: str) -> None:
     """SQLite's busy timeout does not cover this switch: retry until another process has made it."""
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute(f"PRAGMA journal_mode={journal}")
         except sqlite3.OperationalError as exc:
             if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise

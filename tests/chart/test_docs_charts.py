@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,8 @@ class Desk:
             words = words[:-2]
         if words[0] == "docker":
             return _docker(words)
+        if words[:3] == ["helm", "repo", "add"]:
+            return _repository(*words[3:])
         if words[0] == "kubectl" and {"exec", "logs"} & set(words):
             return self._inside(words)
         if (
@@ -102,6 +105,13 @@ def _docker(words: list[str]) -> str:
     return ""
 
 
+def _repository(name: str, url: str) -> str:
+    """The repositories that a page adds are those of the parts."""
+    about = yaml.safe_load((CHARTS / "egi-notebooks" / "Chart.yaml").read_text())
+    assert url in {part["repository"] for part in about["dependencies"]}, name
+    return ""
+
+
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("operator")
@@ -153,6 +163,36 @@ def test_the_pages_can_be_followed_from_an_empty_cluster_on(desk: Desk) -> None:
     assert desk.cluster.find("persistentvolumeclaims", "notebooks-accounting", "jupyterhub")
     assert desk.cluster.find("secrets", "notebooks-accounting", "jupyterhub")
     assert desk.cluster.get("deployments", "accounting-notebooks-accounting", "second")
+
+
+def test_every_part_of_the_umbrella_has_its_repository_on_the_page() -> None:
+    about = yaml.safe_load((CHARTS / "egi-notebooks" / "Chart.yaml").read_text())
+    needed = {p["repository"] for p in about["dependencies"] if p["repository"].startswith("http")}
+    added = {c.split()[-1] for c in INSTALL.commands if c.startswith("helm repo add")}
+    assert added == needed
+
+
+def test_parts_can_be_built_again_and_again(desk: Desk) -> None:
+    (command,) = {c for c in OPERATIONS.commands if c.startswith("helm dependency")}
+    for _ in range(2):
+        desk.type(command)
+
+
+def test_the_lock_is_of_the_parts_as_they_are(tmp_path: Path) -> None:
+    """Helm compares before it fetches anything; without an index, that is how far it comes."""
+    shutil.copytree(CHARTS, tmp_path / "chart")
+    chart = tmp_path / "chart" / "egi-notebooks"
+    parts = yaml.safe_load((chart / "Chart.yaml").read_text())["dependencies"]
+    urls = [part["repository"] for part in parts if part["repository"].startswith("http")]
+    config = tmp_path / "repositories.yaml"
+    named = [{"name": f"r{n}", "url": url} for n, url in enumerate(urls)]
+    config.write_text(yaml.safe_dump({"repositories": named}))
+    build: list[str | Path] = ["dependency", "build", chart, "--skip-refresh"]
+    build += ["--repository-config", config, "--repository-cache", tmp_path / "cache"]
+    assert "out of sync" not in helm.run(*build).stderr
+    text = (chart / "Chart.yaml").read_text()
+    (chart / "Chart.yaml").write_text(text.replace("~4.4.0", "~4.3.0"))
+    assert "out of sync" in helm.run(*build).stderr
 
 
 def test_the_copy_that_a_backup_makes_is_a_whole_one(tmp_path: Path) -> None:

@@ -389,3 +389,14 @@ def test_a_server_that_may_lose_commits_is_told_of(postgres: NewUrl) -> None:
     assert risk.startswith("fsync is off on postgresql")
     with Database("sqlite://") as database:
         assert database.risks() == ()
+
+
+def test_sqlite_keeps_a_rollback_journal_where_it_is_asked_for(tmp_path: Path) -> None:
+    """Also in a file that was made with a write-ahead log."""
+    url = f"sqlite:///{tmp_path / 'accounting.db'}"
+    for address, mode in ((url, "wal"), (f"{url}?journal=delete", "delete"), (url, "wal")):
+        with Database(address) as database, database.begin() as connection:
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == mode
+            assert "journal" not in database.name
+    with pytest.raises(SettingsError):
+        Database(f"{url}?journal=off")

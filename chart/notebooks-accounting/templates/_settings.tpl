@@ -36,10 +36,14 @@
 {{- if or (include "accounting.isSqlite" .) (and (eq (default "ams" .Values.ssm.transport) "dirq") (not .Values.ssm.dirqPath)) }}yes{{ end -}}
 {{- end -}}
 
+{{- define "accounting.sqlite" -}}
+sqlite:///{{ include "accounting.data" . }}/accounting.db{{ if eq .Values.database.journal "delete" }}?journal=delete{{ end }}
+{{- end -}}
+
 {{- define "accounting.settings" -}}
 {{- $settings := dict
   "site_name" .Values.siteName
-  "database_url" (default (printf "sqlite:///%s/accounting.db" (include "accounting.data" .)) .Values.database.url)
+  "database_url" (default (include "accounting.sqlite" .) .Values.database.url)
 -}}
 {{- with .Values.cloudType }}{{ $_ := set $settings "cloud_type" . }}{{ end -}}
 {{- with .Values.cloudComputeService }}{{ $_ := set $settings "cloud_compute_service" . }}{{ end -}}
