@@ -16,7 +16,8 @@ c.EGISpawner.volume_mounts = [
     {"name": "home", "mountPath": "/home/jovyan"},
 ]
 
-# The notebook finds its user's tokens below $SECRETS_MOUNT_PATH.
+# The notebook finds its user's tokens below $SECRETS_MOUNT_PATH. Not where servers are shared: a
+# visitor would find them, too.
 c.EGISpawner.mount_secrets_volume = True
 
 # `vo_claims` lists VOs, or whole entitlements; a profile without it is for everyone. The slug is

@@ -60,13 +60,23 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
         """,
     ).tag(config=True)
 
+    token_secret_volume_name_template = Unicode(
+        "secret-{userid}",
+        help="""The name of the pod's volume with the tokens, for side-cars.
+
+        The notebook's own volume has `-user` after it.
+        """,
+    ).tag(config=True)
+
     mount_secrets_volume = Bool(
-        default_value=True,
+        default_value=False,
         help="""Whether the notebook sees the user's tokens (read-only).
 
-        If not, it finds an empty folder in memory at the same path. Side-cars (`extra_containers`,
-        and init containers with `restartPolicy: Always`) see the tokens always. The notebook
-        finds the answer, `1` or `0`, in `SECRETS_VOLUME_MOUNTED`.
+        Then visitors of a shared server see them, too: set it where no server is shared. If not,
+        the notebook gets tokens from the service `hub.services.sharing`, and finds an empty folder
+        in memory at the same path. Side-cars (`extra_containers`, and init containers with
+        `restartPolicy: Always`) see the tokens always. The notebook finds the answer, `1` or `0`,
+        in `SECRETS_VOLUME_MOUNTED`.
         """,
     ).tag(config=True)
 
@@ -294,8 +304,13 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
         parts = self._added(parts, state)
         usual = self._home_name()
         parts = with_home(parts, self.pvc_name, lambda name: self._home_name(name) == usual)
-        secret, path = self.token_secret_name, self.token_mount_path
-        parts = with_tokens(parts, secret, path, shown=self.mount_secrets_volume)
+        parts = with_tokens(
+            parts,
+            self.token_secret_name,
+            self.token_secret_volume_name_template,
+            self.token_mount_path,
+            shown=self.mount_secrets_volume,
+        )
         group = state.get("primary_group") or ""
         return with_annotations(parts, self.user.name, group, self._flavor)
 

@@ -1,6 +1,6 @@
 """What the spawner changes on a pod: pure functions over the parts that it is built from."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,6 @@ FLAVOR = "egi.eu/flavor"
 """The annotations that the accounting reads. `OWNER` is the user's name as it is, and on claims
 a label too, with the name's slug."""
 
-SEEN, HIDDEN = "egi-secrets", "egi-secrets-hidden"
 _HIDDEN_SIZE = "16Mi"
 
 
@@ -50,39 +49,59 @@ def with_home(parts: Parts, claim: str, is_home: Callable[[str], bool]) -> Parts
     return replace(parts, volumes=tuple(volume(given) for given in parts.volumes))
 
 
-def with_tokens(parts: Parts, secret: str, path: str, *, shown: bool) -> Parts:
+def with_tokens(parts: Parts, secret: str, volume: str, path: str, *, shown: bool) -> Parts:
     """Mount the Secret with the tokens: into the notebook if `shown`, into side-cars always.
 
-    Where it is not shown, the notebook finds an empty folder in memory at the same path.
+    Where it is not shown, the notebook finds an empty folder in memory at the same path. A
+    side-car that mounts the tokens by itself is left as it is.
+
+    Args:
+        parts: what the pod has so far; what it has under the volumes' names is replaced.
+        secret: the Secret's name.
+        volume: the volume of side-cars; the notebook's has `-user` after it.
+        path: where the tokens are mounted.
+        shown: whether the notebook sees them.
     """
-    mount = {"name": SEEN, "mountPath": path, "readOnly": True}
-    extra = tuple(_mounting(container, mount) for container in parts.extra_containers)
+    own = f"{volume}-user"
+    tokens = {"secret": {"secretName": secret, "optional": True}}
+    hidden = {"emptyDir": {"medium": "Memory", "sizeLimit": _HIDDEN_SIZE}}
+    volumes = [{"name": own, **(tokens if shown else hidden)}]
+    extra = tuple(_mounting(container, volume, path) for container in parts.extra_containers)
     init = tuple(
-        _mounting(container, mount) if container.get("restartPolicy") == "Always" else container
+        _mounting(container, volume, path)
+        if container.get("restartPolicy") == "Always"
+        else container
         for container in parts.init_containers  # Kubernetes' own kind of side-car
     )
-    sidecars = (extra, init) != (parts.extra_containers, parts.init_containers)
-    volumes = []
-    if shown or sidecars:
-        volumes.append({"name": SEEN, "secret": {"secretName": secret, "optional": True}})
-    if not shown:
-        memory = {"medium": "Memory", "sizeLimit": _HIDDEN_SIZE}
-        volumes.append({"name": HIDDEN, "emptyDir": memory})
-        mount = {"name": HIDDEN, "mountPath": path}
+    if any(_mounts(container, volume) for container in (*extra, *init)):
+        volumes.insert(0, {"name": volume, **tokens})
     environment = {"SECRETS_MOUNT_PATH": literal(path), "SECRETS_VOLUME_MOUNTED": str(int(shown))}
+    mount = {"name": own, "mountPath": path, **({"readOnly": True} if shown else {})}
     return replace(
         parts,
-        volumes=(*parts.volumes, *volumes),
-        volume_mounts=(*parts.volume_mounts, mount),
+        volumes=(*_without(parts.volumes, volume, own), *volumes),
+        volume_mounts=(*_without(parts.volume_mounts, volume, own), mount),
         extra_containers=extra,
         init_containers=init,
         environment={**parts.environment, **environment},
     )
 
 
-def _mounting(container: Manifest, mount: Manifest) -> Manifest:
+def _mounting(container: Manifest, volume: str, path: str) -> Manifest:
     mounts = container.get("volumeMounts") or []
+    places = {str(mount.get("mountPath", "")).rstrip("/") for mount in mounts}
+    if _mounts(container, volume) or path.rstrip("/") in places:
+        return container
+    mount = {"name": volume, "mountPath": path, "readOnly": True}
     return {**container, "volumeMounts": [*mounts, mount]}
+
+
+def _mounts(container: Manifest, volume: str) -> bool:
+    return any(mount.get("name") == volume for mount in container.get("volumeMounts") or [])
+
+
+def _without(items: Iterable[Manifest], *names: str) -> Iterator[Manifest]:
+    return (item for item in items if item["name"] not in names)
 
 
 def with_annotations(parts: Parts, user: str, group: str, flavor: str) -> Parts:

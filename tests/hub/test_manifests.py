@@ -15,9 +15,11 @@ from hub.spawner.manifests import (
 from hub.spawner.profiles import names_of, open_profiles
 
 PATH = "/var/run/secrets/egi.eu/"
-SEEN = {"name": "egi-secrets", "mountPath": PATH, "readOnly": True}
-SECRET = {"name": "egi-secrets", "secret": {"secretName": "access-token-7", "optional": True}}
-EMPTY = {"name": "egi-secrets-hidden", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}
+VOLUME = "secret-{userid}"
+OWN = f"{VOLUME}-user"
+SEEN = {"name": VOLUME, "mountPath": PATH, "readOnly": True}
+SECRET = {"name": VOLUME, "secret": {"secretName": "access-token-7", "optional": True}}
+EMPTY = {"name": OWN, "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}
 RCLONE = {"name": "rclone", "image": "example.org/rclone:1"}
 VO = "urn:mace:egi.eu:group:vo.example.org:role=member#aai.egi.eu"
 SOURCES = ["urn:mace:egi.eu#aai.egi.eu"]
@@ -42,9 +44,9 @@ def test_shown_tokens_are_mounted_read_only_into_the_notebook_and_into_side_cars
     proxy = {"name": "proxy", "image": "example.org/proxy:1", "restartPolicy": "Always"}
     setup = {"name": "setup", "image": "example.org/setup:1"}
     given = Parts(extra_containers=(RCLONE,), init_containers=(proxy, setup))
-    assert with_tokens(given, "access-token-7", PATH, shown=True) == Parts(
-        volumes=(SECRET,),
-        volume_mounts=(SEEN,),
+    assert with_tokens(given, "access-token-7", VOLUME, PATH, shown=True) == Parts(
+        volumes=(SECRET, {**SECRET, "name": OWN}),
+        volume_mounts=({**SEEN, "name": OWN},),
         extra_containers=({**RCLONE, "volumeMounts": [SEEN]},),
         init_containers=({**proxy, "volumeMounts": [SEEN]}, setup),
         environment={"SECRETS_MOUNT_PATH": PATH, "SECRETS_VOLUME_MOUNTED": "1"},
@@ -53,16 +55,30 @@ def test_shown_tokens_are_mounted_read_only_into_the_notebook_and_into_side_cars
 
 def test_hidden_tokens_leave_the_notebook_an_empty_folder_and_side_cars_their_tokens() -> None:
     given = Parts(extra_containers=(RCLONE,))
-    assert with_tokens(given, "access-token-7", PATH, shown=False) == Parts(
+    assert with_tokens(given, "access-token-7", VOLUME, PATH, shown=False) == Parts(
         volumes=(SECRET, EMPTY),
-        volume_mounts=({"name": "egi-secrets-hidden", "mountPath": PATH},),
+        volume_mounts=({"name": OWN, "mountPath": PATH},),
         extra_containers=({**RCLONE, "volumeMounts": [SEEN]},),
         environment={"SECRETS_MOUNT_PATH": PATH, "SECRETS_VOLUME_MOUNTED": "0"},
     )
 
 
 def test_hidden_tokens_are_not_in_the_pod_at_all_when_no_side_car_needs_them() -> None:
-    assert with_tokens(Parts(), "access-token-7", PATH, shown=False).volumes == (EMPTY,)
+    assert with_tokens(Parts(), "access-token-7", VOLUME, PATH, shown=False).volumes == (EMPTY,)
+
+
+def test_what_mounts_the_tokens_by_itself_stays_as_it_is() -> None:
+    by_name = {**RCLONE, "volumeMounts": [{"name": VOLUME, "mountPath": "/tokens"}]}
+    at_path = {**RCLONE, "volumeMounts": [{"name": "own", "mountPath": PATH.rstrip("/")}]}
+    given = Parts(
+        volumes=(SECRET, {"name": "home", "emptyDir": {}}),
+        volume_mounts=({"name": OWN, "mountPath": PATH},),
+        extra_containers=(by_name, at_path),
+    )
+    made = with_tokens(given, "access-token-7", VOLUME, PATH, shown=False)
+    assert made.extra_containers == (by_name, at_path)
+    assert made.volumes == ({"name": "home", "emptyDir": {}}, SECRET, EMPTY)
+    assert made.volume_mounts == ({"name": OWN, "mountPath": PATH},)
 
 
 def test_annotations_say_whose_pod_it_is_whatever_the_configuration_says() -> None:

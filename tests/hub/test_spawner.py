@@ -75,7 +75,7 @@ def test_the_pod_is_as_a_whole_what_it_should_be(cluster: KubernetesStandin) -> 
         user = await users.user("alice", ["vo.example.org"], primary_group="vo.example.org")
         return await manifest_of(spawner_of(user, "work", profile="big"))
 
-    pod = with_users(cluster, work, profile_list=PROFILES)
+    pod = with_users(cluster, work, profile_list=PROFILES, mount_secrets_volume=True)
     (container,) = pod["spec"]["containers"]
     environment = {entry["name"]: entry["value"] for entry in container.pop("env")}
     assert (
@@ -121,7 +121,7 @@ def test_the_pod_is_as_a_whole_what_it_should_be(cluster: KubernetesStandin) -> 
             "volumes": [
                 {"name": "home", "persistentVolumeClaim": {"claimName": "claim-1"}},
                 {
-                    "name": "egi-secrets",
+                    "name": "secret-1-user",
                     "secret": {"secretName": "access-token-1", "optional": True},
                 },
             ],
@@ -136,7 +136,7 @@ def test_the_pod_is_as_a_whole_what_it_should_be(cluster: KubernetesStandin) -> 
                     "volumeMounts": [
                         {"name": "home", "mountPath": "/home/jovyan"},
                         {
-                            "name": "egi-secrets",
+                            "name": "secret-1-user",
                             "mountPath": "/var/run/secrets/egi.eu/",
                             "readOnly": True,
                         },
@@ -672,20 +672,20 @@ def test_side_cars_and_volumes_come_from_the_configuration(cluster: KubernetesSt
         other = await users.user("bob")
         return [await manifest_of(spawner_of(user)) for user in (member, other)]
 
-    member, other = with_users(cluster, work, additions=[addition], mount_secrets_volume=False)
+    member, other = with_users(cluster, work, additions=[addition])
     notebook, sidecar = member["spec"]["containers"]
     assert {"name": "DAV_USER", "value": "alice"} in notebook["env"]
     assert sidecar == {
         **rclone,
         "volumeMounts": [
-            {"name": "egi-secrets", "mountPath": "/var/run/secrets/egi.eu/", "readOnly": True}
+            {"name": "secret-1", "mountPath": "/var/run/secrets/egi.eu/", "readOnly": True}
         ],
     }
     assert [volume["name"] for volume in member["spec"]["volumes"]] == [
         "home",
         "dav",
-        "egi-secrets",
-        "egi-secrets-hidden",
+        "secret-1",
+        "secret-1-user",
     ]
     assert [container["name"] for container in other["spec"]["containers"]] == ["notebook"]
     cluster.create(member)  # and Kubernetes takes it
