@@ -8,6 +8,7 @@ so files that charts share, or that belong to the service, are copied into them.
 import hashlib
 import json
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ CHARTS = ROOT / "chart"
 _TABLE = re.compile(r"(<!-- values: .* -->\n).*?(<!-- end of values -->)", re.DOTALL)
 
 _WIDEST = 80
+
+# Their values are mostly those of other charts, which their own schemas describe.
+COMMENTED_BY_HAND = {"egi-notebooks"}
 
 # The versions of other projects' charts in Chart.lock.
 TESTED = {"jupyterhub": "4.4.0", "prometheus": "29.27.0"}
@@ -43,7 +47,10 @@ def pages(program: Mapping[str, str]) -> dict[Path, str]:
         chart = file.parent
         schema = json.loads(file.read_text(encoding="utf-8"))
         found[chart / "README.md"] = _readme(chart, schema, program)
-        values = yaml.safe_load((chart / "values.yaml").read_text(encoding="utf-8"))
+        text = (chart / "values.yaml").read_text(encoding="utf-8")
+        values = yaml.safe_load(text)
+        if chart.name not in COMMENTED_BY_HAND:
+            found[chart / "values.yaml"] = _values(text, values, schema)
         found[chart / "files" / "keys.yaml"] = _keys(schema, values)
         if "settings" in schema["properties"]:
             found[chart / "files" / "settings.yaml"] = _settings(program)
@@ -91,6 +98,34 @@ def described(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, d
         yield f"{prefix}{name}", about
         if "properties" in about:
             yield from described(about, f"{prefix}{name}.")
+
+
+def _values(text: str, values: dict[str, Any], schema: dict[str, Any]) -> str:
+    """``values.yaml`` as it is, with the schema's sentence above each key: `helm show values`."""
+    head = "".join(f"{line}\n" for line in text.splitlines() if line.startswith("#!"))
+    return head + "\n".join(_commented(values, schema, "")) + "\n"
+
+
+def _commented(values: dict[str, Any], schema: dict[str, Any], indent: str) -> Iterator[str]:
+    for name, value in values.items():
+        about = schema["properties"][name]
+        if not indent:
+            yield ""
+        said = textwrap.wrap(about["description"], 98 - len(indent), break_on_hyphens=False)
+        yield from (f"{indent}# {line}" for line in said)
+        if "properties" in about:
+            yield f"{indent}{name}:"
+            yield from _commented(value, about, f"{indent}  ")
+        elif isinstance(value, dict) and value:
+            shown = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True, width=200)
+            yield from (f"{indent}{line}" for line in shown.splitlines())
+        else:
+            yield f"{indent}{name}: {_scalar(value)}"
+
+
+def _scalar(value: Any) -> str:
+    shown = yaml.safe_dump(value, allow_unicode=True, default_flow_style=True, width=1000)
+    return shown.removesuffix("\n").removesuffix("\n...").replace("''", '""')
 
 
 def _keys(schema: dict[str, Any], values: dict[str, Any]) -> str:
