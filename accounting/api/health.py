@@ -1,8 +1,11 @@
 """``/healthz``, ``/readyz`` and ``/metrics``: for Kubernetes and Prometheus."""
 
+import asyncio
 import threading
 from contextlib import suppress
+from functools import cache
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -15,6 +18,12 @@ from accounting.telemetry import CONTENT_TYPE, Standing
 router = APIRouter(include_in_schema=False)
 _shown = threading.Lock()
 _UNAVAILABLE = 503
+_LOOK_SECONDS = 3.0
+
+
+@cache
+def _looks() -> CapacityLimiter:
+    return CapacityLimiter(2)
 
 
 @router.get("/healthz")
@@ -24,13 +33,21 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz")
-def readyz(service: Parts) -> dict[str, str]:
+async def readyz(service: Parts) -> dict[str, str]:
     """The service can answer: its database is there, with the tables of this version.
 
     Whether polls go well is told by /metrics, not here. A Prometheus that is away would otherwise
     block every rollout, and hide from people what was measured.
     """
-    if reason := _unready(service):
+    try:
+        async with asyncio.timeout(_LOOK_SECONDS):
+            # In a thread of its own: pages may have taken all the others.
+            reason = await to_thread.run_sync(
+                _unready, service, abandon_on_cancel=True, limiter=_looks()
+            )
+    except TimeoutError:
+        reason = "the database does not answer"
+    if reason:
         raise Problem(
             _UNAVAILABLE, reason, "see the service's log, and 'notebooks-accounting doctor'"
         )

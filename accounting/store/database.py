@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 30
 _KEPT_OPEN = 20
 """Connections that are kept for the next question, rather than made anew for it."""
+_POOL_SECONDS = 10
+"""How long a question waits for a connection, where all are taken."""
 HEAD = "0004"
 """The migration that this program's tables are at; a test holds it against ``migrations/``."""
 _MARK = """CREATE TABLE alembic_version (
@@ -82,8 +84,21 @@ class Database:
 
     def _connected(self) -> Engine:
         if self.url.get_backend_name() != "sqlite":
-            engine = create_engine(self.url, pool_pre_ping=True, pool_size=_KEPT_OPEN)
+            from accounting.store import patience  # noqa: PLC0415 - with the extra only
+
+            engine = create_engine(
+                self.url,
+                pool_pre_ping=True,
+                pool_size=_KEPT_OPEN,
+                pool_timeout=_POOL_SECONDS,
+            )
+
+            @event.listens_for(engine, "do_connect")
+            def connect(_dialect: Any, _record: Any, args: Any, options: Any) -> Any:
+                return patience.Connection.connect(*args, **{**patience.OPTIONS, **options})
+
             event.listen(engine, "connect", _prepare_postgres)
+            event.listen(engine, "checkin", _bound_again)
             return engine
         waits = {"timeout": BUSY_SECONDS}
         engine = create_engine(self.url, connect_args=waits, pool_size=_KEPT_OPEN)
@@ -244,8 +259,14 @@ class Database:
 
     def _wait_for_turn(self, connection: Connection) -> None:
         """Serialise processes that start on one empty database; SQLite's BEGIN does it already."""
-        if not self.is_sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key("db")})
+        if self.is_sqlite:
+            return
+        # Another process may migrate, and this one may, too: both take as long as they need.
+        driver: Any = connection.connection.driver_connection
+        driver.silent_seconds = None
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key("db")})
 
     def ensure_current(self) -> None:
         """Create the tables in a new database; refuse one that waits for ``db upgrade``."""
@@ -301,6 +322,11 @@ class Database:
 
 
 _CURES = {
+    "does not answer": "see whether PostgreSQL and its machine hang; nothing was changed",
+    "statement timeout": "see what keeps PostgreSQL busy (pg_stat_activity); nothing was changed",
+    "lock timeout": "see who holds the lock (pg_locks, pg_stat_activity); nothing was changed",
+    "queuepool limit": "too much is asked at once: try again in a moment",
+    "timeout expired": "see whether PostgreSQL and its machine hang, and the network to it",
     "disk is full": "free some space and run it again; nothing was lost",
     "no space left": "free some space and run it again; nothing was lost",
     "readonly": "make the database file and its folder writable for this program",
@@ -371,13 +397,22 @@ def _switch_journal(cursor: Any, journal: str) -> None:
 
 
 def _prepare_postgres(connection: Any, _record: Any) -> None:
+    from accounting.store.patience import bounds  # noqa: PLC0415 - with the extra only
+
     # With less, a power cut could lose an acknowledged commit, and with it the note that a message
     # was built or sent.
     with connection.cursor() as cursor:
         cursor.execute("SHOW synchronous_commit")
         if cursor.fetchone()[0] in {"off", "local"}:
             cursor.execute("SET synchronous_commit TO on")
+        for bound in bounds():
+            cursor.execute(bound)
     connection.commit()
+
+
+def _bound_again(connection: Any, _record: Any) -> None:
+    if connection is not None:
+        vars(connection).pop("silent_seconds", None)
 
 
 def _begin_sqlite(connection: Connection) -> None:
