@@ -3,6 +3,8 @@
 # Targets: accounting, hub, monitor, backup, single-user. None keeps a build tool or runs as root;
 # all but single-user, whose notebooks write, run with a read-only root file system.
 
+# As in pyproject.toml.
+ARG VERSION=0.1.0
 ARG PYTHON_IMAGE=python:3.13.14-slim-trixie
 ARG UV_IMAGE=ghcr.io/astral-sh/uv:0.13.9
 # As in the chart jupyterhub of chart/egi-notebooks.
@@ -52,9 +54,10 @@ RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
 
 # A user, and nothing that a process might write.
 FROM ${PYTHON_IMAGE} AS user
+ARG VERSION
 LABEL org.opencontainers.image.vendor="EGI Notebooks" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="0.1.0"
+      org.opencontainers.image.version="${VERSION}"
 ENV PATH=/opt/notebooks/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 RUN groupadd --gid 10001 notebooks \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp notebooks \
@@ -76,13 +79,14 @@ CMD ["serve", "--host", "0.0.0.0"]
 # JupyterHub with Check-in login, spawner and pages, on the hub of Zero to JupyterHub. Its JupyterHub
 # 5.5 stays, at the release that the lock names; JUPYTERHUB=6 raises it (and hub.db.upgrade must be set).
 FROM ${HUB_IMAGE} AS hub
+ARG VERSION
 ARG JUPYTERHUB=5
 ARG LINK_MODE=copy
 LABEL org.opencontainers.image.title="notebooks-hub" \
       org.opencontainers.image.description="JupyterHub with EGI Check-in, for EGI Notebooks" \
       org.opencontainers.image.vendor="EGI Notebooks" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="0.1.0"
+      org.opencontainers.image.version="${VERSION}"
 ENV PYTHONDONTWRITEBYTECODE=1
 USER 0
 RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
@@ -126,11 +130,12 @@ ENTRYPOINT ["python", "-m", "hub.backup"]
 
 # The users' notebooks: what the base has stays as it is, libraries.txt comes beside it.
 FROM ${SINGLE_USER_IMAGE} AS single-user
+ARG VERSION
 LABEL org.opencontainers.image.title="notebooks-single-user" \
       org.opencontainers.image.description="JupyterLab with the libraries that EGI Notebooks users ask for" \
       org.opencontainers.image.vendor="EGI Notebooks" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="0.1.0"
+      org.opencontainers.image.version="${VERSION}"
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 RUN --mount=type=bind,source=images/single-user,target=/libraries \
     pip list --format=freeze --exclude pip | sed "/ @ /d" > /tmp/base.txt \

@@ -6,10 +6,10 @@ SOAK_RUNS ?= 500
 SOAK_SEED ?= 1
 SOURCES := accounting ssm hub legacy tests bench docs migrations
 
-.PHONY: help demo test lint types imports tests soak bench lock docs clean
+.PHONY: help demo test lint types imports tests cluster cluster-test cluster-programs soak bench lock docs clean
 
 help:  ## say what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo:  ## the whole way of the numbers, simulated (ARGS=--serve: it stays, with its pages)
 	@scripts/venv service
@@ -35,7 +35,16 @@ imports:
 	$(BIN)/lint-imports
 
 tests:
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/cluster
+
+cluster-test: prepared cluster-programs  ## the same on a real Kubernetes: charts, hub, accounting
+	$(BIN)/pytest tests/cluster
+
+cluster: prepared cluster-programs  ## a real Kubernetes on loopback ports, until Ctrl-C
+	@$(BIN)/python -m tests.cluster
+
+cluster-programs: prepared  # about 15 minutes the first time; kept in ~/.cache/notebooks-accounting
+	@$(BIN)/python -m tests.cluster.programs
 
 soak: prepared  ## kill pushers at random, SOAK_RUNS=500 times (SOAK_SEED=1: from there)
 	SOAK_RUNS=$(SOAK_RUNS) SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest tests/delivery/test_crash.py -s -q

@@ -44,6 +44,7 @@ def run_prometheus(
     log: Path | None = None,
     options: Sequence[str] = (),
     port: int | None = None,
+    program: Path | None = None,
 ) -> Iterator[Engine]:
     """A Prometheus over a data directory, ready to answer; stopped by its process id afterwards.
 
@@ -53,13 +54,13 @@ def run_prometheus(
         log: Where its output goes; `prometheus.log` beside the data by default.
         options: More command line options, such as `--query.max-samples=1000`.
         port: A fixed port; a free one by default.
+        program: Another release's; the one on PATH by default.
     """
-    program = find_program("prometheus")
     data_dir.mkdir(parents=True, exist_ok=True)
     config = data_dir.parent / f"{data_dir.name}.prometheus.yml"
     config.write_text(scrape_config or "global: {}\n", encoding="utf-8")
     command = [
-        program,
+        str(program or find_program("prometheus")),
         f"--config.file={config}",
         f"--storage.tsdb.path={data_dir}",
         "--storage.tsdb.retention.time=100y",

@@ -82,7 +82,11 @@ def pod_series(cluster: Cluster, pod: SimulatedPod) -> Iterator[Series]:
         yield Series.steady("kube_pod_annotations", pod.uid, labels, *listed)
     yield Series.steady("kube_pod_labels", pod.uid, (*own, *_pod_labels(pod)), *listed)
     for claim in pod.claims:
-        volume = (("volume", "home"), ("persistentvolumeclaim", claim.name))
+        volume = (
+            ("volume", "home"),
+            ("persistentvolumeclaim", claim.name),
+            ("ephemeral", "false"),
+        )
         family = "kube_pod_spec_volumes_persistentvolumeclaims_info"
         yield Series.steady(family, pod.uid, (*own, *volume), *listed)
     for box in pod.containers:
@@ -93,13 +97,14 @@ def pod_series(cluster: Cluster, pod: SimulatedPod) -> Iterator[Series]:
 def _info(pod: SimulatedPod, own: Labels) -> Iterator[Series]:
     """Two series where the pod waited for a node: its `node` label is empty until then."""
     more: Labels = (
-        ("created_by_kind", "<none>"),
-        ("created_by_name", "<none>"),
+        ("created_by_kind", ""),
+        ("created_by_name", ""),
+        ("priority_class", ""),
         ("host_network", "false"),
     )
     for since, until, node in _placed(pod):
         address = "10.0.0.10" if node else ""
-        labels = (*own, ("node", node), ("host_ip", address), *more)
+        labels = (*own, ("host_ip", address), ("pod_ip", ""), ("node", node), *more)
         yield Series.steady("kube_pod_info", pod.uid, labels, since, until)
 
 

@@ -26,6 +26,11 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
+    def has_generation(self) -> bool:
+        """Whether its objects count the changes of what is wanted of them."""
+        return self.plural == "pods" or self.group not in ("", _RBAC, "storage.k8s.io")
+
+    @property
     def root(self) -> str:
         return f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
 

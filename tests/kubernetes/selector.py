@@ -8,6 +8,7 @@ from tests.kubernetes.failure import Failure
 
 Labels = Mapping[str, str]
 _SET = re.compile(r"^(\S+)\s+(in|notin)\s+\(([^)]*)\)$")
+_KEY = re.compile(r"^([A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?)$")
 _SPLIT = re.compile(r",(?![^(]*\))")
 
 
@@ -31,9 +32,10 @@ def _label_term(term: str) -> Callable[[Labels], bool]:
     if "=" in term:
         key, value = map(str.strip, re.split(r"==?", term, maxsplit=1))
         return lambda labels: labels.get(key) == value
-    if term.startswith("!"):
-        return lambda labels: term[1:].strip() not in labels
-    return lambda labels: term in labels
+    key = term.removeprefix("!").strip()
+    if not _KEY.match(key):
+        raise Failure(400, f"unable to parse requirement: found '{key}', expected: identifier")
+    return lambda labels: (key in labels) is not term.startswith("!")
 
 
 def fields_match(selector: str) -> Callable[[Mapping[str, Any]], bool]:

@@ -120,7 +120,7 @@ class Server:
             "kind": f"{call.resource.kind}List",
             "apiVersion": call.resource.api_version,
             "metadata": {"resourceVersion": str(self._store.version), **after},
-            "items": items,
+            "items": [_listed(call.resource, item) for item in items],
         }
 
     def _patch(self, http: web.Request, call: "_Call", body: Any, *, dry: bool) -> web.Response:
@@ -339,6 +339,13 @@ def _matches(http: web.Request, call: _Call) -> Matches:
         return name in ("", meta["name"]) and labels(meta.get("labels") or {}) and fields(found)
 
     return both
+
+
+def _listed(resource: Resource, item: Document) -> Document:
+    """An item of a list: the list says what kind its items are; only custom ones say it again."""
+    if "." in resource.group.removesuffix(".k8s.io"):
+        return item
+    return {key: value for key, value in item.items() if key not in ("apiVersion", "kind")}
 
 
 def _seen(change: Change, call: _Call, matches: Matches) -> list[bytes]:

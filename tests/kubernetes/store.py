@@ -76,7 +76,8 @@ class Store:
             raise already_exists(resource.plural, meta["name"])
         for stamp in ("uid", "resourceVersion", "creationTimestamp", "deletionTimestamp"):
             meta.pop(stamp, None)
-        meta |= {"uid": str(uuid.uuid4()), "creationTimestamp": timestamp(), "generation": 1}
+        meta |= {"uid": str(uuid.uuid4()), "creationTimestamp": timestamp()}
+        meta |= {"generation": 1} if resource.has_generation else {}
         _defaults(resource, new)
         check(resource, new)
         return new if dry else self._record("ADDED", resource, key, new, None)
@@ -112,7 +113,7 @@ class Store:
             return current  # a change of nothing is no change
         _defaults(resource, new)
         _immutable(resource, current, new)
-        if new.get("spec") != current.get("spec"):
+        if resource.has_generation and new.get("spec") != current.get("spec"):
             meta["generation"] = old.get("generation", 1) + 1
         check(resource, new)
         key = (namespace if resource.namespaced else "", name)

@@ -100,6 +100,8 @@ def _secret(found: Document) -> None:
 
 def _pod(found: Document) -> None:
     name, spec = found["metadata"]["name"], found["spec"]
+    if not spec["containers"]:
+        raise invalid("Pod", name, "spec.containers: Required value")
     volumes = [volume["name"] for volume in spec.get("volumes") or []]
     _unique(name, "spec.volumes.name", volumes)
     containers = [*(spec.get("initContainers") or []), *spec["containers"]]
