@@ -11,6 +11,7 @@
     │   ├── SourceTooLarge     the engine refuses the amount, or we do: ask for less at a time
     │   └── SourceGarbled      an answer that cannot be read or says itself that it is incomplete
     ├── DatabaseError          unreachable, unwritable, full, or of another version
+    ├── ClockError             what is kept is of later than now: the clock ran ahead (exit code 3)
     ├── Busy                   another process is doing the same job
     └── DeliveryError          messages stay in the outbox
 """
@@ -69,6 +70,12 @@ class SourceGarbled(SourceError):
 
 class DatabaseError(AccountingError):
     """The database cannot be used as it is."""
+
+
+class ClockError(AccountingError):
+    """What is kept is of later than the clock says: it ran ahead once, or is behind now."""
+
+    exit_code = 3
 
 
 class Busy(AccountingError):

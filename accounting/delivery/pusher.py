@@ -215,7 +215,8 @@ class _Run:
         stop = self.outbox.stop_of(self.sender.name)
         if stop is None or stop.probe_at is None or self.policy.at_once:
             return True
-        if self.now() >= stop.probe_at:
+        # A time that is too far off is of a clock that ran ahead: nothing waits for it.
+        if not self.now() < stop.probe_at <= self.now() + self.policy.probe_seconds:
             return True
         failure = stop.failure
         self.report.next_try_at = stop.probe_at
@@ -258,10 +259,14 @@ class _Run:
         return Month.first_open(self.now(), self.policy.close_after_seconds)
 
     def _is_early(self, message: Message) -> bool:
-        at = None if self.policy.at_once else message.next_try_at
+        at, longest = message.next_try_at, self.policy.backoff.longest_seconds
+        if self.policy.at_once:
+            at = None
         if message.state is MessageState.SENDING and message.tried_at is not None:
-            at = message.tried_at + self.policy.settle_seconds
-        if at is None or self.now() >= at:
+            longest = self.policy.settle_seconds
+            at = message.tried_at + longest
+        # A time that is too far off is of a clock that ran ahead: nothing waits for it.
+        if at is None or not self.now() < at <= self.now() + longest:
             return False
         self.report.next_try_at = at
         return True

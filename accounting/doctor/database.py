@@ -10,6 +10,7 @@ from accounting.doctor.finding import Finding, State
 from accounting.errors import AccountingError
 from accounting.lookup.messages import Destination, Messages
 from accounting.model.messages import MessageState
+from accounting.store.clock import ahead
 from accounting.store.database import Database
 from accounting.store.ledger import Ledger
 
@@ -88,6 +89,22 @@ def file_system(path: Path, mounts: str) -> str:
         if (point == path or point in path.parents) and len(point.parts) >= longest:
             found, longest = rest.split()[0], len(point.parts)
     return found
+
+
+def clock(settings: Settings, now: float) -> Iterator[Finding]:
+    """Whether a clock that ran ahead left times in the future; nothing if it did not."""
+    found: dict[str, int] = {}
+    with suppress(AccountingError), Database(settings.database_url) as database:  # told already
+        if not _is_new(settings) and database.is_current():
+            found = ahead(database, now)
+    if found:
+        counts = ", ".join(f"{count:,} {name}" for name, count in found.items())
+        yield Finding(
+            "clock",
+            State.FAILED,
+            f"times in the future: {counts}",
+            "if this machine's clock is right, run 'notebooks-accounting db mend-times'",
+        )
 
 
 def outbox(settings: Settings) -> Iterator[Finding]:

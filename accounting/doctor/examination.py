@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 from accounting.config import Settings
-from accounting.doctor.database import database, outbox
+from accounting.doctor.database import clock, database, outbox
 from accounting.doctor.delivery import delivery
 from accounting.doctor.finding import Finding, State, guarded
 from accounting.doctor.pages import pages
@@ -22,6 +22,7 @@ def examine(settings: Settings, now: float | None = None) -> Iterator[Finding]:
     yield from guarded("settings", lambda: _settings(settings))
     yield from guarded("Prometheus", lambda: metrics(settings, at))
     yield from guarded("database", lambda: database(settings))
+    yield from guarded("clock", lambda: clock(settings, at))
     yield from guarded("outbox", lambda: outbox(settings))
     yield from guarded("pages", lambda: pages(settings))
     yield from guarded("certificate", lambda: delivery(settings, at))

@@ -23,6 +23,7 @@ from accounting.measure import poller
 from accounting.model.jobs import Ending, JobKind
 from accounting.service import outcome
 from accounting.service.outcome import Outcome
+from accounting.store.clock import require_past
 from accounting.store.database import Database
 from accounting.store.erasure import erase_user
 from accounting.store.records import Records
@@ -141,7 +142,9 @@ class Jobs:
         """
 
         def work() -> Outcome:
-            end = int(self._clock() - self._settings.poll.settle) if until is None else until
+            now = self._clock()
+            end = int(now - self._settings.poll.settle) if until is None else until
+            require_past(self._database, now)
             with self._metrics.poll_seconds.time():
                 return self._poll(notice, since, end)
 

@@ -60,6 +60,24 @@ def copy(
     notice(f"{target.name} has it all: set ACCOUNTING_DATABASE_URL to it")
 
 
+def mend_times(ctx: typer.Context, as_json: Json = False) -> None:
+    """Bring times in the future, left by a clock that ran ahead, back to now.
+
+    Polls go back to the last window that is past, which changes no record, and messages that waited
+    for such a time go out with the next push. The clock itself must be right.
+    """
+    settings = program_of(ctx).settings()
+    from accounting.store.clock import mend
+
+    with opened(settings) as database, database.exclusive("poll"), database.exclusive("push"):
+        mended = mend(database, time.time())
+    if as_json:
+        write_json(mended)
+        return
+    table("Brought back to now", ("", ">"), ((name, f"{n:,}") for name, n in mended.items()))
+    notice("run 'notebooks-accounting poll' now" if mended else "no time is in the future")
+
+
 def status(ctx: typer.Context, as_json: Json = False) -> None:
     """Show how far the ledger has come, and what waits."""
     settings = program_of(ctx).settings()

@@ -1,0 +1,146 @@
+"""A clock that ran ahead is a named fault; nothing waits for it, and one command mends it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, update
+
+from accounting.delivery.outbox import Outbox
+from accounting.delivery.pusher import Pusher
+from accounting.doctor.database import clock
+from accounting.errors import ClockError
+from accounting.model.jobs import Ending
+from accounting.store.clock import ahead, mend
+from accounting.store.database import Database
+from accounting.store.ledger import Ledger
+from accounting.store.tables import messages, progress, stops, windows
+from tests.api.serving import Running, Serve
+from tests.delivery.books import Inbox, account, write
+
+DAY = 86400
+NOW = 1_793_600_000.0
+PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
+
+
+@pytest.fixture
+def running(serve: Serve) -> Running:
+    found = serve(NOW)
+    write(found.service.database, [account(n) for n in range(3)])
+    return found
+
+
+def run_ahead(database: Database, now: float) -> None:
+    """What a month in the future leaves behind."""
+    then = now + 30 * DAY
+    with database.begin() as connection:
+        connection.execute(update(progress).values(watermark=int(then), spoken_at=then))
+        row = {"start": int(then) - 300, "end": int(then), "spoke": True, "pods": 0}
+        connection.execute(insert(windows).values(**row, rejected=0, polled_at=then))
+
+
+def test_a_poll_says_that_the_clock_ran_ahead_instead_of_complete(running: Running) -> None:
+    database = running.service.database
+    run_ahead(database, NOW)
+    ended = running.service.jobs.poll()
+    assert ended.ending is Ending.FAILED
+    assert isinstance(ended.error, ClockError)
+    assert ended.exit_code == 3
+    assert "720.0 h farther" in ended.error.message
+    assert "db mend-times" in ended.error.cure
+    (found,) = clock(running.service.settings, NOW)
+    assert found.what == "times in the future: 1 watermarks, 1 windows"
+
+
+def test_mending_goes_back_to_what_is_past_and_polls_go_on(running: Running) -> None:
+    database = running.service.database
+    before = Ledger(database).progress()
+    assert before is not None
+    with database.begin() as connection:
+        row = {"start": int(NOW) - 600, "end": int(NOW) - 300, "spoke": True, "pods": 3}
+        connection.execute(insert(windows).values(**row, rejected=0, polled_at=NOW))
+    run_ahead(database, NOW)
+    assert mend(database, NOW) == {"watermarks": 1, "windows": 1}
+    assert ahead(database, NOW) == {}
+    after = Ledger(database).progress()
+    assert after is not None
+    assert after.watermark == int(NOW) - 300
+    assert running.service.jobs.poll().ending is Ending.UNAVAILABLE  # it asks again
+    assert list(clock(running.service.settings, NOW)) == []
+
+
+@pytest.mark.parametrize("state", ["sending", "pending"])
+def test_no_message_waits_for_a_time_that_was_never_meant(state: str, running: Running) -> None:
+    database = running.service.database
+    inbox = Inbox()
+    pusher = Pusher(Outbox(database), inbox, now=lambda: NOW)
+    with database.begin() as connection:
+        connection.execute(
+            insert(messages).values(
+                empaid="a" * 20,
+                destination=inbox.name,
+                state=state,
+                body="x",
+                records=0,
+                built_at=NOW,
+                attempts=1,
+                tried_at=NOW + 30 * DAY,
+                error="",
+                broker_id="",
+                next_try_at=NOW + 30 * DAY,
+            )
+        )
+    report = pusher.push()
+    assert report.next_try_at is None
+    assert report.pending == 0
+
+
+def test_a_stop_of_the_future_is_probed(running: Running) -> None:
+    database = running.service.database
+    inbox = Inbox()
+    with database.begin() as connection:
+        connection.execute(
+            insert(stops).values(
+                destination=inbox.name,
+                stopped_at=NOW + 30 * DAY,
+                kind="refused",
+                reason="no",
+                cure="ask",
+                probe_at=NOW + 30 * DAY,
+            )
+        )
+    assert ahead(database, NOW) == {"stops": 1}
+    assert Pusher(Outbox(database), inbox, now=lambda: NOW).push().delivered == 3
+
+
+def test_the_command_mends_and_says_what(tmp_path: Path) -> None:
+    with Database(f"sqlite:///{tmp_path}/accounting.db") as database:
+        database.upgrade()
+        write(database, [account(0)])
+        run_ahead(database, time.time())
+
+    def asked(*command: str) -> "subprocess.CompletedProcess[str]":
+        environment = {
+            "PATH": os.environ["PATH"],
+            "ACCOUNTING_SITE_NAME": "EXAMPLE",
+            "ACCOUNTING_PROMETHEUS__NAMESPACE": "jupyterhub",
+            "ACCOUNTING_PROMETHEUS__URL": "http://127.0.0.1:9",
+        }
+        return subprocess.run(
+            [PROGRAM, *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    polled = asked("poll")
+    assert polled.returncode == 3
+    assert "db mend-times" in polled.stderr
+    assert json.loads(asked("db", "mend-times", "--json").stdout) == {"watermarks": 1, "windows": 1}
+    assert asked("poll").returncode == 1  # there is no Prometheus: the clock is no fault any more
