@@ -2,6 +2,7 @@
 # ruff: noqa: PLC0415 - see accounting/cli/__init__.py
 
 import errno
+import os
 import signal
 import traceback
 from collections.abc import Iterator
@@ -55,6 +56,8 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        if os.getpid() == 1:  # in a container: without a handler, process 1 gets no SIGTERM
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort, _USAGE_ERROR):

@@ -49,7 +49,8 @@ class Settings(BaseSettings):
         default="sqlite:///accounting.db",
         min_length=1,
         description="Where everything is kept: SQLite, or PostgreSQL. "
-        "SQLite on a network file system (NFS) needs '?journal=delete' at the end.",
+        "SQLite on a network file system (NFS) needs '?journal=delete' at the end; "
+        "'?password_file=PATH' reads PostgreSQL's password from a file.",
         examples=["postgresql://accounting@db.example.org/accounting"],
         json_schema_extra={"secret": True},
     )

@@ -62,7 +62,8 @@ class Database:
 
     The write-ahead log needs memory that all processes of one machine share, which network file
     systems have not: there, ``?journal=delete`` behind SQLite's address keeps a rollback journal
-    instead (https://www.sqlite.org/wal.html).
+    instead (https://www.sqlite.org/wal.html). ``?password_file=PATH`` behind PostgreSQL's names the
+    file that its password is read from.
 
     Args:
         url: SQLAlchemy's, such as ``sqlite:///accounting.db`` or ``postgresql+psycopg://…``.
@@ -70,7 +71,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         try:
-            self.url, self.journal = _with_journal(make_url(url))
+            self.url, options = _own_options(make_url(url))
+            self.journal, self._password_file = options
             if self.url.drivername == "postgresql":
                 self.url = self.url.set(drivername="postgresql+psycopg")
             self.engine = self._connected()
@@ -92,6 +94,9 @@ class Database:
                 pool_size=_KEPT_OPEN,
                 pool_timeout=_POOL_SECONDS,
             )
+
+            if self._password_file:  # before `connect`, after which no other is asked
+                event.listen(engine, "do_connect", partial(_read_password, self._password_file))
 
             @event.listens_for(engine, "do_connect")
             def connect(_dialect: Any, _record: Any, args: Any, options: Any) -> Any:
@@ -359,12 +364,13 @@ def _key(job: str) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def _with_journal(url: URL) -> tuple[URL, str]:
-    """The address that SQLAlchemy knows, and the journal that SQLite is to keep."""
+def _own_options(url: URL) -> tuple[URL, tuple[str, str]]:
+    """SQLAlchemy's own address; then SQLite's journal and the file of PostgreSQL's password."""
     journal = str(url.query.get("journal", "wal")).lower()
     if journal not in _JOURNALS:
         raise ArgumentError(f"no journal {journal}")
-    return url.difference_update_query(["journal"]), journal
+    options = (journal, str(url.query.get("password_file", "")))
+    return url.difference_update_query(["journal", "password_file"]), options
 
 
 def _prepare_sqlite(journal: str, connection: Any, _record: Any) -> None:
@@ -394,6 +400,19 @@ def _switch_journal(cursor: Any, journal: str) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+def _read_password(
+    file: str, _dialect: Any, _record: Any, _given: Any, parameters: dict[str, Any]
+) -> None:
+    """Read at each connection: a password that was changed needs no restart."""
+    try:
+        parameters["password"] = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as exc:
+        raise SettingsError(
+            f"the database's password cannot be read from {file}: {exc.strerror}",
+            "mount the Secret with the password, or take password_file out of the address",
+        ) from exc
 
 
 def _prepare_postgres(connection: Any, _record: Any) -> None:

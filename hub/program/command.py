@@ -1,5 +1,7 @@
 """What the package's own programs have in common: how errors end them."""
 
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -21,6 +23,8 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        if os.getpid() == 1:  # in a container: without a handler, process 1 gets no SIGTERM
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         return told(lambda: super(Commands, self).invoke(ctx))
 
 

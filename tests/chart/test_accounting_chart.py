@@ -120,9 +120,12 @@ def test_postgresql_is_served_by_several_pods_without_a_volume() -> None:
     spec = find(made, "Deployment")["spec"]
     assert (spec["replicas"], spec["strategy"]["type"]) == (2, "RollingUpdate")
     assert not [m for m in made if m["kind"] == "PersistentVolumeClaim"]
-    environment = spec["template"]["spec"]["containers"][0]["env"]
-    reference = {"secretKeyRef": {"name": "accounting-db", "key": "password"}}
-    assert {"name": "PGPASSWORD", "valueFrom": reference} in environment
+    pod = spec["template"]["spec"]
+    assert "PGPASSWORD" not in str(pod)
+    password = "/etc/notebooks-accounting/secrets/database-password"
+    assert password in files_of(pod)
+    settings = find(made, "ConfigMap")["data"]["settings.yaml"]
+    assert yaml.safe_load(settings)["database_url"].endswith(f"?password_file={password}")
     policy = find(made, "NetworkPolicy")["spec"]["egress"]
     assert {"port": 6432} in policy[-1]["ports"]
 

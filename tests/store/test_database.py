@@ -17,6 +17,7 @@ from sqlalchemy import event, inspect, select, text
 from accounting.errors import AccountingError, Busy, DatabaseError, SettingsError
 from accounting.simulation.engines import free_port
 from accounting.store import database as module
+from accounting.store import patience
 from accounting.store.database import HEAD, Database, alembic_config
 from accounting.store.tables import gaps, metadata
 
@@ -400,3 +401,28 @@ def test_sqlite_keeps_a_rollback_journal_where_it_is_asked_for(tmp_path: Path) -
             assert "journal" not in database.name
     with pytest.raises(SettingsError):
         Database(f"{url}?journal=off")
+
+
+def test_postgresqls_password_is_read_from_its_file_at_each_connection(
+    tmp_path: Path, postgres: NewUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test's server trusts everybody: so what is handed over is looked at."""
+    file = tmp_path / "password"
+    handed: list[str] = []
+    connect = patience.Connection.connect
+
+    def look(*args: Any, **options: Any) -> Any:
+        handed.append(options.get("password", ""))
+        return connect(*args, **options)
+
+    monkeypatch.setattr(patience.Connection, "connect", look)
+    with Database(f"{postgres()}?password_file={file}") as database:
+        with pytest.raises(SettingsError, match="password cannot be read"), database.begin():
+            pass
+        for password in ("first", "second"):
+            file.write_text(f"{password}\n")
+            with database.begin():
+                pass
+            database.engine.dispose()
+        assert "password" not in database.name
+    assert handed == ["first", "second"]

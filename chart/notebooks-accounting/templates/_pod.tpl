@@ -3,15 +3,6 @@
 {{- define "accounting.env" -}}
 - {name: ACCOUNTING_CONFIG, value: /etc/notebooks-accounting/settings/settings.yaml}
 - {name: HOME, value: /tmp}
-{{- if or .Values.database.password .Values.database.passwordSecret.name }}
-- name: PGPASSWORD
-  valueFrom:
-    secretKeyRef:
-      {{- with .Values.database.passwordSecret }}
-      name: {{ default (include "notebooks.fullname" $) .name }}
-      key: {{ .name | empty | ternary "database-password" .key }}
-      {{- end }}
-{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
@@ -60,6 +51,9 @@
       {{- include "accounting.projected" (list .Values.vo.pseudonymKeySecret "pseudonym-key" $name) | nindent 6 }}
       {{- if .Values.hub.enabled }}
       {{- include "accounting.projected" (list .Values.hub.tokenSecret "hub-token" "") | nindent 6 }}
+      {{- end }}
+      {{- if include "accounting.hasPassword" . }}
+      {{- include "accounting.projected" (list .Values.database.passwordSecret "database-password" $name) | nindent 6 }}
       {{- end }}
       {{- include "accounting.projected" (list .Values.prometheus.tokenSecret "prometheus-token" "") | nindent 6 }}
       {{- include "accounting.projected" (list .Values.prometheus.caSecret "prometheus-ca.crt" "") | nindent 6 }}

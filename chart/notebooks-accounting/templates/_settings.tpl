@@ -36,14 +36,27 @@
 {{- if or (include "accounting.isSqlite" .) (and (eq (default "ams" .Values.ssm.transport) "dirq") (not .Values.ssm.dirqPath)) }}yes{{ end -}}
 {{- end -}}
 
-{{- define "accounting.sqlite" -}}
+{{- /* The database's address. PostgreSQL's password is in a file: the environment of a process is shown
+in more places. */ -}}
+{{- define "accounting.database" -}}
+{{- if include "accounting.isSqlite" . -}}
 sqlite:///{{ include "accounting.data" . }}/accounting.db{{ if eq .Values.database.journal "delete" }}?journal=delete{{ end }}
+{{- else -}}
+{{- .Values.database.url -}}
+{{- if include "accounting.hasPassword" . -}}
+{{ contains "?" .Values.database.url | ternary "&" "?" }}password_file={{ include "accounting.secrets" . }}/database-password
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "accounting.hasPassword" -}}
+{{- if or .Values.database.password .Values.database.passwordSecret.name }}yes{{ end -}}
 {{- end -}}
 
 {{- define "accounting.settings" -}}
 {{- $settings := dict
   "site_name" .Values.siteName
-  "database_url" (default (include "accounting.sqlite" .) .Values.database.url)
+  "database_url" (include "accounting.database" .)
 -}}
 {{- with .Values.cloudType }}{{ $_ := set $settings "cloud_type" . }}{{ end -}}
 {{- with .Values.cloudComputeService }}{{ $_ := set $settings "cloud_compute_service" . }}{{ end -}}
