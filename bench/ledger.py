@@ -195,4 +195,14 @@ def _record(pod: dict[str, Any], month: Month, until: int, number: int) -> dict[
         "queued_final": True,
         "used_wall_seconds": until - max(start, month.start - 1),
         "used_cpu_seconds": (until - start) // 7 - max(0, month.start - 1 - start) // 7,
+        **_held(pod, until - max(start, month.start - 1)),
+    }
+
+
+def _held(pod: dict[str, Any], seconds: int) -> dict[str, float | None]:
+    gpus = pod["gpu_count"]
+    return {
+        "core_seconds": 2.0 * seconds,
+        "memory_mb_seconds": 4096.0 * seconds,
+        "gpu_seconds": None if gpus is None else gpus * seconds,
     }

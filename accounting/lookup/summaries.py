@@ -199,9 +199,7 @@ def _sums(database: Database, viewer: Viewer, question: Question) -> list[Usage]
         func.count(c.user.distinct()),
         func.sum(c.wall),
         func.coalesce(func.sum(c.cpu), 0),
-        func.coalesce(func.sum(c.wall * c.cpu_count), 0.0),
-        func.coalesce(func.sum(c.wall * c.memory_mb), 0),
-        func.coalesce(func.sum(c.wall * c.gpu_count), 0.0),
+        *(func.coalesce(func.sum(c[name]), 0.0) for name in _INTEGRALS),
         func.sum(case((c.cpu.is_(None), 1), else_=0)),
     )
     if keys:
@@ -211,7 +209,8 @@ def _sums(database: Database, viewer: Viewer, question: Question) -> list[Usage]
     return [_usage(question, row) for row in rows if row[len(keys)]]
 
 
-_DESCRIBED = ("uid", "vo", "user", "flavor", "image", "cpu_count", "memory_mb", "gpu_count")
+_DESCRIBED = ("uid", "vo", "user", "flavor", "image")
+_INTEGRALS = ("core_seconds", "memory_mb_seconds", "gpu_seconds")
 
 
 def _used(viewer: Viewer, question: Question) -> Select[Any]:
@@ -222,6 +221,7 @@ def _used(viewer: Viewer, question: Question) -> Select[Any]:
         _ordinal(c.year, c.month).label("month"),
         c.used_wall_seconds.label("wall"),
         c.used_cpu_seconds.label("cpu"),
+        *(c[name] for name in _INTEGRALS),
     ).where(*_asked(viewer, question))
 
 
@@ -259,12 +259,15 @@ def _by_day(viewer: Viewer, question: Question) -> Select[Any]:
     ended = _greater(until - 1, until - wall) // _DAY
     described = (*(c[name] for name in _DESCRIBED), _ordinal(c.year, c.month).label("month"))
     asked = _asked(viewer, question)
-    short = select(*described, ended.label("day"), wall.label("wall"), cpu.label("cpu"))
+    held = [c[name] for name in _INTEGRALS]
+    short = select(*described, ended.label("day"), wall.label("wall"), cpu.label("cpu"), *held)
     days = _days(month)
     low = case((days.c.day == begun, until - wall), else_=days.c.day * _DAY)
     high = case((days.c.day == ended, until), else_=(days.c.day + 1) * _DAY)
     before, after = (cpu * (edge - until + wall) // wall for edge in (low, high))
-    parts = ((high - low).label("wall"), (after - before).label("cpu"))
+    # A day has its share of what was held: exact unless the pod was resized that month.
+    shares = [(column * (high - low) / wall).label(column.name) for column in held]
+    parts = ((high - low).label("wall"), (after - before).label("cpu"), *shares)
     long = select(*described, days.c.day, *parts).select_from(
         # Every record matches a day; the OUTER join keeps SQLite's join order.
         records.outerjoin(days, and_(days.c.day >= begun, days.c.day <= ended))

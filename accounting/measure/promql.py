@@ -225,6 +225,38 @@ def _resources(scope: Scope, window: Window, only: str, *, limits: bool) -> str:
     return f"sum by (__name__, uid, resource) ({per_container})"
 
 
+def resized(scope: Scope, window: Window, lookback_seconds: int, *, thorough: bool) -> str:
+    """Pods of which a request or limit changed in or shortly before the window (M10).
+
+    Args:
+        scope: which pods.
+        window: when.
+        lookback_seconds: how far behind the window's start to look.
+        thorough: kube-state-metrics has restarted: its series before and after are compared, too.
+    """
+    over = span(scope, window, lookback_seconds)
+    selected = scope.state_selector('resource=~"cpu|memory"')
+    metrics = [f"kube_pod_container_resource_{kind}{selected}" for kind in ("requests", "limits")]
+    if not thorough:
+        return " or ".join(f"group by (uid) (changes({series}{over}) > 0)" for series in metrics)
+    by = f"uid, resource, {scope.state('container')}"
+    return " or ".join(
+        f"group by (uid) (max by ({by}) (max_over_time({series}{over}))"
+        f" != min by ({by}) (min_over_time({series}{over})))"
+        for series in metrics
+    )
+
+
+def raw_resources(scope: Scope, window: Window, lookback_seconds: int, only: str) -> str:
+    """Raw samples of requests and limits of some pods."""
+    selector = scope.state_selector(
+        '__name__=~"kube_pod_container_resource_requests|kube_pod_container_resource_limits"',
+        f"resource=~{quote('cpu|memory|' + GPU_RESOURCES)}",
+        only,
+    )
+    return selector + span(scope, window, lookback_seconds)
+
+
 def images(scope: Scope, window: Window, only: str = "") -> str:
     """The image of the notebook's container."""
     container = f"{scope.state('container')}={quote(scope.container)}"

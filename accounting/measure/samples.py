@@ -12,6 +12,8 @@ from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from accounting.measure.promql import (
@@ -33,6 +35,7 @@ from accounting.model.pods import (
     Implausible,
     Level,
     Owner,
+    Resizes,
     Resources,
     SeriesKey,
     level_of,
@@ -127,6 +130,7 @@ class Samples:
         times: creation, start and completion.
         owners: what the hub's annotations say.
         resources: requests and limits: cores, bytes, accelerators.
+        resizes: times at which they changed, and what they were from then on.
         images: image names.
         claims: size of all mounted volumes, bytes.
         memory_peaks: highest working set, bytes.
@@ -143,6 +147,7 @@ class Samples:
     times: dict[str, Times] = field(default_factory=dict)
     owners: dict[str, Owner] = field(default_factory=dict)
     resources: dict[str, Resources] = field(default_factory=dict)
+    resizes: dict[str, Resizes] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
     claims: dict[str, float] = field(default_factory=dict)
     memory_peaks: dict[str, float] = field(default_factory=dict)
@@ -156,7 +161,14 @@ class Samples:
     @property
     def described(self) -> set[str]:
         """The uids of the pods that are described by anything but phases and usage."""
-        said = (self.times, self.owners, self.resources, self.images, self.claims)
+        said = (
+            self.times,
+            self.owners,
+            self.resources,
+            self.resizes,
+            self.images,
+            self.claims,
+        )
         return set().union(*said)
 
 
@@ -261,6 +273,41 @@ def merge_resources(samples: Samples, rows: Iterable[Row]) -> None:
         known = samples.resources.get(uid)
         new = _resources(amounts)
         samples.resources[uid] = new if known is None else _completed(known, new)
+
+
+def merge_resizes(samples: Samples, series: Iterable[RawSeries]) -> None:
+    """Add the sizes of pods that were resized: the first one, and each that followed."""
+    said: dict[str, list[tuple[float, str, tuple[bool, str], float]]] = defaultdict(list)
+    for labels, points in series:
+        of = labels["__name__"].endswith("requests"), labels["resource"]
+        container = label(labels, "container")
+        high = MAX_BYTES if of[1] == "memory" else MAX_CORES
+        said[labels["uid"]] += [
+            (at, container, of, value)
+            for at, value in points
+            if implausible(value, 0, high) is None
+        ]
+    for uid, sizes in said.items():
+        if steps := _steps(sorted(sizes)):
+            (_, first), *resizes = steps
+            samples.resources[uid] = first
+            samples.resizes[uid] = tuple(resizes)
+
+
+def _steps(
+    points: Sequence[tuple[float, str, tuple[bool, str], float]],
+) -> list[tuple[float, Resources]]:
+    """What all containers asked for together, at each time at which that changed."""
+    current: dict[tuple[bool, str], dict[str, float]] = defaultdict(dict)
+    steps: list[tuple[float, Resources]] = []
+    for at, group in groupby(points, key=itemgetter(0)):
+        for _, container, of, value in group:
+            current[of][container] = value
+        sums = {of: sum(each.values()) for of, each in current.items()}
+        size = _resources({of: amount for of, amount in sums.items() if amount > 0})
+        if not steps or steps[-1][1] != size:
+            steps.append((at, size))
+    return steps
 
 
 def _completed(known: Resources, new: Resources) -> Resources:

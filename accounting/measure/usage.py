@@ -98,6 +98,8 @@ def _describe(pod: Pod, samples: Samples) -> None:
         pod.owner = samples.owners.get(pod.uid, Owner())
     if pod.resources is None:
         pod.resources = samples.resources.get(pod.uid)
+    if resizes := samples.resizes.get(pod.uid):
+        pod.resizes = tuple(sorted({**dict(pod.resizes), **dict(resizes)}.items()))
     pod.image = pod.image or samples.images.get(pod.uid, "")
     if pod.disk_bytes is None:
         pod.disk_bytes = samples.claims.get(pod.uid)

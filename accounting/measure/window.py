@@ -64,6 +64,8 @@ class WindowQuery:
         self.found = Samples(known_series=series)
         self.new_pods = 0
         self._to = questioner
+        self._resized = Answer[Row]()
+        self._resize_lookback = 0
         scope, workers = questioner.scope, questioner.workers
         self._beats = workers.submit(questioner.beats, window)
         self._seen = Answer([workers.submit(questioner.sightings, window)])
@@ -97,6 +99,7 @@ class WindowQuery:
             The ledger's pages of all known pods that the window is about.
         """
         found = self.found
+        self._ask_resizes(beat)
         samples.merge_sightings(found, self._seen.read())
         self._keep_labelled()
         accounts = {**running, **ledger.accounts(found.sightings.keys() - running.keys())}
@@ -110,6 +113,7 @@ class WindowQuery:
                 found.sightings.pop(uid, None)
                 accounts.pop(uid, None)
         names = PodNames(found, accounts, beat)
+        self._read_resizes()
         self._measure_memory(accounts, names)
         self._counters.complete(found, accounts, names, beat.alive_seconds)
         uids = {samples.usage_uid(row, names.latest) for row in vanished.read()}
@@ -176,6 +180,25 @@ class WindowQuery:
         owners, images = answer[promql.owners].read(), answer[promql.images].read()
         found.owners = self._first_said("kube_pod_annotations", samples.owner_of, owners)
         found.images = self._first_said("kube_pod_container_info", self._to.images_in, images)
+
+    def _ask_resizes(self, beat: Pulse) -> None:
+        """Ask which pods were resized; after a silence or a restart of the source, thoroughly."""
+        since = min((gap.start_at for gap in beat.gaps), default=self.window.start)
+        self._resize_lookback = promql.RESET_LOOKBACK_SECONDS + max(
+            0, self.window.start - int(since)
+        )
+        thorough = bool(beat.gaps) or len(self.beats) > 1
+        query = promql.resized(
+            self._to.scope, self.window, self._resize_lookback, thorough=thorough
+        )
+        self._resized = self._to.ask(query, self.window.end)
+
+    def _read_resizes(self) -> None:
+        uids = {labels["uid"] for labels, _ in self._resized.read()} & self.found.sightings.keys()
+        for chunk in chunks(uids):
+            only = promql.one_of("uid", chunk)
+            query = promql.raw_resources(self._to.scope, self.window, self._resize_lookback, only)
+            samples.merge_resizes(self.found, self._to.source.raw(query, self.window.end))
 
     def _measure_disks(self, mounts: list[Row]) -> None:
         claims = {labels["persistentvolumeclaim"] for labels, _ in mounts}

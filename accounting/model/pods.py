@@ -127,6 +127,10 @@ class Resources:
     gpu_resource: str = ""
 
 
+Resizes = tuple[tuple[float, Resources], ...]
+"""(time of the first sample that shows it, the new size), in order of time."""
+
+
 @dataclass(slots=True)
 class Pod:
     """A notebook server's pod as the ledger knows it; ``uid`` is the VMUUID.
@@ -141,6 +145,7 @@ class Pod:
         completed_at: kube_pod_completion_time.
         ended: as of the last covered window (M7).
         ended_in_gap: the source fell silent right after ``last_running_at``.
+        resizes: sizes that followed ``resources`` while it lived (in-place resize).
         owner_known: it has annotations, or others had them while it ran (M11).
     """
 
@@ -161,6 +166,7 @@ class Pod:
     ended: bool = False
     ended_in_gap: bool = False
     owner_known: bool = False
+    resizes: Resizes = ()
 
     @property
     def start_at(self) -> int:

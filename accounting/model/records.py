@@ -43,9 +43,10 @@ class Vo:
 class Record:
     """The APEL cloud record of one pod in one month; durations cumulative since ``start_at``.
 
-    ``used_…`` is the part within the month: the previous month's record is subtracted, as the
-    repository's summariser does (apel.md, rule 3). ``flags`` says what was
-    estimated or incomplete; ``held`` and ``problem`` why it stays here.
+    ``core_seconds``, ``memory_mb_seconds`` and ``gpu_seconds`` are integrals over the wall time
+    within the month of what the pod held. ``used_…`` is the part within the month: the previous
+    month's record is subtracted, as the repository's summariser does (apel.md, rule 3). ``flags``
+    says what was estimated or incomplete; ``held`` and ``problem`` why it stays here.
     """
 
     uid: str
@@ -80,3 +81,6 @@ class Record:
     digest: str = ""
     used_wall_seconds: int = 0
     used_cpu_seconds: int | None = None
+    core_seconds: float | None = None
+    memory_mb_seconds: float | None = None
+    gpu_seconds: float | None = None

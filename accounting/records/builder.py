@@ -1,14 +1,16 @@
 """A pod's page in the ledger → its APEL records, one per month. Pure."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from accounting.model.pods import ERASED, Account, Pod, Reading
+from accounting.model.pods import ERASED, Account, Pod, Reading, Resources
 from accounting.model.records import Held, Record, Status, Vo
 from accounting.model.time import Month
 from accounting.records import identity
 from accounting.records.apel import digest_of_lines, fields, lines
+from accounting.records.holdings import held as holdings_of
+from accounting.records.holdings import size_at
 from accounting.records.identity import VoRules
 from accounting.records.validation import is_plain, refusal, refused_record
 
@@ -61,12 +63,15 @@ def records(account: Account, site: Site, rules: VoRules) -> Iterator[Record]:
     for moment in _moments(account):
         record = _measured(pod, vo, site, rules, moment)
         record.used_wall_seconds = record.wall_seconds - wall_before
+        _size(record, pod, site)
         wall_before = record.wall_seconds
         if record.cpu_seconds is not None:
             record.used_cpu_seconds = record.cpu_seconds - cpu_before
             cpu_before = record.cpu_seconds
         written = lines(fields(record))
         record.problem = refused_record(record) if is_plain(written) else refusal(record)
+        if record.cpu_count is None and not record.problem:
+            record.problem = _NO_CPU_COUNT
         record.held = Held.INVALID if record.problem else held
         record.digest = digest_of_lines(written)
         yield record
@@ -106,9 +111,53 @@ def _flags(pod: Pod, vo: Vo) -> list[str]:
     return flags
 
 
-def _cpu_count(pod: Pod, site: Site) -> tuple[float | None, list[str]]:
+# The repository would store 0.0 (apel.md, rule 12).
+_NO_CPU_COUNT = (
+    "CpuCount is unknown: the pod neither requests nor limits CPU;"
+    " set a default with ACCOUNTING_RECORD__DEFAULT_CPU_COUNT"
+)
+
+
+def _size(record: Record, pod: Pod, site: Site) -> None:
+    """Integrate what the pod held within the record's month, and say it as the repository wants.
+
+    The highest while the month is open; the mean over time as its last word (M10).
+    """
+    end = record.start_at + record.wall_seconds
+    spans = holdings_of(pod, end - record.used_wall_seconds, end)
+    cpus = [(span.seconds, _cpu_count(span.resources, site)[0]) for span in spans]
+    memories = [(s.seconds, _memory_mb(s.resources, pod, site)[0]) for s in spans]
+    gpus = [(s.seconds, s.resources.gpu_count if s.resources else None) for s in spans]
+    record.core_seconds, record.memory_mb_seconds = _integral(cpus), _integral(memories)
+    record.gpu_seconds = _integral(gpus)
+    if len(spans) == 1:
+        return
+    record.flags = (*record.flags, "resized")
+    used = record.used_wall_seconds
+    known_cpus = [count for _, count in cpus if count is not None]
+    known_memories = [size for _, size in memories if size is not None]
+    if is_final(record) and used and record.core_seconds is not None:
+        record.cpu_count = round(record.core_seconds / used, 3)
+    else:
+        record.cpu_count = max(known_cpus, default=None)
+    if is_final(record) and used and record.memory_mb_seconds is not None:
+        record.memory_mb = round(record.memory_mb_seconds / used)
+    else:
+        record.memory_mb = max(known_memories, default=None)
+
+
+def _integral(sizes: Sequence[tuple[float, float | None]]) -> float | None:
+    """Of (seconds, size): size x seconds; None if a size is unknown."""
+    total = 0.0
+    for seconds, size in sizes:
+        if size is None:
+            return None
+        total += seconds * size
+    return round(total, 3)
+
+
+def _cpu_count(r: Resources | None, site: Site) -> tuple[float | None, list[str]]:
     """Cores from requests or limits, as the site prefers, then the other, then its default."""
-    r = pod.resources
     request, limit = (r.cpu_request, r.cpu_limit) if r else (None, None)
     first, second = (limit, request) if site.cpu_from_limits else (request, limit)
     if first is not None:
@@ -121,9 +170,8 @@ def _cpu_count(pod: Pod, site: Site) -> tuple[float | None, list[str]]:
                                     else "CPU count by default"]  # fmt: skip
 
 
-def _memory_mb(pod: Pod, site: Site) -> tuple[int | None, list[str]]:
+def _memory_mb(r: Resources | None, pod: Pod, site: Site) -> tuple[int | None, list[str]]:
     """MB from requests or limits, then the site's default, then the peak that was used (M10)."""
-    r = pod.resources
     request, limit = (r.memory_request_bytes, r.memory_limit_bytes) if r else (None, None)
     first, second = (limit, request) if site.cpu_from_limits else (request, limit)
     if first is not None:
@@ -141,9 +189,10 @@ def _memory_mb(pod: Pod, site: Site) -> tuple[int | None, list[str]]:
 
 def _measured(pod: Pod, vo: Vo, site: Site, rules: VoRules, moment: _Moment) -> Record:
     """The record of one month, not judged yet."""
-    owner, resources, reading = pod.owner, pod.resources, moment.reading or _NOTHING_READ
-    cpu_count, cpu_flags = _cpu_count(pod, site)
-    memory_mb, memory_flags = _memory_mb(pod, site)
+    owner, reading = pod.owner, moment.reading or _NOTHING_READ
+    resources = size_at(pod, moment.measured_at)
+    cpu_count, cpu_flags = _cpu_count(resources, site)
+    memory_mb, memory_flags = _memory_mb(resources, pod, site)
     flags = _flags(pod, vo) + cpu_flags + memory_flags
     if reading.cpu_seconds is None:
         flags.append("CPU time unknown")

@@ -49,6 +49,9 @@ def row_of(record: Record) -> dict[str, Any]:
         "cpu_seconds": record.cpu_seconds,
         "used_wall_seconds": record.used_wall_seconds,
         "used_cpu_seconds": record.used_cpu_seconds,
+        "core_seconds": record.core_seconds,
+        "memory_mb_seconds": record.memory_mb_seconds,
+        "gpu_seconds": record.gpu_seconds,
         "cpu_count": record.cpu_count,
         "received_gb": record.received_gb,
         "sent_gb": record.sent_gb,
@@ -88,6 +91,9 @@ COLUMNS = (
     "cpu_seconds",
     "used_wall_seconds",
     "used_cpu_seconds",
+    "core_seconds",
+    "memory_mb_seconds",
+    "gpu_seconds",
     "cpu_count",
     "received_gb",
     "sent_gb",
@@ -125,7 +131,16 @@ _WHOLE = frozenset(
         "disk_gb",
     }
 )
-_BROKEN = frozenset({"cpu_count", "gpu_count", "benchmark"})
+_BROKEN = frozenset(
+    {
+        "cpu_count",
+        "gpu_count",
+        "benchmark",
+        "core_seconds",
+        "memory_mb_seconds",
+        "gpu_seconds",
+    }
+)
 
 
 def _apel(found: Iterable[Record]) -> Iterator[bytes]:

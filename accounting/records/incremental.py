@@ -39,7 +39,12 @@ class RunningRecord:
     @classmethod
     def of(cls, account: Account, record: Record) -> "RunningRecord | None":
         """Of a page and its latest record; None if more than figures may move."""
-        if account.pod.ended or record.cpu_seconds is None or record.used_cpu_seconds is None:
+        if (
+            account.pod.ended
+            or account.pod.resizes
+            or record.cpu_seconds is None
+            or record.used_cpu_seconds is None
+        ):
             return None
         return cls(
             record,
@@ -72,7 +77,10 @@ class RunningRecord:
         record = self.record
         record.created_at = seen_at
         record.wall_seconds = wall = max(0, seen_at - record.start_at)
-        record.used_wall_seconds = wall - self.wall_before
+        record.used_wall_seconds = used = wall - self.wall_before
+        record.core_seconds = _times(used, record.cpu_count)
+        record.memory_mb_seconds = _times(used, record.memory_mb)
+        record.gpu_seconds = _times(used, record.gpu_count)
         record.cpu_seconds = cpu = int(reading.cpu_seconds or 0)
         record.used_cpu_seconds = cpu - self.cpu_before
         record.received_gb = received = builder.gigabytes(reading.received_bytes)
@@ -87,6 +95,10 @@ class RunningRecord:
             f"{middle}{inbound}{outbound}{tail}"
         )
         record.digest = hashlib.sha256(text[:-1].encode()).hexdigest()
+
+
+def _times(seconds: int, size: float | None) -> float | None:
+    return None if size is None else round(float(seconds * size), 3)
 
 
 def _around_figures(record: Record) -> tuple[str, str, str]:

@@ -43,7 +43,8 @@ MIXED = (
 class Features:
     """What happens in the cluster. One node is made for each entry of `nodes`.
 
-    The last four switches change the whole monitoring set-up, so no preset turns them on.
+    The last five switches change the monitoring set-up or what pods hold, so no preset turns them
+    on.
     """
 
     quick_restarts: bool = False
@@ -73,6 +74,7 @@ class Features:
     nodes: tuple[NodeShape, ...] = PLAIN
 
     allowlist_missing: bool = False
+    resized: bool = False
     honor_labels_off: bool = False
     pod_level_dropped: bool = False
     id_dropped: bool = False
@@ -85,7 +87,13 @@ class Features:
     @classmethod
     def all(cls) -> Self:
         """Everything that can happen at the same time, on seven nodes of different make."""
-        variants = ("allowlist_missing", "honor_labels_off", "pod_level_dropped", "id_dropped")
+        variants = (
+            "resized",
+            "allowlist_missing",
+            "honor_labels_off",
+            "pod_level_dropped",
+            "id_dropped",
+        )
         names = [name for name in cls.__slots__ if name not in (*variants, "nodes")]
         switched: dict[str, Any] = dict.fromkeys(names, True)
         return cls(**switched, nodes=MIXED)

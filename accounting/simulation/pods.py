@@ -131,8 +131,15 @@ class PodMaker:
             annotated=draft.annotated and "unannotated" not in draft.traits,
             conflicting_annotations="conflict" in draft.traits,
             counted=draft.counted and life.running_from is not None,
+            resized_at=self._resized_at(rng, draft, life),
             traits=draft.traits,
         )
+
+    def _resized_at(self, rng: Random, draft: Draft, life: Life) -> float | None:
+        if "resized" not in draft.traits or life.running_from is None:
+            return None
+        length = min(life.running_until, self._horizon) - life.running_from
+        return round(life.running_from + max(0.0, length) * rng.uniform(0.2, 0.8), 3)
 
     def _containers(self, rng: Random, draft: Draft, life: Life) -> tuple[SimulatedContainer, ...]:
         flavor = draft.flavor

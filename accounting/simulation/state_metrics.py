@@ -204,6 +204,7 @@ def _resources(pod: SimulatedPod, box: SimulatedContainer, own: Labels) -> Itera
     for kind, resources in (("requests", box.requests), ("limits", box.limits)):
         for resource, unit, value in _amounts(resources):
             for since, until, node in _placed(pod):
+                spans = _sized(pod, box, resource, (since, until), value)
                 labels: Labels = (
                     *own,
                     ("container", box.name),
@@ -212,7 +213,24 @@ def _resources(pod: SimulatedPod, box: SimulatedContainer, own: Labels) -> Itera
                     ("unit", unit),
                 )
                 family = f"kube_pod_container_resource_{kind}"
-                yield Series.steady(family, pod.uid, labels, since, until, value=value)
+                yield Series(family, pod.uid, labels, spans)
+
+
+def _sized(
+    pod: SimulatedPod,
+    box: SimulatedContainer,
+    resource: str,
+    span: tuple[float, float],
+    value: str,
+) -> tuple[Span, ...]:
+    """One span, or two where the pod is resized in place meanwhile."""
+    since, until = span
+    at = pod.resized_at
+    if at is None or box is not pod.containers[0] or resource not in {"cpu", "memory"}:
+        return (Span(since, until, value),)
+    doubled = f"{2 * float(value):g}" if resource == "cpu" else str(2 * int(value))
+    spans = (Span(since, min(at, until), value), Span(max(since, at), until, doubled))
+    return tuple(span for span in spans if span.since < span.until)
 
 
 def _amounts(resources: Resources) -> Iterator[tuple[str, str, str]]:

@@ -32,6 +32,7 @@ TRAITS = (
     Trait("completed", "completed", 25, 3, timing=True),
     Trait("evicted", "evicted", 25, 8, timing=True),
     Trait("restarted", "container_restarts", 9, 2),
+    Trait("resized", "resized", 5, 1),
     Trait("sidecar", "sidecars", 11, 4),
     Trait("early-sidecar", "sidecars", 22, 15),
     Trait("unannotated", "unannotated", 35, 17),

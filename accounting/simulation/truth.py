@@ -133,6 +133,8 @@ class SimulatedPod:
     annotated: bool = True
     conflicting_annotations: bool = False
     counted: bool = True
+    resized_at: float | None = None
+    """When the first container's CPU and memory were doubled in place."""
     traits: frozenset[str] = frozenset()
     """The features this pod shows, by name of the switch."""
 
@@ -209,6 +211,15 @@ class SimulatedPod:
     def ran_by(self, instant: float) -> bool:
         """Whether phase Running had begun by the instant."""
         return self.running_from is not None and self.running_from < instant
+
+    def cores_between(self, since: float, until: float) -> float:
+        """Core-seconds requested in [since, until)."""
+        cores = sum(box.requests.cpu or 0.0 for box in self.containers)
+        seconds = max(0.0, until - since) * cores
+        if self.resized_at is not None:
+            more = self.containers[0].requests.cpu or 0.0
+            seconds += max(0.0, until - max(since, self.resized_at)) * more
+        return seconds
 
     def wall_seconds(self, until: float = inf) -> float:
         """Seconds from `started` to the end of Running or `until`; 0 for a pod that has not run."""

@@ -20,6 +20,7 @@ from accounting.model.pods import (
     Pod,
     Reading,
     Resets,
+    Resizes,
     Resources,
     SeriesKey,
 )
@@ -40,6 +41,9 @@ RECORD_FIGURES = (
     "digest",
     "used_wall_seconds",
     "used_cpu_seconds",
+    "core_seconds",
+    "memory_mb_seconds",
+    "gpu_seconds",
 )
 """What moves of a record while its pod runs on."""
 
@@ -105,8 +109,8 @@ _MONTH_AT, _VO_AT, _STATUS_AT, _TOLD_AT, _HELD_AT = (
 
 def account_of(row: Sequence[Any]) -> Account:
     """A page from its row, by position: a poll reads tens of thousands."""
-    *described, counters, readings = row
-    return Account(_pod(described), _counters(counters), _readings(readings))
+    *described, counters, readings, resizes = row
+    return Account(_pod(described, resizes), _counters(counters), _readings(readings))
 
 
 class _Counter(msgspec.Struct, array_like=True, gc=False):
@@ -146,7 +150,7 @@ def _readings(stored: str) -> dict[Month, Reading]:
 
 def account_row(account: Account) -> tuple[Any, ...]:
     """A page as ``POD_COLUMNS``."""
-    return (*_pod_row(account.pod), *_kept(account))
+    return (*_pod_row(account.pod), *_kept(account), _kept_resizes(account.pod.resizes))
 
 
 def account_figures(account: Account) -> tuple[Any, ...]:
@@ -167,22 +171,37 @@ def _kept(account: Account) -> tuple[str, str]:
     return _encode(counters).decode(), _encode(readings).decode()
 
 
-def _pod(row: Sequence[Any]) -> Pod:
+def _pod(row: Sequence[Any], resizes: str) -> Pod:
     resources = Resources(*row[_RESOURCES])
     fields = [
         *row[: _OWNER.start],
         Owner(*row[_OWNER]),
         None if resources == _NO_RESOURCES else resources,
         *row[_RESOURCES.stop :],
+        _resizes(resizes),
     ]
     return Pod(*fields)
+
+
+# A pod's resizes are a JSON list of (time, [the fields of ``Resources``]).
+_decode_resizes = msgspec.json.Decoder(list[tuple[float, list[Any]]]).decode
+
+
+def _resizes(stored: str) -> Resizes:
+    if stored == "[]":  # nearly all
+        return ()
+    return tuple((at, Resources(*sizes)) for at, sizes in _decode_resizes(stored))
+
+
+def _kept_resizes(resizes: Resizes) -> str:
+    return _encode([(at, astuple(sizes)) for at, sizes in resizes]).decode() if resizes else "[]"
 
 
 _NO_RESOURCES = Resources()
 _OWNER = slice(POD_COLUMNS.index("user"), POD_COLUMNS.index("flavor") + 1)
 _RESOURCES = slice(POD_COLUMNS.index("cpu_request"), POD_COLUMNS.index("gpu_resource") + 1)
 _OWNER_PATHS = {field.name: f"owner.{field.name}" for field in fields(Owner)}
-_KEPT_APART = {"counters", "readings"}
+_KEPT_APART = {"resizes", "counters", "readings"}
 
 
 def _of_pod(names: Sequence[str]) -> Callable[[Pod], tuple[Any, ...]]:

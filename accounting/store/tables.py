@@ -62,6 +62,7 @@ pods = Table(
     Column("owner_known", Boolean, nullable=False),
     Column("counters", Text, nullable=False, comment="JSON: see ledger.py"),
     Column("readings", Text, nullable=False, comment="JSON: see ledger.py"),
+    Column("resizes", Text, nullable=False, server_default="[]", comment="JSON: see rows.py"),
     sqlite_with_rowid=False,
 )
 # Users' own usage is found by the name that the hub wrote. A hash index: only equality is asked,
@@ -139,6 +140,9 @@ records = Table(
         comment="within the month",
     ),
     Column("used_cpu_seconds", BigInteger, comment="within the month"),
+    Column("core_seconds", Float, comment="held within the month: cores x seconds"),
+    Column("memory_mb_seconds", Float, comment="held within the month: MB x seconds"),
+    Column("gpu_seconds", Float, comment="held within the month: accelerators x seconds"),
     PrimaryKeyConstraint("year", "month", "uid"),
     # Lists follow an index, so that a page is quick however long the list is. No index holds a
     # figure, because every poll moves those.

@@ -495,7 +495,9 @@ class Nonsense:
 
 
 CPU = "container_cpu_usage_seconds_total"
-TIMES = ("start_at", "wall_seconds", "used_wall_seconds")
+HELD = ("core_seconds", "memory_mb_seconds", "gpu_seconds")
+TIMES = ("start_at", "wall_seconds", "used_wall_seconds", *HELD)
+SIZES = ("cpu_count", "memory_mb", *HELD)
 USAGE = ("cpu_seconds", "used_cpu_seconds")
 NONSENSE = [
     Nonsense("kube_pod_start_time", "NaN", "not a number", TIMES),
@@ -507,10 +509,8 @@ NONSENSE = [
     Nonsense(CPU, "+Inf", "absurdly large", USAGE),
     Nonsense("container_network_receive_bytes_total", "1e30", "absurdly large", ("received_gb",)),
     Nonsense("container_network_transmit_bytes_total", "NaN", "not a number", ("sent_gb",)),
-    Nonsense(
-        "kube_pod_container_resource_requests", "NaN", "not a number", ("cpu_count", "memory_mb")
-    ),
-    Nonsense("kube_pod_container_resource_requests", "-2", "negative", ("cpu_count", "memory_mb")),
+    Nonsense("kube_pod_container_resource_requests", "NaN", "not a number", SIZES),
+    Nonsense("kube_pod_container_resource_requests", "-2", "negative", SIZES),
 ]
 
 

@@ -33,6 +33,8 @@ QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "owners": lambda s: promql.owners(s, WINDOW, ONLY),
     "resources": lambda s: promql.resources(s, WINDOW, ONLY),
     "other resources": lambda s: promql.other_resources(s, WINDOW),
+    "resized": lambda s: promql.resized(s, WINDOW, 900, thorough=False),
+    "resized, thoroughly": lambda s: promql.resized(s, WINDOW, 900, thorough=True),
     "images": lambda s: promql.images(s, WINDOW),
     "mounts": lambda s: promql.mounts(s, WINDOW),
     "claim sizes": lambda s: promql.claim_sizes(s, WINDOW),
@@ -45,7 +47,6 @@ QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "interrupted, with OpenTelemetry": lambda s: promql.interrupted(
         replace(s, has_otel=True), WINDOW
     ),
-    "raw, from OpenTelemetry": lambda s: promql.raw_otel(s, WINDOW, ["a-b", "c"]),
     "container cpu": lambda s: promql.container_cpu(s, WINDOW, ONLY),
     "network": lambda s: promql.network(s, WINDOW, promql.SENT),
     "resets": lambda s: promql.resets(s, WINDOW),
@@ -62,6 +63,8 @@ RAW: dict[str, Callable[[Scope], str]] = {
     "pods' heartbeat": lambda s: promql.pods_heartbeat(s, WINDOW),
     "raw counters": lambda s: promql.raw_counters(s, WINDOW, ONLY),
     "raw state": lambda s: promql.raw_state(s, WINDOW, "kube_pod_annotations", ONLY),
+    "raw resources": lambda s: promql.raw_resources(s, WINDOW, 900, ONLY),
+    "raw, from OpenTelemetry": lambda s: promql.raw_otel(s, WINDOW, ["a-b", "c"]),
     "raw memory": lambda s: promql.raw_memory(s, WINDOW, ONLY),
 }
 
