@@ -127,7 +127,14 @@ class CounterQuery:
             and uid not in accounts
             and uid not in found.readings
         }
+        leap = samples.most_growth(self._window.seconds)
+        suspects |= {
+            found.sightings[uid].name
+            for uid, readings in found.readings.items()
+            if uid not in accounts and uid in found.sightings and readings.get(_OWN, 0.0) > leap
+        }
         self._read_samples(found, suspects, names)
+        samples.set_aside_spikes(found)
         samples.keep_one_level(found, tolerance_seconds)
 
     def _ask_elsewhere(self, containers: str) -> list[Answer[UsageRow]]:

@@ -3,13 +3,17 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from accounting.errors import SourceRefused
+import structlog
+
+from accounting.errors import SourceRefused, SourceTooLarge
 from accounting.measure import heartbeat, promql
 from accounting.measure.prometheus import Source
 from accounting.measure.promql import Scope
 from accounting.measure.samples import Points
 from accounting.model.time import Window
 from accounting.store.ledger import Progress
+
+log = structlog.get_logger(__name__)
 
 # With more other pods in the namespace, the engine leaves them out by name.
 _MANY_OTHERS = 300
@@ -36,8 +40,7 @@ def oldest(source: Source, scope: Scope, until: int, history_days: int) -> int:
     Raises:
         SourceRefused: it does not know it at all.
     """
-    whole = Window(until - history_days * _DAY, until)
-    day = source.first_time(promql.presence(scope, _DAY), whole, _DAY)
+    day = _first_day(source, scope, until, history_days)
     if day is None:
         raise SourceRefused(
             f"{source.url} knows nothing of the namespace '{scope.namespace}'",
@@ -49,17 +52,47 @@ def oldest(source: Source, scope: Scope, until: int, history_days: int) -> int:
     return int(hour if hour is not None else day) - _HOUR
 
 
+def _first_day(source: Source, scope: Scope, until: int, history_days: int) -> float | None:
+    """The search is shortened for as long as the source refuses its length."""
+    while True:
+        whole = Window(until - history_days * _DAY, until)
+        try:
+            return source.first_time(promql.presence(scope, _DAY), whole, _DAY)
+        except SourceTooLarge:
+            if history_days <= 1:
+                raise
+            history_days //= 2
+            log.warning(
+                "the source refuses so long a search: older data, if any, needs 'poll --since'",
+                days=history_days,
+            )
+
+
 def spelled(source: Source, scope: Scope, start: float, end: float) -> Scope:
     """The scope in this cluster's spelling of labels, as it was in a span (M11)."""
     # Only the container's own series have a label `container` that may be renamed.
-    state = promql.renamed("kube_pod_status_phase", "kube_pod_container_info")
-    used = promql.renamed(promql.CPU)
+    state = _spelling(source, scope, start, end, "kube_pod_status_phase", "kube_pod_container_info")
     return replace(
         scope,
-        exported_state=_exported(source.label_names(state, start, end)),
-        exported_usage=_exported(source.label_names(used, start, end)),
+        exported_state=state,
+        exported_usage=_spelling(source, scope, start, end, promql.CPU),
         is_closed=all(count > 1 for _, count in source.vector(promql.CLOSED_RANGE, int(end))),
     )
+
+
+def _spelling(
+    source: Source, scope: Scope, start: float, end: float, *metrics: str
+) -> frozenset[str]:
+    """The labels that must be read as ``exported_…``.
+
+    A second job that does not honour labels repeats what the first one says: where some series are
+    as they should be, those are read.
+    """
+    renamed = source.label_names(promql.renamed(scope.namespace, *metrics), start, end)
+    if not renamed:
+        return frozenset()
+    plain = source.label_names(promql.unrenamed(scope.namespace, metrics[0]), start, end)
+    return frozenset() if plain else _exported(renamed)
 
 
 def with_emitters(source: Source, scope: Scope, start: float, end: float) -> Scope:

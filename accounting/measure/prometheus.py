@@ -30,10 +30,12 @@ from accounting.model.time import Window
 _TOO_LARGE = re.compile(
     r"too many samples|too many (?:series|chunks|bytes|points)|exceeded maximum resolution"
     r"|cannot select more than|limit exceeded|exceeds the limit|max-?samples|maxUniqueTimeseries"
+    r"|max number of (?:series|chunks|samples)|data size limit|hit the max|query timed out"
     r"|maxSamplesPerQuery|too large|-search\.max|err-mimir-max|limit \d+ violated",
     re.IGNORECASE,
 )
-_HTTP_TOO_LARGE = 413
+# A gateway that gave up waiting: the question was too large for it.
+_TOO_LARGE_STATUS = {413, 504}
 _SHOWN = 200
 MOST_BYTES = 256 * 1024 * 1024
 """Of an answer, decompressed: a row takes about 400 bytes, and no query has more than three rows of
@@ -298,7 +300,7 @@ def _failure(url: str, status: int, content: bytes) -> SourceError:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = ""
     what = f"{url} answered {status}" + (f": {said[:_SHOWN]}" if said else "")
-    if status == _HTTP_TOO_LARGE or _TOO_LARGE.search(said):
+    if status in _TOO_LARGE_STATUS or _TOO_LARGE.search(said):
         return SourceTooLarge(
             what, "allow Prometheus more (--query.max-samples) or shorten ACCOUNTING_POLL__STEP"
         )

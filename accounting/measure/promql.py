@@ -127,13 +127,26 @@ CLOSED_RANGE = "count_over_time(vector(1)[1s:1s])"
 """At a whole second: 2 where a range includes its first instant, else 1."""
 
 
-def renamed(*metrics: str) -> list[str]:
-    """Selectors of the series of which a label that is read here was renamed by the scrape (M11).
+def renamed(namespace: str, *metrics: str) -> list[str]:
+    """Selectors of our namespace's series of which the scrape renamed a label that is read (M11).
 
-    Usually there are none, which the index tells at once, whatever the metrics' size.
+    Usually there are none, which the index tells at once, whatever the metrics' size. Series of
+    other namespaces say nothing about ours.
     """
-    labels = ("namespace", "pod", "container")
-    return [f'{metric}{{exported_{label}!=""}}' for metric in metrics for label in labels]
+    ours = quote(namespace)
+    places = (f'namespace={ours},exported_namespace=""', f"exported_namespace={ours}")
+    return [
+        f'{metric}{{{place},exported_{label}!=""}}'
+        for metric in metrics
+        for label in ("namespace", "pod", "container")
+        for place in places
+    ]
+
+
+def unrenamed(namespace: str, *metrics: str) -> list[str]:
+    """Selectors of our namespace's series as they are where labels are honoured."""
+    ours = f'namespace={quote(namespace)},exported_namespace="",exported_pod=""'
+    return [f"{metric}{{{ours}}}" for metric in metrics]
 
 
 def running(scope: Scope, window: Window) -> str:

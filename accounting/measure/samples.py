@@ -85,6 +85,9 @@ _CONTAINER_ID = re.compile(rf"({_HEX}{{64}})")
 # No pod has used more than this: a mixed-up series, not a notebook.
 MAX_CORES = 4096
 MAX_BYTES = 2.0**60
+# The largest machines of 2026 have 960 hardware threads.
+NODE_CORES = 1024
+_LONG_INTERVAL_SECONDS = 300
 
 
 class Sighting(NamedTuple):
@@ -245,8 +248,10 @@ def merge_times(samples: Samples, rows: Iterable[Row], latest_at: float) -> None
         metric = labels.get("__name__", "")
         if reason := implausible(value, EARLIEST_AT, latest_at):
             samples.rejected[Rejected(metric, reason)] += 1
-            continue
-        setattr(samples.times.setdefault(labels["uid"], Times()), _TIME_FIELDS[metric], value)
+        elif uid := labels.get("uid"):
+            setattr(samples.times.setdefault(uid, Times()), _TIME_FIELDS[metric], value)
+        else:
+            samples.rejected[Rejected(metric, Implausible.NO_UID)] += 1
 
 
 def owner_of(labels: Labels) -> Owner:
@@ -267,7 +272,7 @@ def merge_resources(samples: Samples, rows: Iterable[Row]) -> None:
         resource = labels["resource"]
         if reason := implausible(value, 0, MAX_BYTES if resource == "memory" else MAX_CORES):
             samples.rejected[Rejected(metric, reason)] += 1
-        elif value > 0:
+        elif value > 0 and "uid" in labels:
             found[labels["uid"]][metric.endswith("requests"), resource] = value
     for uid, amounts in found.items():
         known = samples.resources.get(uid)
@@ -282,7 +287,7 @@ def merge_resizes(samples: Samples, series: Iterable[RawSeries]) -> None:
         of = labels["__name__"].endswith("requests"), labels["resource"]
         container = label(labels, "container")
         high = MAX_BYTES if of[1] == "memory" else MAX_CORES
-        said[labels["uid"]] += [
+        said[labels.get("uid", "")] += [
             (at, container, of, value)
             for at, value in points
             if implausible(value, 0, high) is None
@@ -345,7 +350,7 @@ def merge_claims(samples: Samples, mounts: Iterable[Row], sizes: Iterable[Row]) 
             bytes_of[labels["persistentvolumeclaim"]] = value
     mounted: dict[str, list[float | None]] = defaultdict(list)
     for labels, _ in mounts:
-        mounted[labels["uid"]].append(bytes_of.get(labels["persistentvolumeclaim"]))
+        mounted[labels.get("uid", "")].append(bytes_of.get(labels["persistentvolumeclaim"]))
     for uid, known in mounted.items():
         if None not in known:
             samples.claims[uid] = sum(size for size in known if size is not None)
@@ -447,6 +452,26 @@ def merge_readings(samples: Samples, rows: Iterable[UsageRow], metric: str) -> N
             samples.readings[uid] = {key: value}
         elif counters.get(key, 0.0) <= value:
             counters[key] = value
+
+
+def set_aside_spikes(samples: Samples) -> None:
+    """Leave out raw samples of CPU that no node can have reached since the sample before."""
+    for lines in samples.raw.values():
+        for key, points in lines.items():
+            if key.kind is not CounterKind.CPU:
+                continue
+            kept: list[tuple[float, float]] = []
+            for at, value in points:
+                if kept and value - kept[-1][1] > most_growth(at - kept[-1][0]):
+                    samples.rejected[Rejected(CPU, Implausible.TOO_LARGE)] += 1
+                else:
+                    kept.append((at, value))
+            lines[key] = kept
+
+
+def most_growth(seconds: float) -> float:
+    """Core-seconds that the largest node can use in a time, and one more scrape interval."""
+    return NODE_CORES * (seconds + _LONG_INTERVAL_SECONDS)
 
 
 def keep_one_level(samples: Samples, tolerance_seconds: float) -> None:

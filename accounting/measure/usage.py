@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from accounting.measure.heartbeat import Pulse
-from accounting.measure.samples import Points, Samples, Sighting, Times
+from accounting.measure.samples import Points, Samples, Sighting, Times, most_growth
 from accounting.model.pods import (
     POD_LEVEL,
     Account,
@@ -292,9 +292,11 @@ def fallen(
 ) -> set[str]:
     """The names of pods of which a counter is lower than the ledger knows it: it fell unseen.
 
-    Their raw samples must be read.
+    And of those of which CPU grew by more than a node can use: one sample may be a spike. Their raw
+    samples must be read.
     """
     names = set()
+    leap = most_growth(window.seconds)
     for uid, readings in found.items():
         account = accounts.get(uid)
         if account is None:
@@ -302,7 +304,11 @@ def fallen(
         counters = account.counters
         for key, value in readings.items():
             known = counters.get(key)
-            if known and value < known.value * RESET_BELOW and known.at <= window.start:
+            if (known and value < known.value * RESET_BELOW and known.at <= window.start) or (
+                value > leap
+                and key.kind is CounterKind.CPU
+                and value - (known.value if known else 0.0) > leap
+            ):
                 names.add(account.pod.name)
     return names
 

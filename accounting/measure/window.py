@@ -194,7 +194,9 @@ class WindowQuery:
         self._resized = self._to.ask(query, self.window.end)
 
     def _read_resizes(self) -> None:
-        uids = {labels["uid"] for labels, _ in self._resized.read()} & self.found.sightings.keys()
+        uids = {
+            labels.get("uid", "") for labels, _ in self._resized.read()
+        } & self.found.sightings.keys()
         for chunk in chunks(uids):
             only = promql.one_of("uid", chunk)
             query = promql.raw_resources(self._to.scope, self.window, self._resize_lookback, only)
@@ -223,7 +225,7 @@ class WindowQuery:
         disputed: set[str] = set()
         for labels, _ in rows:
             if value := read(labels):
-                uid = labels["uid"]
+                uid = labels.get("uid", "")
                 if first.setdefault(uid, value) != value:
                     disputed.add(uid)
         for chunk in chunks(disputed):
@@ -260,7 +262,7 @@ def _earliest(
     """Of several descriptions of a pod, the one that held when it was first seen running."""
     best: dict[str, tuple[float, str, V]] = {}
     for labels, points in series:
-        uid, value = labels["uid"], read(labels)
+        uid, value = labels.get("uid", ""), read(labels)
         seen = found.sightings.get(uid)
         if not value or seen is None or seen.first_running_at is None:
             continue

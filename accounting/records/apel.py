@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable
 
 from accounting.model.records import Record
+from accounting.records.identity import fit_user
 
 Fields = dict[str, str | int | None]
 """A record's keys and values as they are written."""
@@ -34,15 +35,16 @@ def digest_of_lines(lines: Iterable[str]) -> str:
 
 def fields(record: Record) -> Fields:
     """The record's keys and values in the repository's order; None or "" where there is none."""
+    user = fit_user(record.user)
     return {
         "RecordCreateTime": record.created_at,
         "VMUUID": record.uid,
         "SiteName": record.site,
         "CloudComputeService": record.compute_service,
         "MachineName": record.machine,
-        "LocalUserId": record.user,
+        "LocalUserId": user,
         "LocalGroupId": record.group,
-        "GlobalUserName": record.user,
+        "GlobalUserName": user,
         "FQAN": record.vo.fqan,
         "Status": record.status.value,
         "StartTime": record.start_at,

@@ -197,6 +197,8 @@ def _measured(pod: Pod, vo: Vo, site: Site, rules: VoRules, moment: _Moment) -> 
     if reading.cpu_seconds is None:
         flags.append("CPU time unknown")
     user = identity.shown_user(owner.user, vo.name, rules)
+    if identity.fit_user(user) != user:
+        flags.append("user name escaped")
     return Record(
         uid=pod.uid,
         month=moment.month,

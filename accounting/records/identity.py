@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from aarc_entitlement import G069, ParseError
 
@@ -105,6 +105,23 @@ def _parsed(group: str) -> Vo | None:
         return None
     fqan = "/" + "/".join(parts) + (f"/Role={role}" if role else "")
     return Vo(parts[0], fqan, "entitlement", group)
+
+
+_UNFIT = re.compile(r"%%|[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_ESCAPED = re.compile(r"[%\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def fit_user(user: str) -> str:
+    """The name as a record can carry it: percent-encoded (UTF-8) where it must be, else as it is.
+
+    A record carries no line break, no control character and no "%%" (apel.md, rule 8). In a name
+    that is escaped, "%" is "%25": so decoding it gives the name back.
+    """
+    if user.isprintable() and "%%" not in user:  # nearly all
+        return user
+    if not _UNFIT.search(user):
+        return user
+    return _ESCAPED.sub(lambda found: quote(found[0], safe=""), user)
 
 
 def shown_user(user: str, vo: str, rules: VoRules) -> str:

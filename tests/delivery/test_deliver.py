@@ -157,11 +157,13 @@ def test_what_a_crash_cut_short_is_sent_again_only_when_it_cannot_be_on_its_way_
 def test_a_bad_record_stays_here_with_field_and_reason_and_its_neighbours_go(
     database: Database,
 ) -> None:
-    write(database, [account(1), account(2, user="50%%off"), account(3)])
+    bad = account(2)
+    bad.pod.image = "50%%off"
+    write(database, [account(1), bad, account(3)])
     inbox = Inbox()
     assert push(database, inbox).records == 2
     (held,) = Records(database).find(Selection(held=True))
-    assert (held.held.value, held.problem) == ("invalid", "LocalUserId: contains %%")
+    assert (held.held.value, held.problem) == ("invalid", "ImageId: contains %%")
     assert table_of(inbox.bodies) == table_of_ours(database)
 
 

@@ -145,10 +145,18 @@ BAD = [
     Bad("a starting server", Reply(503), SourceUnavailable, "answered 503", "log"),
     Bad(
         "a query that takes too long",
-        says(503, **ERROR, error="query timed out"),
-        SourceUnavailable,
+        says(503, **ERROR, error="query timed out in expression evaluation"),
+        SourceTooLarge,
         "503: query timed out",
-        "log",
+        "STEP",
+    ),
+    Bad("a gateway that gives up", Reply(504, LOGIN), SourceTooLarge, "answered 504", "STEP"),
+    Bad(
+        "a store that counts series",
+        says(422, **ERROR, error="expanding series: the query hit the max number of series limit"),
+        SourceTooLarge,
+        "max number of series",
+        "STEP",
     ),
     Bad(
         "Prometheus' limit",

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -251,14 +252,14 @@ def test_records_of_a_pod_that_goes_on_never_fall(start: int, steps: list[int]) 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("1", {"uid": ""}, "VMUUID: missing"),
     ("2", {"site": ""}, "SiteName: missing"),
-    ("3", {"user": "a\nb"}, "LocalUserId: contains a line break"),
-    ("4", {"user": "a\n"}, "LocalUserId: contains a line break"),
-    ("5", {"user": "a\rb"}, "LocalUserId: contains a line break"),
-    ("6", {"user": "a\u2028b"}, "LocalUserId: contains a line break"),
-    ("7", {"user": "a\x0bb"}, "LocalUserId: contains a line break"),
-    ("8", {"user": "a%%b"}, "LocalUserId: contains %%"),
-    ("9", {"user": "a\x00b"}, "LocalUserId: contains a control character"),
-    ("10", {"user": "a\tb"}, "LocalUserId: contains a control character"),
+    ("3", {"image": "a\nb"}, "ImageId: contains a line break"),
+    ("4", {"image": "a\n"}, "ImageId: contains a line break"),
+    ("5", {"image": "a\rb"}, "ImageId: contains a line break"),
+    ("6", {"image": "a\u2028b"}, "ImageId: contains a line break"),
+    ("7", {"image": "a\x0bb"}, "ImageId: contains a line break"),
+    ("8", {"image": "a%%b"}, "ImageId: contains %%"),
+    ("9", {"image": "a\x00b"}, "ImageId: contains a control character"),
+    ("10", {"image": "a\tb"}, "ImageId: contains a control character"),
     ("11", {"group": "g" * 256}, "LocalGroupId: longer than 255 characters"),
     ("12", {"image": "i" * 256}, "ImageId: longer than 255 characters"),
     ("13", {"machine": "%%"}, "MachineName: contains %%"),
@@ -303,15 +304,35 @@ def test_what_the_repository_takes_is_not_refused(case: str, changes: dict[str, 
     assert validation.refusal(record(**changes)) == "", case
 
 
+@pytest.mark.parametrize(
+    ("user", "written"),
+    [
+        ("a\nb", "a%0Ab"),
+        ("50%%off\x00", "50%25%25off%00"),
+        ("a\u2028b\x85", "a%E2%80%A8b%C2%85"),
+        ("50% of all", "50% of all"),
+        ("a%0Ab\t", "a%250Ab%09"),
+    ],
+)
+def test_a_user_name_that_no_record_carries_is_escaped_and_can_be_read_back(
+    user: str, written: str
+) -> None:
+    shown = record(user=user)
+    assert validation.refusal(shown) == ""
+    assert apel.fields(shown)["GlobalUserName"] == written
+    if written != user:
+        assert unquote(written) == user
+
+
 HELD: list[tuple[str, dict[str, Any], Held, str]] = [
     ("1: it goes out", {}, Held.NO, ""),
     ("2: owner unknown", {"owner_known": False, "owner": Owner()}, Held.OWNER_UNKNOWN, ""),
     ("3: unmapped", {"owner": Owner("a", "no such group", "")}, Held.UNMAPPED, ""),
     (
         "4: invalid",
-        {"owner": Owner("a\nb", ENTITLEMENT, "")},
+        {"image": "a\nb"},
         Held.INVALID,
-        "LocalUserId: contains a line break",
+        "ImageId: contains a line break",
     ),
 ]
 
