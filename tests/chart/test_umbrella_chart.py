@@ -397,6 +397,10 @@ REFUSED = {
     "jupyterhub: {httpRoute: {enabled: true, hostnames: [a], parentRefs: [{name: b}]}}": (
         "set jupyterhub.ingress.enabled to false"
     ),
+    "jupyterhub: null": "jupyterhub is null",
+    "prometheus: null": "to leave it out, write 'prometheus: {enabled: false}'",
+    "jupyterhub: {hub: {config: null}}": "jupyterhub.hub.config is null, and it is a section",
+    "prometheus: {server: null}": "prometheus.server is null, and it is a section",
     "prometheus: {enabled: false}": "set notebooks-accounting.prometheus.url",
     "notebooks-accounting: {siteName: null}": "siteName is not set",
     "notebooks-accounting: {sitename: A}": "sitename: did you mean siteName?",

@@ -2,6 +2,27 @@
 may be null where one expects a section or a name: so everything goes through `default`, and names
 of their objects come from their own templates. */ -}}
 
+{{- /* Sections that were set to null. A part that is null has its own project's defaults: for the hub,
+a login for everybody. */ -}}
+{{- define "egi.sections" -}}
+{{- $problems := list -}}
+{{- range $part := list "jupyterhub" "prometheus" "notebooks-accounting" "notebooks-monitoring" "notebooks-backup" -}}
+{{- if not (kindIs "bool" (get (get $.Values $part | default dict) "enabled")) -}}
+{{- $problems = append $problems (printf "%s is null, or its `enabled` is neither true nor false: to leave it out, write '%s: {enabled: false}'" $part $part) -}}
+{{- end -}}
+{{- end -}}
+{{- range $path := list "jupyterhub.hub.config" "jupyterhub.hub.services" "jupyterhub.proxy" "jupyterhub.singleuser" "prometheus.server" "prometheus.kube-state-metrics" "prometheus.serverFiles" "prometheus.scrapeConfigs" -}}
+{{- $at := $.Values -}}
+{{- range splitList "." $path }}{{ $at = get (kindIs "map" $at | ternary $at dict) . }}{{ end -}}
+{{- if not (kindIs "map" $at) -}}
+{{- $problems = append $problems (printf "%s is null, and it is a section: leave it out, or write what differs below it" $path) -}}
+{{- end -}}
+{{- end -}}
+{{- with $problems -}}
+{{- fail (printf "\n\nThe values of egi-notebooks cannot be installed:\n  %s\n" (join "\n  " .)) -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* Whether people reach the hub and may log in. */ -}}
 {{- define "egi.hubChecks" -}}
 {{- $problems := list -}}
