@@ -67,7 +67,7 @@ def doors_of(service: Service) -> Doors:
         tokens,
         hub_of(service.settings),
         Sessions(time.monotonic),
-        Throttle(time.monotonic),
+        Throttle(),
         origin_of(service.settings),
         service.metrics.failed_logins.inc,
     )

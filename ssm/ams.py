@@ -30,6 +30,8 @@ from ssm.errors import Refused, Rejected, TokenExpired, TooLarge, TransportError
 
 _BAD_REQUEST, _UNAUTHORIZED, _TOO_LARGE, _SERVER_ERROR = 400, 401, 413, 500
 # The longest true answer has some hundred bytes.
+_LONGEST_ID = 255
+_UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
 _ANSWER_BYTES = 1_000_000
 _CLIENT_ERRORS = range(400, 500)
 # A later answer may be another one.
@@ -232,7 +234,8 @@ class AmsTransport:
             raise self._publish_error(call, exc, size) from _without_secrets(exc)
         match answer:
             case {"messageIds": [str() | int() as broker_id]}:
-                return str(broker_id)
+                # It is for people to read: what could not be kept, or shown, is not believed.
+                return _UNPRINTABLE.sub("?", str(broker_id)[:_LONGEST_ID])
             case _:
                 raise _no_answer(call, "without a message id")
 

@@ -4,9 +4,10 @@ As a middleware it comes before all routes, those that do not exist included: wh
 nothing, not even which paths there are.
 """
 
+import asyncio
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qs, quote
 
 import structlog
@@ -64,6 +65,7 @@ class Doors:
     throttle: Throttle
     origin: Origin
     note_failure: Callable[[], None] = lambda: None
+    _suspects: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
 
     async def identify(self, request: Request) -> Identity | None:
         """Who asks; None if they show nothing.
@@ -91,31 +93,34 @@ class Doors:
         )
 
     async def admit(self, request: Request, token: str) -> Viewer:
-        """Whose token it is; failures are counted.
+        """Whose token it is; guesses are counted.
 
         Raises:
-            Problem: it is nobody's, or this client has failed too often.
+            Problem: it is nobody's.
         """
         client = request.client.host if request.client else ""
-        digest = digest_of(token.encode("latin-1", "replace"))
-        if wait := self.throttle.wait_seconds(client, digest):
-            log.warning("too many failed logins", client=client)
+        viewer = self._of_file(digest_of(token.encode("latin-1", "replace")))
+        if viewer is None and self.hub is not None and token.isascii() and token.isprintable():
+            viewer = await self._of_hub(self.hub, token, client)
+        if viewer is not None:
+            return viewer
+        self.note_failure()
+        log.warning("failed login", client=client)
+        if wait := self.throttle.guessed(client):
             raise Problem(
                 _TOO_MANY,
-                "too many failed logins from this address",
+                "too many failed logins",
                 f"wait {math.ceil(wait)} s, then try again with the right token",
                 {"Retry-After": str(math.ceil(wait))},
             )
-        viewer = self._of_file(digest)
-        if viewer is None and self.hub is not None and token.isascii() and token.isprintable():
-            viewer = await self.hub.viewer(token)
-        if viewer is None:
-            self.throttle.failed(client, digest)
-            self.note_failure()
-            log.warning("failed login", client=client)
-            raise unauthorized("the token is not one that this service knows")
-        self.throttle.succeeded(digest)
-        return viewer
+        raise unauthorized("the token is not one that this service knows")
+
+    async def _of_hub(self, hub: Hub, token: str, client: str) -> Viewer | None:
+        """Whose token it is at the hub, which guesses must not keep busy."""
+        if not self.throttle.is_suspect(client):
+            return await hub.viewer(token)
+        async with self._suspects:
+            return await hub.viewer(token)
 
     async def _again(self, request: Request, session: Session) -> Viewer | None:
         """Whether what a session's user showed is still good."""

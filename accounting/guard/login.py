@@ -34,8 +34,10 @@ def routes(doors: Doors) -> APIRouter:
         if ticket:
             _require_apart(request, doors)
             digest = doors.sessions.redeem(ticket)
-            if digest and doors.tokens.viewer(digest):
-                return _opened(request, doors, Session(digest=digest), following)
+            viewer = doors.tokens.viewer(digest) if digest else None
+            if viewer:
+                session = Session(viewer.name, digest=digest)
+                return _opened(request, doors, session, following)
             raise unauthorized("this address was used already, or is too old")
         if doors.hub is not None:
             return begin_login(request, doors.hub, _inside(request, following))
@@ -49,11 +51,12 @@ def routes(doors: Doors) -> APIRouter:
     ) -> Response:
         _require_same_origin(request)
         _require_apart(request, doors)
-        await doors.admit(request, token.strip())
+        owner = (await doors.admit(request, token.strip())).name
         encoded = token.strip().encode("latin-1", "replace")
         digest = digest_of(encoded)
         is_static = doors.tokens.viewer(digest) is not None
-        session = Session(digest=digest) if is_static else Session(hub_token=token.strip())
+        shown = {"digest": digest} if is_static else {"hub_token": token.strip()}
+        session = Session(owner, **shown)
         return _opened(request, doors, session, following)
 
     @router.get("/oauth_callback")
@@ -61,7 +64,9 @@ def routes(doors: Doors) -> APIRouter:
         if doors.hub is None:
             raise Problem(_NOT_FOUND, "there is no login by a hub", "sign in with a token")
         token, following = await doors.hub.finish(request)
-        response = _opened(request, doors, Session(hub_token=token), following)
+        viewer = await doors.hub.viewer(token)
+        owner = viewer.name if viewer else ""
+        response = _opened(request, doors, Session(owner, hub_token=token), following)
         drop_cookie(request, response, STATE_COOKIE)
         return response
 
@@ -85,7 +90,10 @@ def _opened(request: Request, doors: Doors, session: Session, following: str) ->
 def _inside(request: Request, following: str) -> str:
     """A path of this service, whatever the address says: not another site's."""
     home = f"{request.scope.get('root_path', '')}/"
-    parts = urlsplit(following)
+    try:
+        parts = urlsplit(following)
+    except ValueError:  # such as half an IPv6 address
+        return home
     is_own = not parts.scheme and not parts.netloc and parts.path.startswith(home)
     plain = following.isascii() and following.isprintable() and "\\" not in following
     return following if is_own and plain and not following.startswith("//") else home

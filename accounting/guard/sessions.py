@@ -19,6 +19,7 @@ from accounting.guard.tokens import digest_of
 COOKIE = "accounting-session"
 IDLE_SECONDS = 12 * 3600.0
 _MOST = 10_000
+MOST_OF_ONE = 20
 _TICKET_SECONDS = 3600.0
 
 
@@ -27,12 +28,14 @@ class Session:
     """One browser's.
 
     Attributes:
+        owner: whose it is: nobody's sessions push out another's.
         digest: hash of the static token that was shown; empty if it was the hub's.
         hub_token: the hub's token; empty if it was a static one.
         csrf_token: what actions must repeat; other sites cannot read it.
         used_at: monotonic seconds.
     """
 
+    owner: str = ""
     digest: bytes = b""
     hub_token: str = ""
     csrf_token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
@@ -61,6 +64,9 @@ class Sessions:
         key = secrets.token_urlsafe(32)
         with self._lock:
             session.used_at = self._clock()
+            own = [key for key, one in self._found.items() if one.owner == session.owner]
+            for oldest in own[: max(0, len(own) + 1 - MOST_OF_ONE)]:
+                del self._found[oldest]
             self._found[digest_of(key.encode())] = session
             if len(self._found) > _MOST:
                 self._found.popitem(last=False)

@@ -1,55 +1,51 @@
-"""Failed logins are counted per client; who fails too often waits."""
+"""Guesses are counted per client and overall; beyond a rate they are told to wait.
 
-from collections import OrderedDict, deque
-from collections.abc import Callable
+A right token always works, whoever else guesses from the same address: behind a proxy, all of a
+cluster may share one. So a token is looked at first, and only a wrong one is a guess.
+"""
+
+from ipaddress import IPv6Address, ip_address
+
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
 
 ALLOWED = 10
+"""Guesses a minute from one client; from all together, ten times as many."""
 SPAN_SECONDS = 60.0
+_OVERALL = RateLimitItemPerMinute(10 * ALLOWED)
+_EACH = RateLimitItemPerMinute(ALLOWED)
 _MOST_CLIENTS = 10_000
-_MOST_KNOWN = 1_000
+_NETWORK_BITS = 64
 
 
 class Throttle:
-    """Remembers the failures of a while, and which credentials were good before.
+    """Counts the guesses of the last minute."""
 
-    Several clients may share an address. So one that guesses does not lock out the others: what
-    was good before is still let through.
+    def __init__(self) -> None:
+        self._storage = MemoryStorage()
+        self._limiter = MovingWindowRateLimiter(self._storage)
 
-    Args:
-        clock: monotonic seconds.
-    """
+    def guessed(self, client: str) -> float:
+        """Note a guess; how many seconds its client must wait, 0: none."""
+        name = _network(client)
+        if len(self._storage.events) > _MOST_CLIENTS:
+            self._storage.reset()
+        allowed = [self._limiter.hit(_EACH, name), self._limiter.hit(_OVERALL)]
+        return 0.0 if all(allowed) else SPAN_SECONDS
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
-        self._known: OrderedDict[bytes, None] = OrderedDict()
+    def is_suspect(self, client: str) -> bool:
+        """Whether a client guesses too much at the moment, or all together do."""
+        name = _network(client)
+        return not (self._limiter.test(_EACH, name) and self._limiter.test(_OVERALL))
 
-    def wait_seconds(self, client: str, digest: bytes) -> float:
-        """How long this client must wait before this credential is looked at; 0: not at all."""
-        failures = self._recent(client)
-        if len(failures) < ALLOWED or digest in self._known:
-            return 0.0
-        return failures[0] + SPAN_SECONDS - self._clock()
 
-    def failed(self, client: str, digest: bytes) -> None:
-        """Note a credential that is not good."""
-        self._known.pop(digest, None)
-        failures = self._recent(client)
-        failures.append(self._clock())
-        self._failures[client] = failures
-        self._failures.move_to_end(client)
-        if len(self._failures) > _MOST_CLIENTS:
-            self._failures.popitem(last=False)
-
-    def succeeded(self, digest: bytes) -> None:
-        """Note a credential that is good."""
-        self._known[digest] = None
-        self._known.move_to_end(digest)
-        if len(self._known) > _MOST_KNOWN:
-            self._known.popitem(last=False)
-
-    def _recent(self, client: str) -> deque[float]:
-        failures = self._failures.get(client) or deque(maxlen=ALLOWED)
-        while failures and failures[0] <= self._clock() - SPAN_SECONDS:
-            failures.popleft()
-        return failures
+def _network(client: str) -> str:
+    """Who counts as one: with IPv6, each customer has a network."""
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return client
+    if isinstance(address, IPv6Address):
+        return str(int(address) >> (128 - _NETWORK_BITS))
+    return client

@@ -39,15 +39,16 @@ def decode(cursor: str, sort: str, kinds: Sequence[type]) -> tuple[Any, ...]:
     Raises:
         BadCursor: it is not one of ours, or of another sort.
     """
+    if len(cursor) > _LONGEST:
+        raise _bad("is not one that this service gave out")
     try:
         packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars="-_", validate=True)
         made_for, *values = msgspec.json.decode(packed, type=list[Any])
-    except (binascii.Error, UnicodeError, ValueError, msgspec.MsgspecError):
+    except (binascii.Error, RecursionError, UnicodeError, ValueError, msgspec.MsgspecError):
         raise _bad("is not one that this service gave out") from None
     if made_for != sort:
         raise _bad("belongs to another sort")
-    fits = len(values) == len(kinds) and len(cursor) <= _LONGEST
-    if not fits or not all(map(_is_of, values, kinds)):
+    if len(values) != len(kinds) or not all(map(_is_of, values, kinds)):
         raise _bad("is not one that this service gave out")
     return tuple(values)
 

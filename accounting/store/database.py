@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -107,6 +107,7 @@ class Database:
             return engine
         waits = {"timeout": BUSY_SECONDS}
         engine = create_engine(self.url, connect_args=waits, pool_size=_KEPT_OPEN)
+        event.listen(engine, "do_connect", _create_private)
         event.listen(engine, "connect", partial(_prepare_sqlite, self.journal))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -371,6 +372,14 @@ def _own_options(url: URL) -> tuple[URL, tuple[str, str]]:
         raise ArgumentError(f"no journal {journal}")
     options = (journal, str(url.query.get("password_file", "")))
     return url.difference_update_query(["journal", "password_file"]), options
+
+
+def _create_private(_dialect: Any, _record: Any, args: Any, _options: Any) -> None:
+    """Make a missing file for this user only: it names people; SQLite's others have its rights."""
+    path = str(args[0]) if args else ""
+    if path and not path.startswith((":memory:", "file:")):
+        with suppress(OSError):  # there it is, or SQLite says why not
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _prepare_sqlite(journal: str, connection: Any, _record: Any) -> None:

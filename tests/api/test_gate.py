@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
+from structlog.testing import capture_logs
 
 from accounting.guard.armour import MOST_BODY_BYTES, Armour
+from accounting.guard.sessions import MOST_OF_ONE, Session
 from accounting.guard.throttle import ALLOWED, SPAN_SECONDS, Throttle
 from accounting.guard.tokens import digest_of
 from tests.api.serving import ADMIN, JOB, Running, Serve
@@ -254,27 +256,59 @@ def test_a_ticket_opens_a_session_once(browser: httpx.Client, running: Running) 
         assert other.get(f"/login?ticket={ticket}").status_code == 401
 
 
-def test_who_fails_too_often_waits_but_locks_nobody_else_out(running: Running) -> None:
-    assert running.get("/api/v1/me").status_code == 200
+def test_guesses_wait_and_right_tokens_always_work(running: Running) -> None:
     for _ in range(ALLOWED):
         assert running.get("/api/v1/me", "wrong").status_code == 401
     answer = running.get("/api/v1/me", "wrong")
     assert answer.status_code == 429
     assert 0 < int(answer.headers["Retry-After"]) <= SPAN_SECONDS
-    assert running.get("/api/v1/runs", JOB).status_code == 429  # not seen before
-    assert running.get("/api/v1/me").status_code == 200  # was good before
-    assert "failed_logins_total 10.0" in running.get("/metrics").text
+    for _ in range(2):  # though it was never seen before, and comes from the same address
+        assert running.get("/api/v1/runs", JOB).status_code == 200
+        assert running.get("/api/v1/me", "wrong").status_code == 429
+    assert "failed_logins_total 13.0" in running.get("/metrics").text
 
 
-def test_failures_are_forgotten_after_a_while() -> None:
-    now = 0.0
-    throttle = Throttle(lambda: now)
-    for _ in range(ALLOWED):
-        throttle.failed("a", b"x")
-    assert throttle.wait_seconds("a", b"y") == SPAN_SECONDS
-    assert throttle.wait_seconds("b", b"y") == 0
-    now = SPAN_SECONDS + 1
-    assert throttle.wait_seconds("a", b"y") == 0
+def test_guesses_are_counted_by_address_by_network_and_overall() -> None:
+    throttle = Throttle()
+    assert not any(throttle.guessed("192.0.2.1") for _ in range(ALLOWED))
+    assert throttle.guessed("192.0.2.1") == SPAN_SECONDS
+    assert throttle.is_suspect("192.0.2.1")
+    assert not throttle.is_suspect("192.0.2.2")
+    assert not any(throttle.guessed(f"2001:db8::{n}") for n in range(ALLOWED))
+    assert throttle.guessed("2001:db8::ffff")
+    assert not throttle.guessed("2001:db8:1::1")
+    for n in range(10 * ALLOWED):
+        throttle.guessed(f"198.51.100.{n}")
+    assert throttle.guessed("203.0.113.1")
+
+
+def test_one_s_sessions_push_out_nobody_else_s(running: Running) -> None:
+    sessions = running.doors.sessions
+    admin = sessions.open(Session("boss", hub_token="x"))
+    for _ in range(500):
+        last = sessions.open(Session("eve", hub_token="y"))
+    assert len(sessions._found) == MOST_OF_ONE + 1
+    assert {digest_of(key.encode()) for key in (admin, last)} <= set(sessions._found)
+
+
+@pytest.mark.parametrize("following", ["//[", "http://[", "/\x00", "[" * 5000, "//a:b@[::1"])
+def test_no_address_to_go_to_fails_however_odd(following: str, shared: Running) -> None:
+    with httpx.Client(base_url=shared.url) as client:
+        asked = client.get("/login", params={"following": following})
+        posted = client.post("/login", data={"token": ADMIN, "following": following})
+    assert (asked.status_code, posted.headers["Location"]) == (401, "/")
+
+
+def test_the_database_is_for_its_user_only(running: Running) -> None:
+    for path in running.folder.glob("accounting.db*"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_token_that_everybody_can_read_is_told(running: Running) -> None:
+    running.token_file.chmod(0o644)
+    with capture_logs() as logs:
+        running.doors.tokens.check()
+    assert "admin token" in [entry["token"] for entry in logs if "chmod" in entry["cure"]]
 
 
 def test_a_request_that_is_too_large_is_refused_declared_or_not(shared: Running) -> None:

@@ -161,6 +161,15 @@ def test_no_cursor_however_made_up_fails(data: bytes, running: Running) -> None:
             assert answer.status_code in {200, 400}
 
 
+@pytest.mark.parametrize("made", ["[" * 1490, "{" * 1400, "9" * 1400, "[1e999]", ""])
+def test_a_cursor_of_odd_json_is_refused(made: str, running: Running) -> None:
+    import base64  # noqa: PLC0415 - only here
+
+    given = base64.urlsafe_b64encode(made.encode()).decode().rstrip("=")
+    answer = running.get("/api/v1/records", params={"cursor": given or "-"})
+    assert answer.status_code == 400
+
+
 VALUES = st.integers(-(2**63), 2**63 - 1) | st.text(max_size=9) | st.none() | st.booleans()
 
 

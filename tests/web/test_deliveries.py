@@ -125,7 +125,6 @@ def test_those_who_are_not_let_in_are_told_how_to_be(
     page.click("main button")
     expect(page.locator("h1")).to_have_text("Too many tries")
     look_at(page, "too-many")
-    running.doors.throttle._failures.clear()
     sign_in(page, running, "/usage?by=user")
     expect(page).to_have_url(f"{running.url}/usage?by=user")
     page.goto(f"{running.url}/not/there")
