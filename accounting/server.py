@@ -27,7 +27,7 @@ from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop, PushLoop
 from accounting.store.database import Database
 from accounting.telemetry import Metrics
-from accounting.wiring import source_of
+from accounting.wiring import places, source_of
 
 log = structlog.get_logger(__name__)
 
@@ -106,11 +106,13 @@ def serve(
         jobs = Jobs(settings, database, metrics, source=source)
         jobs.prepare()
         polling = PollLoop(jobs, interval_seconds=settings.poll.interval)
-        pushing = PushLoop(jobs, interval_seconds=settings.ssm.interval)
+        pushing = [  # one each, so that a destination that fails delays no other
+            PushLoop(jobs, interval_seconds=place.ssm.interval, only=place.name)
+            for place in places(settings)
+            if place.ssm.interval
+        ]
         service = Service(settings, database, metrics, jobs, polling)
-        loops: list[PollLoop | PushLoop] = [polling]
-        if settings.ssm.interval:
-            loops.append(pushing)
+        loops: list[PollLoop | PushLoop] = [polling, *pushing]
         threads = [
             threading.Thread(target=loop.run, name=type(loop).__name__, daemon=True)
             for loop in loops

@@ -1,9 +1,11 @@
 """Builds the parts of a poll and a push from the settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accounting.config import PREFIX, Settings
+from accounting.config.delivery import SsmSettings
 from accounting.delivery.backoff import Backoff
 from accounting.delivery.outbox import Outbox
 from accounting.errors import SettingsError
@@ -82,8 +84,27 @@ def forgetter_of(settings: Settings, database: Database) -> Callable[[float], in
     return forget
 
 
-def sender_of(settings: Settings) -> "Sender":
-    """Where messages go.
+FIRST = "apel"
+"""The name of the destination that ``ssm`` has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A destination of the settings: its name there, and how to reach it."""
+
+    name: str
+    ssm: SsmSettings
+
+
+def places(settings: Settings) -> Iterator[Place]:
+    """The destinations of the settings, in their order."""
+    yield Place(FIRST, settings.ssm)
+    for name, given in settings.destinations.items():
+        yield Place(name, given.over(settings.ssm))
+
+
+def sender_of(settings: Settings, place: Place | None = None) -> "Sender":
+    """Where messages go; by default the first destination.
 
     Raises:
         SettingsError: a name that cannot be part of the broker's addresses.
@@ -92,7 +113,7 @@ def sender_of(settings: Settings) -> "Sender":
     from ssm.ams import AmsSettings  # noqa: PLC0415
     from ssm.sender import AmsSender, DirqSender  # noqa: PLC0415
 
-    ssm = settings.ssm
+    ssm = settings.ssm if place is None else place.ssm
     if ssm.transport == "dirq" and ssm.dirq_path is not None:
         return DirqSender(ssm.dirq_path)
     try:
@@ -116,8 +137,10 @@ def sender_of(settings: Settings) -> "Sender":
     return AmsSender(broker, ssm.hostcert, ssm.hostkey, receiver_cert_path=ssm.servercert)
 
 
-def pusher_of(settings: Settings, database: Database, *, at_once: bool = False) -> "Pusher":
-    """What delivers.
+def pushers_of(
+    settings: Settings, database: Database, *, at_once: bool = False
+) -> "dict[str, Pusher]":
+    """What delivers, by the destinations' names in the settings.
 
     Args:
         settings: the service's.
@@ -125,11 +148,27 @@ def pusher_of(settings: Settings, database: Database, *, at_once: bool = False) 
         at_once: do not wait for the next try that a failure has put off.
 
     Raises:
-        SettingsError: a name that cannot be part of the broker's addresses.
+        SettingsError: a name that cannot be part of the broker's addresses, or two destinations
+            are the same.
     """
+    made: dict[str, Pusher] = {}
+    for position, place in enumerate(places(settings)):
+        made[place.name] = _pusher_of(settings, database, place, position, at_once=at_once)
+    names = [pusher.destination for pusher in made.values()]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise SettingsError(
+            f"{PREFIX}DESTINATIONS: two destinations are {twice}",
+            "give each its own topic or spool",
+        )
+    return made
+
+
+def _pusher_of(
+    settings: Settings, database: Database, place: Place, position: int, *, at_once: bool
+) -> "Pusher":
     from accounting.delivery.pusher import Policy, Pusher  # noqa: PLC0415 - as for sender_of
 
-    ssm = settings.ssm
+    ssm = place.ssm
     policy = Policy(
         records_per_message=ssm.records_per_message,
         close_after_seconds=settings.record.close_after,
@@ -138,7 +177,7 @@ def pusher_of(settings: Settings, database: Database, *, at_once: bool = False) 
         settle_seconds=ssm.total_timeout,
         at_once=at_once,
     )
-    return Pusher(Outbox(database), sender_of(settings), policy)
+    return Pusher(Outbox(database), sender_of(settings, place), policy, position=position)
 
 
 def open_from(settings: Settings, now: float) -> Month:

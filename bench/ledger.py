@@ -7,11 +7,21 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, text
+from sqlalchemy import Integer, cast, func, insert, literal, select, text, true
 
 from accounting.model.time import Month
 from accounting.store.database import Database
-from accounting.store.tables import messages, pods, progress, records, revisions, windows
+from accounting.store.tables import (
+    messages,
+    outlets,
+    pods,
+    progress,
+    queued,
+    records,
+    revisions,
+    settled,
+    windows,
+)
 
 LAST = Month(2026, 11)
 MONTHS = 12
@@ -20,6 +30,7 @@ USERS = 2000
 FLAVORS = ("small", "medium", "large", "gpu")
 IMAGES = [f"registry.example.org/notebook:{number}" for number in range(6)]
 MESSAGE = 500
+DESTINATION = "ams://example.org"
 _AT_ONCE = 20_000
 _SPANNING = 0.05
 
@@ -62,9 +73,24 @@ def fill(database: Database, count: int) -> None:
             ):
                 names = tuple(rows[0])
                 database.write(connection, table, names, [tuple(row.values()) for row in rows])
+    _note_delivery(database)
     if not database.is_sqlite:  # as autovacuum does by and by
         with database.begin() as connection:
             connection.execute(text("ANALYZE"))
+
+
+def _note_delivery(database: Database) -> None:
+    """All of it is in messages, and every month is known to be."""
+    number = (func.row_number().over(order_by=records.primary_key.columns) - 1) / MESSAGE + 1
+    key = (records.c.year, records.c.month, records.c.uid)
+    told = select(*key, literal(DESTINATION), records.c.digest, true(), cast(number, Integer))
+    months = select(literal(DESTINATION), revisions.c.year, revisions.c.month, literal(1))
+    with database.begin() as connection:
+        connection.execute(
+            insert(outlets).values(destination=DESTINATION, kind="records", position=0)
+        )
+        connection.execute(insert(queued).from_select(queued.columns.keys(), told))
+        connection.execute(insert(settled).from_select(settled.columns.keys(), months))
 
 
 def _months() -> list[Month]:
@@ -84,7 +110,7 @@ def _messages(count: int) -> Iterator[dict[str, Any]]:
         yield {
             "id": number,
             "empaid": str(UUID(int=number)),
-            "destination": "ams://example.org",
+            "destination": DESTINATION,
             "state": "sent",
             "body": "",
             "records": MESSAGE,
@@ -114,8 +140,8 @@ def _notebooks(
         start = month.end - 7200 if spans else chance.randrange(month.start, month.end - 43_200)
         end = month.end + 7200 if spans else start + chance.randrange(600, 36_000)
         pod = _pod(str(UUID(int=chance.getrandbits(128), version=4)), user, start, end, chance)
-        found = [_record(pod, month, month.last_second, made)] if spans else []
-        found.append(_record(pod, month.next if spans else month, end, made))
+        found = [_record(pod, month, month.last_second)] if spans else []
+        found.append(_record(pod, month.next if spans else month, end))
         made += len(found)
         yield pod, found
 
@@ -152,7 +178,7 @@ def _pod(uid: str, user: int, start: int, end: int, chance: random.Random) -> di
     }
 
 
-def _record(pod: dict[str, Any], month: Month, until: int, number: int) -> dict[str, Any]:
+def _record(pod: dict[str, Any], month: Month, until: int) -> dict[str, Any]:
     start, ended = int(pod["started_at"]), until == int(pod["last_running_at"])
     digest = hashlib.sha256(f"{pod['uid']} {month}".encode()).hexdigest()
     return {
@@ -190,9 +216,6 @@ def _record(pod: dict[str, Any], month: Month, until: int, number: int) -> dict[
         "held": "",
         "problem": "",
         "digest": digest,
-        "queued_digest": digest,
-        "message_id": number // MESSAGE + 1,
-        "queued_final": True,
         "used_wall_seconds": until - max(start, month.start - 1),
         "used_cpu_seconds": (until - start) // 7 - max(0, month.start - 1 - start) // 7,
         **_held(pod, until - max(start, month.start - 1)),

@@ -1,12 +1,12 @@
 """Settings of where records go."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from accounting.config.setting import PREFIX
-from accounting.config.values import Duration, Group, Port, Text
+from accounting.config.values import Duration, Group, Port, Text, from_json
 from accounting.records.apel import MAX_RECORDS
 
 
@@ -126,3 +126,37 @@ class SsmSettings(Group):
         if self.transport == "dirq" and self.dirq_path is None:
             raise ValueError(f"{PREFIX}SSM__TRANSPORT=dirq needs {PREFIX}SSM__DIRQ_PATH")
         return self
+
+
+class DestinationSettings(Group):
+    """A further destination; what is not given is as ``ssm`` has it."""
+
+    records: Literal["individual"] = "individual"
+    transport: Literal["ams", "dirq"] | None = None
+    dirq_path: Path | None = None
+    hostcert: Path | None = None
+    hostkey: Path | None = None
+    servercert: Path | None = None
+    ca_file: Path | None = None
+    ams_host: Text | None = None
+    ams_port: Port | None = None
+    authn_port: Port | None = None
+    ams_project: Text | None = None
+    ams_topic: Text | None = None
+    records_per_message: int | None = Field(default=None, ge=1, le=MAX_RECORDS)
+    interval: Duration | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _has_a_place_of_its_own(self) -> Self:
+        if self.transport == "dirq" and self.dirq_path is None:
+            raise ValueError("with the transport dirq, dirq_path is needed")
+        return self
+
+    def over(self, ssm: SsmSettings) -> SsmSettings:
+        """These settings, and for the rest those of the first destination."""
+        given = self.model_dump(exclude_none=True, exclude={"records"})
+        return ssm.model_copy(update=given)
+
+
+Destinations = Annotated[dict[str, DestinationSettings], BeforeValidator(from_json)]
+"""By names that are the operator's own."""

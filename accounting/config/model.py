@@ -3,7 +3,7 @@
 from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from accounting.config.delivery import SsmSettings
+from accounting.config.delivery import Destinations, SsmSettings
 from accounting.config.measuring import PollSettings, PrometheusSettings
 from accounting.config.records import RecordSettings, VoSettings
 from accounting.config.secret import read_secret
@@ -59,6 +59,14 @@ class Settings(BaseSettings):
     vo: VoSettings = Field(default_factory=VoSettings)
     record: RecordSettings = Field(default_factory=RecordSettings)
     ssm: SsmSettings = Field(default_factory=SsmSettings)
+    destinations: Destinations = Field(
+        default_factory=dict,
+        description="Further destinations, by names of your own. Each gets all records, "
+        "whatever becomes of the others, and may have its own transport, dirq_path, hostcert, "
+        "hostkey, servercert, ca_file, ams_host, ams_port, authn_port, ams_project, ams_topic, "
+        "records_per_message and interval; the others are as `ssm` has them.",
+        examples=[{"second": {"ams_topic": "notebooks-copy"}}],
+    )
     api: ApiSettings = Field(default_factory=ApiSettings)
     hub: HubSettings = Field(default_factory=HubSettings)
     log: LogSettings = Field(default_factory=LogSettings)

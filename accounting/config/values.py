@@ -34,7 +34,7 @@ def seconds(value: object) -> object:
     return number
 
 
-def _from_json(value: object) -> object:
+def from_json(value: object) -> object:
     """A mapping that the environment gives as JSON."""
     if not isinstance(value, str):
         return value
@@ -49,7 +49,7 @@ def _list(value: object) -> object:
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):
-        return _from_json(value)
+        return from_json(value)
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
@@ -107,8 +107,8 @@ Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_one_line)]
 SiteName = Annotated[Text, AfterValidator(_site_name)]
 Label = Annotated[str, AfterValidator(_label)]
 Benchmark = Annotated[str, Field(max_length=MAX_BENCHMARK_TYPE), AfterValidator(_one_line)]
-VoMap = Annotated[dict[str, VoName], BeforeValidator(_from_json)]
-PrivacyMap = Annotated[dict[Pattern, Privacy], BeforeValidator(_from_json)]
+VoMap = Annotated[dict[str, VoName], BeforeValidator(from_json)]
+PrivacyMap = Annotated[dict[Pattern, Privacy], BeforeValidator(from_json)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
 Names = Annotated[frozenset[str], BeforeValidator(_list)]
 Port = Annotated[int, Field(ge=1, le=65535)]

@@ -1,7 +1,8 @@
 """The outbox: messages with their exact bodies, first in, first out (D3).
 
-A message is stored together with the note that its records are no longer due, in one transaction;
-only then is it sent. Whatever happens between, it is sent from here, with the same bytes::
+Each destination has its own queue; what one was told does not count for another. A message is
+stored together with the note that its records are no longer due there, in one transaction; only
+then is it sent. Whatever happens between, it is sent from here, with the same bytes::
 
                     ┌────── failed ──────┐
                     ▼                    │
@@ -22,6 +23,9 @@ from typing import Any
 from sqlalchemy import Connection, and_, exists, func, select, tuple_, update
 
 from accounting.delivery import batches
+from accounting.delivery.outlets import queue
+from accounting.delivery.outlets.outlet import Outlet
+from accounting.delivery.outlets.records import CloudRecords
 from accounting.errors import AccountingError
 from accounting.model.messages import (
     UNDELIVERED,
@@ -37,21 +41,55 @@ from accounting.model.messages import (
 from accounting.model.time import Month
 from accounting.store.database import Database
 from accounting.store.due import NOTHING_CLOSED, is_due
-from accounting.store.tables import delivered, message_records, messages, records, stops
+from accounting.store.tables import (
+    delivered,
+    message_records,
+    messages,
+    outlets,
+    queued,
+    settled,
+    stops,
+)
 
 _MESSAGE = [messages.c[name] for name in Message.__slots__]
 
 
 class Outbox:
-    """The queue; its reading side for people is ``accounting.messages``."""
+    """The queues; their reading side for people is ``accounting.lookup.messages``.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: keeps them.
+        outlet: what messages carry; by default APEL's cloud records.
+    """
+
+    def __init__(self, database: Database, outlet: Outlet | None = None) -> None:
         self.database = database
+        self.outlet: Outlet = outlet or CloudRecords()
 
-    def due_count(self, open_from: Month = NOTHING_CLOSED) -> int:
-        """How many records must go out and are in no message yet."""
+    def register(self, destination: str, position: int = 0) -> None:
+        """Note that a destination takes this outlet's figures: they are due there from now on."""
+        with self.database.begin() as connection:
+            queue.register(connection, destination, self.outlet.kind, position)
+
+    def keep(self, destinations: Sequence[str]) -> None:
+        """Nothing is due any more at others than these: they are not in the settings."""
+        with self.database.begin() as connection:
+            connection.execute(outlets.delete().where(outlets.c.destination.not_in(destinations)))
+
+    def due_count(self, open_from: Month = NOTHING_CLOSED, destination: str = "") -> int:
+        """How many figures must go to a destination and are in no message yet.
+
+        Without a destination: how many records must go to any.
+        """
         with self.database.begin(reading=True) as connection:
+            if destination:
+                return self.outlet.due_count(connection, destination, open_from)
             return connection.execute(select(func.count()).where(is_due(open_from))).scalar_one()
+
+    def settle(self, destination: str) -> None:
+        """Note which months this destination was told all of; nobody searches them again."""
+        with self.database.begin() as connection:
+            self.outlet.settle(connection, destination)
 
     def counts(self, destination: str | None = None) -> Mapping[MessageState, int]:
         """How many messages there are, by state."""
@@ -61,6 +99,15 @@ class Outbox:
         with self.database.begin(reading=True) as connection:
             found = {MessageState(state): count for state, count in connection.execute(query)}
         return {state: found.get(state, 0) for state in MessageState}
+
+    def elsewhere(self) -> int:
+        """How many undelivered messages are for destinations that the settings do not have."""
+        known = select(outlets.c.destination)
+        query = select(func.count()).where(
+            messages.c.state.in_(UNDELIVERED), messages.c.destination.not_in(known)
+        )
+        with self.database.begin(reading=True) as connection:
+            return connection.execute(query).scalar_one()
 
     def waiting_records(self, destination: str) -> int:
         """How many records wait in undelivered messages to a destination."""
@@ -95,13 +142,12 @@ class Outbox:
             was taken.
         """
         with self.database.begin() as connection:
-            condition = is_due(open_from) & _is_free(destination)
-            due, left_out = batches.due(connection, condition, after, limit)
+            due, left_out = self.outlet.due(connection, destination, after, limit, open_from)
             if due:
-                number = batches.store(connection, destination, [text for _, text in due], now)
-                batches.enqueue(connection, number, [record for record, _ in due])
-        last = due[-1][0] if due else None
-        return (RecordKey(last.uid, *last.month) if last else None), len(due), left_out
+                body = self.outlet.body([entry.text for entry in due])
+                number = batches.store(connection, destination, body, count=len(due), now=now)
+                batches.enqueue(connection, destination, number, due)
+        return (due[-1].key if due else None), len(due), left_out
 
     def next(self, destination: str) -> Message | None:
         """The first message that waits for this destination and has nothing before it.
@@ -162,11 +208,16 @@ class Outbox:
         """Take the records over into what the receiver holds now."""
         keys = batches.keys_of(connection, message.id)
         rows = [
-            (*keys[digest], message.destination, message.id, digest, text, now)
-            for digest, text in batches.texts(message.body).items()
+            (key.year, key.month, key.uid, message.destination, message.id, digest, text, now)
+            for digest, text in self._texts(message).items()
+            for key in (keys[digest],)
         ]
         names = tuple(column.name for column in delivered.columns)
         self.database.write(connection, delivered, names, rows)
+
+    def _texts(self, message: Message) -> dict[str, str]:
+        """Digest → text of the figures in a message, in its order."""
+        return {self.outlet.digest(text): text for text in self.outlet.texts(message.body)}
 
     def failed(self, message: Message, failure: Failure, next_try_at: float | None) -> None:
         """Note an attempt that failed; the message stays where it is in the queue."""
@@ -182,7 +233,7 @@ class Outbox:
         Raises:
             ValueError: it holds a single record.
         """
-        texts = list(batches.texts(message.body).items())
+        texts = list(self._texts(message).items())
         if len(texts) < 2:  # noqa: PLR2004 - two halves
             raise ValueError("a single record cannot be split")
         middle = len(texts) // 2
@@ -191,11 +242,11 @@ class Outbox:
             keys = batches.keys_of(connection, message.id)
             for letter, half in (("a", texts[:middle]), ("b", texts[middle:])):
                 place = (message.origin, message.part + letter)
-                bodies = [text for _, text in half]
-                number = batches.store(connection, message.destination, bodies, now, place)
-                batches.move(
-                    connection, message.id, number, {keys[digest]: digest for digest, _ in half}
-                )
+                body = self.outlet.body([text for _, text in half])
+                to = message.destination
+                number = batches.store(connection, to, body, count=len(half), now=now, place=place)
+                digests = {keys[digest]: digest for digest, _ in half}
+                batches.move(connection, to, message.id, number, digests)
 
     def set_aside(self, message: Message, failure: Failure) -> None:
         """Park a message that was just tried in vain."""
@@ -231,30 +282,56 @@ class Outbox:
         """
         with self.database.begin() as connection:
             _changed(connection, number, (MessageState.PARKED,), state=MessageState.WITHDRAWN.value)
-            connection.execute(
-                update(records)
-                .where(records.c.message_id == number)
-                .values(queued_digest=None, queued_final=False)
-            )
+            queue.forget(connection, queued.c.message_id == number)
 
     def _change(self, number: int, states: Sequence[MessageState], **values: Any) -> None:
         with self.database.begin() as connection:
             _changed(connection, number, states, **values)
 
     def readdress(self, old: str, new: str) -> int:
-        """Let what waits for one destination go to another, behind what waits there.
+        """Let another destination take one's place: with what waits, and what it was told.
+
+        A waiting message is withdrawn if the new destination was already told something of its
+        records: it may be older. They are due there as they are now.
 
         Returns:
-            How many messages.
+            How many messages waited.
         """
+        waits = (messages.c.destination == old) & messages.c.state.in_(UNDELIVERED)
+        there = queued.alias()
+        known = (there.c.destination == new) & and_(
+            *(there.c[name] == message_records.c[name] for name in RecordKey._fields)
+        )
+        taken = select(message_records.c.message_id).where(exists().where(known))
         with self.database.begin() as connection:
-            changed = connection.execute(
+            stale = connection.execute(
                 update(messages)
-                .where(messages.c.destination == old, messages.c.state.in_(UNDELIVERED))
-                .values(destination=new, next_try_at=None)
+                .where(waits, messages.c.id.in_(taken))
+                .values(state=MessageState.WITHDRAWN.value)
             )
+            moved = connection.execute(
+                update(messages).where(waits).values(destination=new, next_try_at=None)
+            )
+            self._hand_over(connection, old, new)
             connection.execute(stops.delete().where(stops.c.destination == old))
-        return changed.rowcount
+        return stale.rowcount + moved.rowcount
+
+    def _hand_over(self, connection: Connection, old: str, new: str) -> None:
+        """Let a destination know what another was told, and hold what that holds."""
+        withdrawn = select(messages.c.id).where(messages.c.state == MessageState.WITHDRAWN)
+        queue.forget(connection, (queued.c.destination == old) & queued.c.message_id.in_(withdrawn))
+        for table in (queued, delivered):
+            there = table.alias()
+            known = and_(*(there.c[name] == table.c[name] for name in RecordKey._fields))
+            mine = table.c.destination == old
+            connection.execute(
+                update(table)
+                .where(mine, ~exists().where(known, there.c.destination == new))
+                .values(destination=new)
+            )
+            connection.execute(table.delete().where(mine))
+        connection.execute(settled.delete().where(settled.c.destination.in_((old, new))))
+        connection.execute(outlets.delete().where(outlets.c.destination == old))
 
     def stop(self, stop: Stop) -> None:
         """Stop a destination: it takes nothing until it is resumed, or probed with success."""
@@ -303,14 +380,6 @@ def stop_from(row: Any) -> Stop:
 
 def _said(failure: Failure) -> dict[str, Any]:
     return {"error": failure.reason, "error_kind": failure.kind.value, "cure": failure.cure}
-
-
-def _is_free(destination: str) -> Any:
-    """The condition of a record that no undelivered message to this destination holds."""
-    undelivered = select(messages.c.id).where(
-        messages.c.destination == destination, messages.c.state.in_(UNDELIVERED)
-    )
-    return records.c.message_id.is_(None) | records.c.message_id.not_in(undelivered)
 
 
 def _stands_behind() -> Any:

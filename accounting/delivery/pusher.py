@@ -5,6 +5,7 @@ pile up messages that say the same of the same pods: what changes meanwhile stay
 records' table, and goes out as it is when the destination is back.
 """
 
+import hashlib
 import random
 import time
 import traceback
@@ -19,13 +20,13 @@ from accounting.delivery.backoff import Backoff
 from accounting.delivery.outbox import Outbox
 from accounting.errors import AccountingError, DeliveryError
 from accounting.model.messages import (
-    UNDELIVERED,
     WAITING,
     Failure,
     FailureKind,
     Limit,
     Message,
     MessageState,
+    OutletKind,
     RecordKey,
     Stop,
 )
@@ -121,13 +122,14 @@ Notice = Callable[[Report], bool | None]
 
 
 class Pusher:
-    """Delivers to one destination.
+    """Delivers to one destination; several may push at once, each to its own.
 
     Args:
         outbox: where the messages are.
         sender: the destination.
         policy: how to go about it.
         now: tells Unix time.
+        position: the destination's place in the settings.
         chance: gives numbers from 0 up to, not including, 1.
         passed: told of every step; for those who test what a crash there does.
     """
@@ -138,6 +140,7 @@ class Pusher:
         sender: Sender,
         policy: Policy | None = None,
         *,
+        position: int = 0,
         now: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
         passed: Callable[[Step], None] = lambda _step: None,
@@ -145,14 +148,16 @@ class Pusher:
         self._outbox = outbox
         self._sender = sender
         self._policy = policy or Policy()
+        self._position = position
         self._now = now
         self._chance = chance
         self._passed = passed
 
     @property
     def destination(self) -> str:
-        """The sender's name of it."""
-        return self._sender.name
+        """The sender's name of it; what is not records is named behind it."""
+        kind = self._outbox.outlet.kind
+        return self._sender.name if kind is OutletKind.RECORDS else f"{self._sender.name}#{kind}"
 
     def push(self, notice: Notice = lambda _: None) -> Report:
         """Deliver all that can be delivered now.
@@ -165,11 +170,17 @@ class Pusher:
                 the push there.
 
         Raises:
-            Busy: another process is pushing.
+            Busy: another process is pushing to this destination.
             DatabaseError: the outbox cannot be read or written.
         """
-        with self._outbox.database.exclusive("push"):
+        database = self._outbox.database
+        with (
+            database.exclusive("push", shared=True),  # what copies the ledger takes it alone
+            database.exclusive(lock_of(self.destination)),
+        ):
+            self._outbox.register(self.destination, self._position)
             run = _Run(
+                self.destination,
                 self._outbox,
                 self._sender,
                 self._policy,
@@ -181,10 +192,16 @@ class Pusher:
             return run.finished()
 
 
+def lock_of(destination: str) -> str:
+    """The name of the lock, which may be a file's."""
+    return f"push-{hashlib.sha256(destination.encode()).hexdigest()[:16]}"
+
+
 @dataclass
 class _Run:
     """One push while it lasts."""
 
+    destination: str
     outbox: Outbox
     sender: Sender
     policy: Policy
@@ -197,22 +214,22 @@ class _Run:
 
     def finished(self) -> Report:
         report, outbox = self.report, self.outbox
-        waiting = outbox.waiting_records(self.sender.name)
-        report.remaining = self.outbox.due_count(self._open_from()) + waiting
+        waiting = outbox.waiting_records(self.destination)
+        due = outbox.due_count(self._open_from(), self.destination)
+        report.remaining = due + waiting
         report.warnings = self.sender.warnings()
         for warning in report.warnings:
             log.warning("delivery needs a look", problem=warning)
         if self._may_try():
             self._deliver()
-        counts = outbox.counts(self.sender.name)
+        counts = outbox.counts(self.destination)
         report.pending = sum(counts[state] for state in WAITING)
         report.parked = counts[MessageState.PARKED]
-        everywhere = outbox.counts()
-        report.elsewhere = sum(everywhere[state] - counts[state] for state in UNDELIVERED)
+        report.elsewhere = outbox.elsewhere()
         return report
 
     def _may_try(self) -> bool:
-        stop = self.outbox.stop_of(self.sender.name)
+        stop = self.outbox.stop_of(self.destination)
         if stop is None or stop.probe_at is None or self.policy.at_once:
             return True
         # A time that is too far off is of a clock that ran ahead: nothing waits for it.
@@ -221,7 +238,7 @@ class _Run:
         failure = stop.failure
         self.report.next_try_at = stop.probe_at
         self.report.error = DeliveryError(
-            f"{self.sender.name} is stopped: {failure.reason}",
+            f"{self.destination} is stopped: {failure.reason}",
             f"{failure.cure} Then run 'outbox resume'.",
         )
         return False
@@ -229,10 +246,11 @@ class _Run:
     def _deliver(self) -> None:
         after: RecordKey | None = None
         while self.report.error is None:
-            message = self.outbox.next(self.sender.name)
+            message = self.outbox.next(self.destination)
             if message is None:
                 after, count = self._build(after)
                 if not count:
+                    self.outbox.settle(self.destination)
                     return
             elif self._is_early(message):
                 return
@@ -246,7 +264,7 @@ class _Run:
     def _build(self, after: RecordKey | None) -> tuple[RecordKey | None, int]:
         limit = Limit(self.policy.records_per_message, ascii_only=self.sender.ascii_only)
         after, count, left_out = self.outbox.fill(
-            self.sender.name, after, limit, self.now(), self._open_from()
+            self.destination, after, limit, self.now(), self._open_from()
         )
         self.report.left_out += left_out
         if count:
@@ -313,12 +331,12 @@ class _Run:
 
     def _stop(self, message: Message, failure: Failure, probe_at: float | None) -> None:
         self.outbox.failed(message, failure, None)
-        self.outbox.stop(Stop(self.sender.name, self.now(), failure, message.id, probe_at))
+        self.outbox.stop(Stop(self.destination, self.now(), failure, message.id, probe_at))
         self.report.next_try_at = probe_at
         self.report.error = DeliveryError(failure.reason, failure.cure)
         log.error(
             "destination stopped",
-            destination=self.sender.name,
+            destination=self.destination,
             kind=failure.kind.value,
             problem=failure.reason,
             cure=failure.cure,

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
-from sqlalchemy import Connection, Select, and_, func, select, update
+from sqlalchemy import Connection, Select, and_, func, select
 
+from accounting.delivery.outlets import queue
+from accounting.model.messages import OutletKind
 from accounting.model.records import Held
 from accounting.model.time import Month
 from accounting.records import apel
 from accounting.store.database import Database
 from accounting.store.rows import record_of
-from accounting.store.tables import delivered, records
+from accounting.store.tables import delivered, outlets, queued, records
 
 _AT_ONCE = 1000
 _KEY = ("uid", "year", "month")
@@ -141,31 +143,45 @@ _MERGED = frozenset({"VO", "GlobalUserName"})
 
 
 class Receiver:
-    """Reads both tables side by side."""
+    """Reads both tables side by side.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: the ledger's.
+        destination: which receiver; by default the first in the settings that takes records.
+    """
+
+    def __init__(self, database: Database, destination: str = "") -> None:
         self.database = database
+        self._destination = destination
+
+    def _at(self, connection: Connection) -> str:
+        """The destination; empty if none takes records yet, where nothing was delivered."""
+        if self._destination:
+            return self._destination
+        first = (
+            select(outlets.c.destination)
+            .where(outlets.c.kind == OutletKind.RECORDS.value)
+            .order_by(outlets.c.position, outlets.c.destination)
+        )
+        return connection.execute(first.limit(1)).scalar() or ""
 
     def differences(self, chosen: Chosen) -> Iterator[Difference]:
         """The chosen records that may go out, by pod, streamed."""
-        query = (
-            select(records, delivered.c.text, delivered.c.digest.label("delivered_digest"))
-            .outerjoin_from(records, delivered, _same_key())
-            .where(*_is_chosen(chosen))
-            .order_by(records.c.uid)
-        )
+        query = select(records, delivered.c.text, delivered.c.digest.label("delivered_digest"))
         with self.database.begin(reading=True) as connection:
+            query = (
+                query.outerjoin_from(records, delivered, _same_key(self._at(connection)))
+                .where(*_is_chosen(chosen))
+                .order_by(records.c.uid)
+            )
             yield from map(_difference, _streamed(connection, query))
 
     def held(self, chosen: Chosen) -> int:
         """How many of the chosen records were delivered, and are held back now."""
-        query = (
-            select(func.count())
-            .select_from(records.join(delivered, _same_key()))
-            .where(*_in_month(chosen), records.c.held != Held.NO)
-        )
+        query = select(func.count()).where(*_in_month(chosen), records.c.held != Held.NO)
         with self.database.begin(reading=True) as connection:
-            return connection.execute(query).scalar_one()
+            joined = records.join(delivered, _same_key(self._at(connection)))
+            return connection.execute(query.select_from(joined)).scalar_one()
 
     def republish(self, chosen: Chosen) -> int:
         """Let the chosen records go out again, as they are when the next push builds messages.
@@ -173,19 +189,21 @@ class Receiver:
         Returns:
             How many.
         """
-        query = select(records.c.uid).outerjoin_from(records, delivered, _same_key())
-        uids = query.where(*_is_chosen(chosen)).scalar_subquery()
         with self.database.begin() as connection:
-            done = connection.execute(
-                update(records)
-                .where(
-                    records.c.year == chosen.month.year,
-                    records.c.month == chosen.month.month,
-                    records.c.uid.in_(uids),
-                )
-                .values(queued_digest=None, queued_final=False)
+            destination = self._at(connection)
+            joined = records.outerjoin(delivered, _same_key(destination))
+            count = select(func.count()).select_from(joined).where(*_is_chosen(chosen))
+            uids = select(records.c.uid).select_from(joined).where(*_is_chosen(chosen))
+            queue.forget(
+                connection,
+                and_(
+                    queued.c.year == chosen.month.year,
+                    queued.c.month == chosen.month.month,
+                    queued.c.destination == destination,
+                    queued.c.uid.in_(uids.scalar_subquery()),
+                ),
             )
-        return done.rowcount
+            return connection.execute(count).scalar_one()
 
     def months(self) -> list[Month]:
         """The months that there are records of."""
@@ -202,7 +220,7 @@ class Receiver:
         """
         names = GROUPINGS[by]
         with self.database.begin(reading=True) as connection:
-            theirs = summarise(_pairs_delivered(connection, month), names)
+            theirs = summarise(_pairs_delivered(connection, month, self._at(connection)), names)
             ours = summarise(_pairs_due(connection, month), names)
         shown = {key: group for key, (group, _) in (theirs | ours).items()}
         nothing: tuple[dict[str, str], Usage] = ({}, Usage())
@@ -265,12 +283,19 @@ def _added(so_far: Usage, now: _Texts, before: _Texts) -> Usage:
     )
 
 
-def _pairs_delivered(connection: Connection, month: Month) -> Iterator[tuple[_Texts, _Texts]]:
+def _pairs_delivered(
+    connection: Connection, month: Month, destination: str
+) -> Iterator[tuple[_Texts, _Texts]]:
     before = delivered.alias()
+    earlier = _is_before(delivered, before, month) & (before.c.destination == destination)
     query = (
         select(delivered.c.text, before.c.text)
-        .outerjoin_from(delivered, before, _is_before(delivered, before, month))
-        .where(delivered.c.year == month.year, delivered.c.month == month.month)
+        .outerjoin_from(delivered, before, earlier)
+        .where(
+            delivered.c.year == month.year,
+            delivered.c.month == month.month,
+            delivered.c.destination == destination,
+        )
     )
     for now, earlier in _streamed(connection, query):
         yield apel.parsed(now), apel.parsed(earlier or "")
@@ -309,8 +334,9 @@ def _streamed(connection: Connection, query: Select[Any]) -> Iterator[Any]:
     yield from connection.execute(query.execution_options(yield_per=_AT_ONCE))
 
 
-def _same_key() -> Any:
-    return and_(*(delivered.c[name] == records.c[name] for name in _KEY))
+def _same_key(destination: str) -> Any:
+    same = (delivered.c[name] == records.c[name] for name in _KEY)
+    return and_(delivered.c.destination == destination, *same)
 
 
 def _in_month(chosen: Chosen) -> Iterator[Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import Select, and_, func, select, tuple_
 
 from accounting.delivery.outbox import stop_from
 from accounting.model.messages import (
@@ -17,7 +17,7 @@ from accounting.model.messages import (
     Stop,
 )
 from accounting.store.database import Database
-from accounting.store.tables import message_records, messages, records, stops
+from accounting.store.tables import message_records, messages, queued, records, stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,21 +142,24 @@ class Messages:
         """A message's records by pod and month; the next page is ``after`` the last one's key."""
         mine = message_records.c
         key = tuple_(mine.uid, mine.year, mine.month)
-        same = (
-            (records.c.uid == mine.uid)
-            & (records.c.year == mine.year)
-            & (records.c.month == mine.month)
+        same, of_queue = (
+            and_(*(table.c[name] == mine[name] for name in RecordKey._fields))
+            for table in (records, queued)
         )
+        there = select(messages.c.destination).where(messages.c.id == number).scalar_subquery()
         query = (
             select(
                 mine.uid,
                 mine.year,
                 mine.month,
                 mine.digest,
-                func.coalesce(records.c.message_id == number, False),
-                func.coalesce(records.c.digest == mine.digest, False),
+                func.coalesce(queued.c.message_id == number, False),
+                func.coalesce(
+                    records.c.digest == mine.digest, queued.c.digest == mine.digest, False
+                ),
             )
             .outerjoin_from(message_records, records, same)
+            .outerjoin(queued, of_queue & (queued.c.destination == there))
             .where(mine.message_id == number)
             .order_by(*key.clauses)
             .limit(limit)

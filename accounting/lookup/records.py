@@ -18,7 +18,7 @@ from accounting.store.database import Database
 from accounting.store.due import NOTHING_CLOSED, is_due, is_late
 from accounting.store.records import Selection, narrowed
 from accounting.store.rows import record_of
-from accounting.store.tables import message_records, messages, records
+from accounting.store.tables import message_records, messages, queued, records
 
 _AT_ONCE = 1000
 
@@ -232,10 +232,21 @@ def _selected(viewer: Viewer, question: Question) -> Select[Any]:
 
 @lru_cache(maxsize=4)
 def _everything(open_from: Month) -> Select[Any]:
-    delivery = case(*((_is(way, open_from), way.value) for way in _RARE), else_=messages.c.state)
-    return select(records, delivery.label("delivery")).outerjoin(
-        messages, messages.c.id == records.c.message_id
+    delivery = case(*((_is(way, open_from), way.value) for way in _RARE), else_=_state())
+    return select(records, delivery.label("delivery"), _message_id().label("message_id"))
+
+
+def _message_id() -> Any:
+    """The message that took a record last, to whatever destination."""
+    last = select(func.max(queued.c.message_id)).where(
+        *(queued.c[name] == _c[name] for name in ("year", "month", "uid"))
     )
+    return last.correlate(records).scalar_subquery()
+
+
+def _state() -> Any:
+    state = select(messages.c.state).where(messages.c.id == _message_id())
+    return state.correlate(records).scalar_subquery()
 
 
 def _is(delivery: Delivery, open_from: Month) -> ColumnElement[bool]:
@@ -247,7 +258,7 @@ def _is(delivery: Delivery, open_from: Month) -> ColumnElement[bool]:
     if delivery in rare:
         return rare[delivery]
     states = [state.value for state in _STATES[delivery]]
-    return and_(~held, ~due, ~late, messages.c.state.in_(states))
+    return and_(~held, ~due, ~late, _state().in_(states))
 
 
 def allowed(viewer: Viewer, selection: Selection) -> list[ColumnElement[bool]]:

@@ -22,6 +22,17 @@ UNDELIVERED = (*WAITING, MessageState.PARKED)
 """What later messages with the same pod-months must not overtake."""
 
 
+class OutletKind(StrEnum):
+    """What a destination takes."""
+
+    RECORDS = "records"
+    SUMMARIES = "summaries"
+    ACCELERATORS = "accelerators"
+    STORAGE = "storage"
+    HOURS = "hours"
+    ENERGY = "energy"
+
+
 class FailureKind(StrEnum):
     """The kind of a failure; it decides what happens to the message."""
 
@@ -46,11 +57,28 @@ class Failure:
 
 
 class RecordKey(NamedTuple):
-    """A record's key."""
+    """A figure's key at its receiver; ``uid`` is a pod's for records, else what the outlet says."""
 
     uid: str
     year: int
     month: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One figure as a message carries it.
+
+    Attributes:
+        key: at the receiver, and in what is noted of its delivery.
+        text: its part of a message's body.
+        digest: of the text: tells whether the receiver must be told.
+        final: it is the month's last word.
+    """
+
+    key: RecordKey
+    text: str
+    digest: str
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ is counted and raised.
 import threading
 import time
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from accounting.config import PREFIX, Settings
+from accounting.delivery.outbox import Outbox
 from accounting.errors import AccountingError, Busy
 from accounting.measure import poller
 from accounting.model.jobs import Ending, JobKind
@@ -28,7 +31,7 @@ from accounting.store.database import Database
 from accounting.store.erasure import erase_user
 from accounting.store.records import Records
 from accounting.telemetry import Metrics
-from accounting.wiring import forgetter_of, poller_of, pusher_of
+from accounting.wiring import forgetter_of, poller_of, pushers_of
 
 if TYPE_CHECKING:
     from prometheus_client import Counter
@@ -90,7 +93,7 @@ class Jobs:
         self._logs_failures = logs_failures
         self._clock = clock
         self._stopping = threading.Event()
-        self._turns = {kind: threading.Lock() for kind in JobKind}
+        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def stop(self) -> None:
         """End jobs after their current window or message; begin no others."""
@@ -116,9 +119,9 @@ class Jobs:
             raise ValueError("a poll needs a source")
         return poller_of(self._settings, self._database, self._source)
 
-    def _pusher(self, *, at_once: bool) -> "Pusher":
-        """Does one push, with settings and files as they are now."""
-        return pusher_of(self._settings, self._database, at_once=at_once)
+    def _pushers(self, *, at_once: bool) -> "dict[str, Pusher]":
+        """Do one push each, with settings and files as they are now."""
+        return pushers_of(self._settings, self._database, at_once=at_once)
 
     def _forget(self, now: float) -> int:
         """Replace user names that are older than the retention; in how many pods."""
@@ -188,46 +191,76 @@ class Jobs:
             self._metrics.reject(rejected.reason, count)
 
     def push(
-        self, notice: Notice = ignored, *, at_once: bool = False, waits: bool = True
+        self,
+        notice: Notice = ignored,
+        *,
+        at_once: bool = False,
+        waits: bool = True,
+        only: str = "",
     ) -> Outcome:
-        """Put due records into messages, and deliver what waits, in order.
+        """Put due records into messages, and deliver what waits, in order, to all destinations.
 
         Args:
             notice: told after each message.
             at_once: do not wait for the next try that a failure has put off.
             waits: wait for a push that is under way in this process, instead of ``busy``.
+            only: to the destination with this name in the settings.
         """
 
         def work() -> Outcome:
             self._settings.site()  # records of a site without a name are all held back
-            return self._push(notice, at_once=at_once)
+            return self._push(notice, only, at_once=at_once, waits=waits)
 
-        return self._done(JobKind.PUSH, work, notice, waits=waits)
+        return self._done(JobKind.PUSH, work, notice, waits=waits, of=only)
 
-    def _push(self, notice: Notice, *, at_once: bool) -> Outcome:
-        counted, stopped = 0, False
+    def _push(self, notice: Notice, only: str, *, at_once: bool, waits: bool) -> Outcome:
+        pushers = self._pushers(at_once=at_once)
+        Outbox(self._database).keep([pusher.destination for pusher in pushers.values()])
+        chosen = [pusher for name, pusher in pushers.items() if only in {"", name}]
+        told = _Progress(notice)
+
+        def push_one(one: "Pusher") -> "pusher.Report | AccountingError":
+            try:
+                with self._turn(f"push to {one.destination}", notice, waits=waits):
+                    return self._push_one(one, told)
+            except AccountingError as exc:
+                if len(chosen) == 1:
+                    raise
+                return exc
+
+        if len(chosen) == 1:
+            reports = [push_one(chosen[0])]
+        else:  # each by itself, so that none waits for another
+            with ThreadPoolExecutor(len(chosen)) as pool:
+                reports = list(pool.map(push_one, chosen))
+        held = {reason.value: count for reason, count in Records(self._database).held().items()}
+        by_name = dict(zip((one.destination for one in chosen), reports, strict=True))
+        return outcome.of_pushes(by_name, held, stopped=self.is_stopping and told.is_cut)
+
+    def _push_one(self, delivery: "Pusher", told: "_Progress") -> "pusher.Report":
+        counted = 0
 
         def watch(report: "pusher.Report") -> bool:
-            nonlocal counted, stopped
+            nonlocal counted
             self._metrics.delivered.inc(report.delivered - counted)
             counted = report.delivered
-            notice(_push_progress(report))
-            stopped = self.is_stopping
-            return stopped
+            told.tell(delivery.destination, report)
+            if self.is_stopping:
+                told.is_cut = True
+            return self.is_stopping
 
-        delivery = self._pusher(at_once=at_once)
         report = delivery.push(watch)
         if report.sent or report.error:
             log.info(
                 "pushed",
+                destination=delivery.destination,
                 sent=report.sent,
                 records=report.delivered,
                 split=report.split,
                 pending=report.pending,
                 parked=report.parked,
             )
-        held = {reason.value: count for reason, count in Records(self._database).held().items()}
-        return outcome.of_push(report, delivery.destination, held, stopped=stopped)
+        return report
 
     def republish(
         self,
@@ -271,11 +304,12 @@ class Jobs:
         notice: Notice = ignored,
         *,
         waits: bool = True,
+        of: str = "",
     ) -> Outcome:
         """Do a job in its turn, and note how it ended: known errors become its outcome."""
         ended = Outcome(Ending.FAILED)
         try:
-            with self._turn(kind, notice, waits=waits):
+            with self._turn(f"{kind} of {of}" if of else kind, notice, waits=waits):
                 ended = work()
         except Stopped:
             ended = Outcome(Ending.STOPPED)
@@ -305,7 +339,7 @@ class Jobs:
         log.error("job failed", kind=kind.value, problem=error.message, cure=error.cure)
 
     @contextmanager
-    def _turn(self, kind: JobKind, notice: Notice, *, waits: bool) -> Iterator[None]:
+    def _turn(self, kind: str, notice: Notice, *, waits: bool) -> Iterator[None]:
         turn = self._turns[kind]
         if not turn.acquire(blocking=False):
             if not waits:
@@ -333,9 +367,31 @@ def _poll_progress(report: poller.Report, until: int) -> dict[str, Any]:
     }
 
 
-def _push_progress(report: "pusher.Report") -> dict[str, Any]:
-    counts = outcome.push_counts(report)
-    return {**counts, "delivered": report.delivered, "remaining": report.remaining}
+class _Progress:
+    """Tells of several pushes at once, added up.
+
+    Attributes:
+        is_cut: a push ended early, as it was told to.
+    """
+
+    def __init__(self, notice: Notice) -> None:
+        self.is_cut = False
+        self._notice = notice
+        self._seen: dict[str, dict[str, int]] = {}
+        self._lock = threading.Lock()
+
+    def tell(self, destination: str, report: "pusher.Report") -> None:
+        """Take in how far the push to one destination has come."""
+        counts = outcome.push_counts(report)
+        with self._lock:
+            self._seen[destination] = {
+                **counts,
+                "delivered": report.delivered,
+                "remaining": report.remaining,
+            }
+            names = next(iter(self._seen.values()))
+            seen = self._seen.values()
+            self._notice({name: sum(one[name] for one in seen) for name in names})
 
 
 def unexpected(exc: Exception) -> AccountingError:

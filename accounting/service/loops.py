@@ -82,13 +82,20 @@ class PushLoop:
     Args:
         jobs: does the pushes.
         interval_seconds: from the end of a push to the next one.
+        only: the destination's name in the settings; empty: all.
         clock: tells Unix time.
     """
 
     def __init__(
-        self, jobs: Jobs, *, interval_seconds: float, clock: Callable[[], float] = time.time
+        self,
+        jobs: Jobs,
+        *,
+        interval_seconds: float,
+        only: str = "",
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.interval_seconds = interval_seconds
+        self._only = only
         self._jobs = jobs
         self._clock = clock
         self._awake = threading.Event()
@@ -121,7 +128,7 @@ class PushLoop:
 
     def push_once(self) -> Outcome:
         """One push; its failure never ends the loop."""
-        ended = outlived(lambda: self._jobs.push(waits=False))
+        ended = outlived(lambda: self._jobs.push(waits=False, only=self._only))
         self._next_try_at = (ended.result or {}).get("next_try_at")
         return ended
 

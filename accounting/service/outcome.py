@@ -77,32 +77,67 @@ def of_poll(report: "poller.Report", forgotten: int, *, stopped: bool = False) -
     return Outcome(Ending.DONE if is_complete else Ending.INCOMPLETE, result)
 
 
-def of_push(
-    report: "pusher.Report", destination: str, held: Mapping[str, int], *, stopped: bool = False
+def of_pushes(
+    reports: "Mapping[str, pusher.Report | AccountingError]",
+    held: Mapping[str, int],
+    *,
+    stopped: bool = False,
 ) -> Outcome:
-    """How a push ended.
+    """How a push ended: its figures added up, and those of each destination.
 
     Args:
-        report: what it delivered.
-        destination: where.
+        reports: what was delivered, or why nothing could be, by destination.
         held: records that are held back, by reason.
         stopped: it ended early, as it was told to.
     """
-    error = report.error
+    parts = [_of_destination(name, report) for name, report in reports.items()]
+    tries = [part["next_try_at"] for part in parts if part["next_try_at"] is not None]
+    errors = [found for report in reports.values() if (found := _error_of(report)) is not None]
     result = {
-        "destination": destination,
+        "destination": ", ".join(reports),
+        **{name: sum(part[name] for part in parts) for name in _COUNTED},
+        # One for all: messages for destinations that the settings do not have.
+        "elsewhere": max(part["elsewhere"] for part in parts),
+        "next_try_at": min(tries, default=None),
+        "warnings": list(dict.fromkeys(said for part in parts for said in part["warnings"])),
+        "held": dict(held),
+        "error": _told(errors[0]) if errors else None,
+        "destinations": parts,
+    }
+    if errors:
+        return Outcome(Ending.UNAVAILABLE, result, errors[0])
+    if stopped:
+        return Outcome(Ending.STOPPED, result)
+    complete = (getattr(report, "is_complete", False) for report in reports.values())
+    is_complete = all(complete) and not held
+    return Outcome(Ending.DONE if is_complete else Ending.INCOMPLETE, result)
+
+
+def _of_destination(name: str, report: "pusher.Report | AccountingError") -> dict[str, Any]:
+    if isinstance(report, AccountingError):
+        nothing: dict[str, Any] = dict.fromkeys(_COUNTED, 0)
+        return {
+            "destination": name,
+            **nothing,
+            "next_try_at": None,
+            "warnings": [],
+            "error": _told(report),
+        }
+    return {
+        "destination": name,
         **push_counts(report),
         "next_try_at": report.next_try_at,
         "warnings": list(report.warnings),
-        "held": dict(held),
-        "error": error and {"error": error.message, "cure": error.cure},
+        "error": None if report.error is None else _told(report.error),
     }
-    if error is not None:
-        return Outcome(Ending.UNAVAILABLE, result, error)
-    if stopped:
-        return Outcome(Ending.STOPPED, result)
-    is_complete = report.is_complete and not held
-    return Outcome(Ending.DONE if is_complete else Ending.INCOMPLETE, result)
+
+
+def _error_of(report: "pusher.Report | AccountingError") -> AccountingError | None:
+    return report if isinstance(report, AccountingError) else report.error
+
+
+def _told(error: AccountingError) -> dict[str, str]:
+    return {"error": error.message, "cure": error.cure}
 
 
 _COUNTED = ("built", "records", "left_out", "sent", "split", "pending", "parked", "elsewhere")

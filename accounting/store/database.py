@@ -40,7 +40,7 @@ _KEPT_OPEN = 20
 """Connections that are kept for the next question, rather than made anew for it."""
 _POOL_SECONDS = 10
 """How long a question waits for a connection, where all are taken."""
-HEAD = "0005"
+HEAD = "0006"
 """The migration that this program's tables are at; a test holds it against ``migrations/``."""
 _MARK = """CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
@@ -286,13 +286,17 @@ class Database:
             )
 
     @contextmanager
-    def exclusive(self, job: str) -> Iterator[None]:
+    def exclusive(self, job: str, *, shared: bool = False) -> Iterator[None]:
         """Do a job that must not run twice at once; ``Busy`` if another process does it.
 
         The lock vanishes with its process, however that ends.
+
+        Args:
+            job: the lock's name.
+            shared: any number may hold it so, while nobody holds it alone.
         """
-        lock = self._file_lock(job) if self.is_sqlite else self._advisory_lock(job)
-        with lock as taken:
+        lock = self._file_lock if self.is_sqlite else self._advisory_lock
+        with lock(job, shared=shared) as taken:
             if not taken:
                 raise Busy(
                     f"another process is at '{job}' on {self.name}",
@@ -301,7 +305,7 @@ class Database:
             yield
 
     @contextmanager
-    def _file_lock(self, job: str) -> Iterator[bool]:
+    def _file_lock(self, job: str, *, shared: bool) -> Iterator[bool]:
         database = self.url.database
         folder = Path(database).parent if database else Path(tempfile.gettempdir())
         path = folder / f".{Path(database or f'memory-{os.getpid()}').name}.{job}.lock"
@@ -314,16 +318,17 @@ class Database:
             ) from exc
         with file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except BlockingIOError:
                 yield False
             else:
                 yield True
 
     @contextmanager
-    def _advisory_lock(self, job: str) -> Iterator[bool]:
+    def _advisory_lock(self, job: str, *, shared: bool) -> Iterator[bool]:
+        function = "pg_try_advisory_xact_lock_shared" if shared else "pg_try_advisory_xact_lock"
         with self.begin() as connection:
-            query = text("SELECT pg_try_advisory_xact_lock(:key)")
+            query = text(f"SELECT {function}(:key)")
             yield bool(connection.execute(query, {"key": _key(job)}).scalar())
 
 

@@ -2,16 +2,17 @@
 
 from typing import Any
 
-from sqlalchemy import or_
+from sqlalchemy import and_, exists, or_, select, tuple_
 
+from accounting.model.messages import OutletKind
 from accounting.model.time import Month
-from accounting.store.tables import records
+from accounting.store.tables import outlets, queued, records, revisions, settled
 
 NOTHING_CLOSED = Month(1970, 1)
 """As ``open_from``: every correction goes out at once."""
 
 
-def is_due(open_from: Month = NOTHING_CLOSED) -> Any:
+def is_due(open_from: Month = NOTHING_CLOSED, destination: str = "") -> Any:
     """The condition of a record that must go out: its content is in no message yet (D3).
 
     A record that says something new after its month's last word was queued is a correction: it
@@ -19,19 +20,77 @@ def is_due(open_from: Month = NOTHING_CLOSED) -> Any:
 
     Args:
         open_from: the first month that is not closed.
+        destination: to there; by default to any that takes records.
     """
-    return _differs() & ~(records.c.queued_final & _is_closed(open_from))
+    return _unsaid(destination, lambda at: ~(_is_final(at) & _is_closed(open_from)), first=True)
 
 
-def is_late(open_from: Month) -> Any:
+def is_late(open_from: Month, destination: str = "") -> Any:
     """The condition of a correction that came after its month was closed, and waits (D6)."""
-    return _differs() & records.c.queued_final & _is_closed(open_from)
+    return _unsaid(destination, lambda at: _is_final(at) & _is_closed(open_from), first=False)
 
 
-def _differs() -> Any:
+def is_unsaid(destination: str) -> Any:
+    """The condition of a record that a destination was not told, however old the month is."""
+    return _unsaid(destination, lambda _: True, first=True)
+
+
+def _unsaid(destination: str, also: Any, *, first: bool) -> Any:
+    """The condition of records that differ from what was queued.
+
+    Args:
+        destination: to there; empty: to any.
+        also: a further condition, from the destination as SQL.
+        first: holds of everything while no destination is known.
+    """
     columns = records.c
-    differs = or_(columns.queued_digest.is_(None), columns.queued_digest != columns.digest)
-    return (columns.held == "") & differs
+    sendable = (columns.held == "") & tuple_(columns.year, columns.month).in_(
+        unsettled(destination)
+    )
+    if destination:
+        return sendable & ~_is_queued(destination) & also(destination)
+    takes = outlets.c.kind == OutletKind.RECORDS.value
+    at = outlets.c.destination
+    somewhere = exists().where(takes, ~_is_queued(at), also(at)).correlate_except(outlets)
+    return sendable & or_(~exists().where(takes), somewhere) if first else sendable & somewhere
+
+
+def unsettled(destination: str = "") -> Any:
+    """The months that may hold something to tell: (year, month), for IN.
+
+    A month that has not changed since a destination had been told all of it is not searched.
+    """
+    same = and_(
+        settled.c.year == revisions.c.year,
+        settled.c.month == revisions.c.month,
+        settled.c.revision == revisions.c.revision,
+    )
+    months = select(revisions.c.year, revisions.c.month)
+    if destination:
+        return months.where(~exists().where(same, settled.c.destination == destination))
+    takes = outlets.c.kind == OutletKind.RECORDS.value
+    told = exists().where(same, settled.c.destination == outlets.c.destination)
+    told = told.correlate_except(settled)
+    return months.where(or_(~exists().where(takes), exists().where(takes, ~told)))
+
+
+def _is_queued(destination: Any) -> Any:
+    """What the record says is in a message to there."""
+    same = queued.c.digest == records.c.digest
+    return exists().where(_of_record(destination), same).correlate_except(queued)
+
+
+def _is_final(destination: Any) -> Any:
+    return exists().where(_of_record(destination), queued.c.final).correlate_except(queued)
+
+
+def _of_record(destination: Any) -> Any:
+    return and_(
+        queued.c.year == records.c.year,
+        queued.c.month == records.c.month,
+        queued.c.uid == records.c.uid,
+        queued.c.destination == destination,
+    )
 
 
 def _is_closed(open_from: Month) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select, true, update
 
 from accounting.errors import AccountingError
 from accounting.model.messages import UNDELIVERED
@@ -15,7 +15,15 @@ from accounting.store.database import Database
 from accounting.store.due import NOTHING_CLOSED, is_due
 from accounting.store.ledger import note_change
 from accounting.store.rows import record_of
-from accounting.store.tables import delivered, message_records, messages, pods, progress, records
+from accounting.store.tables import (
+    delivered,
+    message_records,
+    messages,
+    pods,
+    progress,
+    queued,
+    records,
+)
 
 _AT_ONCE = 500
 
@@ -97,10 +105,11 @@ def _erase_messages(connection: Connection, uids: Sequence[str]) -> None:
 def _erase_delivered(connection: Connection, uids: Sequence[str]) -> None:
     """Rename the user in the receiver's copy, so that later comparisons still work."""
     columns = delivered.c
-    query = select(columns.uid, columns.year, columns.month, columns.text)
+    query = select(columns.uid, columns.year, columns.month, columns.destination, columns.text)
+    same = (getattr(columns, name) == records.c[name] for name in ("uid", "year", "month"))
     changes = []
-    for uid, year, month, text in connection.execute(
-        query.where(columns.uid.in_(uids), columns.text != "")
+    for uid, year, month, destination, text in connection.execute(
+        query.join(records, and_(*same)).where(records.c.uid.in_(uids), columns.text != "")
     ):
         erased = apel.renamed(text, ERASED)
         changes.append(
@@ -108,6 +117,7 @@ def _erase_delivered(connection: Connection, uids: Sequence[str]) -> None:
                 "b_uid": uid,
                 "b_year": year,
                 "b_month": month,
+                "b_destination": destination,
                 "b_text": erased,
                 "b_digest": apel.text_digest(erased),
             }
@@ -119,6 +129,7 @@ def _erase_delivered(connection: Connection, uids: Sequence[str]) -> None:
                 columns.uid == bindparam("b_uid"),
                 columns.year == bindparam("b_year"),
                 columns.month == bindparam("b_month"),
+                columns.destination == bindparam("b_destination"),
             )
             .values(text=bindparam("b_text"), digest=bindparam("b_digest")),
             changes,
@@ -131,30 +142,23 @@ def _erase_records(connection: Connection, uids: Sequence[str]) -> None:
     changes: list[dict[str, Any]] = []
     for row in rows:
         digest = apel.digest(replace(record_of(row), user=ERASED, machine=""))
-        queued = digest if row.queued_digest == row.digest else row.queued_digest
         changes.append(
             {
                 "b_uid": row.uid,
                 "b_year": row.year,
                 "b_month": row.month,
                 "b_digest": digest,
-                "b_queued": queued,
+                "b_before": row.digest,
             }
         )
     if changes:
         note_change(connection, {Month(row.year, row.month) for row in rows})
-        connection.execute(
-            update(records)
-            .where(
-                records.c.uid == bindparam("b_uid"),
-                records.c.year == bindparam("b_year"),
-                records.c.month == bindparam("b_month"),
+        for table, also, values in (
+            (queued, queued.c.digest == bindparam("b_before"), {}),
+            (records, true(), {"user": ERASED, "machine": ""}),
+        ):
+            key = (table.c[name] == bindparam(f"b_{name}") for name in ("uid", "year", "month"))
+            connection.execute(
+                update(table).where(*key, also).values(digest=bindparam("b_digest"), **values),
+                changes,
             )
-            .values(
-                user=ERASED,
-                machine="",
-                digest=bindparam("b_digest"),
-                queued_digest=bindparam("b_queued"),
-            ),
-            changes,
-        )

@@ -28,10 +28,7 @@ from accounting.model.records import Held, Record, Status, Vo
 from accounting.model.time import Month
 from accounting.store import tables
 
-DELIVERY_COLUMNS = frozenset({"queued_digest", "message_id", "queued_final"})
-"""The columns of ``records`` that delivery keeps: measuring never writes them."""
-
-RECORD_COLUMNS = tuple(c.name for c in tables.records.columns if c.name not in DELIVERY_COLUMNS)
+RECORD_COLUMNS = tuple(column.name for column in tables.records.columns)
 RECORD_FIGURES = (
     "created_at",
     "wall_seconds",

@@ -123,15 +123,6 @@ records = Table(
     Column("held", String(32), nullable=False, comment="why it does not go out; empty: it does"),
     Column("problem", Text, nullable=False),
     Column("digest", String(64), nullable=False, comment="SHA-256 of the text that goes out"),
-    Column("queued_digest", String(64), comment="digest when last put into a message"),
-    Column("message_id", _Number, comment="the message that took it last"),
-    Column(
-        "queued_final",
-        Boolean,
-        nullable=False,
-        server_default=false(),
-        comment="what was queued was the month's last word on the pod",
-    ),
     Column(
         "used_wall_seconds",
         BigInteger,
@@ -162,14 +153,7 @@ Index(
     sqlite_where=has_usual_name,
     postgresql_where=has_usual_name,
 )
-# Every scrape of the metrics counts the due and held records, which are few among all.
-_waits = text("queued_digest IS NULL OR queued_digest <> digest")
-Index(
-    "ix_records_waiting",
-    *(records.c[name] for name in ("year", "month", "uid")),
-    sqlite_where=_waits,
-    postgresql_where=_waits,
-)
+# Every scrape of the metrics counts the held records, which are few among all.
 _stays = text("held <> ''")
 Index("ix_records_held", records.c.held, sqlite_where=_stays, postgresql_where=_stays)
 
@@ -258,18 +242,60 @@ stops = Table(
     Column("probe_at", Float, comment="when it is tried again; nothing: at every push"),
 )
 
-# What the receiver must hold after all deliveries: same key, the last arrival wins.
+# The destinations in the settings, as the last push found them.
+outlets = Table(
+    "outlets",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("kind", String(32), nullable=False, comment="what it takes: see model/messages.py"),
+    Column("position", Integer, nullable=False, comment="its place in the settings"),
+)
+
+# What each destination was last told of each figure. ``uid``, year and month are the figure's key:
+# a pod's for records, and otherwise what the outlet gives it.
+queued = Table(
+    "queued",
+    metadata,
+    Column("year", Integer),
+    Column("month", Integer),
+    Column("uid", String(64)),
+    Column("destination", Text),
+    Column("digest", String(64), comment="when last put into a message; nothing: send it again"),
+    Column(
+        "final",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="it was the month's last word",
+    ),
+    Column("message_id", _Number, comment="the message that took it last"),
+    PrimaryKeyConstraint("year", "month", "uid", "destination"),
+    Index(None, "message_id"),
+    sqlite_with_rowid=False,
+)
+
+# At this revision of the month, a destination had been told everything: nothing to look for.
+settled = Table(
+    "settled",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("year", Integer, primary_key=True),
+    Column("month", Integer, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+)
+
+# What each receiver must hold after all deliveries: same key, the last arrival wins.
 delivered = Table(
     "delivered",
     metadata,
-    Column("uid", String(64), primary_key=True),
-    Column("year", Integer, primary_key=True),
-    Column("month", Integer, primary_key=True),
-    Column("destination", Text, nullable=False),
+    Column("year", Integer),
+    Column("month", Integer),
+    Column("uid", String(64)),
+    Column("destination", Text),
     Column("message_id", _Number, nullable=False),
     Column("digest", String(64), nullable=False, comment="SHA-256 of the text"),
     Column("text", Text, nullable=False, comment="the record as it went out; empty: forgotten"),
     Column("delivered_at", Float, nullable=False),
-    Index(None, "year", "month"),
+    PrimaryKeyConstraint("year", "month", "uid", "destination"),
     sqlite_with_rowid=False,
 )

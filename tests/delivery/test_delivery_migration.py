@@ -1,14 +1,16 @@
 """A database of before delivery had states: everything in it is known afterwards."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import text
+from sqlalchemy import MetaData, text
 
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.pusher import Policy, Pusher
+from accounting.delivery.receiver import Chosen, Comparison, Receiver
 from accounting.lookup.messages import Messages
 from accounting.model.messages import Limit, MessageState
 from accounting.model.pods import Account
@@ -117,11 +119,7 @@ def test_a_populated_database_keeps_its_queue_and_learns_what_was_delivered(
         rows = connection.execute(
             text("SELECT message_id, text, delivered_at FROM delivered ORDER BY uid")
         ).all()
-        final = (
-            connection.execute(text("SELECT queued_final FROM records ORDER BY uid"))
-            .scalars()
-            .all()
-        )
+        final = connection.execute(text("SELECT final FROM queued ORDER BY uid")).scalars().all()
     assert [(row.message_id, row.delivered_at) for row in rows] == [
         (2, 102.0),
         (1, 101.0),
@@ -130,7 +128,7 @@ def test_a_populated_database_keeps_its_queue_and_learns_what_was_delivered(
     assert "Status: completed" in rows[0].text
     assert apel.parsed(rows[1].text)["WallDuration"] == "3600"
     assert rows[2].text == ""
-    assert [bool(value) for value in final] == [True, False, False, False]
+    assert [bool(value) for value in final] == [True, False, False]  # one was in no message
 
     write(old, pages)
     inbox = Inbox()
@@ -155,3 +153,78 @@ def test_going_back_keeps_the_queue(old: Database) -> None:
     old.upgrade()
     assert Pusher(Outbox(old), inbox, Policy()).push().sent == 1
     assert inbox.bodies == [waiting.body]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def at_0004(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """What the program before destinations had states wrote: ``data/revision_0004.json``."""
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    if request.param == "postgresql":
+        new: Callable[[], str] = request.getfixturevalue("postgres")
+        url = new()
+    rows = json.loads((Path(__file__).parent / "data" / "revision_0004.json").read_text())
+    with Database(url) as database:
+        migrate(database, command.upgrade, "0004")
+        with database.begin() as connection:
+            then = MetaData()
+            then.reflect(connection)
+            for table in then.sorted_tables:
+                if rows.get(table.name):
+                    connection.execute(table.insert(), rows[table.name])
+            if not database.is_sqlite:
+                connection.execute(text("SELECT setval('messages_id_seq', 6)"))
+        yield database
+
+
+def test_what_was_queued_and_delivered_before_destinations_had_states_is_known_of_each(
+    at_0004: Database,
+) -> None:
+    at_0004.upgrade()
+    to, elsewhere = DESTINATION, "inbox://old.example.org"
+    outbox, receiver = Outbox(at_0004), Receiver(at_0004)
+    assert outbox.due_count(destination=to) == outbox.due_count() == 1  # the pod that ran on
+    assert outbox.due_count(destination="inbox://new.example.org") == 8  # all that is not held
+    assert outbox.counts(to)[MessageState.SENT] == 3
+    assert outbox.elsewhere() == 0
+    with at_0004.begin(reading=True) as connection:
+        told = connection.execute(
+            text(
+                "SELECT destination, count(*), sum(CASE WHEN final THEN 1 ELSE 0 END)"
+                " FROM queued GROUP BY destination ORDER BY destination"
+            )
+        ).all()
+        held = connection.execute(
+            text("SELECT destination, count(*) FROM delivered GROUP BY destination ORDER BY 1")
+        ).all()
+    assert [tuple(row) for row in told] == [(to, 8, 1), (elsewhere, 2, 0)]
+    assert [tuple(row) for row in held] == [(to, 6), (elsewhere, 2)]
+    kinds = Comparison().add(receiver.differences(Chosen(NOVEMBER))).counts
+    assert kinds == {"same": 3, "changed": 3, "never sent": 2}
+
+
+def test_the_queue_of_before_destinations_goes_on_in_its_order(at_0004: Database) -> None:
+    at_0004.upgrade()
+    inbox = Inbox()
+    policy = Policy(at_once=True, settle_seconds=0)
+    report = Pusher(Outbox(at_0004), inbox, policy).push()
+    assert (report.sent, report.parked, report.error) == (2, 1, None)
+    Outbox(at_0004).retry(6)
+    assert Pusher(Outbox(at_0004), inbox, policy).push().is_complete
+    ours, sent = table_of_ours(at_0004), table_of(inbox.bodies)
+    assert sent == {key: ours[key] for key in sent}
+    assert len(sent) == 3
+    assert Outbox(at_0004).due_count() == 0
+
+
+def test_going_back_from_states_per_destination_keeps_them(at_0004: Database) -> None:
+    def state() -> list[tuple[object, ...]]:
+        with at_0004.begin(reading=True) as connection:
+            query = text(
+                "SELECT uid, queued_digest, queued_final, message_id FROM records ORDER BY uid"
+            )
+            return [tuple(row) for row in connection.execute(query)]
+
+    before = state()
+    at_0004.upgrade()
+    migrate(at_0004, command.downgrade, "0004")
+    assert state() == before

@@ -6,6 +6,7 @@ import pytest
 
 from accounting.delivery import batches, pusher
 from accounting.delivery.outbox import Outbox
+from accounting.delivery.outlets.records import taken
 from accounting.errors import AccountingError
 from accounting.lookup.messages import Messages, Selection
 from accounting.model.messages import (
@@ -18,9 +19,11 @@ from accounting.model.messages import (
     Stop,
 )
 from accounting.model.pods import Account
+from accounting.records import apel
 from accounting.store.database import Database
-from accounting.store.due import is_due
+from accounting.store.due import is_due, unsettled
 from accounting.store.records import Records
+from ssm.errors import Unavailable
 from tests.delivery.books import Inbox, account, ran_on, table_of, table_of_ours, write
 
 TO = "inbox://example.org"
@@ -32,14 +35,14 @@ def push(database: Database, inbox: Inbox, most: int = 500) -> pusher.Report:
     return pusher.Pusher(Outbox(database), inbox, policy).push()
 
 
-def filled(database: Database, pages: Sequence[Account], at: float = 1.0) -> Message:
+def filled(database: Database, pages: Sequence[Account], at: float = 1.0, to: str = TO) -> Message:
     """A message with the records of these pods, behind all others."""
     write(database, pages)
     with database.begin() as connection:  # as if nothing stood in the way
-        condition = is_due()
-        due, _ = batches.due(connection, condition, None, Limit(500))
-        number = batches.store(connection, TO, [text for _, text in due], at)
-        batches.enqueue(connection, number, [record for record, _ in due])
+        due, _ = taken(connection, is_due(destination=to), None, Limit(500))
+        body = apel.message(entry.text for entry in due)
+        number = batches.store(connection, to, body, count=len(due), now=at)
+        batches.enqueue(connection, to, number, due)
     return found(database, number)
 
 
@@ -165,14 +168,71 @@ def test_messages_for_a_destination_that_was_wrong_are_kept_told_of_and_readdres
     wrong.before = refuse
     write(ledger, [account(1)])
     push(ledger, wrong)
-    right = Inbox()
-    write(ledger, [account(2)])
-    report = push(ledger, right)
-    assert (report.sent, report.elsewhere, report.is_complete) == (1, 1, False)
     outbox = Outbox(ledger)
+    right = Inbox()
+    outbox.keep([right.name])
+    assert outbox.elsewhere() == 1
     assert outbox.readdress(wrong.name, right.name) == 1
     assert push(ledger, right).is_complete
     assert table_of(right.bodies) == table_of_ours(ledger)
+
+
+def test_what_waits_for_a_wrong_destination_never_follows_what_the_right_one_knows(
+    ledger: Database,
+) -> None:
+    wrong, right = Inbox(name="inbox://wrong.example.org"), Inbox()
+    filled(ledger, [account(1)], to=wrong.name)
+    filled(ledger, [account(3)], to=wrong.name)
+    write(ledger, [ran_on(account(1), 60)])
+    with ledger.begin() as connection:
+        due, _ = taken(connection, is_due(destination=right.name), None, Limit(1))
+        number = batches.store(
+            connection, right.name, apel.message([due[0].text]), count=1, now=2.0
+        )
+        batches.enqueue(connection, right.name, number, due)
+    assert Outbox(ledger).readdress(wrong.name, right.name) == 2
+    assert push(ledger, right).is_complete
+    assert table_of(right.bodies) == table_of_ours(ledger)
+    assert [m.state for m in Messages(ledger).page(limit=9)][::-1] == [
+        MessageState.WITHDRAWN,
+        MessageState.SENT,
+        MessageState.SENT,
+    ]
+
+
+def test_each_destination_gets_everything_and_one_that_fails_keeps_only_its_own(
+    ledger: Database,
+) -> None:
+    outbox = Outbox(ledger)
+    write(ledger, [account(n) for n in range(4)])
+    names = ("inbox://a.example.org", "inbox://b.example.org")
+    assert [outbox.fill(name, None, Limit(500), 1.0)[1] for name in names] == [4, 4]
+    assert [outbox.fill(name, None, Limit(500), 1.0)[1] for name in names] == [0, 0]
+    good, bad = Inbox(names[0]), Inbox(names[1])
+
+    def refuse() -> None:
+        raise Unavailable("no answer", "wait")
+
+    bad.before = refuse
+    assert push(ledger, bad).error is not None
+    assert push(ledger, good).is_complete
+    write(ledger, [ran_on(account(1), 60)])
+    assert push(ledger, good).is_complete
+    assert table_of(good.bodies) == table_of_ours(ledger)
+    bad.before = lambda: None
+    assert push(ledger, bad).is_complete
+    assert table_of(bad.bodies) == table_of_ours(ledger)
+    assert (len(good.bodies), len(bad.bodies)) == (2, 2)
+
+
+def test_a_month_that_was_told_whole_is_not_searched_until_it_changes(ledger: Database) -> None:
+    write(ledger, [account(1)])
+    push(ledger, Inbox())
+    with ledger.begin(reading=True) as connection:
+        assert connection.execute(unsettled(TO)).all() == []
+    write(ledger, [ran_on(account(1), 60)])
+    assert Outbox(ledger).due_count(destination=TO) == 1
+    assert push(ledger, Inbox()).records == 1
 
 
 def test_destinations_tell_how_they_stand(ledger: Database) -> None:

@@ -23,7 +23,15 @@ from accounting.simulation.engines import free_port
 from accounting.store.database import Database
 from accounting.telemetry import Metrics
 from ssm.errors import Refused, Unavailable
-from tests.delivery.books import Inbox, account, opened, ran_on, write
+from tests.delivery.books import (
+    Inbox,
+    account,
+    opened,
+    ran_on,
+    table_of,
+    table_of_ours,
+    write,
+)
 
 
 @pytest.fixture
@@ -40,13 +48,14 @@ class Deliveries(Jobs):
         super().__init__(Settings(site_name="EXAMPLE"), database, self.metrics)
         policy = pusher.Policy(most, backoff=Backoff(first, 3600))
         outbox = Outbox(database)
+        self.others: dict[str, Callable[[], pusher.Pusher]] = {}
         self.made: Callable[[], pusher.Pusher] = lambda: pusher.Pusher(
             outbox, inbox, policy, chance=lambda: 0.0
         )
 
-    def _pusher(self, *, at_once: bool) -> pusher.Pusher:
+    def _pushers(self, *, at_once: bool) -> dict[str, pusher.Pusher]:
         del at_once
-        return self.made()
+        return {"apel": self.made(), **{name: one() for name, one in self.others.items()}}
 
 
 def jobs_of(database: Database, inbox: Inbox, *, first: float = 30, most: int = 500) -> Deliveries:
@@ -219,3 +228,55 @@ def test_serve_pushes_by_itself(database: Database, tmp_path: Path) -> None:
         finally:
             process.terminate()
             process.wait(60)
+
+
+def test_a_destination_that_stands_still_keeps_no_other_waiting(database: Database) -> None:
+    """It hangs until the other one has got everything, twice."""
+    write(database, [account(1), account(2)])
+    done = threading.Event()
+    quick, slow = Inbox(), Inbox("inbox://slow.example.org")
+
+    def hang() -> None:
+        done.wait(60)
+
+    slow.before = hang
+    jobs = jobs_of(database, quick)
+    jobs.others["slow"] = lambda: pusher.Pusher(Outbox(database), slow)
+    ends = []
+    hanging = threading.Thread(target=lambda: ends.append(jobs.push(only="slow")))
+    hanging.start()
+    assert jobs.push(only="apel").ending is Ending.DONE
+    write(database, [ran_on(account(1), 60)])
+    assert jobs.push(only="apel").ending is Ending.DONE
+    assert (len(quick.bodies), slow.bodies) == (2, [])
+    done.set()
+    hanging.join(60)
+    assert [one.ending for one in ends] == [Ending.DONE]
+    assert jobs.push(only="slow").ending is Ending.DONE  # what changed behind it meanwhile
+    assert table_of(slow.bodies) == table_of(quick.bodies) == table_of_ours(database)
+
+
+def test_a_push_tells_of_each_destination_and_a_failure_of_one_is_its_own(
+    database: Database,
+) -> None:
+    write(database, [account(1), account(2)])
+
+    def down() -> None:
+        raise Unavailable("No answer", "Wait.")
+
+    good, bad = Inbox(), Inbox("inbox://bad.example.org", before=down)
+    jobs = jobs_of(database, good)
+    jobs.others["bad"] = lambda: pusher.Pusher(Outbox(database), bad, position=1)
+    ended = jobs.push()
+    assert ended.result is not None
+    assert ended.ending is Ending.UNAVAILABLE
+    assert [(one["sent"], one["pending"]) for one in ended.result["destinations"]] == [
+        (1, 0),
+        (0, 1),
+    ]
+    assert (ended.result["records"], ended.result["sent"]) == (4, 1)
+    assert len(good.bodies) == 1
+    with database.exclusive(pusher.lock_of(bad.name)):
+        ended = jobs.push(at_once=True)
+    assert ended.result is not None
+    assert "another process" in ended.result["destinations"][1]["error"]["error"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from alembic import command
-from sqlalchemy import event, select, update
+from sqlalchemy import event, select
 
 from accounting.errors import Busy
 from accounting.model.pods import (
@@ -28,7 +28,7 @@ from accounting.records.identity import VoRules
 from accounting.store.database import Database, alembic_config
 from accounting.store.ledger import Ledger, Progress, Step
 from accounting.store.records import Records
-from accounting.store.tables import metadata, records, revisions
+from accounting.store.tables import metadata, revisions
 
 NOVEMBER, DECEMBER = Month(2025, 11), Month(2025, 12)
 T = NOVEMBER.end - 3600
@@ -155,18 +155,6 @@ def test_committing_a_window_again_changes_nothing(ledger: Ledger) -> None:
     before = everything(ledger)
     ledger.commit(step(ledger.progress(), page(1), bare()))
     assert everything(ledger) == before
-
-
-def test_a_record_that_changes_keeps_what_is_known_of_its_messages(ledger: Ledger) -> None:
-    ledger.commit(step(None, page(1)))
-    with ledger.database.begin() as connection:
-        connection.execute(update(records).values(queued_digest="sent", message_id=7))
-    ledger.commit(step(ledger.progress(), page(1, image="other")))
-    with ledger.database.begin(reading=True) as connection:
-        rows = connection.execute(
-            select(records.c.image, records.c.queued_digest, records.c.message_id)
-        ).all()
-    assert rows == [("other", "sent", 7)] * 2
 
 
 @pytest.mark.parametrize(

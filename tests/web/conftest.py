@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from accounting.wiring import pusher_of
+from accounting.wiring import FIRST, pushers_of
 from ssm.testing.authority import Authority
 from ssm.testing.standin import AmsStandin
 from tests.api.hubs import PASSWORD, SERVICE_TOKEN, Hub, run_hub
@@ -91,7 +91,7 @@ def site(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     }
     with started(folder, month.NOW, **login) as (running, _broker):
         service = running.service
-        pusher = pusher_of(service.settings, service.database)
+        pusher = pushers_of(service.settings, service.database)[FIRST]
         pusher._now = lambda: month.NOW - 1500
         report = pusher.push()
         assert report.error is None

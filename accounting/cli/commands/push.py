@@ -43,8 +43,9 @@ def push(
 
 
 def _show_push(pushed: Mapping[str, Any]) -> None:
-    rows = [(name.replace("_", " "), count) for name, count in push_counts(pushed).items()]
-    table(f"Pushed to {pushed['destination']}", ("", ">"), rows)
+    for one in pushed.get("destinations") or [pushed]:
+        rows = [(name.replace("_", " "), count) for name, count in push_counts(one).items()]
+        table(f"Pushed to {one['destination']}", ("", ">"), rows)
 
 
 def _point_further(pushed: Mapping[str, Any]) -> None:

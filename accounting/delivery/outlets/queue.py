@@ -1,0 +1,135 @@
+"""What destinations were told: reads and writes ``queued`` and ``settled``, for all outlets."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, and_, bindparam, delete, exists, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from accounting.model.messages import UNDELIVERED, Entry, OutletKind, RecordKey
+from accounting.model.time import Month
+from accounting.store.tables import messages, outlets, queued, revisions, settled
+
+
+class Told(NamedTuple):
+    """What a destination was last told of a figure.
+
+    Attributes:
+        digest: of its text; None: tell it again.
+        final: it was the month's last word.
+        is_waiting: the message that holds it is not delivered yet.
+    """
+
+    digest: str | None
+    final: bool
+    is_waiting: bool
+
+
+def register(connection: Connection, destination: str, kind: OutletKind, position: int) -> None:
+    """Note that a destination takes this kind of figure."""
+    _upsert(
+        connection,
+        outlets,
+        {"destination": destination},
+        {"kind": kind.value, "position": position},
+    )
+
+
+def is_waiting(table: Any, destination: str) -> Any:
+    """The condition of a row whose figure an undelivered message to a destination holds."""
+    same = (queued.c[name] == table.c[name] for name in RecordKey._fields)
+    return exists().where(
+        *same,
+        queued.c.destination == destination,
+        messages.c.id == queued.c.message_id,
+        messages.c.destination == destination,
+        messages.c.state.in_(UNDELIVERED),
+    )
+
+
+def told(connection: Connection, destination: str, month: Month) -> Mapping[str, Told]:
+    """What a destination was told of a month, by the figures' keys."""
+    query = (
+        select(queued.c.uid, queued.c.digest, queued.c.final, messages.c.state)
+        .outerjoin(messages, messages.c.id == queued.c.message_id)
+        .where(
+            queued.c.year == month.year,
+            queued.c.month == month.month,
+            queued.c.destination == destination,
+        )
+    )
+    return {
+        uid: Told(digest, bool(final), state in UNDELIVERED)
+        for uid, digest, final, state in connection.execute(query)
+    }
+
+
+def enqueue(
+    connection: Connection, destination: str, number: int, entries: Sequence[Entry]
+) -> None:
+    """Note what a message tells a destination."""
+    rows = [
+        {
+            **entry.key._asdict(),
+            "destination": destination,
+            "digest": entry.digest,
+            "final": entry.final,
+            "message_id": number,
+        }
+        for entry in entries
+    ]
+    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(queued)
+    changed = {name: insert.excluded[name] for name in ("digest", "final", "message_id")}
+    keys = [column.name for column in queued.primary_key]
+    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+
+
+def move(
+    connection: Connection, destination: str, old: int, new: int, keys: Iterable[RecordKey]
+) -> None:
+    """Let figures belong to another message."""
+    bound = [{f"b_{name}": value for name, value in key._asdict().items()} for key in keys]
+    is_key = and_(*(queued.c[name] == bindparam(f"b_{name}") for name in RecordKey._fields))
+    mine = (queued.c.destination == destination) & (queued.c.message_id == old)
+    connection.execute(update(queued).where(is_key, mine).values(message_id=new), bound)
+
+
+def forget(connection: Connection, condition: Any) -> int:
+    """Let figures be due again, and their months be searched; how many."""
+    where = queued.c.destination, queued.c.year, queued.c.month
+    months = connection.execute(select(*where).where(condition).distinct()).all()
+    done = connection.execute(update(queued).where(condition).values(digest=None, final=False))
+    for destination, year, month in months:
+        unsettle(connection, destination, Month(year, month))
+    return done.rowcount
+
+
+def settle(connection: Connection, destination: str, month: Month) -> None:
+    """Note that a destination was told all of a month, as it is now."""
+    of_month = (revisions.c.year == month.year) & (revisions.c.month == month.month)
+    revision = connection.execute(select(revisions.c.revision).where(of_month)).scalar()
+    if revision is not None:
+        key = {"destination": destination, **month._asdict()}
+        _upsert(connection, settled, key, {"revision": revision})
+
+
+def unsettle(connection: Connection, destination: str, month: Month) -> None:
+    """Let a month be searched again."""
+    connection.execute(
+        delete(settled).where(
+            settled.c.destination == destination,
+            settled.c.year == month.year,
+            settled.c.month == month.month,
+        )
+    )
+
+
+def _upsert(
+    connection: Connection, table: Any, key: Mapping[str, Any], values: Mapping[str, Any]
+) -> None:
+    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+    connection.execute(
+        insert.values(**key, **values).on_conflict_do_update(
+            index_elements=list(key), set_=dict(values)
+        )
+    )

@@ -1,0 +1,94 @@
+"""APEL's cloud records: one of each pod and month, cumulative."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, func, select, tuple_
+
+from accounting.delivery.outlets import queue
+from accounting.model.messages import Entry, Limit, OutletKind, RecordKey
+from accounting.model.records import Record
+from accounting.model.time import Month
+from accounting.records import apel, builder
+from accounting.store.due import is_due, is_unsaid, unsettled
+from accounting.store.rows import record_of
+from accounting.store.tables import records
+
+
+class CloudRecords:
+    """Individual records; the database finds what is due."""
+
+    kind = OutletKind.RECORDS
+
+    def due(
+        self,
+        connection: Connection,
+        destination: str,
+        after: RecordKey | None,
+        limit: Limit,
+        open_from: Month,
+    ) -> tuple[list[Entry], int]:
+        """See ``Outlet``; those whose last message is not delivered yet wait for that."""
+        condition = is_due(open_from, destination) & ~queue.is_waiting(records, destination)
+        return taken(connection, condition, after, limit)
+
+    def due_count(self, connection: Connection, destination: str, open_from: Month) -> int:
+        """See ``Outlet``."""
+        query = select(func.count()).select_from(records)
+        return connection.execute(query.where(is_due(open_from, destination))).scalar_one()
+
+    def settle(self, connection: Connection, destination: str) -> None:
+        """See ``Outlet``."""
+        for year, month in connection.execute(unsettled(destination)).all():
+            of_month = (records.c.year == year) & (records.c.month == month)
+            left = select(records.c.uid).where(of_month, is_unsaid(destination)).limit(1)
+            if connection.execute(left).first() is None:
+                queue.settle(connection, destination, Month(year, month))
+
+    def body(self, texts: Sequence[str]) -> str:
+        """See ``Outlet``."""
+        return apel.message(texts)
+
+    def texts(self, body: str) -> list[str]:
+        """See ``Outlet``."""
+        separator = f"{apel.SEPARATOR}\n"
+        parts = body.removeprefix(f"{apel.HEADER}\n").split(separator)
+        return [part + separator for part in parts[:-1]]
+
+    def digest(self, text: str) -> str:
+        """See ``Outlet``."""
+        return apel.text_digest(text)
+
+
+def taken(
+    connection: Connection, condition: Any, after: RecordKey | None, limit: Limit
+) -> tuple[list[Entry], int]:
+    """Records that fit into one message, by month and pod; and how many cannot be carried."""
+    key = tuple_(records.c.year, records.c.month, records.c.uid)
+    query = select(records).where(condition).order_by(*key.clauses)
+    if after is not None:
+        query = query.where(key > (after.year, after.month, after.uid))
+    found: list[Entry] = []
+    size, left_out = 0, 0
+    # Of this statement only: on the connection it would make a cursor of the INSERT that follows.
+    rows = connection.execute(query.execution_options(yield_per=limit.records))
+    for row in rows:
+        record = record_of(row)
+        text = apel.text(record)
+        if limit.ascii_only and not text.isascii():
+            left_out += 1
+            continue
+        size += len(text.encode())
+        if found and size > apel.MAX_BODY_BYTES:
+            break
+        found.append(entry_of(record, text))
+        if len(found) == limit.records:
+            break
+    rows.close()
+    return found, left_out
+
+
+def entry_of(record: Record, text: str) -> Entry:
+    """A record with its text."""
+    key = RecordKey(record.uid, *record.month)
+    return Entry(key, text, record.digest, builder.is_final(record))
