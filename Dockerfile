@@ -13,8 +13,10 @@ ARG SINGLE_USER_IMAGE=quay.io/jupyter/datascience-notebook:2026-08-24
 
 FROM ${UV_IMAGE} AS uv
 
-# This project as a wheel.
+# This project as a wheel. SOURCE_DATE_EPOCH is the time of all that is made, here and below: with it,
+# compiled modules bear the hash of their source instead of its time, and two builds are the same.
 FROM ${PYTHON_IMAGE} AS package
+ARG SOURCE_DATE_EPOCH=1767225600
 ENV UV_PYTHON_DOWNLOADS=never
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE requirements/service.lock ./
@@ -31,6 +33,7 @@ RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
 FROM ${PYTHON_IMAGE} AS service
 ARG COMPILE_BYTECODE=1
 ARG LINK_MODE=copy
+ARG SOURCE_DATE_EPOCH=1767225600
 ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=${LINK_MODE} UV_COMPILE_BYTECODE=${COMPILE_BYTECODE}
 WORKDIR /src
 COPY requirements/service.lock ./
@@ -43,14 +46,36 @@ RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
 RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=bind,from=package,source=/dist,target=/dist \
     uv pip install --python /opt/notebooks --link-mode copy --no-deps --no-cache \
-        /dist/notebooks_accounting-*.whl
+        /dist/notebooks_accounting-*.whl \
+    && find /opt/notebooks -name uv_cache.json -delete \
+    && sed -i /uv_cache.json/d /opt/notebooks/lib/python*/site-packages/notebooks_*.dist-info/RECORD
 
 # The same, and what hub/ needs beside it.
 FROM service AS programs
+ARG SOURCE_DATE_EPOCH=1767225600
 COPY requirements/hub6.lock ./
 RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=cache,target=/root/.cache/uv \
     uv pip install --python /opt/notebooks --require-hashes --requirements hub6.lock
+
+# What the backup needs: no JupyterHub, and nothing of what accounting needs.
+FROM ${PYTHON_IMAGE} AS backup-programs
+ARG COMPILE_BYTECODE=1
+ARG LINK_MODE=copy
+ARG SOURCE_DATE_EPOCH=1767225600
+ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=${LINK_MODE} UV_COMPILE_BYTECODE=${COMPILE_BYTECODE}
+WORKDIR /src
+COPY requirements/backup.lock ./
+RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
+    --mount=type=cache,target=/root/.cache/uv \
+    uv venv /opt/notebooks \
+    && uv pip install --python /opt/notebooks --require-hashes --requirements backup.lock
+RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
+    --mount=type=bind,from=package,source=/dist,target=/dist \
+    uv pip install --python /opt/notebooks --link-mode copy --no-deps --no-cache \
+        /dist/notebooks_accounting-*.whl \
+    && find /opt/notebooks -name uv_cache.json -delete \
+    && sed -i /uv_cache.json/d /opt/notebooks/lib/python*/site-packages/notebooks_*.dist-info/RECORD
 
 # A user, and nothing that a process might write.
 FROM ${PYTHON_IMAGE} AS user
@@ -79,6 +104,8 @@ CMD ["serve", "--host", "0.0.0.0"]
 # JupyterHub with Check-in login, spawner and pages, on the hub of Zero to JupyterHub. Its JupyterHub
 # 5.5 stays, at the release that the lock names; JUPYTERHUB=6 raises it (and hub.db.upgrade must be set).
 FROM ${HUB_IMAGE} AS hub
+ARG REVISION=""
+ARG SOURCE=""
 ARG VERSION
 ARG JUPYTERHUB=5
 ARG LINK_MODE=copy
@@ -86,6 +113,8 @@ LABEL org.opencontainers.image.title="notebooks-hub" \
       org.opencontainers.image.description="JupyterHub with EGI Check-in, for EGI Notebooks" \
       org.opencontainers.image.vendor="EGI Notebooks" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.version="${VERSION}"
 ENV PYTHONDONTWRITEBYTECODE=1
 USER 0
@@ -122,7 +151,7 @@ LABEL org.opencontainers.image.title="notebooks-backup" \
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends openssh-client rclone restic \
     && rm -rf /var/lib/apt/lists/*
-COPY --from=programs /opt/notebooks /opt/notebooks
+COPY --from=backup-programs /opt/notebooks /opt/notebooks
 WORKDIR /tmp
 USER 10001:10001
 HEALTHCHECK NONE
@@ -130,11 +159,15 @@ ENTRYPOINT ["python", "-m", "hub.backup"]
 
 # The users' notebooks: what the base has stays as it is, libraries.txt comes beside it.
 FROM ${SINGLE_USER_IMAGE} AS single-user
+ARG REVISION=""
+ARG SOURCE=""
 ARG VERSION
 LABEL org.opencontainers.image.title="notebooks-single-user" \
       org.opencontainers.image.description="JupyterLab with the libraries that EGI Notebooks users ask for" \
       org.opencontainers.image.vendor="EGI Notebooks" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.version="${VERSION}"
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 RUN --mount=type=bind,source=images/single-user,target=/libraries \

@@ -66,6 +66,8 @@ lock:  ## pin the dependencies of pyproject.toml anew
 	    --upgrade requirements/hub5.in -o requirements/hub5.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --upgrade requirements/hub6.in -c requirements/service.lock -o requirements/hub6.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --upgrade requirements/backup.in -c requirements/service.lock -c requirements/hub6.lock -o requirements/backup.lock
 
 clean:  ## remove what demo, tests and bench left
 	rm -rf demo var .mypy_cache .ruff_cache .pytest_cache .hypothesis

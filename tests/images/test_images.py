@@ -255,6 +255,36 @@ def test_a_job_image_starts_its_program(builder: Builder, target: str) -> None:
     assert "usage" in shown.stdout.lower()
 
 
+def test_the_backups_image_has_neither_jupyterhub_nor_what_accounting_needs(
+    builder: Builder,
+) -> None:
+    installed = {
+        file.name.partition("-")[0]
+        for file in builder.build("backup").glob(
+            "opt/notebooks/lib/python*/site-packages/*.dist-info"
+        )
+    }
+    assert "notebooks_accounting" in installed
+    assert installed & {"jupyterhub", "pyarrow", "sqlalchemy", "oauthenticator"} == set()
+    inside = confined(builder.build("backup"), path="/opt/notebooks/bin")
+    names = [file.stem for file in (ROOT / "hub" / "backup").glob("*.py") if file.stem[0] != "_"]
+    loading = ";".join(f"import hub.backup.{name}" for name in names)
+    loaded = run([*inside, "--", "python", "-c", loading])
+    assert loaded.returncode == 0, loaded.stderr
+
+
+def test_nothing_in_an_image_bears_the_time_of_its_build(builder: Builder, tmp_path: Path) -> None:
+    """Bytecode with a hash of its source, no notes of the installer's, the same twice."""
+    again = builder.other(tmp_path, COMPILE_BYTECODE="1")
+    site = next(again.build("backup-programs").glob("opt/notebooks/lib/python*/site-packages"))
+    assert list(site.rglob("uv_cache.json")) == []
+    (record,) = site.glob("notebooks_accounting-*.dist-info/RECORD")
+    assert "uv_cache.json" not in record.read_text()
+    compiled = sorted((site / "hub" / "backup").rglob("*.pyc"))
+    assert len(compiled) > 10
+    assert {file.read_bytes()[4] & 1 for file in compiled} == {1}
+
+
 def test_the_backups_programs_from_debian_are_those_that_the_tests_use() -> None:
     (step,) = (i.text for i in DOCKERFILE.stages["backup"].instructions if i.name == "RUN")
     installed = re.findall(r"recommends (.*?) &&", step)[0].split()
