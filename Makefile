@@ -49,6 +49,9 @@ cluster-programs: prepared  # about 15 minutes the first time; kept in ~/.cache/
 soak: prepared  ## kill pushers at random, SOAK_RUNS=500 times (SOAK_SEED=1: from there)
 	SOAK_RUNS=$(SOAK_RUNS) SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest tests/delivery/test_crash.py -s -q
 
+soak-http: prepared  ## attack the service over HTTP for SOAK_SECONDS=60, with honest users beside
+	SOAK_SECONDS=$(or $(SOAK_SECONDS),60) $(BIN)/pytest tests/security/test_soak.py -s -q
+
 bench: prepared  ## measure speed and memory; writes bench/results
 	@$(BIN)/python -m bench
 

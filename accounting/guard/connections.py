@@ -17,7 +17,9 @@ MOST_HEAD_BYTES = 32 * 1024
 MOST_WAITING = 200
 """Connections without a whole request; no more of one address than half of them."""
 MOST_WAITING_OF_ONE = MOST_WAITING // 2
-SOON_SECONDS = 2.0
+MOST_OPEN = 500
+"""Connections that wait, those that have just come included."""
+SOON_SECONDS = 1.0
 """An honest client sends a whole request within that time of connecting."""
 
 _TIMEOUT, _HEAD_TOO_LARGE = 408, 431
@@ -121,26 +123,29 @@ class Connection(HttpToolsProtocol):
 def surplus(connections: Iterable[Connection], now: float) -> list[Connection]:
     """Which connections must go, because too many wait for their clients.
 
-    The address with the most of them gives them up: first those that have sent nothing whole for a
-    while, then those that have waited the longest.
+    An address has as many of those that send nothing, and as many again of those that have asked
+    before and may ask again. So neither kind pushes out the other, nor those that have just come.
 
     Args:
         connections: all.
         now: the loop's seconds.
     """
     waiting = [c for c in connections if c.waits_since is not None]
-    by_address = Counter(c.client[0] if c.client else "" for c in waiting)
-    if not waiting:
-        return []
-    address, count = by_address.most_common(1)[0]
-    excess = max(len(waiting) - MOST_WAITING, count - MOST_WAITING_OF_ONE)
-    if excess <= 0:
-        return []
-    its_own = [c for c in waiting if (c.client[0] if c.client else "") == address]
+    slow = [c for c in waiting if not c.has_asked and now - (c.waits_since or 0.0) >= SOON_SECONDS]
+    idle = [c for c in waiting if c.has_asked]
+    gone = [
+        *_beyond(slow, MOST_WAITING, MOST_WAITING_OF_ONE),
+        *_beyond(idle, MOST_WAITING, MOST_WAITING_OF_ONE),
+    ]
+    return gone or _beyond(waiting, MOST_OPEN, MOST_OPEN)
 
-    def rank(one: Connection) -> tuple[bool, float]:
-        since = one.waits_since or 0.0
-        return one.has_asked or now - since < SOON_SECONDS, since
 
-    its_own.sort(key=rank)
-    return its_own[:excess]
+def _beyond(group: list[Connection], most: int, most_of_one: int) -> list[Connection]:
+    """What the address with the most of a group must give up: those that have waited longest."""
+    if len(group) <= most_of_one:
+        return []
+    addresses = [c.client[0] if c.client else "" for c in group]
+    address, count = Counter(addresses).most_common(1)[0]
+    excess = max(len(group) - most, count - most_of_one, 0)
+    its_own = [c for c, of in zip(group, addresses, strict=True) if of == address]
+    return sorted(its_own, key=lambda c: (c.has_asked, c.waits_since))[:excess]

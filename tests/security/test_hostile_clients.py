@@ -8,7 +8,12 @@ import pytest
 
 from accounting.guard import connections
 from accounting.guard.armour import MOST_AT_ONCE
-from accounting.guard.connections import MOST_HEAD_BYTES, MOST_WAITING_OF_ONE, surplus
+from accounting.guard.connections import (
+    MOST_HEAD_BYTES,
+    MOST_OPEN,
+    MOST_WAITING_OF_ONE,
+    surplus,
+)
 from tests.api.serving import Running, Serve
 from tests.security import clients
 from tests.security.clients import closed_within, held, poured
@@ -40,6 +45,7 @@ def test_however_many_requests_are_never_whole_others_are_answered(
     sent: bytes, running: Running
 ) -> None:
     with held(running.url, 2 * MOST_AT_ONCE + 5, sent) as made:
+        time.sleep(connections.SOON_SECONDS)
         works_at_once(running)
         assert closed_within(made[0], 10)  # the one that waited the longest made room
         still = [one for one in made[-20:] if not closed_within(one, 0.01)]
@@ -134,15 +140,26 @@ class Waiting:
         self.has_asked = has_asked
 
 
+def gone(*connections: Waiting) -> list[Waiting]:
+    return surplus(connections, 1000.0)  # type: ignore[arg-type,return-value]
+
+
 def test_the_address_with_the_most_gives_up_its_oldest() -> None:
-    mine = [Waiting("192.0.2.1", float(n)) for n in range(MOST_WAITING_OF_ONE)]
-    regular = Waiting("192.0.2.1", 0.0, has_asked=True)
-    fresh = Waiting("192.0.2.1", 999.0)
+    mine = [Waiting("192.0.2.1", float(n)) for n in range(MOST_WAITING_OF_ONE + 2)]
+    regular = [Waiting("192.0.2.1", 0.0, has_asked=True) for _ in range(MOST_WAITING_OF_ONE)]
+    fresh = [Waiting("192.0.2.1", 999.5) for _ in range(200)]
     others = [Waiting(f"198.51.100.{n}", 0.0) for n in range(90)]
     answered = [Waiting("192.0.2.1", None) for _ in range(500)]
-    everybody = [*others, *answered, fresh, regular, *reversed(mine)]
-    assert [one.waits_since for one in surplus(everybody, 1000.0)] == [0.0, 1.0]  # type: ignore[arg-type]
-    asked = [Waiting("192.0.2.1", 990.0, has_asked=True) for _ in range(MOST_WAITING_OF_ONE)]
-    (gone,) = surplus([fresh, *asked], 1000.0)  # type: ignore[list-item]
-    assert gone.has_asked  # who has just come may ask, however many have asked before
-    assert surplus(others, 1000.0) == []  # type: ignore[arg-type]
+    everybody = [*others, *answered, *fresh, *regular, *reversed(mine)]
+    assert [(one.waits_since, one.has_asked) for one in gone(*everybody)] == [
+        (0.0, False),
+        (1.0, False),
+    ]
+    assert gone(*others, *fresh, *regular) == []
+    idle = [*regular, Waiting("192.0.2.1", 999.0, has_asked=True)]
+    assert gone(*idle, *fresh) == [regular[0]]
+
+
+def test_even_of_those_that_have_just_come_there_is_a_bound() -> None:
+    fresh = [Waiting("192.0.2.1", 999.0 + n / 10_000) for n in range(MOST_OPEN + 3)]
+    assert gone(*reversed(fresh)) == fresh[:3]
