@@ -4,6 +4,8 @@ BIN := .venv/bin
 WORKERS ?= 3
 SOAK_RUNS ?= 500
 SOAK_SEED ?= 1
+EXACT_CLUSTERS ?= 300
+EXACT_SEED ?= 1
 SOURCES := accounting ssm hub legacy tests bench docs migrations
 
 .PHONY: help demo test lint types imports tests cluster cluster-test cluster-programs soak bench lock docs clean
@@ -51,6 +53,9 @@ soak: prepared  ## kill pushers at random, SOAK_RUNS=500 times (SOAK_SEED=1: fro
 
 soak-http: prepared  ## attack the service over HTTP for SOAK_SECONDS=60, with honest users beside
 	SOAK_SECONDS=$(or $(SOAK_SECONDS),60) $(BIN)/pytest tests/security/test_soak.py -s -q
+
+exact: prepared  ## measure EXACT_CLUSTERS=300 random clusters (EXACT_SEED=1: from there)
+	EXACT_CLUSTERS=$(EXACT_CLUSTERS) EXACT_SEED=$(EXACT_SEED) $(BIN)/pytest tests/exactness/test_exact_random.py -n $(WORKERS) -q
 
 bench: prepared  ## measure speed and memory; writes bench/results
 	@$(BIN)/python -m bench

@@ -44,9 +44,14 @@ class CounterQuery:
         self._lowest = Answer[UsageRow]()
         self._containers = Answer[UsageRow]()
         self._suspects: set[str] = set()
+        self._late: dict[str, int] = {}
         self._with_own: set[str] = set()
         self._without_path = Answer[UsageRow]()
         self._told_elsewhere: list[Answer[UsageRow]] = []
+
+    def read_since(self, name: str, start: int) -> None:
+        """Read all samples of a pod's counters from a time before the window on."""
+        self._late[name] = min(start, self._window.start)
 
     def merge(self, found: Samples, accounts: dict[str, Account], ledger: Ledger) -> None:
         """Add the last values to ``found``; query again for missing or doubtful counters.
@@ -148,7 +153,11 @@ class CounterQuery:
     def _read_samples(self, found: Samples, suspects: set[str], names: PodNames) -> None:
         """All samples of the counters of some pods."""
         scope, window = self._to.scope, self._window
-        for chunk in chunks(suspects):
+        for name, start in self._late.items():
+            whole = Window(start, window.end)
+            query = promql.raw_counters(scope, whole, promql.one_of(scope.usage("pod"), [name]))
+            samples.merge_raw(found, self._to.source.raw(query, window.end), names.at)
+        for chunk in chunks(suspects - self._late.keys()):
             only = promql.one_of(scope.usage("pod"), chunk)
             query = promql.raw_counters(scope, window, only)
             samples.merge_raw(found, self._to.source.raw(query, window.end), names.at)

@@ -1,6 +1,6 @@
 """What a source can be asked: since when, until when, and how it spells its labels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -89,10 +89,10 @@ def _spelling(
     as they should be, those are read.
     """
     renamed = source.label_names(promql.renamed(scope.namespace, *metrics), start, end)
-    if not renamed:
+    if not _exported(renamed):
         return frozenset()
-    plain = source.label_names(promql.unrenamed(scope.namespace, metrics[0]), start, end)
-    return frozenset() if plain else _exported(renamed)
+    plain = promql.unrenamed(scope.namespace, metrics[0])
+    return frozenset() if _has_series(source, plain, start, end) else _exported(renamed)
 
 
 def with_emitters(source: Source, scope: Scope, start: float, end: float) -> Scope:
@@ -100,9 +100,14 @@ def with_emitters(source: Source, scope: Scope, start: float, end: float) -> Sco
     named = [promql.named_containers(scope), promql.POD_CPU + scope.usage_selector()]
     return replace(
         scope,
-        has_names=bool(source.label_names(named, start, end)),
-        has_otel=bool(source.label_names([promql.otel_pods(scope)], start, end)),
+        has_names=_has_series(source, named, start, end),
+        has_otel=_has_series(source, [promql.otel_pods(scope)], start, end),
     )
+
+
+def _has_series(source: Source, selectors: Sequence[str], start: float, end: float) -> bool:
+    """VictoriaMetrics answers with the metric's name alone where there is no series."""
+    return bool(source.label_names(selectors, start, end) - {"__name__"})
 
 
 def is_among_many(source: Source, scope: Scope, end: int) -> bool:

@@ -202,6 +202,13 @@ def times(scope: Scope, window: Window, only: str = "") -> str:
     return _last("__name__, uid", scope.state_selector(names, only), scope, window)
 
 
+def finished(scope: Scope, window: Window, only: str = "") -> str:
+    """Pods in a final phase (M6)."""
+    phases = 'phase=~"Failed|Succeeded"'
+    last = _last("uid", "kube_pod_status_phase" + scope.state_selector(phases, only), scope, window)
+    return f"{last} == 1"
+
+
 def created(scope: Scope, window: Window, only: str = "") -> str:
     """Creation, for pods without a start time (M6)."""
     return _last(

@@ -103,6 +103,7 @@ class WindowQuery:
         samples.merge_sightings(found, self._seen.read())
         self._keep_labelled()
         accounts = {**running, **ledger.accounts(found.sightings.keys() - running.keys())}
+        self._recognise_finished(accounts)
         new = self._ask_descriptions(accounts)
         vanished = self._ask_for_vanished(accounts, beat)
         # The answers at hand are merged while those are on their way.
@@ -146,6 +147,30 @@ class WindowQuery:
         rows = self._to.source.vector(promql.labelled(scope, window), window.end)
         wanted = {labels.get("uid", "") for labels, _ in rows}
         found.sightings = {uid: s for uid, s in found.sightings.items() if uid in wanted}
+
+    def _recognise_finished(self, accounts: Mapping[str, Account]) -> None:
+        """Pods that are listed only after their end did run, if both its times are known (M6).
+
+        They ran wholly within a silence, or between two scrapes.
+        """
+        found, window = self.found, self.window
+        unseen = {
+            uid
+            for uid, seen in found.sightings.items()
+            if seen.last_running_at is None and uid not in accounts
+        }
+        if not unseen:
+            return
+        ended = self._to.named(promql.finished, window, unseen)
+        times = self._to.named(promql.times, window, unseen)
+        samples.merge_times(found, times.read(), window.end + _CLOCK_SKEW_SECONDS)
+        for uid in {labels.get("uid", "") for labels, _ in ended.read()} & unseen:
+            known = found.times.get(uid, _NO_TIMES)
+            if known.started_at and (known.completed_at or 0.0) > known.started_at:
+                found.sightings[uid] = found.sightings[uid]._replace(
+                    first_running_at=known.started_at, last_running_at=known.started_at
+                )
+                self._counters.read_since(found.sightings[uid].name, int(known.started_at))
 
     def _ask_descriptions(self, accounts: Mapping[str, Account]) -> set[str]:
         """Ask what the new pods are, and when those that stopped running completed.

@@ -102,6 +102,8 @@ def _flags(pod: Pod, vo: Vo) -> list[str]:
     flags = []
     if not pod.started_at:
         flags.append("start from creation" if pod.created_at else "start from first sample")
+    if pod.first_running_at == pod.last_running_at == pod.started_at:
+        flags.append("known only from after its end")
     if pod.ended_in_gap:
         flags.append("ended in a gap")
     if vo.rule == "default":

@@ -24,7 +24,7 @@ def expected(cluster: Cluster) -> dict[str, Figures]:
     return {
         one.pod.uid: _figures(cluster, one, kubelets[one.pod.node])
         for one in Reader(cluster).pods()
-        if one.has_running_sample
+        if one.has_running_sample or one.completed_at is not None
     }
 
 

@@ -122,6 +122,22 @@ def node_of_bare_ids() -> Case:
     return case
 
 
+def known_after_its_end() -> Case:
+    """It ran for 455 s in which nobody was scraped, and stays listed."""
+    case = usual("after-its-end", 8, wall=455, cpu=None)
+    since = START + 1200
+    for series in list(case.seen):
+        if series.startswith("kube_pod"):
+            case.seen[series] = [point for point in case.seen[series] if point[0] >= since]
+        elif not series.startswith("kube_namespace"):
+            case.seen[series] = []
+    running = f'kube_pod_status_phase{{{case.state},phase="Running"}}'
+    case.seen[running] = [(at, 0) for at, _ in case.seen[running]]
+    case.say(f'kube_pod_status_phase{{{case.state},phase="Succeeded"}}', lambda _: 1, 1200)
+    case.say(f"kube_pod_completion_time{{{case.state}}}", lambda _: START + 455, 1200)
+    return case
+
+
 def side_by_side() -> Case:
     """cAdvisor with containers only, and the kubelet's resource endpoint."""
     case = usual("beside", 7)
@@ -140,6 +156,7 @@ MADE = (
     conflict,
     still_cgroup,
     node_of_bare_ids,
+    known_after_its_end,
     side_by_side,
 )
 CASES = {made.__name__.replace("_", " "): made() for made in MADE}

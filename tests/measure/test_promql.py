@@ -29,6 +29,7 @@ ONLY = promql.one_of("uid", ["a-b", 'c"d', "e.f"])
 
 QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "times": lambda s: promql.times(s, WINDOW, ONLY),
+    "finished": lambda s: promql.finished(s, WINDOW, ONLY),
     "created": lambda s: promql.created(s, WINDOW),
     "owners": lambda s: promql.owners(s, WINDOW, ONLY),
     "resources": lambda s: promql.resources(s, WINDOW, ONLY),

@@ -1,0 +1,51 @@
+"""Random mixed clusters: who tells CPU, what happens, and how often one polls, drawn by seed.
+
+``make exact`` tries hundreds; the tests a few.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from accounting.simulation.features import MIXED, Features, NodeShape
+from tests.exactness.test_exact_emitters import SHAPES, check_world
+
+CLUSTERS = int(os.environ.get("EXACT_CLUSTERS", "2"))
+FIRST = int(os.environ.get("EXACT_SEED", "1"))
+SWITCHES = (
+    "quick_restarts",
+    "container_restarts",
+    "month_crossers",
+    "short_pods",
+    "old_pods",
+    "ksm_restarted",
+    "ksm_doubled",
+    "slow_pending",
+    "never_running",
+    "evicted",
+    "completed",
+    "sidecars",
+    "unannotated",
+    "odd_requests",
+    "claims",
+    "resized",
+)
+
+
+def drawn(seed: int) -> Features:
+    """What happens in the cluster of this seed, on two to five nodes."""
+    rng = Random(f"exact/{seed}")  # noqa: S311 - repeatable, not secret
+    shapes: list[NodeShape] = [*SHAPES.values(), *MIXED]
+    nodes = tuple(rng.sample(shapes, rng.randint(2, 5)))
+    return Features(**{name: rng.random() < 0.5 for name in SWITCHES}, nodes=nodes)
+
+
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + CLUSTERS))
+def test_a_random_cluster_is_measured_exactly(
+    tmp_path: Path, new_ledger: Callable[[], str], seed: int
+) -> None:
+    pods = Random(f"pods/{seed}").randint(20, 60)  # noqa: S311 - repeatable, not secret
+    check_world(tmp_path, new_ledger, drawn(seed), seed=seed, pods=pods)
