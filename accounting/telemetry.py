@@ -106,11 +106,12 @@ class Standing:
         due: records that must go out and are in no message yet.
         messages: messages in the outbox, by state.
         oldest_seconds: age of the oldest message that waits; 0 if none does.
-        held: records that are held back, by reason.
+        held: records that are held back and that nobody acknowledged, by reason.
         last_push_at: when a message was last delivered, Unix seconds.
         certificate_days: until the host certificate expires.
         stopped: destinations that take nothing until something is put right.
         late: records of closed months that differ from what was sent.
+        acknowledged: held records that an operator accepted.
     """
 
     lag_seconds: float | None = None
@@ -122,6 +123,7 @@ class Standing:
     certificate_days: float | None = None
     stopped: int | None = None
     late: int | None = None
+    acknowledged: int | None = None
 
 
 class Metrics:
@@ -160,7 +162,9 @@ class Metrics:
         self.due = gauge("due_records", "Records that must go out and are in no message yet.")
         self.outbox = gauge("outbox_messages", "Messages in the outbox.", ("state",))
         self.oldest = gauge("outbox_oldest_seconds", "Age of the oldest message that waits.")
-        self.held = gauge("held_records", "Records that are held back.", ("reason",))
+        self.held = gauge(
+            "held_records", "Records that are held back and not acknowledged.", ("reason",)
+        )
         self.last_push = gauge("last_push_timestamp_seconds", "When a message was last delivered.")
         self.certificate = gauge(
             "certificate_left_days", "Days until the host certificate expires."

@@ -395,7 +395,7 @@ def test_the_ledger_can_be_looked_at(polled: Site) -> None:
     assert gap["end_at"] - gap["start_at"] > 60
     shown = polled.run("db", "gaps")
     assert f"{(gap['end_at'] - gap['start_at']) / 60:,.1f}" in shown.out
-    assert polled.run("db", "upgrade").out.endswith("is of version 0004\n")
+    assert polled.run("db", "upgrade").out.endswith("is of version 0007\n")
 
 
 def test_a_user_is_erased_and_totals_stay(polled: Site) -> None:

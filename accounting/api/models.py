@@ -113,12 +113,28 @@ class TakenModel(Model):
     is_current: bool = _example(True, "It carried what the record says now.")
 
 
+class AcknowledgementModel(Model):
+    """Who accepted that a record stays held."""
+
+    month: MonthText
+    at: float = _example(1793516400.0, "Unix seconds.")
+    by: str = _example("ada@example.org")
+    reason: str = _example("test pod of the operator")
+
+
+class AcknowledgedModel(Model):
+    """How many held records a change reached."""
+
+    records: int = _example(1)
+
+
 class NotebookModel(Model):
     """All that is recorded of one notebook."""
 
     uid: str = _example("0b6ff5b7-7b0c-4c53-9a9e-6f3f7d3a4f10")
     months: list[RecordModel]
     messages: list[TakenModel]
+    acknowledgements: list[AcknowledgementModel]
 
 
 class UsageModel(Model):
@@ -236,7 +252,10 @@ class DeliveryModel(Model):
     """What waits and what went."""
 
     due: int = _example(0, "Records that must go out and are in no message yet.")
-    held: dict[str, int] = _example({"unmapped": 2}, "Records held back, by reason.")
+    held: dict[str, int] = _example(
+        {"unmapped": 2}, "Records held back that nobody acknowledged, by reason."
+    )
+    acknowledged: int = _example(0, "Held records that an operator accepted.")
     messages: dict[str, int] = _example({"pending": 0, "sent": 12})
     oldest_seconds: float = _example(0.0, "Age of the oldest message that waits.")
     last_push_at: float | None = _example(1793516401.0, "Unix seconds.")

@@ -9,10 +9,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from accounting.api.answers import as_json, refusals
-from accounting.api.dependencies import Parts, Reader, Service
+from accounting.api.dependencies import Operator, Parts, Reader, Service
 from accounting.api.exports import HEAVY
 from accounting.api.formats import MEDIA_TYPES, FormatQuery, chosen
-from accounting.api.models import NotebookModel, RecordsModel
+from accounting.api.models import AcknowledgedModel, NotebookModel, RecordsModel
 from accounting.api.parameters import (
     CursorQuery,
     FlavorQuery,
@@ -31,6 +31,7 @@ from accounting.model.records import Status
 from accounting.model.time import Month
 from accounting.records.export import WRITERS, Format, parquet_libraries, row_of
 from accounting.store.access import Viewer
+from accounting.store.holds import Holds
 from accounting.store.records import Selection
 from accounting.wiring import open_from
 
@@ -39,6 +40,24 @@ router = APIRouter(prefix="/records", tags=["records"])
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BAD, _NOT_FOUND = 400, 404
 _SORTS = sorted(f"{sign}{sort}" for sort in Sort for sign in ("", "-"))
+UidPath = Annotated[
+    str,
+    Path(
+        max_length=64,
+        pattern=r"^[0-9A-Za-z-]+$",
+        description="The pod's uid.",
+        examples=["0b6ff5b7-7b0c-4c53-9a9e-6f3f7d3a4f10"],
+    ),
+]
+ReasonQuery = Annotated[
+    str,
+    Query(
+        min_length=1,
+        max_length=500,
+        description="Why it may stay held.",
+        examples=["test pod of the operator"],
+    ),
+]
 _FILES = {
     MEDIA_TYPES[kind].partition(";")[0]: {"schema": {"type": "string"}}
     for kind in (Format.APEL, Format.CSV, Format.PARQUET)
@@ -145,15 +164,7 @@ def _sort(said: str) -> tuple[Sort, bool]:
 def one(
     service: Parts,
     viewer: Reader,
-    uid: Annotated[
-        str,
-        Path(
-            max_length=64,
-            pattern=r"^[0-9A-Za-z-]+$",
-            description="The pod's uid.",
-            examples=["0b6ff5b7-7b0c-4c53-9a9e-6f3f7d3a4f10"],
-        ),
-    ],
+    uid: UidPath,
 ) -> Response:
     """One notebook: its records by month, and the messages that took them."""
     since = open_from(service.settings, service.clock())
@@ -165,8 +176,56 @@ def one(
             "uid": found.uid,
             "months": [shown(entry) for entry in found.months],
             "messages": [{**asdict(m), "month": str(Month(*m.month))} for m in found.messages],
+            "acknowledgements": [
+                {"month": str(month), **asdict(one)}
+                for month, one in found.acknowledgements.items()
+            ],
         }
     )
+
+
+@router.post("/{uid}/acknowledge", response_model=AcknowledgedModel, responses=refusals(404))
+def acknowledge_held(
+    service: Parts, viewer: Operator, uid: UidPath, reason: ReasonQuery, month: MonthQuery = None
+) -> Response:
+    """Accept that a notebook's held records stay held: pushes and pages stop warning of them."""
+    return as_json({"records": acknowledge(service, viewer, uid, month, reason)})
+
+
+@router.post("/{uid}/reopen", response_model=AcknowledgedModel, responses=refusals(404))
+def reopen_held(
+    service: Parts, viewer: Operator, uid: UidPath, month: MonthQuery = None
+) -> Response:
+    """Take a notebook's acknowledgements back."""
+    return as_json({"records": acknowledge(service, viewer, uid, month)})
+
+
+def acknowledge(
+    service: Service, viewer: Viewer, uid: str, month: Month | None, reason: str = ""
+) -> int:
+    """Acknowledge a notebook's held records, or reopen them; for the pages too.
+
+    Args:
+        service: the service.
+        viewer: who does it.
+        uid: the pod's.
+        month: only this month's record.
+        reason: why; empty: take acknowledgements back.
+
+    Raises:
+        Problem: none of its records is held.
+    """
+    selection = Selection(uid=uid, month=month)
+    holds, now = Holds(service.database), service.clock()
+    if reason:
+        count = holds.acknowledge(selection, viewer.name, reason, now)
+    else:
+        count = holds.reopen(selection, now)
+    if not count:
+        raise Problem(
+            _NOT_FOUND, "no held record has this uid", "look for it in the list of records"
+        )
+    return count
 
 
 def shown(entry: Entry) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import io
 import sys
 
 from accounting.cli.commands import (
+    acknowledge,
     database,
     demo,
     doctor,
@@ -33,6 +34,7 @@ app.command()(demo.demo)
 _records = group("records", "Look at the records.")
 _records.command("list")(records.list_records)
 _records.command("show")(records.show)
+_records.command("acknowledge")(acknowledge.acknowledge)
 _records.command("export")(export.export)
 _records.command("summary")(records.summary)
 

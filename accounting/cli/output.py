@@ -77,6 +77,11 @@ def shown_time(seconds: float | None) -> str:
     return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
+def counted(count: int, what: str) -> str:
+    """``1 record is``, ``2 records are``."""
+    return f"{count:,} {what} is" if count == 1 else f"{count:,} {what}s are"
+
+
 def notice(said: str) -> None:
     """What needs a look, beside the data."""
     typer.echo(f"notice: {said}", err=True)

@@ -16,6 +16,7 @@ from accounting.model.time import Month
 from accounting.store.access import Right, Viewer, own
 from accounting.store.database import Database
 from accounting.store.due import NOTHING_CLOSED, is_due, is_late
+from accounting.store.holds import Acknowledgement, Holds, is_acknowledged
 from accounting.store.records import Selection, narrowed
 from accounting.store.rows import record_of
 from accounting.store.tables import message_records, messages, queued, records
@@ -26,10 +27,12 @@ _AT_ONCE = 1000
 class Delivery(StrEnum):
     """How far a record's content has come.
 
-    ``late`` is a correction of a closed month: it waits for ``republish``.
+    ``acknowledged`` is held too, and an operator accepted it. ``late`` is a correction of a closed
+    month: it waits for ``republish``.
     """
 
     HELD = "held"
+    ACKNOWLEDGED = "acknowledged"
     DUE = "due"
     LATE = "late"
     PENDING = "pending"
@@ -37,7 +40,7 @@ class Delivery(StrEnum):
     SENT = "sent"
 
 
-_RARE = (Delivery.HELD, Delivery.DUE, Delivery.LATE)
+_RARE = (Delivery.ACKNOWLEDGED, Delivery.HELD, Delivery.DUE, Delivery.LATE)
 """States that only a few records are in; before the first push, most are."""
 
 
@@ -254,7 +257,12 @@ def _is(delivery: Delivery, open_from: Month) -> ColumnElement[bool]:
     held = _c.held != literal_column("''")
     due: ColumnElement[bool] = is_due(open_from)
     late: ColumnElement[bool] = is_late(open_from)
-    rare = {Delivery.HELD: held, Delivery.DUE: due, Delivery.LATE: late}
+    rare = {
+        Delivery.ACKNOWLEDGED: is_acknowledged,
+        Delivery.HELD: held & ~is_acknowledged,
+        Delivery.DUE: due,
+        Delivery.LATE: late,
+    }
     if delivery in rare:
         return rare[delivery]
     states = [state.value for state in _STATES[delivery]]
@@ -317,11 +325,15 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Notebook:
-    """One notebook: its records by month, and the messages that took them, the earliest first."""
+    """One notebook: its records by month, and the messages that took them, the earliest first.
+
+    ``acknowledgements`` are of its held records, for administrators.
+    """
 
     uid: str
     months: list[Entry]
     messages: list[Taken]
+    acknowledgements: Mapping[Month, Acknowledgement]
 
 
 def notebook(
@@ -353,7 +365,8 @@ def notebook(
         if viewer.is_admin:
             return None
         raise Forbidden
-    return Notebook(uid, months, taken)
+    accepted = Holds(database).of(uid) if viewer.is_admin else {}
+    return Notebook(uid, months, taken, accepted)
 
 
 def _taken(row: Any) -> Taken:

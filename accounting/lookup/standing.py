@@ -6,6 +6,7 @@ from accounting.config import Settings
 from accounting.delivery.outbox import Outbox
 from accounting.lookup.messages import Messages
 from accounting.store.database import Database
+from accounting.store.holds import Holds
 from accounting.store.ledger import Ledger
 from accounting.store.records import Records, Selection
 from accounting.telemetry import Standing
@@ -22,12 +23,14 @@ def standing_of(settings: Settings, database: Database, now: float) -> Standing:
     first = open_from(settings, now)
     progress = Ledger(database).progress()
     oldest = messages.oldest_pending_at()
+    held, acknowledged = Holds(database).counts()
     return Standing(
         lag_seconds=None if progress is None else now - progress.watermark,
         due=outbox.due_count(first),
         messages={state.value: count for state, count in outbox.counts().items()},
         oldest_seconds=0.0 if oldest is None else now - oldest,
-        held=Records(database).held(),
+        held=held,
+        acknowledged=acknowledged,
         last_push_at=messages.last_sent_at(),
         certificate_days=_certificate_days(settings, now),
         stopped=sum(1 for found in messages.destinations() if found.stop),

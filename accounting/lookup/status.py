@@ -21,11 +21,12 @@ class Delivery:
 
     Attributes:
         due: records that must go out and are in no message yet.
-        held: records that are held back, by reason.
+        held: records that are held back and that nobody acknowledged, by reason.
         messages: messages, by state.
         oldest_seconds: age of the oldest message that waits; 0 if none does.
         last_push_at: when a message was last delivered, Unix seconds.
         certificate_days: until the host certificate expires; None: none is needed or readable.
+        acknowledged: how many held records an operator accepted.
     """
 
     due: int
@@ -34,6 +35,7 @@ class Delivery:
     oldest_seconds: float
     last_push_at: float | None
     certificate_days: float | None
+    acknowledged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ def _delivery(settings: Settings, database: Database, now: float) -> Delivery:
     return Delivery(
         due=standing.due or 0,
         held={reason.value: count for reason, count in (standing.held or {}).items()},
+        acknowledged=standing.acknowledged or 0,
         messages=standing.messages,
         oldest_seconds=standing.oldest_seconds or 0.0,
         last_push_at=standing.last_push_at,

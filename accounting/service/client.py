@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -82,6 +83,22 @@ class Client:
             run = answer.json()
             if run["state"] != "running":
                 return _outcome(run)
+
+    def acknowledge(self, uid: str, asked: Mapping[str, str]) -> int:
+        """Acknowledge a notebook's held records, or reopen them; how many it reached.
+
+        Args:
+            uid: the pod's.
+            asked: ``reason`` if they are to be acknowledged, and perhaps ``month``.
+
+        Raises:
+            ServiceError: the service cannot be reached or refuses, also if no record is held.
+        """
+        action = "acknowledge" if "reason" in asked else "reopen"
+        answer = self._ask("POST", f"/api/v1/records/{quote(uid, safe='')}/{action}", asked)
+        if answer.status_code != _OK:
+            raise self._refused(answer)
+        return int(answer.json()["records"])
 
     def _ask(self, method: str, path: str, parameters: Mapping[str, Any]) -> httpx.Response:
         try:

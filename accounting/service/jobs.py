@@ -29,7 +29,7 @@ from accounting.service.outcome import Outcome
 from accounting.store.clock import require_past
 from accounting.store.database import Database
 from accounting.store.erasure import erase_user
-from accounting.store.records import Records
+from accounting.store.holds import Holds
 from accounting.telemetry import Metrics
 from accounting.wiring import forgetter_of, poller_of, pushers_of
 
@@ -233,9 +233,17 @@ class Jobs:
         else:  # each by itself, so that none waits for another
             with ThreadPoolExecutor(len(chosen)) as pool:
                 reports = list(pool.map(push_one, chosen))
-        held = {reason.value: count for reason, count in Records(self._database).held().items()}
+        stopped = self.is_stopping and told.is_cut
+        failed = any(getattr(one, "error", one) is not None for one in reports)
         by_name = dict(zip((one.destination for one in chosen), reports, strict=True))
-        return outcome.of_pushes(by_name, held, stopped=self.is_stopping and told.is_cut)
+        return outcome.of_pushes(by_name, self._held(told=not (failed or stopped)), stopped=stopped)
+
+    def _held(self, *, told: bool) -> outcome.HeldBack:
+        """What is held back; a push that failed has another exit code: the next one reports it."""
+        holds = Holds(self._database)
+        new = holds.report(self._clock()) if told else {}
+        held, acknowledged = holds.counts()
+        return outcome.HeldBack(held, new, acknowledged)
 
     def _push_one(self, delivery: "Pusher", told: "_Progress") -> "pusher.Report":
         counted = 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from accounting.errors import AccountingError, Busy, DeliveryError, SourceError
 from accounting.model.jobs import Ending
+from accounting.model.records import Held
 
 if TYPE_CHECKING:
     from accounting.delivery import pusher
@@ -77,9 +78,24 @@ def of_poll(report: "poller.Report", forgotten: int, *, stopped: bool = False) -
     return Outcome(Ending.DONE if is_complete else Ending.INCOMPLETE, result)
 
 
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Records that do not go out.
+
+    Attributes:
+        open: those that nobody acknowledged, by reason.
+        new: those that no earlier push has reported, by reason.
+        acknowledged: how many an operator accepted.
+    """
+
+    open: Mapping[Held, int]
+    new: Mapping[Held, int]
+    acknowledged: int
+
+
 def of_pushes(
     reports: "Mapping[str, pusher.Report | AccountingError]",
-    held: Mapping[str, int],
+    held: HeldBack,
     *,
     stopped: bool = False,
 ) -> Outcome:
@@ -87,7 +103,8 @@ def of_pushes(
 
     Args:
         reports: what was delivered, or why nothing could be, by destination.
-        held: records that are held back, by reason.
+        held: records that are held back. Only new ones make the push incomplete: a job that runs
+            every night must not fail each time because of a record that was reported before.
         stopped: it ended early, as it was told to.
     """
     parts = [_of_destination(name, report) for name, report in reports.items()]
@@ -100,7 +117,9 @@ def of_pushes(
         "elsewhere": max(part["elsewhere"] for part in parts),
         "next_try_at": min(tries, default=None),
         "warnings": list(dict.fromkeys(said for part in parts for said in part["warnings"])),
-        "held": dict(held),
+        "held": _by_reason(held.open),
+        "held_new": _by_reason(held.new),
+        "acknowledged": held.acknowledged,
         "error": _told(errors[0]) if errors else None,
         "destinations": parts,
     }
@@ -109,7 +128,7 @@ def of_pushes(
     if stopped:
         return Outcome(Ending.STOPPED, result)
     complete = (getattr(report, "is_complete", False) for report in reports.values())
-    is_complete = all(complete) and not held
+    is_complete = all(complete) and not held.new
     return Outcome(Ending.DONE if is_complete else Ending.INCOMPLETE, result)
 
 
@@ -138,6 +157,10 @@ def _error_of(report: "pusher.Report | AccountingError") -> AccountingError | No
 
 def _told(error: AccountingError) -> dict[str, str]:
     return {"error": error.message, "cure": error.cure}
+
+
+def _by_reason(counts: Mapping[Held, int]) -> dict[str, int]:
+    return {reason.value: count for reason, count in counts.items()}
 
 
 _COUNTED = ("built", "records", "left_out", "sent", "split", "pending", "parked", "elsewhere")

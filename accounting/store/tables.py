@@ -299,3 +299,19 @@ delivered = Table(
     PrimaryKeyConstraint("year", "month", "uid", "destination"),
     sqlite_with_rowid=False,
 )
+
+# Held records that an operator was told of. A row counts only while the record is held for the same
+# reason: see ``holds.py``.
+holds = Table(
+    "holds",
+    metadata,
+    Column("uid", String(64), primary_key=True),
+    Column("year", Integer, primary_key=True),
+    Column("month", Integer, primary_key=True),
+    Column("held", String(32), nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("reported_at", Float, nullable=False),
+    Column("acknowledged_at", Float),
+    Column("acknowledged_by", Text, nullable=False, server_default=""),
+    Column("reason", Text, nullable=False, server_default=""),
+)

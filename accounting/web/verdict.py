@@ -148,13 +148,20 @@ def _delivering(
             "deliveries?state=parked",
         )
     yield from _quiet(now, delivery)
+    if delivery.acknowledged:
+        yield Finding(
+            Level.NOTE,
+            f"{_counted(delivery.acknowledged, 'record')} held back and acknowledged",
+            "nothing to do",
+            "records?delivery=acknowledged",
+        )
     held = sum(delivery.held.values())
     if held:
         reasons = ", ".join(f"{count} {reason}" for reason, count in delivery.held.items())
         yield Finding(
             Level.WARN,
             f"{_counted(held, 'record')} held back ({reasons})",
-            "see each record for what to do",
+            "see each record for the cure, or acknowledge it",
             "records?delivery=held",
         )
     yield from _certificate(delivery.certificate_days)

@@ -57,7 +57,9 @@ def accounts() -> Iterator[Account]:
     rng = Random(11)  # noqa: S311 - the same month every time
     yield _account(ADAS_LONG_ONE, "ada", "biology", READ_UNTIL - 32 * DAY, None, rng=rng, flavor=1)
     yield _account(BOBS, "bob", "physics", READ_UNTIL - 2 * DAY, 5 * 3600, rng=rng, flavor=3)
-    yield _account(HELD, "eve\nline", "physics", READ_UNTIL - 3 * DAY, 7200, rng=rng)
+    held = _account(HELD, "eve\nline", "physics", READ_UNTIL - 3 * DAY, 7200, rng=rng)
+    held.pod.image += "%%"
+    yield held
     for day in range(57):
         at = FIRST + day * DAY
         is_weekend = (at // DAY + 3) % 7 >= 5

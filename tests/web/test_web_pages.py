@@ -49,7 +49,11 @@ def test_an_administrator_sees_at_a_glance_how_things_stand(site: Site, watched:
     expect(watched.locator("h1")).to_have_text("Almost: 1 thing needs attention")
     assert titles(watched) == ["Overview", "Usage", "Records", "Deliveries", "My usage"]
     findings = watched.locator(".verdict li").all_inner_texts()
-    assert findings[0] == "1 record is held back (1 invalid). See each record for what to do."
+    held, said = (
+        "1 record is held back (1 invalid).",
+        "See each record for the cure, or acknowledge it.",
+    )
+    assert findings[0] == f"{held} {said}"
     assert findings[1].startswith("The metrics were silent 2 times in the last weeks, 1 d 7 h")
     tiles = watched.locator(".tiles").inner_text()
     assert re.search(r"Measured up to\n2026-11-25 11:58\n1 min ago", tiles)
@@ -140,8 +144,17 @@ def test_a_record_shows_its_life_its_text_and_what_took_it(site: Site, watched: 
     expect(watched.get_by_text("The pod's primary group, biology, is a VO's name.")).to_be_visible()
     look_at(watched, "record")
     watched.goto(f"{site.url}/records/{month.HELD}")
-    expect(watched.locator(".note.warn")).to_contain_text("LocalUserId: contains a line break")
+    expect(watched.locator(".note.warn")).to_contain_text("ImageId: contains %%")
     look_at(watched, "record-held")
+    watched.get_by_label("Why may it stay held?").fill("a test of the operator")
+    watched.get_by_role("button", name="Acknowledge").click()
+    expect(watched.get_by_text("a test of the operator")).to_contain_text("Acknowledged by boss")
+    look_at(watched, "record-acknowledged")
+    watched.goto(f"{site.url}/records?delivery=acknowledged")
+    expect(watched.locator("tbody tr")).to_have_count(1)
+    watched.goto(f"{site.url}/records/{month.HELD}")
+    watched.get_by_role("button", name="Take back").click()
+    expect(watched.locator(".note.warn")).to_be_visible()
     watched.goto(f"{site.url}/records/{month.ADAS_LONG_ONE}")
     watched.locator("section", has_text="Messages").locator("tbody a").first.click()
     expect(watched.locator("h1")).to_contain_text("Message ")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from accounting.cli.options import Json, ServiceUrl, TokenFile
-from accounting.cli.output import bar, finish, notice, shown_time, table
+from accounting.cli.output import bar, counted, finish, notice, shown_time, table
 from accounting.cli.program import opened, program_of, stopped_by_signal
 from accounting.cli.remote import service_of
 from accounting.service.outcome import push_counts
@@ -50,7 +50,9 @@ def _show_push(pushed: Mapping[str, Any]) -> None:
 
 def _point_further(pushed: Mapping[str, Any]) -> None:
     for reason, count in pushed["held"].items():
-        notice(f"{count:,} records are held back: {reason}; see 'records list --held'")
+        new = pushed.get("held_new", {}).get(reason, 0)
+        said = f", {new:,} of them new" if new else ""
+        notice(f"{counted(count, 'record')} held back ({reason}){said}: see 'records list --held'")
     if left_out := pushed["left_out"]:
         notice(f"{left_out:,} records have text that this destination cannot carry")
     for warning in pushed["warnings"]:

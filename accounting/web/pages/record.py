@@ -3,17 +3,20 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import APIRouter, Request
-from starlette.responses import Response
+from fastapi import APIRouter, Form, Request
+from starlette.responses import RedirectResponse, Response
 
-from accounting.api.dependencies import Parts, Reader
+from accounting.api.dependencies import Admin, Parts, Reader
+from accounting.api.records import acknowledge
 from accounting.guard.problem import Problem
 from accounting.lookup import records
 from accounting.lookup.records import Delivery, Entry, Forbidden
 from accounting.model.records import Held, Record
 from accounting.model.time import Month
 from accounting.records import apel
+from accounting.web.fields import Fields
 from accounting.web.templating import templates
 from accounting.wiring import open_from
 
@@ -34,6 +37,7 @@ FLAGS = {
     "memory from peak use": "Neither requests nor limits were given, and there is no default.",
     "memory unknown": "Neither requests nor limits were given, and nothing was measured.",
     "default VO": "The pod had no group, or one that is sent under the default.",
+    "user name escaped": "The name holds what a record cannot carry; it goes out percent-encoded.",
     "no user": "The pod had no user annotation.",
     "ended in a gap": "The metrics fell silent when it was last seen: it may have run longer.",
     "start from creation": "The metrics did not tell when it started.",
@@ -55,7 +59,9 @@ HELD = {
     "--metric-annotations-allowlist, as 'notebooks-accounting doctor' says.",
     Held.UNMAPPED: "Map the group in ACCOUNTING_VO__MAP, or set"
     " ACCOUNTING_VO__DEFAULT_FOR_UNMAPPED.",
-    Held.INVALID: "The repository would refuse it, and its whole message with it.",
+    Held.INVALID: "The repository would refuse the record, and its whole message with it. Correct"
+    " the field at its source, in the pod's annotations or in the settings; the next poll builds"
+    " the record again. If it cannot be corrected, acknowledge it.",
 }
 
 
@@ -91,6 +97,28 @@ def notebook(request: Request, service: Parts, viewer: Reader, uid: str) -> Resp
         "month_of": lambda key: str(Month(*key)),
     }
     return templates.TemplateResponse(request, "record.html", context)
+
+
+@router.post("/records/{uid}/{action}")
+def act(
+    request: Request,
+    service: Parts,
+    viewer: Admin,
+    *,
+    uid: str,
+    action: str,
+    month: Annotated[str, Form()],
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """Acknowledge a held record, or take that back."""
+    if action not in {"acknowledge", "reopen"} or not _UID.fullmatch(uid):
+        raise _missing()
+    fields = Fields({"month": month, "reason": reason})
+    of, why = fields.month("month"), fields.text("reason")
+    if of is None or (action == "acknowledge" and not why):
+        raise Problem(400, "a month and a reason are needed", "go back and fill in the reason")
+    acknowledge(service, viewer, uid, of, why if action == "acknowledge" else "")
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/records/{uid}", 303)
 
 
 def _missing() -> Problem:

@@ -30,6 +30,7 @@ _SORTS = {
 }
 _DELIVERIES = {
     Delivery.HELD: "held back",
+    Delivery.ACKNOWLEDGED: "held, acknowledged",
     Delivery.DUE: "due",
     Delivery.LATE: "correction waits",
     Delivery.PENDING: "in a message",
