@@ -13,6 +13,7 @@ import yaml
 
 from tests.chart import helm, upstream
 from tests.chart.helm import CHARTS
+from tests.chart.umbrella import assembled
 from tests.kubernetes.standin import KubernetesStandin
 
 CHART = CHARTS / "notebooks-accounting"
@@ -200,3 +201,26 @@ def test_a_service_goes_to_postgresql_and_back(cluster: KubernetesStandin) -> No
         strategies.append(cluster.get("deployments", NAME)["spec"]["strategy"]["type"])
     assert strategies == ["Recreate", "RollingUpdate", "Recreate"]
     assert not cluster.get("deployments", NAME)["spec"]["strategy"].get("rollingUpdate")
+
+
+def test_a_role_of_the_cluster_that_is_of_another_release_is_told_with_what_to_do(
+    cluster: KubernetesStandin, tmp_path: Path
+) -> None:
+    chart = assembled(tmp_path / "umbrella")
+    owner = {
+        "meta.helm.sh/release-name": "egi",
+        "meta.helm.sh/release-namespace": "elsewhere",
+    }
+    cluster.create(
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": "egi-prometheus-server", "annotations": owner},
+            "rules": [],
+        }
+    )
+    given = ("--namespace", "hub", "--values", chart / "ci" / "production-values.yaml")
+    done = helm.run("install", "egi", chart, *given, kubeconfig=cluster.kubeconfig)
+    assert "the ClusterRole egi-prometheus-server is of another release" in done.stderr
+    done = helm.run("install", "other", chart, *given, kubeconfig=cluster.kubeconfig)
+    assert done.returncode == 0, done.stderr
