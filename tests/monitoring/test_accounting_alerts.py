@@ -20,7 +20,7 @@ from accounting.simulation.cluster import Cluster
 from accounting.simulation.engines import free_port, run_prometheus
 from accounting.simulation.features import Features
 from accounting.simulation.history import populate
-from accounting.store.tables import records
+from accounting.store.tables import records, revisions
 from accounting.wiring import poller_of, source_of
 from ssm.testing.authority import Authority, Issued
 from ssm.testing.standin import AmsStandin
@@ -265,9 +265,10 @@ def test_records_of_closed_months_that_differ_are_told(
     given = to(broker, authority, host)
     life = start(quiet[0], datetime.now(UTC).timestamp(), **given).go_on(2 * STEP)
     life.push()
-    with life.running.service.database.begin() as connection:
-        changed = {"year": 2020, "digest": "y", "queued_final": True}
-        connection.execute(update(records).values(changed))
+    with life.running.service.database.begin() as connection:  # as a later poll would
+        connection.execute(update(records).values(digest="another"))
+        connection.execute(update(revisions).values(revision=revisions.c.revision + 1))
+    life.running.clock.now += 40 * DAY
     assert "NotebooksAccountingDiffering" in life.wait(2 * HOUR).fired()
 
 
