@@ -1,5 +1,7 @@
 # syntax=docker/dockerfile:1
 # Images of EGI Notebooks: docker build --target accounting .
+# A base is pinned for good by its digest beside its tag:
+# --build-arg PYTHON_IMAGE=python:3.13.14-slim-trixie@sha256:…
 # Targets: accounting, hub, monitor, backup, single-user. None keeps a build tool or runs as root;
 # all but single-user, whose notebooks write, run with a read-only root file system.
 
@@ -33,6 +35,8 @@ RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
 FROM ${PYTHON_IMAGE} AS service
 ARG COMPILE_BYTECODE=1
 ARG LINK_MODE=copy
+# "no" leaves out what exports to Parquet need, which is half of the image.
+ARG PARQUET=yes
 ARG SOURCE_DATE_EPOCH=1767225600
 ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=${LINK_MODE} UV_COMPILE_BYTECODE=${COMPILE_BYTECODE}
 WORKDIR /src
@@ -42,7 +46,8 @@ RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
     uv venv /opt/notebooks \
     && uv pip install --python /opt/notebooks --require-hashes --requirements service.lock \
     && uv pip uninstall --python /opt/notebooks \
-        editables hatchling pathspec pluggy trove-classifiers
+        editables hatchling pathspec pluggy trove-classifiers \
+    && if [ "$PARQUET" = no ]; then uv pip uninstall --python /opt/notebooks pyarrow; fi
 RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=bind,from=package,source=/dist,target=/dist \
     uv pip install --python /opt/notebooks --link-mode copy --no-deps --no-cache \

@@ -77,5 +77,11 @@ lock:  ## pin the dependencies of pyproject.toml anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --upgrade requirements/backup.in -c requirements/service.lock -c requirements/hub6.lock -o requirements/backup.lock
 
+audit: prepared  ## look the locked packages up among known vulnerabilities; says when it cannot
+	@scripts/audit
+
+sbom: prepared  ## write what the images are made of (CycloneDX) to var/sbom
+	@scripts/sbom var/sbom
+
 clean:  ## remove what demo, tests and bench left
 	rm -rf demo var .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,95 @@
+"""Odd headers, logins and addresses are refused or answered; none is a failure of the service."""
+
+import base64
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.api.serving import ADMIN, JOB, SCRAPER, Running, Serve
+
+VISIBLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"))
+HEADERS = st.dictionaries(
+    st.sampled_from(
+        [
+            "Accept",
+            "Authorization",
+            "Content-Type",
+            "Cookie",
+            "Host",
+            "If-None-Match",
+            "Origin",
+            "Sec-Fetch-Dest",
+            "Sec-Fetch-Mode",
+            "Sec-Fetch-Site",
+            "X-CSRF-Token",
+            "X-Forwarded-For",
+            "X-Forwarded-Proto",
+        ]
+    ),
+    VISIBLE.map(lambda text: text.strip().encode("latin-1")),
+    max_size=5,
+)
+PATHS = st.sampled_from(
+    [
+        "/",
+        "/my",
+        "/records",
+        "/login",
+        "/oauth_callback",
+        "/logout",
+        "/api/v1/me",
+        "/static/x",
+        "/x",
+    ]
+)
+TOKENS = st.sampled_from([None, ADMIN, JOB, SCRAPER, "wrong"])
+
+
+@pytest.fixture(scope="module")
+def running(serve_all: Serve) -> Running:
+    return serve_all()
+
+
+@given(
+    method=st.sampled_from(["GET", "POST", "HEAD", "PUT"]),
+    path=PATHS,
+    headers=HEADERS,
+    token=TOKENS,
+)
+@settings(max_examples=400)
+def test_no_headers_make_the_service_fail(
+    method: str, path: str, headers: dict[str, bytes], token: str | None, running: Running
+) -> None:
+    given_headers = {name.encode(): value for name, value in headers.items()}
+    if token is not None:
+        given_headers[b"Authorization"] = f"Bearer {token}".encode()
+    answer = running.client.request(method, running.url + path, headers=given_headers)
+    assert answer.status_code < 500, answer.text
+
+
+@given(following=st.text(max_size=60), token=st.text(max_size=60), ticket=st.text(max_size=60))
+@settings(max_examples=150)
+def test_no_login_makes_the_service_fail(
+    following: str, token: str, ticket: str, running: Running
+) -> None:
+    def plain(text: str) -> str:
+        return text.encode("utf-8", "replace").decode()
+
+    form = {"token": plain(token), "following": plain(following)}
+    with httpx.Client(base_url=running.url) as client:
+        posted = client.post("/login", data=form)
+        asked = client.get(
+            "/login", params={"ticket": plain(ticket), "following": plain(following)}
+        )
+    assert {posted.status_code, asked.status_code} <= {303, 400, 401, 403, 429}
+
+
+@given(made=st.text(alphabet='[]{}"0123456789,eE-\\u', max_size=1500) | st.binary(max_size=300))
+@settings(max_examples=150)
+def test_no_cursor_makes_the_service_fail(made: str | bytes, running: Running) -> None:
+    packed = made.encode() if isinstance(made, str) else made
+    cursor = base64.urlsafe_b64encode(packed).decode().rstrip("=")
+    answer = running.get("/api/v1/records", params={"cursor": cursor})
+    assert answer.status_code in {200, 400}
