@@ -18,7 +18,11 @@ c.JupyterHub.services.append(
     {
         "name": "token-acquirer",
         "url": "http://127.0.0.1:9020",
-        "command": [sys.executable, "-m", "hub.services.sharing"],
+        "command": [
+            *(sys.executable, "-m", "hub.services.sharing"),
+            # What …/token_details tells a notebook of its user; without these, all claims.
+            *("--detail", "preferred_username", "--detail", "entitlements"),
+        ],
     }
 )
 c.JupyterHub.load_roles.append(

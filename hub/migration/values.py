@@ -10,6 +10,7 @@ from hub.migration.report import Migration, Values
 
 _CONFIG = "jupyterhub.hub.config"
 _HOME = "{servername}"
+_MONITOR = "http://notebooks-monitoring:8100"
 
 
 def migrated(old: Mapping[str, Any], configuration: Mapping[str, str] | None = None) -> Migration:
@@ -161,12 +162,12 @@ def _environment(hub: Values, classes: Classes) -> None:
 def _service(name: str, service: Values, migration: Migration) -> None:
     where = f"hub.services.{name}"
     if name == "status":
-        migration.set("notebooks-monitoring.enabled", True)
-        migration.dropped(where, "the chart notebooks-monitoring registers its service and token")
-        migration.decide(
+        migration.set("notebooks-monitoring", {"enabled": True, "openStatus": True})
+        migration.set("jupyterhub.hub.services", {name: {"url": _MONITOR}})
+        migration.changed(
             where,
-            "the monitor's address is /services/monitoring/ now: tell who watches it, or keep the"
-            " old one (docs/monitoring.md)",
+            "is the chart notebooks-monitoring, with rights over one user only; what it says is"
+            " open for EGI's probe at the same address",
         )
         return
     if "api_token" in service:

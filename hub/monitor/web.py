@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -19,6 +19,7 @@ from hub.monitor.schedule import Schedule
 from hub.program.failure import Failure
 
 _STRIP = 48
+_OWN_NAME = "monitoring/"
 _UNAUTHORIZED, _FORBIDDEN, _UNAVAILABLE = 401, 403, 503
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -77,6 +78,8 @@ def _add_pages(app: FastAPI, schedule: Schedule, door: Doorkeeper) -> None:
 
     @app.get(prefix)
     async def page(request: Request) -> Response:
+        if request.headers.get("Accept", "") == "application/json":
+            return RedirectResponse(f"{prefix}status.json", 307)
         if await door.admits(request):
             return HTMLResponse(_page(schedule), headers=_HEADERS)
         if "Authorization" in request.headers:
@@ -95,6 +98,7 @@ def _add_data(app: FastAPI, schedule: Schedule, door: Doorkeeper, *, open_status
     prefix = door.prefix
 
     @app.get(f"{prefix}status.json")
+    @app.get(f"{prefix.removesuffix(_OWN_NAME)}status/")
     async def status(request: Request) -> Response:
         if not open_status and not await door.admits(request):
             return _token_needed()
@@ -109,12 +113,19 @@ def _add_data(app: FastAPI, schedule: Schedule, door: Doorkeeper, *, open_status
 
 
 def document(verdicts: list[Verdict]) -> dict[str, Any]:
-    """What ``status.json`` says: the gravest state, and each check's."""
+    """What ``status.json`` says: the gravest state, and each check's.
+
+    `code` and `msg` repeat state and text for the probe of EGI's earlier monitor, which asks at
+    the hub's service `status`.
+    """
     state = worst(verdicts)
     first = next((v for v in verdicts if v.state is state), None)
+    text = f"{first.check}: {first.said}" if first else "nothing is checked"
     return {
         "state": state.name,
-        "text": f"{first.check}: {first.said}" if first else "nothing is checked",
+        "text": text,
+        "code": state.name,  # by these names EGI's own probe asks
+        "msg": text,
         "checks": [
             {
                 "check": known.check,

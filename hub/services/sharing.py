@@ -7,11 +7,13 @@ have seen is revoked.
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from aiohttp import web
+from oauthenticator.oauth2 import OAuthenticator
 
 from hub.services.service import (
     SESSION,
@@ -28,6 +30,7 @@ SCOPE = "custom:token-acquirer:read"
 _SERVER = "Server at "
 """How JupyterHub describes the OAuth client that a user's server is."""
 
+_NOT_KEPT = {"Cache-Control": "no-store"}
 _FORBIDDEN = frozenset({401, 403, 404})
 
 
@@ -52,26 +55,46 @@ class Sharing:
         service: The Hub.
         scope: What a caller's token must have.
         release_while_shared: Release tokens to shared servers too.
+        details: The claims that `token_details` tells; all if there are none.
     """
 
-    def __init__(self, service: HubService, scope: str, *, release_while_shared: bool) -> None:
+    def __init__(
+        self,
+        service: HubService,
+        scope: str,
+        *,
+        release_while_shared: bool,
+        details: Sequence[str] = (),
+    ) -> None:
         self._service = service
         self._scope = scope
+        self._details = frozenset(details)
         self._release_while_shared = release_while_shared
 
     async def token(self, request: web.Request) -> web.Response:
         """`{"access_token": …}`: the caller's own."""
+        access_token = (await self._login(request)).get("access_token")
+        if not access_token:
+            raise web.HTTPNotFound(text="There is no access token. Log in again.")
+        return web.json_response({"access_token": access_token}, headers=_NOT_KEPT)
+
+    async def details(self, request: web.Request) -> web.Response:
+        """What the provider says of the caller: the claims that the operator has chosen."""
+        claims = (await self._login(request)).get(OAuthenticator.user_auth_state_key)
+        if not claims:
+            raise web.HTTPNotFound(text="There are no details. Log in again.")
+        chosen = {k: v for k, v in claims.items() if not self._details or k in self._details}
+        return web.json_response(chosen, headers=_NOT_KEPT)
+
+    async def _login(self, request: web.Request) -> dict[str, Any]:
+        """The caller's auth_state, unless others see what the caller's server sees."""
         visitor = await self._visitor(request)
         if not self._release_while_shared and await self._is_shared(request, visitor):
             raise web.HTTPForbidden(
                 text="This server is shared, so it gets no token. Stop sharing it first."
             )
         user = await self._ask(request, f"/users/{quote(visitor.name, safe='')}")
-        access_token = (user.get("auth_state") or {}).get("access_token")
-        if not access_token:
-            raise web.HTTPNotFound(text="There is no access token. Log in again.")
-        headers = {"Cache-Control": "no-store"}
-        return web.json_response({"access_token": access_token}, headers=headers)
+        return dict(user.get("auth_state") or {})
 
     async def shares(self, request: web.Request) -> web.StreamResponse:
         """The Hub's API for shares and share codes, of the caller's own server."""
@@ -145,13 +168,26 @@ def main() -> None:
     parser.add_argument(
         "--release-while-shared", action="store_true", help="release tokens to shared servers too"
     )
+    parser.add_argument(
+        "--detail",
+        action="append",
+        default=[],
+        metavar="CLAIM",
+        help="a claim that token_details tells; repeat it (default: all that the provider gave)",
+    )
     options = parser.parse_args()
     service = from_environment()
-    sharing = Sharing(service, options.scope, release_while_shared=options.release_while_shared)
+    sharing = Sharing(
+        service,
+        options.scope,
+        release_while_shared=options.release_while_shared,
+        details=options.detail,
+    )
     prefix = service.prefix
     routes = [
         web.get(prefix, sharing.token),
         web.get(prefix + "token", sharing.token),
+        web.get(prefix + "token_details", sharing.details),
         web.route("*", prefix + "{kind:shares|share-codes}/{owner}/{server:[^/]*}", sharing.shares),
     ]
     serve(application(routes), service)

@@ -88,6 +88,16 @@ def test_the_page_of_ones_own_server_gets_the_token(site: Site, rosa: str) -> No
     assert answer.headers["Cache-Control"] == "no-store"
 
 
+@both
+def test_the_page_of_ones_own_server_gets_what_the_provider_says(site: Site, rosa: str) -> None:
+    answer = service(site, rosa, "token_details")
+    assert answer.json() == {"preferred_username": "rosa", "entitlements": [VO]}  # the chosen ones
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert service(site, site.hub.token_of("rosa"), "token_details").status_code == 403
+    assert service(site, rosa, "share-codes/rosa/", "POST").status_code == 200
+    assert service(site, rosa, "token_details").status_code == 403  # visitors would see it
+
+
 def test_no_other_token_gets_it(site: Site, rosa: str) -> None:
     assert rosa
     with_scope = site.hub.token_of("rosa", scopes=["custom:token-acquirer:read"])

@@ -63,6 +63,7 @@ def test_the_documented_sample_becomes_these_values() -> None:
                     "CryptKeeper": {"keys": ["<a unique crypto key>"]},
                 },
                 "db": {"upgrade": True},
+                "services": {"status": {"url": "http://notebooks-monitoring:8100"}},
             },
             "proxy": {"secretToken": "<some secret>", "service": {"type": "NodePort"}},
             "ingress": {
@@ -86,11 +87,14 @@ def test_the_documented_sample_becomes_these_values() -> None:
                 "image": {"name": "eginotebooks/single-user", "tag": "c1b2a2a"},
             },
         },
-        "notebooks-monitoring": {"enabled": True, "hubUrl": f"https://{host}"},
+        "notebooks-monitoring": {
+            "enabled": True,
+            "openStatus": True,
+            "hubUrl": f"https://{host}",
+        },
     }
     assert set(told(migration, Kind.DECIDE)) == {
         "auth.custom.config",
-        "hub.services.status",
         "singleuser.image",
         "ingress.annotations",
         "who may log in",
@@ -101,7 +105,6 @@ def test_the_documented_sample_becomes_these_values() -> None:
         "hub.extraConfig.enable-lab.cmd",
         "hub.image",
         "hub.extraEnv.JUPYTER_ENABLE_LAB",
-        "hub.services.status",
         "ingress.tls.enabled",
     }
 

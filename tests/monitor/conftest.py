@@ -19,10 +19,12 @@ from tests.hub.rig import DUMMY_LOGIN, ROOT, Hub, run_hub, simple_spawner
 
 PROBE_TOKEN = "the token of the probes"
 _HUB = """
+import os
 c.JupyterHub.spawner_class = "tests.monitor.spawner.MoodySpawner"
 c.Spawner.start_timeout = 120
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.named_server_limit_per_user = 1
+c.JupyterHub.services = [{"name": "status", "url": os.environ["NOTEBOOKS_MONITOR_URL"]}]
 c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 1, "slow_stop_timeout": 1}
 """
 

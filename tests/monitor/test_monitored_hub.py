@@ -6,15 +6,18 @@ from pathlib import Path
 
 import httpx
 import pytest
+from jupyterhub.services.auth import HubOAuth
 from playwright.sync_api import Page
 from typer.testing import CliRunner
 
 from hub.monitor import nagios
 from hub.monitor.history import History
+from hub.monitor.login import Doorkeeper
 from hub.monitor.metrics import rendered
 from hub.monitor.notebook import STEPS
 from hub.monitor.result import Run, State, verdict
 from hub.monitor.schedule import Busy, Schedule
+from hub.monitor.web import create_app
 from tests.browser import browser, check_accessible, check_fits, new_page, page, screenshots
 from tests.hub.rig import Hub
 from tests.monitor.conftest import PROBE_TOKEN, Site
@@ -238,9 +241,37 @@ def test_probes_get_the_state_by_their_token_or_the_hubs(site: Site, service: st
             "kernel",
             "stop",
         }
+        assert (found["code"], found["msg"]) == (found["state"], found["text"])
     metrics = get(f"{service}metrics", PROBE_TOKEN).text
     assert 'notebooks_monitor_state{check="notebook",state="ok"} 1.0' in metrics
     assert 'notebooks_monitor_runs{check="notebook",result="critical"} 1.0' in metrics
+
+
+def test_egi_s_earlier_probe_finds_code_and_msg_at_its_own_address(
+    site: Site, service: str, tmp_path: Path
+) -> None:
+    answer = get(f"{site.hub.url}services/status/", PROBE_TOKEN).raise_for_status().json()
+    assert answer["code"] == "OK"
+    assert answer["msg"].startswith("notebook: a notebook was ready in ")
+    assert get(f"{site.hub.url}services/status/").status_code == 401
+    at_its_page = httpx.get(
+        service,
+        headers={"Accept": "application/json", "Authorization": f"Bearer {PROBE_TOKEN}"},
+        follow_redirects=True,
+    )
+    assert at_its_page.json() == get(f"{service}status.json", PROBE_TOKEN).json()
+    schedule = Schedule([], History(tmp_path / "monitor.db", 1), 3600, 3600)
+    door = Doorkeeper(HubOAuth(api_url=site.hub.api_url, api_token="x"), "/services/monitoring/")
+    there = httpx.ASGITransport(create_app(schedule, door, open_status=True))
+
+    async def look() -> tuple[httpx.Response, httpx.Response]:
+        async with httpx.AsyncClient(transport=there, base_url="http://monitor") as client:
+            return await client.get("/services/status/"), await client.get(f"{door.prefix}metrics")
+
+    status, metrics = asyncio.run(look())
+    assert status.status_code == 200  # it sends no token
+    assert (status.json()["code"], status.json()["msg"]) == ("UNKNOWN", "nothing is checked")
+    assert metrics.status_code == 401
 
 
 def test_the_probe_asks_the_service(service: str, tmp_path: Path) -> None:
