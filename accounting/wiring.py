@@ -17,6 +17,7 @@ from accounting.store.erasure import expire_users
 from accounting.store.ledger import Ledger
 
 if TYPE_CHECKING:
+    from accounting.delivery.outlets.outlet import Outlet
     from accounting.delivery.pusher import Pusher
     from ssm.sender import Sender
 
@@ -103,6 +104,14 @@ def places(settings: Settings) -> Iterator[Place]:
         yield Place(name, given.over(settings.ssm))
 
 
+def outlet_of(ssm: SsmSettings) -> "Outlet":
+    """What a destination takes: its figures, their text and their keys."""
+    from accounting.delivery.outlets.records import CloudRecords  # noqa: PLC0415 - as below
+    from accounting.delivery.outlets.summaries import Summaries  # noqa: PLC0415
+
+    return Summaries() if ssm.records == "summary" else CloudRecords()
+
+
 def sender_of(settings: Settings, place: Place | None = None) -> "Sender":
     """Where messages go; by default the first destination.
 
@@ -177,7 +186,8 @@ def _pusher_of(
         settle_seconds=ssm.total_timeout,
         at_once=at_once,
     )
-    return Pusher(Outbox(database), sender_of(settings, place), policy, position=position)
+    outbox = Outbox(database, outlet_of(ssm))
+    return Pusher(outbox, sender_of(settings, place), policy, position=position)
 
 
 def open_from(settings: Settings, now: float) -> Month:

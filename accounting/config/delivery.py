@@ -13,6 +13,12 @@ from accounting.records.apel import MAX_RECORDS
 class SsmSettings(Group):
     """How signed messages reach the accounting repository."""
 
+    records: Literal["individual", "summary"] = Field(
+        default="individual",
+        description="individual: a record of each notebook and month. summary: a month's sums by "
+        "user, VO, image and cores, without the notebooks.",
+        examples=["individual"],
+    )
     transport: Literal["ams", "dirq"] = Field(
         default="ams",
         description="ams: sign and publish to the ARGO Messaging Service. dirq: write plain "
@@ -131,7 +137,7 @@ class SsmSettings(Group):
 class DestinationSettings(Group):
     """A further destination; what is not given is as ``ssm`` has it."""
 
-    records: Literal["individual"] = "individual"
+    records: Literal["individual", "summary"] | None = None
     transport: Literal["ams", "dirq"] | None = None
     dirq_path: Path | None = None
     hostcert: Path | None = None
@@ -154,7 +160,7 @@ class DestinationSettings(Group):
 
     def over(self, ssm: SsmSettings) -> SsmSettings:
         """These settings, and for the rest those of the first destination."""
-        given = self.model_dump(exclude_none=True, exclude={"records"})
+        given = self.model_dump(exclude_none=True)
         return ssm.model_copy(update=given)
 
 

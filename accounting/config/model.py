@@ -61,10 +61,10 @@ class Settings(BaseSettings):
     ssm: SsmSettings = Field(default_factory=SsmSettings)
     destinations: Destinations = Field(
         default_factory=dict,
-        description="Further destinations, by names of your own. Each gets all records, "
-        "whatever becomes of the others, and may have its own transport, dirq_path, hostcert, "
-        "hostkey, servercert, ca_file, ams_host, ams_port, authn_port, ams_project, ams_topic, "
-        "records_per_message and interval; the others are as `ssm` has them.",
+        description="Further destinations, by names of your own. Each gets everything, "
+        "whatever becomes of the others, and may have its own records, transport, dirq_path, "
+        "hostcert, hostkey, servercert, ca_file, ams_host, ams_port, authn_port, ams_project, "
+        "ams_topic, records_per_message and interval; the others are as `ssm` has them.",
         examples=[{"second": {"ams_topic": "notebooks-copy"}}],
     )
     api: ApiSettings = Field(default_factory=ApiSettings)

@@ -221,7 +221,7 @@ class Receiver:
         names = GROUPINGS[by]
         with self.database.begin(reading=True) as connection:
             theirs = summarise(_pairs_delivered(connection, month, self._at(connection)), names)
-            ours = summarise(_pairs_due(connection, month), names)
+            ours = summarise(pairs_due(connection, month), names)
         shown = {key: group for key, (group, _) in (theirs | ours).items()}
         nothing: tuple[dict[str, str], Usage] = ({}, Usage())
         return [
@@ -257,11 +257,11 @@ def summarise(
 
 
 def _group(now: _Texts, names: Sequence[str]) -> dict[str, str]:
-    parts = dict(zip(("VO", "VOGroup", "VORole"), _split(now.get("FQAN", "None")), strict=True))
+    parts = dict(zip(("VO", "VOGroup", "VORole"), split(now.get("FQAN", "None")), strict=True))
     return {name: parts[name] if name in parts else now.get(name, "None") for name in names}
 
 
-def _split(fqan: str) -> tuple[str, str, str]:
+def split(fqan: str) -> tuple[str, str, str]:
     """VO, group and role, as the repository reads an FQAN: the whole text unless it has a slash."""
     first = fqan.split(";", 1)[0].strip()
     if not first.startswith("/"):
@@ -301,7 +301,8 @@ def _pairs_delivered(
         yield apel.parsed(now), apel.parsed(earlier or "")
 
 
-def _pairs_due(connection: Connection, month: Month) -> Iterator[tuple[_Texts, _Texts]]:
+def pairs_due(connection: Connection, month: Month) -> Iterator[tuple[_Texts, _Texts]]:
+    """The month's records that may go out, each with the cumulative figures of the month before."""
     cumulative = {
         "wall_seconds": "WallDuration",
         "cpu_seconds": "CpuDuration",

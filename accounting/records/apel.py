@@ -101,6 +101,12 @@ def renamed(text: str, user: str) -> str:
     return "\n".join(lines)
 
 
+def texts(body: str) -> list[str]:
+    """The records' texts of a message's body, in its order."""
+    _header, _, rest = body.partition("\n")
+    return [part + f"{SEPARATOR}\n" for part in rest.split(f"{SEPARATOR}\n")[:-1]]
+
+
 def message(texts: Iterable[str]) -> str:
     """A message's body from its records' texts."""
     return f"{HEADER}\n" + "".join(texts)

@@ -8,6 +8,8 @@ from accounting.model.messages import OutletKind
 from accounting.model.time import Month
 from accounting.store.tables import outlets, queued, records, revisions, settled
 
+_NONE_KNOWN = ~exists().select_from(outlets)
+"""Nothing was pushed yet."""
 NOTHING_CLOSED = Month(1970, 1)
 """As ``open_from``: every correction goes out at once."""
 
@@ -52,7 +54,7 @@ def _unsaid(destination: str, also: Any, *, first: bool) -> Any:
     takes = outlets.c.kind == OutletKind.RECORDS.value
     at = outlets.c.destination
     somewhere = exists().where(takes, ~_is_queued(at), also(at)).correlate_except(outlets)
-    return sendable & or_(~exists().where(takes), somewhere) if first else sendable & somewhere
+    return sendable & or_(_NONE_KNOWN, somewhere) if first else sendable & somewhere
 
 
 def unsettled(destination: str = "") -> Any:
@@ -71,7 +73,7 @@ def unsettled(destination: str = "") -> Any:
     takes = outlets.c.kind == OutletKind.RECORDS.value
     told = exists().where(same, settled.c.destination == outlets.c.destination)
     told = told.correlate_except(settled)
-    return months.where(or_(~exists().where(takes), exists().where(takes, ~told)))
+    return months.where(or_(_NONE_KNOWN, exists().where(takes, ~told)))
 
 
 def _is_queued(destination: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select, true, update
 
 from accounting.errors import AccountingError
-from accounting.model.messages import UNDELIVERED
+from accounting.model.messages import UNDELIVERED, OutletKind
 from accounting.model.pods import ERASED
 from accounting.model.time import Month
 from accounting.records import apel
@@ -19,6 +19,7 @@ from accounting.store.tables import (
     delivered,
     message_records,
     messages,
+    outlets,
     pods,
     progress,
     queued,
@@ -74,6 +75,7 @@ def _erase(database: Database, whose: ColumnElement[bool]) -> int:
             chunk = uids[start : start + _AT_ONCE]
             _refuse_waiting(connection, chunk)
             _erase_messages(connection, chunk)
+            _erase_sums(connection, chunk)
             _erase_delivered(connection, chunk)
             _erase_records(connection, chunk)
             connection.execute(update(pods).where(pods.c.uid.in_(chunk)).values(user=ERASED))
@@ -100,6 +102,33 @@ def _erase_messages(connection: Connection, uids: Sequence[str]) -> None:
     """Empty the delivered bodies that name the user; they are kept for reading only."""
     took = select(message_records.c.message_id).where(message_records.c.uid.in_(uids))
     connection.execute(update(messages).where(messages.c.id.in_(took)).values(body=""))
+
+
+def _erase_sums(connection: Connection, uids: Sequence[str]) -> None:
+    """Empty summaries that name the user; what the receiver was told of them stays as it is."""
+    sums = select(outlets.c.destination).where(outlets.c.kind == OutletKind.SUMMARIES.value)
+    if connection.execute(sums.limit(1)).first() is None:
+        return
+    users = select(records.c.user).where(records.c.uid.in_(uids)).distinct()
+    for user in connection.scalars(users).all():
+        line = f"\nGlobalUserName: {user}\n"
+        names = messages.c.body.contains(line, autoescape=True)
+        mine = messages.c.destination.in_(sums) & names
+        waiting = select(messages.c.id).where(mine, messages.c.state.in_(UNDELIVERED))
+        if connection.execute(waiting.limit(1)).first() is not None:
+            raise AccountingError(
+                "a message with this user's sums is not delivered yet",
+                "run 'notebooks-accounting push' first",
+            )
+        connection.execute(update(messages).where(mine).values(body=""))
+        connection.execute(
+            update(delivered)
+            .where(
+                delivered.c.destination.in_(sums),
+                delivered.c.text.contains(line, autoescape=True),
+            )
+            .values(text="")
+        )
 
 
 def _erase_delivered(connection: Connection, uids: Sequence[str]) -> None:

@@ -51,9 +51,7 @@ class CloudRecords:
 
     def texts(self, body: str) -> list[str]:
         """See ``Outlet``."""
-        separator = f"{apel.SEPARATOR}\n"
-        parts = body.removeprefix(f"{apel.HEADER}\n").split(separator)
-        return [part + separator for part in parts[:-1]]
+        return apel.texts(body)
 
     def digest(self, text: str) -> str:
         """See ``Outlet``."""

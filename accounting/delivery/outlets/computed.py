@@ -1,0 +1,83 @@
+"""Figures that are computed anew from a month, and compared with what a destination was told."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Connection
+
+from accounting.delivery.outlets import queue
+from accounting.model.messages import Entry, Limit, OutletKind, RecordKey
+from accounting.model.time import Month
+from accounting.records import apel
+from accounting.store.due import NOTHING_CLOSED, unsettled
+
+
+class Computed(ABC):
+    """An ``Outlet`` whose figures fit into memory, a month at a time."""
+
+    kind: OutletKind
+
+    @abstractmethod
+    def entries(self, connection: Connection, destination: str, month: Month) -> list[Entry]:
+        """The month's figures as they are now, by key."""
+
+    @abstractmethod
+    def body(self, texts: Sequence[str]) -> str:
+        """See ``Outlet``."""
+
+    def due(
+        self,
+        connection: Connection,
+        destination: str,
+        after: RecordKey | None,
+        limit: Limit,
+        open_from: Month,
+    ) -> tuple[list[Entry], int]:
+        """See ``Outlet``; those whose last message is not delivered yet wait for that."""
+        taken: list[Entry] = []
+        size, left_out = 0, 0
+        for entry, is_waiting in self._unsaid(connection, destination, open_from):
+            if is_waiting or (after is not None and _place(entry.key) <= _place(after)):
+                continue
+            if limit.ascii_only and not entry.text.isascii():
+                left_out += 1
+                continue
+            size += len(entry.text.encode())
+            if taken and (size > apel.MAX_BODY_BYTES or len(taken) == limit.records):
+                break
+            taken.append(entry)
+        return taken, left_out
+
+    def due_count(self, connection: Connection, destination: str, open_from: Month) -> int:
+        """See ``Outlet``."""
+        return sum(1 for _ in self._unsaid(connection, destination, open_from))
+
+    def settle(self, connection: Connection, destination: str) -> None:
+        """See ``Outlet``."""
+        months = {Month(*row) for row in connection.execute(unsettled(destination))}
+        left = {
+            Month(entry.key.year, entry.key.month)
+            for entry, _ in self._unsaid(connection, destination, NOTHING_CLOSED)
+        }
+        for month in months - left:
+            queue.settle(connection, destination, month)
+
+    def _unsaid(
+        self, connection: Connection, destination: str, open_from: Month
+    ) -> Iterator[tuple[Entry, bool]]:
+        """What a destination was not told, and whether an undelivered message stands before it.
+
+        A correction of a closed month's last word waits for ``republish`` (D6).
+        """
+        for month in sorted(Month(*row) for row in connection.execute(unsettled(destination))):
+            told = queue.told(connection, destination, month)
+            for entry in self.entries(connection, destination, month):
+                before = told.get(entry.key.uid)
+                if before is None:
+                    yield entry, False
+                elif before.digest != entry.digest and not (before.final and month < open_from):
+                    yield entry, before.is_waiting
+
+
+def _place(key: RecordKey) -> tuple[int, int, str]:
+    return key.year, key.month, key.uid
