@@ -1,12 +1,20 @@
 """Odd headers, logins and addresses are refused or answered; none is a failure of the service."""
 
 import base64
+import os
+from typing import Any
 
 import httpx
 import pytest
+import schemathesis
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from schemathesis import Case
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 
+from accounting.guard.tokens import digest_of
+from accounting.store.access import Right, Viewer
 from tests.api.serving import ADMIN, JOB, SCRAPER, Running, Serve
 
 VISIBLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"))
@@ -93,3 +101,39 @@ def test_no_cursor_makes_the_service_fail(made: str | bytes, running: Running) -
     cursor = base64.urlsafe_b64encode(packed).decode().rstrip("=")
     answer = running.get("/api/v1/records", params={"cursor": cursor})
     assert answer.status_code in {200, 400}
+
+
+ROLES = {
+    "admin": Viewer("boss", frozenset(Right), is_admin=True, user="boss"),
+    "manager": Viewer("mia", frozenset({Right.READ}), vos=frozenset({"vo1"}), user="mia"),
+    "self": Viewer("ada", frozenset({Right.READ}), user="ada"),
+    "nobody": None,
+}
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))
+"""Of each operation and role."""
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_whoever_asks_whatever_the_api_never_fails(
+    role: str, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = running.doors.tokens.viewer
+
+    def viewer(digest: bytes) -> Viewer | None:
+        return ROLES[role] if digest == digest_of(b"the-token") else known(digest)
+
+    monkeypatch.setattr(running.doors.tokens, "viewer", viewer)
+    url = f"{running.url}/api/v1/openapi.json"
+    schema = schemathesis.openapi.from_url(url, headers={"Authorization": f"Bearer {ADMIN}"})
+    headers = {"Authorization": "Bearer the-token"}
+    for found in schema.get_all_operations():
+        assert isinstance(found, Ok)
+
+        @given(case=found.ok().as_strategy())
+        @settings(max_examples=EXAMPLES)
+        def answers(case: Case[Any]) -> None:
+            answer = case.call(headers=headers)
+            case.validate_response(answer, checks=[not_a_server_error], headers=headers)
+            assert role != "nobody" or answer.status_code in {401, 413, 429, 431}
+
+        answers()
