@@ -40,7 +40,7 @@ tests:
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/cluster
 
 cluster-test: prepared cluster-programs  ## the same on a real Kubernetes: charts, hub, accounting
-	$(BIN)/pytest tests/cluster
+	$(BIN)/pytest tests/cluster tests/exactness/test_exact_prometheus3.py
 
 cluster: prepared cluster-programs  ## a real Kubernetes on loopback ports, until Ctrl-C
 	@$(BIN)/python -m tests.cluster
