@@ -27,10 +27,6 @@ class OutletKind(StrEnum):
 
     RECORDS = "records"
     SUMMARIES = "summaries"
-    ACCELERATORS = "accelerators"
-    STORAGE = "storage"
-    HOURS = "hours"
-    ENERGY = "energy"
 
 
 class FailureKind(StrEnum):
