@@ -103,7 +103,7 @@ class Cloud:
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     end = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=5)
-    features = Features.none().but(hole=True, claims=True, odd_users=True)
+    features = Features.none().but(hole=True, claims=True, odd_users=True, unannotated=True)
     cluster = Cluster.generate(11, end - timedelta(hours=HOURS), end, pods=40, features=features)
     folder = tmp_path_factory.mktemp("cloud")
     populate(cluster, folder / "prometheus")
@@ -289,9 +289,11 @@ def test_a_month_is_delivered_republished_and_added_up(polled: Site) -> None:
     again = json.loads(polled.run("republish", "--month", month, "--changed", "--json").out)
     assert (again["queued"], again["counts"]["changed"]) == (pods - sent, 0)
     connection = sqlite3.connect(polled.folder / "accounting.db")
+    (one,) = connection.execute("SELECT min(uid) FROM delivered").fetchone()
+    connection.execute("UPDATE records SET year = 2020, digest = 'y' WHERE uid = ?", [one])
+    connection.execute("UPDATE queued SET year = 2020, final = true WHERE uid = ?", [one])
     connection.execute(
-        "UPDATE records SET year = 2020, digest = 'y', queued_final = true "
-        "WHERE uid = (SELECT min(uid) FROM delivered)"
+        "INSERT INTO revisions SELECT DISTINCT 2020, month, 1 FROM records WHERE uid = ?", [one]
     )
     connection.commit()
     connection.close()
@@ -320,7 +322,8 @@ def test_the_outbox_can_be_looked_at_and_handled(polled: Site, tmp_path: Path) -
     assert (parked["id"], parked["failure"]["kind"]) == (1, "operator")
     assert "parked by the operator" in polled.run("outbox", "list").out
     assert polled.run("outbox", "retry", "1").code == 0
-    elsewhere = polled.run("push")
+    (tmp_path / "beside").mkdir()
+    elsewhere = polled.copied(tmp_path / "beside").run("push")
     assert elsewhere.code == 3
     assert "wait for another destination" in elsewhere.err
     moved = polled.run("outbox", "readdress", wrong["name"])
