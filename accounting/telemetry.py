@@ -86,6 +86,7 @@ def configure_logs(level: str, *, as_json: bool, stream: TextIO | None = None) -
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(last, foreign_pre_chain=shared))
+    logging.captureWarnings(capture=True)  # Python's own warnings are lines of the log, too
     logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
     return run
 

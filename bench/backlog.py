@@ -21,6 +21,7 @@ from accounting.records import builder
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
 from accounting.store.database import Database
+from accounting.store.ledger import note_change
 from accounting.store.rows import RECORD_COLUMNS, record_row
 from accounting.store.tables import records
 from accounting.telemetry import configure_logs
@@ -47,6 +48,7 @@ def prepare(path: Path, count: int) -> Path:
         while rows := [record_row(record) for record in islice(made, _AT_ONCE)]:
             with database.begin() as connection:
                 database.write(connection, records, RECORD_COLUMNS, rows)
+                note_change(connection, {_NOVEMBER})
     partial.rename(path)
     return path
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import gc
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -66,6 +67,7 @@ def nothing_left_open() -> Iterator[None]:
     """
     yield
     structlog.reset_defaults()
+    logging.captureWarnings(capture=False)
     gc.collect()
 
 

@@ -219,7 +219,7 @@ def test_users_find_their_homes_names_groups_and_tokens(instance: Instance, vers
             before = instance.users[name]
             # What was kept in the database is as it was, before anybody logs in again.
             user = hub.user(name)
-            assert user["groups"] == before["groups"] == sorted(groups)
+            assert sorted(user["groups"]) == sorted(before["groups"]) == sorted(groups)
             for token in ("refresh_token", "access_token"):
                 assert user["auth_state"][token] == before["auth_state"][token]
             assert hub.api("GET", "/user", token=instance.api_tokens[name]).json()["name"] == name

@@ -17,7 +17,7 @@ from accounting.store import copy
 from accounting.store.database import Database
 from accounting.store.ledger import Ledger
 from accounting.store.records import Records
-from accounting.store.tables import figures, messages, metadata, pods, stops
+from accounting.store.tables import figures, holds, messages, metadata, pods, stops
 from tests.delivery.books import NOVEMBER, Inbox, account, ran_on, table_of, table_of_ours, write
 from tests.web import month
 
@@ -43,6 +43,8 @@ def full(tmp_path_factory: pytest.TempPathFactory, inbox: Inbox) -> Iterator[Dat
             stop = {"destination": "ams://elsewhere.example.org", "stopped_at": month.NOW}
             why = {"kind": "refused", "reason": "not known there", "cure": "ask"}
             connection.execute(stops.insert(), stop | why)
+            held = {"uid": "u", "year": 2025, "month": 11, "held": "invalid", "problem": "too long"}
+            connection.execute(holds.insert(), held | {"reported_at": month.NOW})
             moving = (pods.c[column.name] for column in figures.columns)
             running = select(*moving).where(~pods.c.ended)
             connection.execute(figures.insert().from_select(figures.columns.keys(), running))
