@@ -20,7 +20,7 @@ import aiohttp
 import httpx
 import psutil
 
-from accounting.simulation.engines import free_port
+from accounting.simulation.stores.engines import free_port
 from accounting.store.database import Database
 from bench import ledger
 from bench.figures import Figure

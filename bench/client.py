@@ -17,7 +17,7 @@ import msgspec
 from accounting.measure import promql
 from accounting.measure.promql import Scope
 from accounting.model.time import Window
-from accounting.simulation.engines import Engine
+from accounting.simulation.stores.engines import Engine
 from bench.dataset import POD_PATTERN, Dataset
 from bench.figures import Figure
 from bench.process import run

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import rmtree
 
-from accounting.simulation.cluster import NAMESPACE, Cluster
-from accounting.simulation.engines import Engine, run_prometheus
-from accounting.simulation.features import Features, NodeShape
-from accounting.simulation.history import populate
+from accounting.simulation.stores.engines import Engine, run_prometheus
+from accounting.simulation.stores.history import populate
+from accounting.simulation.world.cluster import NAMESPACE, Cluster
+from accounting.simulation.world.features import Features, NodeShape
 
 READ = frozenset(
     {

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from accounting.simulation.cluster import NAMESPACE
-from accounting.simulation.engines import Engine
+from accounting.simulation.stores.engines import Engine
+from accounting.simulation.world.cluster import NAMESPACE
 from accounting.store.database import Database
 from accounting.store.records import Records
 from bench.dataset import POD_PATTERN, Dataset

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from accounting.simulation.engines import Engine
+from accounting.simulation.stores.engines import Engine
 from bench import poll
 from bench.dataset import Dataset
 from bench.figures import Figure

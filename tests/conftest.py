@@ -17,10 +17,10 @@ import structlog
 from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, text
 
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.engines import Engine, run_prometheus, run_victoria_metrics
-from accounting.simulation.features import Features
-from accounting.simulation.history import import_history, populate
+from accounting.simulation.stores.engines import Engine, run_prometheus, run_victoria_metrics
+from accounting.simulation.stores.history import import_history, populate
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import Features
 from tests.postgres import run_postgres
 
 pytest_plugins = ["tests.browser"]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from accounting.simulation.engines import free_port
+from accounting.simulation.stores.engines import free_port
 
 
 @contextmanager

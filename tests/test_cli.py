@@ -19,10 +19,10 @@ from threading import Thread
 import pytest
 from pyarrow import parquet
 
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.engines import free_port, run_prometheus
-from accounting.simulation.features import Features
-from accounting.simulation.history import populate
+from accounting.simulation.stores.engines import free_port, run_prometheus
+from accounting.simulation.stores.history import populate
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import Features
 from ssm.testing.authority import Authority
 from ssm.testing.standin import AmsStandin
 

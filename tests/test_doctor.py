@@ -16,11 +16,11 @@ from accounting.doctor import ALLOWLIST, Finding, State, examine, worst
 from accounting.doctor.database import database as check_database
 from accounting.doctor.database import file_system
 from accounting.model.time import Window
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.engines import free_port, run_prometheus, run_victoria_metrics
-from accounting.simulation.features import Features
-from accounting.simulation.history import import_history, populate
-from accounting.simulation.live import serve_targets
+from accounting.simulation.stores.engines import free_port, run_prometheus, run_victoria_metrics
+from accounting.simulation.stores.history import import_history, populate
+from accounting.simulation.stores.live import serve_targets
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import Features
 from accounting.store.database import Database
 from accounting.store.ledger import Ledger, Progress, Step
 from ssm.testing.authority import Authority

@@ -9,9 +9,9 @@ from rich.table import Table
 
 from accounting.model.records import Record
 from accounting.model.time import Month
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.expectation import truth_by_month_and_vo
-from accounting.simulation.repository import Repository
+from accounting.simulation.judges.expectation import truth_by_month_and_vo
+from accounting.simulation.judges.repository import Repository
+from accounting.simulation.world.cluster import Cluster
 
 Group = tuple[Month, str]
 """A month and a VO."""

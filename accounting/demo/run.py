@@ -33,8 +33,8 @@ from accounting.measure.poller import Options, Poller
 from accounting.measure.prometheus import Source
 from accounting.measure.promql import Scope
 from accounting.server import Serving, listening, serve
-from accounting.simulation.programs import find_program
-from accounting.simulation.repository import Repository
+from accounting.simulation.judges.repository import Repository
+from accounting.simulation.stores.programs import find_program
 from accounting.store.ledger import Ledger
 from accounting.store.records import Records, Selection
 

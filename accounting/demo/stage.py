@@ -19,12 +19,12 @@ from accounting.config import Settings
 from accounting.errors import AccountingError
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.engines import Engine, run_prometheus
-from accounting.simulation.features import Features
-from accounting.simulation.history import populate
-from accounting.simulation.live import serve_targets
-from accounting.simulation.programs import ProgramError, ProgramMissingError
+from accounting.simulation.stores.engines import Engine, run_prometheus
+from accounting.simulation.stores.history import populate
+from accounting.simulation.stores.live import serve_targets
+from accounting.simulation.stores.programs import ProgramError, ProgramMissingError
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import Features
 from accounting.store.database import Database
 from ssm.ams import AmsSettings
 from ssm.certificate import HostCertificate

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.engines import run_prometheus
-from accounting.simulation.features import Features
-from accounting.simulation.history import populate
+from accounting.simulation.stores.engines import run_prometheus
+from accounting.simulation.stores.history import populate
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import Features
 from tests.api.serving import Running, Serve, served
 
 

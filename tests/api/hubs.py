@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import httpx
 
-from accounting.simulation.engines import free_port
+from accounting.simulation.stores.engines import free_port
 
 SERVICE_TOKEN = "the-services-own-token-at-the-hub"
 OWN_TOKEN = "the-token-of-the-service-on-its-own-host"

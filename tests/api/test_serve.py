@@ -21,7 +21,7 @@ from accounting.model.jobs import Ending
 from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop
 from accounting.service.outcome import INCOMPLETE
-from accounting.simulation.engines import free_port
+from accounting.simulation.stores.engines import free_port
 from accounting.telemetry import Metrics
 from accounting.wiring import poller_of, source_of
 from tests.api.serving import Running, Serve

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from accounting.simulation.engines import free_port
+from accounting.simulation.stores.engines import free_port
 from hub.backup.repository import Access, Repository
 from tests.hub.process import program
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from accounting.simulation.engines import free_port
+from accounting.simulation.stores.engines import free_port
 from ssm.testing.authority import Authority, Issued, new_key, write_key
 from tests.cluster.kubelets import stages, usage
 from tests.cluster.programs import program as built

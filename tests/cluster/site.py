@@ -16,8 +16,8 @@ import httpx
 from cryptography import x509
 
 from accounting.doctor import ALLOWLIST
-from accounting.simulation.engines import Engine, free_port, run_prometheus
-from accounting.simulation.repository import CloudRecord, parse
+from accounting.simulation.judges.repository import CloudRecord, parse
+from accounting.simulation.stores.engines import Engine, free_port, run_prometheus
 from ssm.certificate import HostCertificate
 from ssm.smime import verify
 from ssm.testing.authority import Authority

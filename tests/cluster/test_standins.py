@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from accounting.simulation.cluster import Cluster as Simulated
-from accounting.simulation.exposition import expose
-from accounting.simulation.features import Features
-from accounting.simulation.state_metrics import FAMILIES
+from accounting.simulation.exporters.exposition import expose
+from accounting.simulation.exporters.state_metrics import FAMILIES
+from accounting.simulation.world.cluster import Cluster as Simulated
+from accounting.simulation.world.features import Features
 from tests.cluster.conftest import Cluster, namespace_manifest
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.site import run_state_metrics

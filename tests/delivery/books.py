@@ -11,7 +11,7 @@ from accounting.model.time import Month, Window
 from accounting.records import builder
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
-from accounting.simulation.repository import Repository
+from accounting.simulation.judges.repository import Repository
 from accounting.store.database import Database
 from accounting.store.ledger import Ledger, Progress, Step
 from accounting.store.records import Records

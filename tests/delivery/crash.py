@@ -21,7 +21,7 @@ from sqlalchemy import text
 
 from accounting.model.pods import Account
 from accounting.records import apel
-from accounting.simulation.repository import Repository
+from accounting.simulation.judges.repository import Repository
 from accounting.store.database import Database
 from ssm.ams import AmsSettings
 from ssm.certificate import HostCertificate

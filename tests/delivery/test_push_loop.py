@@ -19,7 +19,7 @@ from accounting.errors import DatabaseError
 from accounting.model.jobs import Ending, JobKind
 from accounting.service.jobs import Jobs
 from accounting.service.loops import PushLoop
-from accounting.simulation.engines import free_port
+from accounting.simulation.stores.engines import free_port
 from accounting.store.database import Database
 from accounting.telemetry import Metrics
 from ssm.errors import Refused, Unavailable

@@ -20,7 +20,7 @@ from accounting.lookup.messages import Messages
 from accounting.model.pods import Account, Reading
 from accounting.model.time import Month
 from accounting.records import apel
-from accounting.simulation.repository import Repository
+from accounting.simulation.judges.repository import Repository
 from accounting.store.database import Database
 from accounting.store.erasure import erase_user, expire_users
 from accounting.store.records import Records, Selection

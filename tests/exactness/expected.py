@@ -6,10 +6,10 @@ from math import ceil, inf
 from typing import Any
 
 from accounting.model.records import Held, Status
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.emitters import Emitter
-from accounting.simulation.expectation import ExpectedPod, Reader
-from accounting.simulation.truth import SimulatedPod
+from accounting.simulation.exporters.emitters import Emitter
+from accounting.simulation.judges.expectation import ExpectedPod, Reader
+from accounting.simulation.judges.truth import SimulatedPod
+from accounting.simulation.world.cluster import Cluster
 from tests.exactness.polling import RULES, SITE, Written
 
 MB = 2**20

@@ -16,7 +16,7 @@ from accounting.measure.prometheus import Source
 from accounting.measure.promql import Scope
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
-from accounting.simulation.cluster import NAMESPACE
+from accounting.simulation.world.cluster import NAMESPACE
 from accounting.store.database import Database
 from accounting.store.ledger import Ledger
 from accounting.store.tables import gaps, records

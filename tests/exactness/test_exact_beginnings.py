@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from accounting.simulation.cluster import NAMESPACE
-from accounting.simulation.engines import run_prometheus
-from accounting.simulation.history import backfill
+from accounting.simulation.stores.engines import run_prometheus
+from accounting.simulation.stores.history import backfill
+from accounting.simulation.world.cluster import NAMESPACE
 from tests.exactness.polling import poll
 
 START = 1_762_430_400  # 2025-11-06 12:00 UTC

@@ -13,8 +13,8 @@ import pytest
 
 from accounting.measure.prometheus import Source
 from accounting.measure.promql import Scope
-from accounting.simulation.engines import run_prometheus
-from accounting.simulation.history import backfill
+from accounting.simulation.stores.engines import run_prometheus
+from accounting.simulation.stores.history import backfill
 from accounting.store.database import Database
 from tests.exactness.polling import poller, written
 

@@ -13,7 +13,7 @@ from accounting.measure.poller import Options, Poller, Report
 from accounting.measure.prometheus import Source
 from accounting.measure.promql import Scope
 from accounting.model.pods import ERASED
-from accounting.simulation.engines import run_prometheus
+from accounting.simulation.stores.engines import run_prometheus
 from accounting.store.database import Database
 from accounting.store.erasure import erase_user
 from accounting.store.ledger import Ledger

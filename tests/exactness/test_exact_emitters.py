@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.engines import run_prometheus, run_victoria_metrics
-from accounting.simulation.features import Features, NodeShape
-from accounting.simulation.history import import_history, populate
-from accounting.simulation.truth import SimulatedPod
+from accounting.simulation.judges.truth import SimulatedPod
+from accounting.simulation.stores.engines import run_prometheus, run_victoria_metrics
+from accounting.simulation.stores.history import import_history, populate
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import Features, NodeShape
 from tests.exactness.expected import ends_in_a_silence, unix, walls
 from tests.exactness.polling import Written, poll
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from accounting.simulation.engines import Engine
+from accounting.simulation.stores.engines import Engine
 from tests.conftest import History
 from tests.exactness import polling
 from tests.exactness.polling import HOUR, Written, poll

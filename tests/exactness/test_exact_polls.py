@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from accounting.measure.prometheus import Source
 from accounting.model.time import Month
-from accounting.simulation.cluster import Cluster
+from accounting.simulation.world.cluster import Cluster
 from accounting.store.database import Database
 from accounting.store.tables import records
 from tests.conftest import START, History

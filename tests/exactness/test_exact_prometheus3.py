@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from accounting.simulation.engines import Engine, run_prometheus
+from accounting.simulation.stores.engines import Engine, run_prometheus
 from tests.cluster import programs
 from tests.conftest import History, linked
 from tests.exactness.polling import HOUR, Written, poll

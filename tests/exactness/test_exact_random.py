@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from accounting.simulation.features import MIXED, Features, NodeShape
+from accounting.simulation.world.features import MIXED, Features, NodeShape
 from tests.exactness.test_exact_emitters import SHAPES, check_world
 
 CLUSTERS = int(os.environ.get("EXACT_CLUSTERS", "2"))

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import pytest
 
-from accounting.simulation.cluster import NAMESPACE
-from accounting.simulation.engines import run_prometheus
-from accounting.simulation.history import backfill
+from accounting.simulation.stores.engines import run_prometheus
+from accounting.simulation.stores.history import backfill
+from accounting.simulation.world.cluster import NAMESPACE
 from tests.exactness.polling import HOUR, poll
 
 MINUTE = 60

@@ -11,11 +11,11 @@ from accounting.measure.poller import Options, Poller
 from accounting.measure.prometheus import Source
 from accounting.measure.promql import Scope
 from accounting.records.identity import VoRules
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.engines import run_prometheus
-from accounting.simulation.features import Features
-from accounting.simulation.history import populate
-from accounting.simulation.truth import Owner, SimulatedPod
+from accounting.simulation.judges.truth import Owner, SimulatedPod
+from accounting.simulation.stores.engines import run_prometheus
+from accounting.simulation.stores.history import populate
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import Features
 from accounting.store.database import Database
 from accounting.store.ledger import Ledger
 from hub.monitor.settings import MonitorSettings

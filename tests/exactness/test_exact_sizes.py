@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.engines import run_prometheus, run_victoria_metrics
-from accounting.simulation.features import Features
-from accounting.simulation.history import import_history, populate
+from accounting.simulation.stores.engines import run_prometheus, run_victoria_metrics
+from accounting.simulation.stores.history import import_history, populate
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import Features
 from tests.exactness.expected import unix
 from tests.exactness.polling import Written, poll
 from tests.exactness.test_exact_emitters import END, INTERVAL, START

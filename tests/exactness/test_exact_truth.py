@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from accounting.model.time import Month
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.engines import run_prometheus
-from accounting.simulation.features import MIXED, Features
-from accounting.simulation.history import populate
-from accounting.simulation.truth import SimulatedPod
+from accounting.simulation.judges.truth import SimulatedPod
+from accounting.simulation.stores.engines import run_prometheus
+from accounting.simulation.stores.history import populate
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import MIXED, Features
 from tests.conftest import END, START, History
 from tests.exactness.expected import (
     completed,

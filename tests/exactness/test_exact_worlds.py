@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from accounting.model.records import Held
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.engines import run_prometheus, run_victoria_metrics
-from accounting.simulation.features import MIXED, Features
-from accounting.simulation.history import import_history, populate
+from accounting.simulation.stores.engines import run_prometheus, run_victoria_metrics
+from accounting.simulation.stores.history import import_history, populate
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import MIXED, Features
 from tests.exactness.expected import (
     completed,
     differences,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from accounting.simulation.engines import free_port
+from accounting.simulation.stores.engines import free_port
 from tests.hub.provider import CLIENT_SECRET, Provider
 from tests.hub.rig import HUB_5, ROOT, Hub, new_url, run_hub
 

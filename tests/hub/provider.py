@@ -12,7 +12,7 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from accounting.simulation.engines import free_port
+from accounting.simulation.stores.engines import free_port
 from tests.hub.process import program
 
 NODE = Path(__file__).parents[1] / "node"

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from accounting.simulation.engines import free_port
+from accounting.simulation.stores.engines import free_port
 from tests.hub.process import program, wait_for
 
 ROOT = Path(__file__).parents[2]

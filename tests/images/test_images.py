@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from accounting.simulation.engines import free_port
+from accounting.simulation.stores.engines import free_port
 from tests.chart import helm, manifests
 from tests.images.build import ROOT, Builder, confined
 from tests.images.dockerfile import read

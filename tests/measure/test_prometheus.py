@@ -32,10 +32,10 @@ from accounting.measure.prometheus import Source, running_times
 from accounting.measure.samples import Rejected
 from accounting.model.pods import Implausible
 from accounting.model.time import Window
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.engines import free_port, run_prometheus
-from accounting.simulation.features import Features
-from accounting.simulation.history import populate
+from accounting.simulation.stores.engines import free_port, run_prometheus
+from accounting.simulation.stores.history import populate
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import Features
 from accounting.store.database import Database
 from accounting.store.tables import metadata
 from tests.exactness.polling import Written, poller, written

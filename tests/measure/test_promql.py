@@ -10,7 +10,7 @@ from accounting.measure import promql
 from accounting.measure.prometheus import Source
 from accounting.measure.promql import Scope
 from accounting.model.time import Window
-from accounting.simulation.engines import run_prometheus, run_victoria_metrics
+from accounting.simulation.stores.engines import run_prometheus, run_victoria_metrics
 
 WINDOW = Window(1_762_000_000, 1_762_003_600)
 PLAIN = Scope("hub", "jupyter-.*")

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from accounting.simulation.engines import free_port
+from accounting.simulation.stores.engines import free_port
 from hub.monitor.history import History
 from hub.monitor.notebook import NotebookCheck
 from hub.monitor.settings import MonitorSettings

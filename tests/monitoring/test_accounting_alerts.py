@@ -16,10 +16,10 @@ from sqlalchemy import update
 
 from accounting.config import load
 from accounting.service.loops import PollLoop
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.engines import free_port, run_prometheus
-from accounting.simulation.features import Features
-from accounting.simulation.history import populate
+from accounting.simulation.stores.engines import free_port, run_prometheus
+from accounting.simulation.stores.history import populate
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import Features
 from accounting.store.tables import records, revisions
 from accounting.wiring import poller_of, source_of
 from ssm.testing.authority import Authority, Issued

@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import pytest
 
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.features import Features
-from accounting.simulation.months import month_ends_between, month_of
-from accounting.simulation.people import ODD_NAMES
-from accounting.simulation.truth import SimulatedPod
+from accounting.simulation.judges.truth import SimulatedPod
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import Features
+from accounting.simulation.world.months import month_ends_between, month_of
+from accounting.simulation.world.people import ODD_NAMES
 
 START = datetime(2026, 10, 31, 18, tzinfo=UTC)
 END = datetime(2026, 11, 1, 6, tzinfo=UTC)

@@ -2,10 +2,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from accounting.simulation.catalog import state_metrics_series
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.emitters import Emitter, Timetable, without
-from accounting.simulation.features import Features
+from accounting.simulation.exporters.catalog import state_metrics_series
+from accounting.simulation.exporters.emitters import Emitter, Timetable, without
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import Features
 
 START = datetime(2026, 10, 31, tzinfo=UTC)
 END = datetime(2026, 11, 2, tzinfo=UTC)

@@ -11,14 +11,19 @@ from typing import Any
 import httpx
 import pytest
 
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.engines import Engine, run_prometheus, run_victoria_metrics
-from accounting.simulation.expectation import ExpectedPod, Reader
-from accounting.simulation.features import Features
-from accounting.simulation.history import backfill, import_history, populate, write_openmetrics
-from accounting.simulation.live import serve_targets
-from accounting.simulation.people import ODD_NAMES
-from accounting.simulation.programs import ProgramError, ProgramMissingError, find_program
+from accounting.simulation.judges.expectation import ExpectedPod, Reader
+from accounting.simulation.stores.engines import Engine, run_prometheus, run_victoria_metrics
+from accounting.simulation.stores.history import (
+    backfill,
+    import_history,
+    populate,
+    write_openmetrics,
+)
+from accounting.simulation.stores.live import serve_targets
+from accounting.simulation.stores.programs import ProgramError, ProgramMissingError, find_program
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import Features
+from accounting.simulation.world.people import ODD_NAMES
 
 START = datetime(2026, 10, 31, 18, tzinfo=UTC)
 END = datetime(2026, 11, 1, 6, tzinfo=UTC)

@@ -2,10 +2,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.expectation import Defaults, Reader, truth_by_month_and_vo
-from accounting.simulation.features import Features
-from accounting.simulation.people import GROUPS
+from accounting.simulation.judges.expectation import Defaults, Reader, truth_by_month_and_vo
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import Features
+from accounting.simulation.world.people import GROUPS
 
 START = datetime(2026, 10, 31, 12, tzinfo=UTC)
 END = datetime(2026, 11, 1, 12, tzinfo=UTC)

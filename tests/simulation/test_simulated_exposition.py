@@ -5,13 +5,13 @@ from itertools import pairwise
 
 import pytest
 
-from accounting.simulation.catalog import by_family
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.exposition import expose
-from accounting.simulation.features import Features, NodeShape
-from accounting.simulation.labels import Labels, attach, escape, render
-from accounting.simulation.series import Series
-from accounting.simulation.truth import SimulatedPod
+from accounting.simulation.exporters.catalog import by_family
+from accounting.simulation.exporters.exposition import expose
+from accounting.simulation.exporters.labels import Labels, attach, escape, render
+from accounting.simulation.exporters.series import Series
+from accounting.simulation.judges.truth import SimulatedPod
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import Features, NodeShape
 
 START = datetime(2026, 11, 5, tzinfo=UTC)
 END = datetime(2026, 11, 5, 12, tzinfo=UTC)

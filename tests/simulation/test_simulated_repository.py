@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from accounting.simulation.repository import MessageRejectedError, Repository, Summary
+from accounting.simulation.judges.repository import MessageRejectedError, Repository, Summary
 
 OCTOBER, NOVEMBER = (2026, 10), (2026, 11)
 

@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import event, inspect, select, text
 
 from accounting.errors import AccountingError, Busy, DatabaseError, SettingsError
-from accounting.simulation.engines import free_port
+from accounting.simulation.stores.engines import free_port
 from accounting.store import database as module
 from accounting.store import patience
 from accounting.store.database import HEAD, Database, alembic_config

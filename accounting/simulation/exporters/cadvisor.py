@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from math import inf
 
-from accounting.simulation.cgroups import alias, container_path, pod_path, sandbox_label
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.features import NodeShape
-from accounting.simulation.labels import Labels
-from accounting.simulation.series import Series, Span
-from accounting.simulation.truth import Incarnation, SimulatedContainer, SimulatedPod
+from accounting.simulation.exporters.cgroups import alias, container_path, pod_path, sandbox_label
+from accounting.simulation.exporters.labels import Labels
+from accounting.simulation.exporters.series import Series, Span
+from accounting.simulation.judges.truth import Incarnation, SimulatedContainer, SimulatedPod
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import NodeShape
 
 CPU = "container_cpu_usage_seconds_total"
 WORKING_SET = "container_memory_working_set_bytes"

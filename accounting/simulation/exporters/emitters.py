@@ -6,10 +6,10 @@ from math import ceil
 from typing import Literal
 from zlib import crc32
 
-from accounting.simulation.features import Features
-from accounting.simulation.labels import Labels
-from accounting.simulation.months import month_ends_between
-from accounting.simulation.series import Series
+from accounting.simulation.exporters.labels import Labels
+from accounting.simulation.exporters.series import Series
+from accounting.simulation.world.features import Features
+from accounting.simulation.world.months import month_ends_between
 
 Spans = tuple[tuple[float, float], ...]
 Kind = Literal["kube-state-metrics", "cadvisor"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from accounting.simulation.programs import ProgramError, find_program
+from accounting.simulation.stores.programs import ProgramError, find_program
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0

@@ -10,9 +10,9 @@ from datetime import timedelta
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.emitters import Emitter
-from accounting.simulation.exposition import CONTENT_TYPE, expose
+from accounting.simulation.exporters.emitters import Emitter
+from accounting.simulation.exporters.exposition import CONTENT_TYPE, expose
+from accounting.simulation.world.cluster import Cluster
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from accounting.simulation.features import Features
-from accounting.simulation.flavors import GPU_FLAVORS, ODD_FLAVORS, PLAIN_FLAVORS, Flavor
+from accounting.simulation.world.features import Features
+from accounting.simulation.world.flavors import GPU_FLAVORS, ODD_FLAVORS, PLAIN_FLAVORS, Flavor
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Iterator
 
-from accounting.simulation import cadvisor, state_metrics
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.series import Series
-from accounting.simulation.truth import SimulatedPod
+from accounting.simulation.exporters import cadvisor, state_metrics
+from accounting.simulation.exporters.series import Series
+from accounting.simulation.judges.truth import SimulatedPod
+from accounting.simulation.world.cluster import Cluster
 
 FAMILIES = (*state_metrics.FAMILIES, *cadvisor.FAMILIES)
 """All family names, in the order in which they are written."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from accounting.simulation.months import Month, split_by_month
+from accounting.simulation.world.months import Month, split_by_month
 
 Ending = Literal["deleted", "completed", "evicted"]
 

@@ -7,14 +7,14 @@ from functools import cached_property
 from random import Random
 from typing import Self
 
-from accounting.simulation.emitters import Emitter, Timetable
-from accounting.simulation.features import Features, NodeShape
-from accounting.simulation.flavors import GIB
-from accounting.simulation.months import month_ends_between
-from accounting.simulation.people import make_people, pod_name
-from accounting.simulation.pods import SERVICE, Draft, PodMaker
-from accounting.simulation.traits import flavor_of, is_timed, traits_of
-from accounting.simulation.truth import Claim, Owner, SimulatedPod
+from accounting.simulation.exporters.emitters import Emitter, Timetable
+from accounting.simulation.judges.truth import Claim, Owner, SimulatedPod
+from accounting.simulation.world.features import Features, NodeShape
+from accounting.simulation.world.flavors import GIB
+from accounting.simulation.world.months import month_ends_between
+from accounting.simulation.world.people import make_people, pod_name
+from accounting.simulation.world.pods import SERVICE, Draft, PodMaker
+from accounting.simulation.world.traits import flavor_of, is_timed, traits_of
 
 NAMESPACE = "jupyterhub"
 NOBODY = Owner("", None, None, None)

@@ -5,9 +5,8 @@ from math import inf
 from random import Random
 from uuid import UUID
 
-from accounting.simulation.emitters import Reboot
-from accounting.simulation.flavors import MIB, SIDECAR_LIMITS, SIDECAR_REQUESTS, Flavor
-from accounting.simulation.truth import (
+from accounting.simulation.exporters.emitters import Reboot
+from accounting.simulation.judges.truth import (
     Claim,
     Ending,
     Incarnation,
@@ -17,6 +16,7 @@ from accounting.simulation.truth import (
     SimulatedContainer,
     SimulatedPod,
 )
+from accounting.simulation.world.flavors import MIB, SIDECAR_LIMITS, SIDECAR_REQUESTS, Flavor
 
 NOTEBOOK_IMAGE = "registry.example.org/notebooks/{flavor}:2026.1"
 SIDECAR_IMAGE = "registry.example.org/notebooks/sync:1.4"

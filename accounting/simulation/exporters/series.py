@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
-from accounting.simulation.labels import Labels
+from accounting.simulation.exporters.labels import Labels
 
 Reading = str | Callable[[float], str]
 """A sample value as text: one for the whole span, or a function of the instant (epoch seconds)."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from accounting.simulation.months import Month, month_of
+from accounting.simulation.world.months import Month, month_of
 
 HEADER = "APEL-cloud-message: v0.4"
 SEPARATOR = "%%"

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from accounting.simulation.catalog import FAMILIES, cadvisor_series, state_metrics_series
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.emitters import Emitter
-from accounting.simulation.labels import render
-from accounting.simulation.series import Series, kind_of
+from accounting.simulation.exporters.catalog import FAMILIES, cadvisor_series, state_metrics_series
+from accounting.simulation.exporters.emitters import Emitter
+from accounting.simulation.exporters.labels import render
+from accounting.simulation.exporters.series import Series, kind_of
+from accounting.simulation.world.cluster import Cluster
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

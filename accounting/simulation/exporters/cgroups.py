@@ -1,7 +1,7 @@
 """Where a node keeps a pod's cgroups, and the kubelet's labels for them."""
 
-from accounting.simulation.features import NodeShape
-from accounting.simulation.truth import SimulatedPod
+from accounting.simulation.judges.truth import SimulatedPod
+from accounting.simulation.world.features import NodeShape
 
 SCOPES = {"containerd": "cri-containerd", "docker": "docker", "cri-o": "crio"}
 KIND_PREFIX = "/system.slice/docker-" + "5d" * 32 + ".scope"

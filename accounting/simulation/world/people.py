@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from random import Random
 
-from accounting.simulation.truth import Owner
+from accounting.simulation.judges.truth import Owner
 
 ODD_NAMES = (
     "Žofia Ünïcode-ñandú@example.org",

@@ -13,12 +13,12 @@ from typing import TypedDict
 
 import httpx
 
-from accounting.simulation.catalog import by_family
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.emitters import Emitter
-from accounting.simulation.labels import attach, render
-from accounting.simulation.programs import ProgramError, find_program
-from accounting.simulation.series import Series, kind_of
+from accounting.simulation.exporters.catalog import by_family
+from accounting.simulation.exporters.emitters import Emitter
+from accounting.simulation.exporters.labels import attach, render
+from accounting.simulation.exporters.series import Series, kind_of
+from accounting.simulation.stores.programs import ProgramError, find_program
+from accounting.simulation.world.cluster import Cluster
 
 BLOCK = "162h"
 """Longest block that promtool may make: it reads the whole file again for each block."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from accounting.simulation.truth import Resources
+from accounting.simulation.judges.truth import Resources
 
 GIB = 1024**3
 MIB = 1024**2

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from math import inf
 
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.labels import Labels
-from accounting.simulation.series import Series, Span
-from accounting.simulation.truth import Claim, Resources, SimulatedContainer, SimulatedPod
+from accounting.simulation.exporters.labels import Labels
+from accounting.simulation.exporters.series import Series, Span
+from accounting.simulation.judges.truth import Claim, Resources, SimulatedContainer, SimulatedPod
+from accounting.simulation.world.cluster import Cluster
 
 PHASES = ("Pending", "Succeeded", "Failed", "Unknown", "Running")
 FAMILIES = (

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, inf
 
-from accounting.simulation.cluster import Cluster
-from accounting.simulation.emitters import Emitter
-from accounting.simulation.months import Month, month_end, month_ends_between, month_of
-from accounting.simulation.truth import SimulatedPod
+from accounting.simulation.exporters.emitters import Emitter
+from accounting.simulation.judges.truth import SimulatedPod
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.months import Month, month_end, month_ends_between, month_of
 
 MEGABYTE = 2**20
 GIGABYTE = 2**30

@@ -1,0 +1,1 @@
+"""What kube-state-metrics and the kubelets say of the simulated cluster."""

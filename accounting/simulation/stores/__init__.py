@@ -1,0 +1,1 @@
+"""Real metrics engines, filled with the simulated cluster's history or scraping it live."""

@@ -1,0 +1,1 @@
+"""What happens in the simulated cluster: pods, people, nodes, and what goes wrong."""
