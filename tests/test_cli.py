@@ -174,7 +174,7 @@ def test_a_table_says_what_a_poll_did_and_notices_point_further(site: Site) -> N
     result = site.run("poll")
     assert result.code == 3
     assert "gap" in result.out
-    assert "notice: the source was silent 1 times; see 'db gaps'" in result.err
+    assert "notice: the source was silent 1 time; see 'db gaps'" in result.err
     assert "records list --held" in result.err
 
 

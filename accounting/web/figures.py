@@ -115,4 +115,5 @@ def sentence(text: str) -> str:
     said = text.strip()
     if not said:
         return ""
-    return said[0].upper() + said[1:] + ("" if said[-1] in ".!?" else ".")
+    is_word = said.split()[0].rstrip(",:;").isalpha()  # an address or a setting stays as it is
+    return (said[0].upper() if is_word else said[0]) + said[1:] + ("" if said[-1] in ".!?" else ".")

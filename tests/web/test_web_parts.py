@@ -264,3 +264,32 @@ def test_wrong_questions_are_answered_with_pages_not_defects(running: Running) -
         answer = running.get(path, headers={"Accept": "text/html"})
         assert answer.status_code in {200, 400, 404}, path
         assert answer.headers["Content-Type"].startswith("text/html"), path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("the last poll failed", "The last poll failed."),
+        ("http://example.org does not answer", "http://example.org does not answer."),
+        ("", ""),
+    ],
+)
+def test_a_sentence_begins_with_a_capital_unless_it_begins_with_an_address(
+    text: str, said: str
+) -> None:
+    assert figures.sentence(text) == said
+
+
+@pytest.mark.parametrize(
+    "path", ["records?month=2026-13", "records?month=2026-13&vo=physics", "usage?first=2026-13"]
+)
+def test_a_page_with_a_wrong_field_shows_no_figures(path: str, running: Running) -> None:
+    page = running.get(f"/{path}", headers={"Accept": "text/html"}).text
+    assert "A month, for example 2026-11." in page
+    assert "<tbody>" not in page
+
+
+def test_a_span_that_ends_before_it_begins_is_said_to(running: Running) -> None:
+    page = running.get("/usage?first=2026-11&last=2026-10", headers={"Accept": "text/html"}).text
+    assert "This is before the month in From." in page
+    assert "<tbody>" not in page

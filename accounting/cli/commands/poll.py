@@ -106,7 +106,8 @@ def _point_further(polled: Mapping[str, Any]) -> None:
         since = shown_time(polled["silent_since"])
         notice(f"Prometheus says nothing since {since}; see 'doctor'")
     if gaps := [gap for gap in polled["gaps"] if gap[1] is not None]:
-        notice(f"the source was silent {len(gaps)} times; see 'db gaps'")
+        times = "1 time" if len(gaps) == 1 else f"{len(gaps):,} times"
+        notice(f"the source was silent {times}; see 'db gaps'")
     if polled["held"]:
         notice("some records are held back; see 'records list --held'")
     if polled["rejected"]:

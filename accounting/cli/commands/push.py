@@ -58,7 +58,7 @@ def _point_further(pushed: Mapping[str, Any]) -> None:
     for warning in pushed["warnings"]:
         notice(warning)
     if parked := pushed["parked"]:
-        notice(f"{parked:,} messages are parked: see 'outbox list --state parked'")
+        notice(f"{counted(parked, 'message')} parked: see 'outbox list --state parked'")
     if elsewhere := pushed["elsewhere"]:
         notice(
             f"{elsewhere:,} messages wait for another destination than the one in the"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from accounting.cli.options import Json, Limit, MonthOption
-from accounting.cli.output import notice, shown_time, table, write_json
+from accounting.cli.output import counted, notice, shown_time, table, write_json
 from accounting.cli.program import opened, program_of
 from accounting.errors import AccountingError
 from accounting.model.records import Record
@@ -223,7 +223,7 @@ def summary(
         )
         table("Used within the month", columns, map(_hours, lines))
     if held:
-        notice(f"{held:,} records are held back and not in it: see 'records list --held'")
+        notice(f"{counted(held, 'record')} held back and not in it: see 'records list --held'")
     if late:
         notice(f"{late:,} records of closed months differ from what was sent: see 'republish'")
 

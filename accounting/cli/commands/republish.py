@@ -9,7 +9,7 @@ import typer
 
 from accounting.cli.options import Json
 from accounting.cli.options import month as parsed_month
-from accounting.cli.output import notice, table, write_json
+from accounting.cli.output import counted, notice, table, write_json
 from accounting.cli.program import opened, program_of
 from accounting.errors import AccountingError
 from accounting.model.time import Month
@@ -70,7 +70,7 @@ def republish(
     typer.echo(
         "nothing was queued: leave --dry-run out for that"
         if dry_run
-        else f"{result['queued']:,} records are queued: the next 'push' sends them"
+        else f"{counted(result['queued'], 'record')} queued: the next 'push' sends them"
     )
 
 

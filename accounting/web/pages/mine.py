@@ -1,5 +1,7 @@
 """``/my``: what a person used, by day and month, and what runs now."""
 
+from urllib.parse import urlencode
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -71,8 +73,17 @@ def mine(request: Request, service: Parts, viewer: Reader) -> Response:
             ),
         ),
         "until": until if progress else None,
+        "files": {
+            "month": _csv(By.MONTH, viewer.user, first, current),
+            "day": _csv(By.DAY, viewer.user, month, month),
+        },
     }
     return templates.TemplateResponse(request, "mine.html", context)
+
+
+def _csv(by: By, user: str, first: Month, last: Month) -> str:
+    months = {"first_month": str(first), "last_month": str(last)}
+    return urlencode({"by": by.value, **months, "user": user, "format": "csv"})
 
 
 def _back(month: Month, count: int) -> Month:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from accounting.api.dependencies import Parts, Reader
 from accounting.api.records import selected
 from accounting.lookup import records, summaries
-from accounting.lookup.records import Delivery, Question, Sort
+from accounting.lookup.records import Delivery, Page, Question, Sort
 from accounting.model.records import Status
 from accounting.web.fields import Fields, months_back
 from accounting.web.templating import templates
@@ -62,7 +62,8 @@ def search(request: Request, service: Parts, viewer: Reader) -> Response:
         descending=sort.startswith("-"),
         cursor=request.query_params.get("cursor", ""),
     )
-    page = records.page(service.database, viewer, question)
+    # Without the field that is wrong, the list would show more than was meant.
+    page = Page([], "") if fields.wrong else records.page(service.database, viewer, question)
     asked = {name: value for name in _NAMES if (value := request.query_params.get(name, ""))}
     context = {
         "fields": fields,

@@ -30,15 +30,19 @@ def usage(request: Request, service: Parts, viewer: Reader) -> Response:
     known = summaries.known_months(service.database)
     until, current = _until(service)
     first = fields.month("first") or current
+    last = fields.month("last") or first
+    if last < first:
+        fields.wrong["last"] = "This is before the month in From."
     question = Question(
         (by,),
         first,
-        max(first, fields.month("last") or first),
+        max(first, last),
         fields.text("user"),
         fields.text("vo"),
         fields.text("flavor"),
     )
-    rows = _rows(service, viewer, question, known, show)
+    # What is wrong is not left out: the answer would look like one to the whole question.
+    rows = [] if fields.wrong else _rows(service, viewer, question, known, show)
     context = {
         "fields": fields,
         "question": question,
