@@ -41,6 +41,7 @@ class Connection(HttpToolsProtocol):
     _has_ended = False
     _deadline: asyncio.TimerHandle | None = None
 
+    # uvicorn's own method takes a Transport, too, which is narrower than asyncio.Protocol's.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start to wait for a request; others may have to go for it."""
         super().connection_made(transport)

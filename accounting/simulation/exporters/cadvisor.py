@@ -45,6 +45,7 @@ def node_series(cluster: Cluster, node: str) -> Iterator[Series]:
     ):
         labels = (("container", ""), ("cpu", "total"), ("id", path), ("image", ""), ("name", ""))
         empty = (("namespace", ""), ("pod", ""))
+        # mypy cannot infer the type of a default that binds the loop's value.
         span = Span(since, until, _cpu_text(lambda t, c=cores: (t - since) * c))  # type: ignore[misc]
         yield Series(CPU, node, (*labels, *empty), (span,))
 
