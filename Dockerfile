@@ -26,6 +26,7 @@ COPY accounting accounting
 COPY hub hub
 COPY legacy legacy
 COPY migrations migrations
+COPY notebooks_settings notebooks_settings
 COPY ssm ssm
 RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=cache,target=/root/.cache/uv \

@@ -6,7 +6,7 @@ SOAK_RUNS ?= 500
 SOAK_SEED ?= 1
 EXACT_CLUSTERS ?= 300
 EXACT_SEED ?= 1
-SOURCES := accounting ssm hub legacy tests bench docs migrations
+SOURCES := accounting ssm hub notebooks_settings legacy tests bench docs migrations
 
 .PHONY: help demo test lint types imports tests cluster cluster-test cluster-programs soak bench lock docs clean
 

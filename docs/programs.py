@@ -8,7 +8,8 @@ from pydantic.fields import FieldInfo
 
 from hub.backup.settings import BackupSettings
 from hub.monitor.settings import MonitorSettings
-from hub.program.settings import Duration, ProgramSettings, shown
+from hub.program.settings import ProgramSettings, shown
+from notebooks_settings.values import Duration
 
 FOLDER = Path(__file__).parent
 MARK = "<!-- From here on written by docs/generate.py: edit the fields in {source}. -->\n"

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from accounting import config
 from accounting.config import load
-from accounting.config.values import seconds
 from accounting.errors import SettingsError
 from accounting.measure.promql import Scope
 from accounting.records.builder import Site
 from accounting.records.identity import Privacy, VoRules
+from notebooks_settings.values import seconds
 
 
 @pytest.fixture(autouse=True)
@@ -238,8 +238,8 @@ def test_what_kubernetes_sets_for_a_service_called_accounting_is_ignored(
         (
             "- a\n- b\n",
             (
-                "the settings file FILE is not a mapping of names to values → for example"
-                " 'site_name: EGI-NOTEBOOKS'"
+                "the settings file FILE is not a mapping of names to values → write its"
+                " settings as 'name: value'"
             ),
         ),
         (

@@ -22,6 +22,7 @@ def test_the_wheel_brings_its_migrations_and_runs_alone(tmp_path: Path) -> None:
         "egi_notebooks_hub",  # the names that old configuration imports from
         "egispawner",
         "hub",
+        "notebooks_settings",
         "ssm",
     }
     assert {"hub/pages/logo.svg", "hub/pages/templates/egi.css"} <= set(names)

@@ -6,8 +6,9 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from accounting.config.setting import PREFIX
-from accounting.config.values import Duration, Group, Port, Text, from_json
+from accounting.config.values import Group, Port, Text
 from accounting.records.apel import MAX_RECORDS
+from notebooks_settings.values import Duration, from_json
 
 
 class SsmSettings(Group):

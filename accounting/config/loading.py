@@ -1,29 +1,21 @@
 """Reading the file and the environment; whatever is wrong becomes one ``SettingsError``."""
 
-import difflib
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from accounting.config.model import Settings
 from accounting.config.reference import KNOWN
 from accounting.config.setting import PREFIX, Setting
 from accounting.errors import SettingsError
+from notebooks_settings.document import SERVICE_LINK, Refused, nearest, read_mapping
 
 CONFIG = f"{PREFIX}CONFIG"
+REFERENCE = "docs/settings.md"
 _SHOWN = 60
-
-# Kubernetes gives every pod such variables for the services around it: one that is called
-# "accounting" must not stop this program.
-_SERVICE_LINK = re.compile(
-    rf"{PREFIX}(?!.*__)(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?"
-    r"|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
-)
 
 
 def load(path: Path | None = None) -> Settings:
@@ -45,54 +37,21 @@ def load(path: Path | None = None) -> Settings:
         raise _wrong(exc) from None  # its text repeats values, secret ones too
 
 
-def _nearest(name: str, names: list[str]) -> str:
-    found = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean {found[0]}?" if found else "see docs/settings.md for all names"
-
-
 def _refuse_unknown_names(names: Mapping[str, str]) -> None:
     known = [setting.env for setting in KNOWN.values()]
     for name in sorted(names):
         upper = name.upper()
         if not upper.startswith(PREFIX) or upper in {*known, CONFIG}:
             continue
-        if not _SERVICE_LINK.fullmatch(upper):
-            raise SettingsError(f"{name} is not a setting", _nearest(upper, known))
+        if not SERVICE_LINK.fullmatch(upper.removeprefix(PREFIX)):
+            raise SettingsError(f"{name} is not a setting", nearest(upper, known, REFERENCE))
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as exc:
-        raise SettingsError(
-            f"the settings file {path} cannot be read: {exc.strerror}",
-            f"correct --config or {CONFIG}, or the file's permissions",
-        ) from exc
-    except UnicodeDecodeError as exc:
-        raise SettingsError(
-            f"the settings file {path} is not UTF-8 at byte {exc.start}", "save it as UTF-8"
-        ) from exc
-    try:
-        content = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as exc:
-        mark = exc.problem_mark or exc.context_mark
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise SettingsError(
-            f"the settings file {path} is not YAML{where}: {exc.problem}",
-            "correct that line; indentation and ': ' matter",
-        ) from None
-    except yaml.YAMLError as exc:
-        raise SettingsError(
-            f"the settings file {path} is not YAML: {str(exc).splitlines()[0]}",
-            "remove that character",
-        ) from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise SettingsError(
-            f"the settings file {path} is not a mapping of names to values",
-            "for example 'site_name: EGI-NOTEBOOKS'",
-        )
+        content = read_mapping(path)
+    except Refused as exc:
+        raise SettingsError(exc.message, exc.cure) from exc.__cause__
     return _known_only(content, path)
 
 
@@ -121,7 +80,7 @@ def _known_only(content: dict[Any, Any], path: Path) -> dict[str, Any]:
 def _refuse_unknown_key(key: str, path: Path) -> None:
     if key not in KNOWN:
         raise SettingsError(
-            f"'{key}' in the settings file {path} is not a setting", _nearest(key, list(KNOWN))
+            f"'{key}' in the settings file {path} is not a setting", nearest(key, KNOWN, REFERENCE)
         )
 
 
@@ -132,7 +91,7 @@ def _wrong(exc: ValidationError) -> SettingsError:
     setting = _setting_at(first["loc"])
     message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if setting is None:  # a group's own rule names its settings itself
-        return SettingsError(message, "see docs/settings.md")
+        return SettingsError(message, f"see {REFERENCE}")
     what = message[0].lower() + message[1:]
     value = "" if setting.is_secret else f"{_short(first['input'])} "
     if "://" in value and "@" in value:  # an address with a password

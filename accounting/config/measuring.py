@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from accounting.config.values import Duration, Group, Label, Pattern, Text, Url
+from accounting.config.values import Group, Label, Text
+from notebooks_settings.values import Duration, Pattern, Url
 
 
 class PrometheusSettings(Group):

@@ -6,8 +6,9 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from accounting.config.setting import PREFIX
-from accounting.config.values import Benchmark, Duration, Group, Names, PrivacyMap, VoMap, VoName
+from accounting.config.values import Benchmark, Group, Names, PrivacyMap, VoMap, VoName
 from accounting.records.identity import Privacy
+from notebooks_settings.values import Duration
 
 
 class VoSettings(Group):

@@ -6,7 +6,8 @@ from typing import Literal, Self
 from pydantic import AliasChoices, Field, model_validator
 
 from accounting.config.setting import PREFIX
-from accounting.config.values import Group, Names, Pattern, Prefix, Text, Url
+from accounting.config.values import Group, Names, Prefix, Text
+from notebooks_settings.values import Pattern, Url
 
 
 class ApiSettings(Group):

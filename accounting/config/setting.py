@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
-from accounting.config.values import seconds
+from notebooks_settings.values import seconds
 
 PREFIX = "ACCOUNTING_"
 

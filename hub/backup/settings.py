@@ -8,7 +8,8 @@ from pydantic_settings import SettingsConfigDict
 from hub.backup.repository import Access
 from hub.backup.retention import Retention
 from hub.program.failure import WrongSetting
-from hub.program.settings import Counts, Document, Duration, Names, Pattern, ProgramSettings
+from hub.program.settings import Counts, Document, Names, ProgramSettings
+from notebooks_settings.values import Duration, Pattern
 
 PREFIX = "NOTEBOOKS_BACKUP_"
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")

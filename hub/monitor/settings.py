@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 from pydantic_settings import SettingsConfigDict
 
-from hub.program.settings import Document, Duration, ProgramSettings, Url
+from hub.program.settings import Document, ProgramSettings
+from notebooks_settings.values import Duration, Url
 
 PREFIX = "NOTEBOOKS_MONITOR_"
 ServerName = Annotated[str, StringConstraints(pattern=r"^([a-z][a-z0-9-]{0,29})?$")]

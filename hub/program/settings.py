@@ -1,25 +1,17 @@
 """Settings of the package's own programs: the environment, and one YAML file; see ``load``."""
 
-import difflib
 import json
-import math
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-import yaml
-from pydantic import AfterValidator, BeforeValidator, ValidationError
+from pydantic import BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from hub.program.failure import WrongSetting
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
-# Kubernetes gives every pod such variables for the services around it.
-_SERVICE_LINK = re.compile(r".*(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_\w+)?)")
+from notebooks_settings import document
+from notebooks_settings.values import from_json, listed
 
 
 class ProgramSettings(BaseSettings):
@@ -58,7 +50,8 @@ def load(model: type[Model], path: Path | None = None) -> Model:
     names = {name.upper(): name for name in os.environ if name.upper().startswith(prefix)}
     names.pop(f"{prefix}CONFIG", None)
     known = [prefix + name.upper() for name in model.model_fields]
-    _refuse_unknown({n: o for n, o in names.items() if not _SERVICE_LINK.fullmatch(n)}, known)
+    is_link = document.SERVICE_LINK.fullmatch  # never refused
+    _refuse_unknown({n: o for n, o in names.items() if not is_link(n.removeprefix(prefix))}, known)
     _refuse_unknown({str(name): str(name) for name in given}, list(model.model_fields))
     try:
         return model(**given)
@@ -73,25 +66,15 @@ def read_mapping(path: Path) -> Mapping[str, object]:
         WrongSetting: it cannot be read, or is no such file.
     """
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise WrongSetting(
-            f"the settings file {path} cannot be read: {exc.strerror}", "correct the path"
-        ) from exc
-    except (yaml.YAMLError, UnicodeDecodeError) as exc:
-        raise WrongSetting(f"the settings file {path} is not YAML", "correct the file") from exc
-    if given is None:
-        return {}
-    if not isinstance(given, dict):
-        raise WrongSetting(f"the settings file {path} holds no settings", "write 'name: value'")
-    return given
+        return document.read_mapping(path)
+    except document.Refused as exc:
+        raise WrongSetting(exc.message, exc.cure) from exc.__cause__
 
 
 def _refuse_unknown(names: Mapping[str, str], known: list[str]) -> None:
     for name, original in sorted(names.items()):
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            cure = f"did you mean {near[0]}?" if near else "see the documentation for all names"
+            cure = document.nearest(name, known, "the documentation")
             raise WrongSetting(f"{original} is not a setting", cure)
 
 
@@ -139,55 +122,6 @@ def read_secret(path: Path, what: str) -> str:
     return secret
 
 
-def _seconds(value: object) -> object:
-    text = str(value).strip().lower()
-    if _DURATION.fullmatch(text):
-        return float(sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(text)))
-    try:
-        number = float(text)
-    except ValueError:
-        raise ValueError("is not a duration such as 30s, 5m, 6h, 2d or a number") from None
-    if not math.isfinite(number):
-        raise ValueError("is not a finite duration")
-    return number
-
-
-def _from_json(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError as exc:
-        raise ValueError(f"is not JSON: {exc.msg} at column {exc.colno}") from None
-
-
-def _list(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        return _from_json(value)
-    return [part.strip() for part in value.split(",") if part.strip()]
-
-
-def _pattern(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as exc:
-        raise ValueError(f"is not a regular expression: {exc}") from None
-    return value
-
-
-def _url(value: str) -> str:
-    if not re.match(r"https?://[^/\s@]+(?:/|$)", value):
-        if "@" in value:
-            raise ValueError("must not hold a user or password (it would get into the logs)")
-        raise ValueError("is not an http:// or https:// address")
-    return value.rstrip("/")
-
-
-Duration = Annotated[float, BeforeValidator(_seconds)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_list)]
-Document = Annotated[dict[str, object], BeforeValidator(_from_json)]
-Counts = Annotated[dict[str, int], BeforeValidator(_from_json)]
-Pattern = Annotated[str, AfterValidator(_pattern)]
-Url = Annotated[str, AfterValidator(_url)]
+Names = Annotated[tuple[str, ...], BeforeValidator(listed)]
+Document = Annotated[dict[str, object], BeforeValidator(from_json)]
+Counts = Annotated[dict[str, int], BeforeValidator(from_json)]

@@ -224,8 +224,8 @@ def test_what_is_shown_has_no_secret_and_what_is_written_is_the_owner_s(
 def test_bad_input_is_one_clear_line(tmp_path: Path) -> None:
     wrong = tmp_path / "values.yaml"
     for text, said in (
-        ("a: [", "is not YAML → correct the file"),
-        ("- 1", "holds no settings"),
+        ("a: [", "is not YAML at line 1, column 5: "),
+        ("- 1", "is not a mapping of names to values"),
         ("hub: {extraConfig: {x: 'c.A.b = ('}}", "hub.extraConfig.x, line 1: is not Python"),
     ):
         wrong.write_text(text, encoding="utf-8")
