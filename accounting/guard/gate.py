@@ -204,7 +204,7 @@ class Gate:
             identity = await self.doors.identify(request)
             if identity is None:
                 if request.method == "GET" and self.doors.hub and problem.wants_page(request):
-                    return begin_login(request, self.doors.hub, _asked_for(request))
+                    return begin_login(request, self.doors, self.doors.hub, _asked_for(request))
                 raise unauthorized("a token is needed")
         except Problem as exc:
             return problem.answer(request, exc)
@@ -212,8 +212,10 @@ class Gate:
         return None
 
 
-def begin_login(request: Request, hub: Hub, following: str) -> Response:
-    """Send a browser to the hub to log in."""
+def begin_login(request: Request, doors: Doors, hub: Hub, following: str) -> Response:
+    """Send a browser to the hub to log in; first to the service's own host name, if it has one."""
+    if address := doors.origin.elsewhere(request):
+        return RedirectResponse(f"{address}{request.scope.get('root_path', '')}/", 302)
     ticket = hub.begin(following)
     response = RedirectResponse(ticket.address, 302)
     set_cookie(request, response, STATE_COOKIE, ticket.cookie, STATE_SECONDS)

@@ -40,7 +40,7 @@ def routes(doors: Doors) -> APIRouter:
                 return _opened(request, doors, session, following)
             raise unauthorized("this address was used already, or is too old")
         if doors.hub is not None:
-            return begin_login(request, doors.hub, _inside(request, following))
+            return begin_login(request, doors, doors.hub, _inside(request, following))
         raise unauthorized("a token is needed")
 
     @router.post("/login")

@@ -48,6 +48,13 @@ class Origin:
             return False
         return not self.address or request.headers.get("host", "").lower() == _host(self.address)
 
+    def elsewhere(self, request: Request) -> str:
+        """The service's own address, if a browser asks at another one; else empty text.
+
+        The hub sends the browser there after the login: only there it has the login's cookie.
+        """
+        return "" if self.kind != OWN or self.is_apart(request) else self.address
+
 
 def origin_of(settings: Settings) -> Origin:
     """What the settings say of the pages' origin.

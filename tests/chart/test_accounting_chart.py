@@ -266,6 +266,67 @@ def test_global_values_of_a_deployment_reach_the_images() -> None:
     assert pod["imagePullSecrets"] == [{"name": "mirror-pull"}, {"name": "second"}]
 
 
+# Where people find it.
+
+OWN = ("hub.enabled=true", "host=a.example.org", "hub.publicUrl=https://n.example.org/hub")
+
+
+def test_a_host_name_is_all_that_an_own_ingress_and_origin_need(tmp_path: Path) -> None:
+    made = render(CHART, MINIMAL, settings=OWN)
+    ingress = find(made, "Ingress")["spec"]
+    assert ingress["tls"] == [
+        {"hosts": ["a.example.org"], "secretName": "egi-notebooks-accounting-tls"}
+    ]
+    (rule,) = ingress["rules"]
+    assert (rule["host"], rule["http"]["paths"][0]["path"]) == ("a.example.org", "/")
+    hub = loaded(made, tmp_path).hub
+    assert (hub.origin, hub.prefix) == ("own", "")
+    assert hub.callback_url == "https://a.example.org/oauth_callback"
+    (entrance,) = find(made, "NetworkPolicy")["spec"]["ingress"][:1]
+    assert {"namespaceSelector": {"matchLabels": {}}} in entrance["from"]
+
+
+def test_with_a_gateway_the_host_name_is_the_route_s() -> None:
+    route = ("httpRoute.enabled=true", "httpRoute.parentRefs[0].name=public")
+    made = render(CHART, MINIMAL, settings=(*OWN, *route))
+    assert find(made, "HTTPRoute")["spec"]["hostnames"] == ["a.example.org"]
+    assert not [m for m in made if m["kind"] == "Ingress"]
+
+
+def test_without_a_host_name_the_pages_share_the_hub_s_and_the_notes_say_so(tmp_path: Path) -> None:
+    given = ("hub.enabled=true",)
+    made = render(CHART, MINIMAL, settings=given)
+    hub = loaded(made, tmp_path).hub
+    assert (hub.origin, hub.prefix) == ("shared", "/services/accounting")
+    assert not [m for m in made if m["kind"] == "Ingress"]
+    assert "sees only their own usage" in notes(given)
+    assert "sees only their own usage" not in notes(OWN)
+    assert "https://a.example.org/" in notes(OWN)
+
+
+def notes(given: tuple[str, ...]) -> str:
+    """What Helm prints after the installation."""
+    settings = [argument for setting in given for argument in ("--set", setting)]
+    shown = helm.run(
+        "install", "egi", CHART, "--dry-run=client", "--values", MINIMAL, *settings
+    ).stdout
+    return shown.partition("NOTES:")[2]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ("hub.publicUrl=", "hub.publicUrl is not set"),
+        ("hub.publicUrl=https://a.example.org:8443/hub", "host is a.example.org, which is the hub"),
+        ("host=https://a.example.org", "it is a host name alone"),
+        ("hub.origin=shared", "hub.origin is shared: leave one of them out"),
+        ("settings.hub.origin=shared", "hub.origin is shared: leave one of them out"),
+    ],
+)
+def test_a_host_name_that_cannot_work_is_refused(changed: str, said: str) -> None:
+    assert said in refusal(CHART, MINIMAL, settings=(*OWN, changed))
+
+
 # What is refused, and what is said.
 
 REFUSED = {

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def test_a_hub_behind_a_gateway_has_no_ingress(chart: Path) -> None:
     hub = values_of(made, "jupyterhub")
     assert (hub["ingress"]["enabled"], hub["httpRoute"]["enabled"]) == (False, True)
     if upstream.is_real():
-        assert find(made, "HTTPRoute")["spec"]["hostnames"] == ["notebooks.example.org"]
+        assert find(made, "HTTPRoute", "hub")["spec"]["hostnames"] == ["notebooks.example.org"]
     assert len([m for m in made if m["kind"] == "ServiceMonitor"]) == 3
     assert not [m for m in made if m["metadata"]["name"] == "egi-notebooks-alerts"]
 
@@ -185,7 +186,8 @@ def test_the_hub_reaches_each_service_where_it_is(chart: Path) -> None:
 @pytest.mark.parametrize("part", ["accounting", "monitoring"])
 def test_the_hub_does_not_know_a_service_that_is_switched_off(chart: Path, part: str) -> None:
     given = (*MONITORING, f"notebooks-{part}.enabled=false")
-    hub = values_of(render(chart, PRODUCTION, settings=given), "jupyterhub")["hub"]
+    demo = CHART / "ci" / "demo-values.yaml"
+    hub = values_of(render(chart, demo, settings=given), "jupyterhub")["hub"]
     assert part not in hub["services"]
     of_services = {name for role in hub["loadRoles"].values() for name in role.get("services", [])}
     assert part not in of_services
@@ -197,10 +199,39 @@ def test_the_operator_has_the_last_word_on_a_service(chart: Path) -> None:
     given = ("jupyterhub.hub.services.accounting.display=false",)
     hub = values_of(render(chart, PRODUCTION, settings=given), "jupyterhub")["hub"]
     assert hub["services"]["accounting"] == {
+        "oauth_redirect_uri": "https://accounting.example.org/oauth_callback",
         "url": "http://notebooks-accounting:8000",
         "display": False,
         "oauth_no_confirm": True,
     }
+
+
+def test_in_production_accounting_has_a_host_name_of_its_own_that_the_hub_knows(
+    production: list[helm.Manifest], hub: dict[str, Any]
+) -> None:
+    (ingress,) = (m for m in own(production) if m["kind"] == "Ingress")
+    (rule,) = ingress["spec"]["rules"]
+    found = find(production, "ConfigMap", "notebooks-accounting")["data"]["settings.yaml"]
+    settings = yaml.safe_load(found)["hub"]
+    callback = f"https://{rule['host']}/oauth_callback"
+    assert rule["host"] not in hub["ingress"]["hosts"]
+    assert (settings["origin"], settings["callback_url"]) == ("own", callback)
+    assert hub["hub"]["services"]["accounting"]["oauth_redirect_uri"] == callback
+    assert ingress["spec"]["ingressClassName"] == hub["ingress"]["ingressClassName"]
+    assert ingress["metadata"]["annotations"].items() <= hub["ingress"]["annotations"].items()
+
+
+def test_without_one_the_notes_say_what_to_write(chart: Path, tmp_path: Path) -> None:
+    demo = CHART / "ci" / "demo-values.yaml"
+    shown = helm.run("install", "egi", chart, "--dry-run=client", "--values", demo).stdout
+    notes = shown.partition("NOTES:")[2]
+    lines = re.search(r"\n  jupyterhub:\n(?:    .*\n|  notebooks-accounting:\n)+", notes)
+    assert lines
+    file = tmp_path / "lines.yaml"
+    file.write_text(textwrap.dedent(lines[0]))
+    made = render(chart, demo, file)
+    hosts = [m["spec"]["rules"][0]["host"] for m in own(made) if m["kind"] == "Ingress"]
+    assert hosts == ["accounting.notebooks-demo.example.org"]
 
 
 def test_prometheus_scrapes_every_part_with_its_token_and_has_its_alerts(
@@ -414,6 +445,12 @@ REFUSED = {
     ),
     "notebooks-accounting: {api: {metricsTokenSecret: {name: mine}}}": (
         "name it in prometheus.server.extraVolumes"
+    ),
+    "notebooks-accounting: {host: b.example.org}": (
+        "oauth_redirect_uri: https://b.example.org/oauth_callback"
+    ),
+    "notebooks-accounting: {hub: {publicUrl: null}}": (
+        "write notebooks-accounting.hub.publicUrl: https://notebooks.example.org/hub"
     ),
     "jupyterhub: {fullnameOverride: lab}": "write notebooks-accounting.hub.apiUrl: http://lab-hub:8081",
 }

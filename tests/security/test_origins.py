@@ -136,6 +136,16 @@ def test_by_the_hub_s_address_a_service_with_its_own_host_shows_only_one_s_own(
         assert answer.json()["role"] == role
 
 
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize("path", [f"{PREFIX}/", f"{PREFIX}/login", f"{PREFIX}/records?vo=a"])
+def test_whoever_opens_the_pages_below_the_hub_s_address_is_led_to_their_own_host(
+    path: str, hub: Hub
+) -> None:
+    """There the login ends; begun elsewhere, it would find no cookie."""
+    answer = httpx.get(f"{hub.url}{path}", headers={"Accept": "text/html", **WINDOW})
+    assert (answer.status_code, answer.headers["location"]) == (302, f"{hub.own_url}/")
+
+
 @pytest.mark.usefixtures("shared")
 def test_a_shared_origin_takes_no_token_from_a_browser(hub: Hub) -> None:
     url = f"{hub.url}{PREFIX}"

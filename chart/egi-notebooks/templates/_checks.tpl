@@ -81,7 +81,37 @@ a login for everybody. */ -}}
 {{- $problems = append $problems (printf "the hub is at %s: write notebooks-accounting.hub.apiUrl: %s/hub/api, and the name of its Secret as notebooks-accounting.hub.tokenSecret.name" $address $address) -}}
 {{- end -}}
 {{- end -}}
+{{- $problems = include "egi.hostChecks" . | fromJsonArray | concat $problems -}}
 {{- $problems = include "egi.prometheusChecks" . | fromJsonArray | concat $problems -}}
+{{- toJson $problems -}}
+{{- end -}}
+
+{{- /* The hub's host names. */ -}}
+{{- define "egi.hubHosts" -}}
+{{- $hub := .Values.jupyterhub -}}
+{{- $ingress := default dict $hub.ingress -}}
+{{- $route := default dict $hub.httpRoute -}}
+{{- concat ($ingress.enabled | ternary (default list $ingress.hosts) list) ($route.enabled | ternary (default list $route.hostnames) list) | toJson -}}
+{{- end -}}
+
+{{- /* Whether hub and accounting find each other where accounting has a host name of its own. */ -}}
+{{- define "egi.hostChecks" -}}
+{{- $problems := list -}}
+{{- $accounting := index .Values "notebooks-accounting" -}}
+{{- $own := default dict $accounting.hub -}}
+{{- if and .Values.jupyterhub.enabled $accounting.enabled $own.enabled $accounting.host -}}
+{{- $services := (default dict .Values.jupyterhub.hub).services | default dict -}}
+{{- $given := get (get $services "accounting" | default dict) "oauth_redirect_uri" | default "" -}}
+{{- $needed := default (printf "https://%s/oauth_callback" $accounting.host) $own.callbackUrl -}}
+{{- if ne $given $needed -}}
+{{- $problems = append $problems (printf "accounting has the host name %s, and the hub must know it: write jupyterhub.hub.services.accounting.oauth_redirect_uri: %s" $accounting.host $needed) -}}
+{{- end -}}
+{{- $hosts := include "egi.hubHosts" . | fromJsonArray -}}
+{{- $public := default "" $own.publicUrl -}}
+{{- if and $hosts (not (has (regexReplaceAll ":[0-9]+$" (urlParse $public).host "") $hosts)) -}}
+{{- $problems = append $problems (printf "accounting sends people to the hub to log in: write notebooks-accounting.hub.publicUrl: https://%s/hub" (first $hosts)) -}}
+{{- end -}}
+{{- end -}}
 {{- toJson $problems -}}
 {{- end -}}
 

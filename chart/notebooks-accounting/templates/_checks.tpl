@@ -54,11 +54,33 @@ secret is repeated: a schema's message would. */ -}}
 {{- if and .Values.hub.managerGroup (not (contains "(?P<vo>" .Values.hub.managerGroup)) -}}
 {{- $problems = append $problems "hub.managerGroup captures no VO: for example 'urn:example:group:(?P<vo>[^:]+):role=manager'" -}}
 {{- end -}}
-{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
-{{- $problems = append $problems "ingress.hosts is empty: the service's host name, for example 'hosts: [accounting.example.org]'" -}}
-{{- end -}}
+{{- $problems = include "accounting.hostChecks" . | fromJsonArray | concat $problems -}}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
 {{- $problems = append $problems "httpRoute.parentRefs is empty: the gateway, for example 'parentRefs: [{name: public, namespace: gateways}]'" -}}
+{{- end -}}
+{{- toJson $problems -}}
+{{- end -}}
+
+{{- /* Whether browsers find the service, and the hub from there. */ -}}
+{{- define "accounting.hostChecks" -}}
+{{- $problems := list -}}
+{{- $host := .Values.host -}}
+{{- $hub := .Values.hub -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) (not $host) -}}
+{{- $problems = append $problems "ingress.hosts is empty, and host is not set: the service's host name, for example 'host: accounting.example.org'" -}}
+{{- end -}}
+{{- if $host -}}
+{{- if not (regexMatch "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$" $host) -}}
+{{- $problems = append $problems (printf "host is '%s', and it is a host name alone, in small letters: for example 'host: accounting.example.org'" $host) -}}
+{{- end -}}
+{{- if and $hub.enabled (not $hub.publicUrl) -}}
+{{- $problems = append $problems "hub.publicUrl is not set, and host is: from there, people are sent to the hub to log in, for example 'publicUrl: https://notebooks.example.org/hub'" -}}
+{{- else if and $hub.enabled (eq $host (regexReplaceAll ":[0-9]+$" (urlParse $hub.publicUrl).host "")) -}}
+{{- $problems = append $problems (printf "host is %s, which is the hub's (hub.publicUrl): notebooks are there, so the service needs another, for example 'host: accounting.%s'" $host $host) -}}
+{{- end -}}
+{{- if and $hub.enabled (eq "shared" (include "accounting.origin" .)) -}}
+{{- $problems = append $problems "host is set, and hub.origin is shared: leave one of them out" -}}
+{{- end -}}
 {{- end -}}
 {{- toJson $problems -}}
 {{- end -}}

@@ -27,6 +27,13 @@
 {{- end -}}
 {{- end -}}
 
+{{- /* Whether the service has a host name of its own; else its pages share the hub's. */ -}}
+{{- define "accounting.origin" -}}
+{{- $given := get (default dict .Values.settings) "hub" -}}
+{{- $given = get (kindIs "map" $given | ternary $given dict) "origin" | default .Values.hub.origin -}}
+{{- default (empty .Values.host | ternary "" "own") $given -}}
+{{- end -}}
+
 {{- define "accounting.isSqlite" -}}
 {{- if not .Values.database.url }}yes{{ end -}}
 {{- end -}}
@@ -112,7 +119,13 @@ hub:
   {{- if not .Values.hub.apiUrl }}
   api_url: http://hub.{{ include "accounting.hubNamespace" . }}.svc:8081/hub/api
   {{- end }}
-  {{- if not (or .Values.hub.prefix (eq "own" (default "" .Values.hub.origin))) }}
+  {{- with include "accounting.origin" . }}
+  origin: {{ . }}
+  {{- end }}
+  {{- if and .Values.host (not .Values.hub.callbackUrl) }}
+  callback_url: https://{{ .Values.host }}/oauth_callback
+  {{- end }}
+  {{- if not (or .Values.hub.prefix (eq "own" (include "accounting.origin" .))) }}
   prefix: /services/{{ default "accounting" .Values.hub.service }}/
   {{- end }}
 {{- end }}
