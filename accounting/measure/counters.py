@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
-from accounting.measure import promql, samples, usage
+from accounting.measure import promql, series, usage
+from accounting.measure.cgroups import cgroup
 from accounting.measure.podnames import PodNames
 from accounting.measure.promql import CPU, RECEIVED, SENT
 from accounting.measure.querier import Answer, Querier, chunks
-from accounting.measure.samples import Samples, UsageRow, cgroup
+from accounting.measure.samples import Samples, UsageRow
 from accounting.model.pods import POD_LEVEL, Account, CounterKind, SeriesKey
 from accounting.model.time import Window
 from accounting.store.ledger import Ledger
@@ -65,8 +66,8 @@ class CounterQuery:
         is_lacking = scope.has_names
         for metric, answer in self._last.items():
             rows = answer.read()
-            samples.merge_readings(found, rows, metric)
-            is_lacking |= bool(samples.pods_without_path(rows))
+            series.merge_readings(found, rows, metric)
+            is_lacking |= bool(series.pods_without_path(rows))
         if is_lacking:
             self._without_path = self._to.ask_usage(promql.without_path(scope, window), window.end)
         unknown = found.readings.keys() - accounts.keys() - found.sightings.keys()
@@ -107,7 +108,7 @@ class CounterQuery:
         rows = self._containers.read()
         # Asked by name: earlier pods of that name may have a cgroup of their own.
         of_containers = [row for row in rows if cgroup(row.metric.id).uid not in self._with_own]
-        samples.merge_readings(found, of_containers, CPU)
+        series.merge_readings(found, of_containers, CPU)
         if any(
             uid and _OWN not in found.readings[uid]
             for row in of_containers
@@ -115,13 +116,13 @@ class CounterQuery:
         ):
             # Not all nodes tell of pods' own cgroups: one may have stopped while pods ran.
             self._told_elsewhere += self._ask_elsewhere(promql.WITH_PATH)
-        suspects = self._suspects | samples.pods_without_path(rows)
+        suspects = self._suspects | series.pods_without_path(rows)
         for answer in (self._without_path, *self._told_elsewhere):
             suspects |= {row.pod for row in answer.read()}
         if self._fell is not None:
             suspects |= {row.pod for row in self._fell.read()}
         lowest = Samples(known_series=found.series)
-        samples.merge_readings(lowest, self._lowest.read(), CPU)
+        series.merge_readings(lowest, self._lowest.read(), CPU)
         for readings in (found.readings, lowest.readings):
             suspects |= usage.fallen(accounts, readings, self._window)
         # The last sample of a short pod may lie before the window in which it is seen running.
@@ -132,15 +133,15 @@ class CounterQuery:
             and uid not in accounts
             and uid not in found.readings
         }
-        leap = samples.most_growth(self._window.seconds)
+        leap = series.most_growth(self._window.seconds)
         suspects |= {
             found.sightings[uid].name
             for uid, readings in found.readings.items()
             if uid not in accounts and uid in found.sightings and readings.get(_OWN, 0.0) > leap
         }
         self._read_samples(found, suspects, names)
-        samples.set_aside_spikes(found)
-        samples.keep_one_level(found, tolerance_seconds)
+        series.set_aside_spikes(found)
+        series.keep_one_level(found, tolerance_seconds)
 
     def _ask_elsewhere(self, containers: str) -> list[Answer[UsageRow]]:
         """Ask of which pods the CPU was not told by their own cgroups all the time."""
@@ -156,14 +157,14 @@ class CounterQuery:
         for name, start in self._late.items():
             whole = Window(start, window.end)
             query = promql.raw_counters(scope, whole, promql.one_of(scope.usage("pod"), [name]))
-            samples.merge_raw(found, self._to.source.raw(query, window.end), names.at)
+            series.merge_raw(found, self._to.source.raw(query, window.end), names.at)
         for chunk in chunks(suspects - self._late.keys()):
             only = promql.one_of(scope.usage("pod"), chunk)
             query = promql.raw_counters(scope, window, only)
-            samples.merge_raw(found, self._to.source.raw(query, window.end), names.at)
+            series.merge_raw(found, self._to.source.raw(query, window.end), names.at)
             if scope.has_otel:
                 query = promql.raw_otel(scope, window, chunk)
-                samples.merge_raw(found, self._to.source.raw(query, window.end), names.at)
+                series.merge_raw(found, self._to.source.raw(query, window.end), names.at)
 
 
 def _parts(window: Window) -> Iterator[Window]:

@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from accounting.measure.heartbeat import Pulse
-from accounting.measure.samples import Points, Samples, Sighting, Times, most_growth
+from accounting.measure.samples import Points, Samples, Sighting, Times
+from accounting.measure.series import most_growth
 from accounting.model.pods import (
     POD_LEVEL,
     Account,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from accounting.measure import promql, samples, usage
+from accounting.measure import promql, samples, series, sizes, usage
 from accounting.measure.counters import CounterQuery
 from accounting.measure.heartbeat import Pulse
 from accounting.measure.podnames import PodNames
@@ -117,7 +117,7 @@ class WindowQuery:
         self._read_resizes()
         self._measure_memory(accounts, names)
         self._counters.complete(found, accounts, names, beat.alive_seconds)
-        uids = {samples.usage_uid(row, names.latest) for row in vanished.read()}
+        uids = {series.usage_uid(row, names.latest) for row in vanished.read()}
         found.orphans = {uid for uid in uids if uid}
         return accounts
 
@@ -199,7 +199,7 @@ class WindowQuery:
         samples.merge_times(
             found, answer[promql.times].read(), self.window.end + _CLOCK_SKEW_SECONDS
         )
-        samples.merge_resources(found, answer[promql.resources].read())
+        sizes.merge_resources(found, answer[promql.resources].read())
         self._complete(new)
         self._measure_disks(answer[promql.mounts].read())
         owners, images = answer[promql.owners].read(), answer[promql.images].read()
@@ -225,7 +225,7 @@ class WindowQuery:
         for chunk in chunks(uids):
             only = promql.one_of("uid", chunk)
             query = promql.raw_resources(self._to.scope, self.window, self._resize_lookback, only)
-            samples.merge_resizes(self.found, self._to.source.raw(query, self.window.end))
+            sizes.merge_resizes(self.found, self._to.source.raw(query, self.window.end))
 
     def _measure_disks(self, mounts: list[Row]) -> None:
         claims = {labels["persistentvolumeclaim"] for labels, _ in mounts}
@@ -240,7 +240,7 @@ class WindowQuery:
         created = self._to.named(promql.created, window, dateless)
         others = self._to.named(promql.other_resources, window, partial)
         samples.merge_times(found, created.read(), window.end + _CLOCK_SKEW_SECONDS)
-        samples.merge_resources(found, others.read())
+        sizes.merge_resources(found, others.read())
 
     def _first_said(
         self, metric: str, read: Callable[[Labels], V], rows: Iterable[Row]
@@ -274,11 +274,11 @@ class WindowQuery:
             if not account.pod.ended and not _sizes_memory(resources):
                 bare.add(account.pod.name)
         rows = self._to.named_usage(promql.memory_peak, self.window, bare).read()
-        samples.merge_memory_peaks(found, rows)
+        series.merge_memory_peaks(found, rows)
         by = self._to.scope.usage("pod")
-        for chunk in chunks(samples.pods_without_path(rows) & bare):
+        for chunk in chunks(series.pods_without_path(rows) & bare):
             query = promql.raw_memory(self._to.scope, self.window, promql.one_of(by, chunk))
-            samples.merge_raw_memory(found, self._to.source.raw(query, self.window.end), names.at)
+            series.merge_raw_memory(found, self._to.source.raw(query, self.window.end), names.at)
 
 
 def _earliest(

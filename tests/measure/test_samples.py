@@ -5,9 +5,10 @@ from math import inf, nan
 
 import pytest
 
-from accounting.measure import samples
+from accounting.measure import cgroups, samples, series, sizes
+from accounting.measure.cgroups import Cgroup
 from accounting.measure.prometheus import CgroupLabels, CgroupRow
-from accounting.measure.samples import Cgroup, RawSeries, Rejected, Row, Samples, Sighting, Times
+from accounting.measure.samples import RawSeries, Rejected, Row, Samples, Sighting, Times
 from accounting.model.pods import POD_LEVEL, CounterKind, Implausible, Owner, Resources, SeriesKey
 from accounting.model.time import EARLIEST_AT
 
@@ -43,12 +44,12 @@ NOBODYS = ["", "/", "/kubepods.slice", "/system.slice/kubelet.service", "/kubepo
 
 @pytest.mark.parametrize(("case", "path", "level"), PATHS, ids=[c[0] for c in PATHS])
 def test_a_cgroup_s_path_names_pod_and_level(case: str, path: str, level: str) -> None:
-    assert samples.cgroup(path) == Cgroup(UID, level), case
+    assert cgroups.cgroup(path) == Cgroup(UID, level), case
 
 
 @pytest.mark.parametrize("path", NOBODYS)
 def test_a_path_of_no_pod_names_none(path: str) -> None:
-    assert samples.cgroup(path) == Cgroup("", POD_LEVEL)
+    assert cgroups.cgroup(path) == Cgroup("", POD_LEVEL)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ RESOURCES = [
 @pytest.mark.parametrize(("case", "rows", "resources"), RESOURCES, ids=[c[0] for c in RESOURCES])
 def test_resources_are_what_was_asked_for(case: str, rows: list[Row], resources: Resources) -> None:
     found = Samples()
-    samples.merge_resources(found, rows)
+    sizes.merge_resources(found, rows)
     assert found.resources == {UID: resources}, case
 
 
@@ -193,7 +194,7 @@ def test_resources_that_cannot_be_true_are_left_out() -> None:
         asked("limits", "cpu", 1e6),
         asked("requests", "memory", -1),
     ]
-    samples.merge_resources(found, rows)
+    sizes.merge_resources(found, rows)
     assert found.resources == {}
     assert found.rejected.total() == 3
 
@@ -235,8 +236,8 @@ def test_of_duplicate_counters_the_highest_counts_and_levels_stay_apart() -> Non
         of_cgroup("", 98.0),
         of_cgroup(POD_PATH, nan),
     ]
-    samples.merge_readings(found, rows, CPU)
-    samples.merge_readings(found, [of_cgroup(f"{POD_PATH}/{BOX}", 3.0, "eth0")], RECEIVED)
+    series.merge_readings(found, rows, CPU)
+    series.merge_readings(found, [of_cgroup(f"{POD_PATH}/{BOX}", 3.0, "eth0")], RECEIVED)
     assert found.readings == {
         UID: {
             SeriesKey(CounterKind.CPU, POD_LEVEL): 6.0,
@@ -250,16 +251,16 @@ def test_of_duplicate_counters_the_highest_counts_and_levels_stay_apart() -> Non
 def test_a_counter_s_name_is_read_out_of_its_cgroup_once() -> None:
     known = Samples()
     rows = [of_cgroup(POD_PATH, 5.0), of_cgroup("/", 9.0)]
-    samples.merge_readings(known, rows, CPU)
+    series.merge_readings(known, rows, CPU)
     assert known.readings == {UID: {SeriesKey(CounterKind.CPU, POD_LEVEL): 5.0}}
     assert known.series[CPU, POD_PATH, ""] == (UID, SeriesKey(CounterKind.CPU, POD_LEVEL))
     # Another name would not be read out of this path.
     named = {(CPU, POD_PATH, ""): ("another", SeriesKey(CounterKind.CPU, POD_LEVEL))}
     again = Samples(known_series=named)
-    samples.merge_readings(again, [*rows, of_cgroup(f"{POD_PATH}/{BOX}", 2.0)], CPU)
+    series.merge_readings(again, [*rows, of_cgroup(f"{POD_PATH}/{BOX}", 2.0)], CPU)
     assert set(again.readings) == {"another", UID}
     gone = Samples(known_series=again.series)
-    samples.merge_readings(gone, rows[:1], CPU)
+    series.merge_readings(gone, rows[:1], CPU)
     assert gone.series == named
 
 
@@ -287,20 +288,20 @@ RAW = [
 @pytest.mark.parametrize(("case", "labels", "owners"), RAW, ids=[c[0] for c in RAW])
 def test_raw_samples_belong_to(case: str, labels: dict[str, str], owners: dict[str, str]) -> None:
     found = Samples()
-    series: list[RawSeries] = [({"__name__": CPU, **labels}, [(50.0, 1.0), (150.0, 2.0)])]
-    samples.merge_raw(found, series, uid_at)
-    merged = {uid: key.series for uid, lines in found.raw.items() for key in lines}
+    lines: list[RawSeries] = [({"__name__": CPU, **labels}, [(50.0, 1.0), (150.0, 2.0)])]
+    series.merge_raw(found, lines, uid_at)
+    merged = {uid: key.series for uid, counters in found.raw.items() for key in counters}
     assert merged == owners, case
 
 
 def test_raw_samples_of_all_emitters_come_in_order_of_time() -> None:
     found = Samples()
     labels = {"__name__": CPU, "id": POD_PATH}
-    series: list[RawSeries] = [
+    lines: list[RawSeries] = [
         (labels, [(30.0, 3.0), (90.0, -1.0)]),
         ({**labels, "job": "other"}, [(10.0, 1.0), (60.0, 6.0)]),
     ]
-    samples.merge_raw(found, series, uid_at)
+    series.merge_raw(found, lines, uid_at)
     line = [(10.0, 1.0), (30.0, 3.0), (60.0, 6.0)]
     assert found.raw == {UID: {SeriesKey(CounterKind.CPU, POD_LEVEL): line}}
     assert found.rejected == Tally({Rejected(CPU, Implausible.NEGATIVE): 1})
@@ -308,8 +309,8 @@ def test_raw_samples_of_all_emitters_come_in_order_of_time() -> None:
 
 def test_memory_without_id_is_the_peak_of_the_pod_that_had_the_name_then() -> None:
     found = Samples()
-    samples.merge_memory_peaks(found, [of_cgroup(POD_PATH, 5.0), of_cgroup("", 9.0)])
-    samples.merge_raw_memory(
+    series.merge_memory_peaks(found, [of_cgroup(POD_PATH, 5.0), of_cgroup("", 9.0)])
+    series.merge_raw_memory(
         found, [({"pod": "jupyter-a"}, [(50.0, 3.0), (60.0, 4.0), (150.0, 2.0)])], uid_at
     )
     assert found.memory_peaks == {UID: 5.0, "first": 4.0, "second": 2.0}
