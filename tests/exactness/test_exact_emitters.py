@@ -1,11 +1,12 @@
 """CPU, whatever tells it: cAdvisor, the runtime, the kubelet's own endpoint, OpenTelemetry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from accounting.simulation.exporters.cadvisor import parts
 from accounting.simulation.judges.truth import SimulatedPod
 from accounting.simulation.stores.engines import run_prometheus, run_victoria_metrics
 from accounting.simulation.stores.history import import_history, populate
@@ -37,6 +38,8 @@ SHAPES = {
     "both, then one": NodeShape("docker", "cgroupfs", metrics=("cadvisor+resource", "resource")),
     "there and back": NodeShape(metrics=("cadvisor", "resource", "cadvisor")),
 }
+WHOLE_POD = {"cadvisor", "resource", "otel"}
+"""The endpoints with a counter of each pod as a whole."""
 QUIET = Features.none().but(short_pods=True, sidecars=True, quick_restarts=True)
 RESTARTING = QUIET.but(container_restarts=True)
 
@@ -96,8 +99,9 @@ def check(cluster: Cluster, found: Written) -> None:
 def bounds(cluster: Cluster, pod: SimulatedPod) -> tuple[float, float]:
     """What may be recorded: up to what was used by the last scrape of the pod's node.
 
-    Less are: the sandbox, of which containers know nothing; parts of seconds, one a container; and
-    a few scrapes' use where a container had restarted or ended before another emitter took over.
+    Less are: the sandbox, of which containers know nothing; parts of seconds, one a container; a
+    few scrapes' use where a container had restarted or ended before another emitter took over; and
+    runs that were over before the first scrape, where nothing counts the pod as a whole.
     """
     kubelet = next(e for e in cluster.emitters if e.node == pod.node)
     scrapes = kubelet.scrapes(cluster.timetable.start, cluster.timetable.end, INTERVAL)
@@ -105,12 +109,24 @@ def bounds(cluster: Cluster, pod: SimulatedPod) -> tuple[float, float]:
     if not seen:
         return 0.0, 0.0
     high = pod.cpu_at(seen[-1])
-    runs = sum(len(box.incarnations) for box in pod.containers)
-    low = high - pod.sandbox.cpu_between(0, seen[-1]) - 1 - runs
+    count = sum(len(box.incarnations) for box in pod.containers)
+    low = high - pod.sandbox.cpu_between(0, seen[-1]) - 1 - count
     metrics = cluster.shapes[pod.node].metrics
-    if runs > len(pod.containers) or any(box.finished for box in pod.containers):
+    if count > len(pod.containers) or any(box.finished for box in pod.containers):
         low -= (4 + len(metrics)) * INTERVAL * most_cores(pod)
+    if not counts_whole_pod(cluster, pod, seen):
+        runs = ((box, run) for box in pod.containers for run in box.incarnations)
+        low -= sum(box.cpu_between(r.since, r.until) for box, r in runs if r.until <= seen[0])
     return low, high
+
+
+def counts_whole_pod(cluster: Cluster, pod: SimulatedPod, scrapes: Sequence[float]) -> bool:
+    """Whether one of the scrapes had a counter of the whole pod."""
+    return any(
+        not WHOLE_POD.isdisjoint(endpoints.split("+"))
+        for endpoints, since, until in parts(cluster, cluster.shape_of(pod))
+        if any(since <= at < until for at in scrapes)
+    )
 
 
 def most_cores(pod: SimulatedPod) -> float:
