@@ -85,6 +85,7 @@ _HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 def serving(database_url: str, folder: Path) -> Iterator[Serving]:
     """``serve`` on a database; its polls fail, as there is no Prometheus, and then wait."""
     token = folder / "token"
+    token.touch(mode=0o600)
     token.write_text(TOKEN)
     port = free_port()
     environment = {

@@ -12,6 +12,7 @@ from accounting.measure.promql import Scope
 from accounting.records.builder import Site
 from accounting.records.identity import Privacy, VoRules
 from notebooks_settings.values import seconds
+from tests.private import secret
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,7 @@ def test_the_environment_becomes_the_values_that_the_domain_takes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     key = tmp_path / "key"
-    key.write_text("0123456789abcdef0123\n")
+    secret(key, "0123456789abcdef0123\n")
     for name, value in {
         "SITE_NAME": "EGI-NOTEBOOKS",
         "CLOUD_COMPUTE_SERVICE": "notebooks.example.org",
@@ -305,7 +306,7 @@ def test_pseudonyms_need_a_key_that_cannot_be_guessed(
 ) -> None:
     key = tmp_path / "key"
     if content is not None:
-        key.write_text(content)
+        secret(key, content)
     said = refused(
         monkeypatch,
         ACCOUNTING_VO__PRIVACY='{".*": "pseudonym"}',

@@ -117,7 +117,7 @@ class Settings(BaseSettings):
                 raise SettingsError(
                     f"{PREFIX}VO__PSEUDONYM_KEY_FILE: the key in {vo.pseudonym_key_file} is "
                     f"shorter than {_SHORTEST_KEY_BYTES} bytes",
-                    f"make one with 'openssl rand -hex 32 > {vo.pseudonym_key_file}'",
+                    f"make one with 'umask 077; openssl rand -hex 32 > {vo.pseudonym_key_file}'",
                 )
         return VoRules(
             default=vo.default,

@@ -5,18 +5,13 @@ Only hashes are kept in memory; a file is read again when it changes, so that to
 
 import hashlib
 import hmac
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import structlog
-
 from accounting.config import Settings, read_secret
 from accounting.store.access import Right, Viewer
-
-log = structlog.get_logger(__name__)
 
 _STATE = tuple[int, int, int, int]
 
@@ -88,16 +83,10 @@ class StaticTokens:
         """Read all files once.
 
         Raises:
-            SettingsError: one cannot be read, or is empty.
+            SettingsError: one cannot be used (``read_secret``).
         """
-        for purpose, _ in self._current():
-            path = self._files[purpose].path
-            if path.stat().st_mode & stat.S_IROTH:
-                log.warning(
-                    "a token can be read by everybody on this machine",
-                    token=purpose.name,
-                    cure=f"chmod o-r {path}",
-                )
+        for _ in self._current():
+            pass
 
     def viewer(self, digest: bytes) -> Viewer | None:
         """Whose token has this hash; takes as long whichever it is, and if it is none.

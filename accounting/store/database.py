@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +30,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from accounting.errors import Busy, DatabaseError, SettingsError
+from accounting.store.rights import is_open, keep_private
 from accounting.store.tables import metadata
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Database:
             return engine
         waits = {"timeout": BUSY_SECONDS}
         engine = create_engine(self.url, connect_args=waits, pool_size=_KEPT_OPEN)
-        event.listen(engine, "do_connect", _create_private)
+        event.listen(engine, "do_connect", keep_private)
         event.listen(engine, "connect", partial(_prepare_sqlite, self.journal))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -379,14 +380,6 @@ def _own_options(url: URL) -> tuple[URL, tuple[str, str]]:
     return url.difference_update_query(["journal", "password_file"]), options
 
 
-def _create_private(_dialect: Any, _record: Any, args: Any, _options: Any) -> None:
-    """Make a missing file for this user only: it names people; SQLite's others have its rights."""
-    path = str(args[0]) if args else ""
-    if path and not path.startswith((":memory:", "file:")):
-        with suppress(OSError):  # there it is, or SQLite says why not
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-
-
 def _prepare_sqlite(journal: str, connection: Any, _record: Any) -> None:
     # The driver would leave DDL outside of transactions: we issue BEGIN ourselves.
     connection.isolation_level = None
@@ -421,12 +414,19 @@ def _read_password(
 ) -> None:
     """Read at each connection: a password that was changed needs no restart."""
     try:
-        parameters["password"] = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+        with Path(file).open(encoding="utf-8") as secret:
+            is_exposed = is_open(os.fstat(secret.fileno()))
+            parameters["password"] = secret.read().rstrip("\r\n")
     except OSError as exc:
         raise SettingsError(
             f"the database's password cannot be read from {file}: {exc.strerror}",
             "mount the Secret with the password, or take password_file out of the address",
         ) from exc
+    if is_exposed:
+        raise SettingsError(
+            f"the database's password in {file} can be read by everybody on this machine",
+            f"chmod 400 {file}; if somebody may have read it, change the password",
+        )
 
 
 def _prepare_postgres(connection: Any, _record: Any) -> None:

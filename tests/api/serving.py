@@ -20,6 +20,7 @@ from accounting.service.loops import PollLoop
 from accounting.store.database import Database
 from accounting.telemetry import Metrics
 from accounting.wiring import source_of
+from tests.private import secret
 
 ADMIN, JOB, SCRAPER = "the-admins-token", "the-jobs-token", "the-scrapers-token"
 
@@ -74,7 +75,7 @@ def served(
     folder: Path, monkeypatch: pytest.MonkeyPatch, now: float, changes: dict[str, str]
 ) -> Iterator[Running]:
     for name, token in {"token": ADMIN, "job-token": JOB, "metrics-token": SCRAPER}.items():
-        (folder / name).write_text(f"{token}\n")
+        secret(folder / name, f"{token}\n")
     for name, value in {
         "SITE_NAME": "EXAMPLE",
         "DATABASE_URL": f"sqlite:///{folder / 'accounting.db'}",

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
-from structlog.testing import capture_logs
 
+from accounting.errors import SettingsError
 from accounting.guard.armour import MOST_BODY_BYTES, Armour
 from accounting.guard.sessions import MOST_OF_ONE, Session
 from accounting.guard.throttle import ALLOWED, SPAN_SECONDS, Throttle
@@ -304,11 +304,22 @@ def test_the_database_is_for_its_user_only(running: Running) -> None:
         assert path.stat().st_mode & 0o077 == 0, path
 
 
-def test_a_token_that_everybody_can_read_is_told(running: Running) -> None:
-    running.token_file.chmod(0o644)
-    with capture_logs() as logs:
+@pytest.mark.parametrize(
+    ("mode", "is_taken"),
+    [(0o400, True), (0o600, True), (0o440, True), (0o640, True), (0o644, False), (0o602, False)],
+)
+def test_a_token_that_everybody_can_read_or_write_is_refused(
+    mode: int, is_taken: bool, running: Running
+) -> None:
+    """0440, of another owner and a group of ours, is how the chart mounts it."""
+    running.token_file.chmod(mode)
+    if is_taken:
         running.doors.tokens.check()
-    assert "admin token" in [entry["token"] for entry in logs if "chmod" in entry["cure"]]
+        return
+    with pytest.raises(SettingsError, match=r"ACCOUNTING_API__TOKEN_FILE.*by everybody") as caught:
+        running.doors.tokens.check()
+    assert f"chmod 400 {running.token_file}" in caught.value.cure
+    assert running.get("/api/v1/me").status_code == 503, "while it runs, too"
 
 
 def test_a_request_that_is_too_large_is_refused_declared_or_not(shared: Running) -> None:

@@ -16,6 +16,7 @@ from accounting.guard.hub import managed, viewer_of
 from tests.api.hubs import SERVICE_TOKEN, Hub, log_in, run_hub
 from tests.api.serving import Running, Serve
 from tests.delivery.books import account, write
+from tests.private import secret
 
 PREFIX = "/services/accounting"
 MANAGERS = r"urn:mace:egi\.eu:group:(?P<vo>[^:]+):role=manager#aai\.egi\.eu"
@@ -30,7 +31,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 @pytest.fixture
 def running(hub: Hub, serve: Serve, tmp_path: Path) -> Iterator[Running]:
-    (tmp_path / "hub-token").write_text(SERVICE_TOKEN)
+    secret(tmp_path / "hub-token", SERVICE_TOKEN)
     found = serve(
         HUB__API_URL=hub.api,
         HUB__API_TOKEN_FILE=str(tmp_path / "hub-token"),
@@ -157,7 +158,7 @@ def test_a_login_that_was_not_begun_here_is_refused(
 def test_a_hub_that_is_away_is_told_and_static_tokens_still_work(
     serve: Serve, tmp_path: Path
 ) -> None:
-    (tmp_path / "hub-token").write_text("x" * 32)
+    secret(tmp_path / "hub-token", "x" * 32)
     running = serve(
         HUB__API_URL="http://127.0.0.1:9/hub/api",
         HUB__API_TOKEN_FILE=str(tmp_path / "hub-token"),

@@ -17,6 +17,7 @@ from accounting.service.client import Client, ServiceError
 from accounting.service.jobs import Notice
 from accounting.service.outcome import Outcome
 from tests.api.serving import ADMIN, JOB, SCRAPER, Running, Serve
+from tests.private import secret
 
 PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
 
@@ -73,7 +74,7 @@ def test_a_run_that_fails_ends_the_command_as_it_would_have_done_itself(
 
 
 def test_a_wrong_token_is_told_with_its_cure(running: Running) -> None:
-    (running.folder / "wrong").write_text("not-the-token")
+    secret(running.folder / "wrong", "not-the-token")
     code, out, err = command(running, "push", file="wrong")
     assert (code, out) == (1, "")
     assert err.startswith("error: the service refused: the token is not one that this service")
@@ -89,7 +90,7 @@ def test_a_wrong_token_is_told_with_its_cure(running: Running) -> None:
 def test_an_address_without_a_service_is_told(
     url: str, code: int, said: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "token").write_text("x")
+    secret(tmp_path / "token", "x")
     done = subprocess.run(
         [PROGRAM, "push", "--url", url, "--token-file", tmp_path / "token"],
         env={"PATH": os.environ["PATH"]},

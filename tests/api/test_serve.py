@@ -25,6 +25,7 @@ from accounting.simulation.stores.engines import free_port
 from accounting.telemetry import Metrics
 from accounting.wiring import poller_of, source_of
 from tests.api.serving import Running, Serve
+from tests.private import secret
 
 PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
 
@@ -249,7 +250,7 @@ def served(prometheus: str, folder: Path, *arguments: str, **changes: str) -> It
 
 def test_serve_polls_by_itself_and_stops_when_told(prometheus: str, tmp_path: Path) -> None:
     token_file = tmp_path / "token"
-    token_file.write_text("secret-enough")
+    secret(token_file, "secret-enough")
     allowed = {"Authorization": "Bearer secret-enough"}
     with served(prometheus, tmp_path, ACCOUNTING_API__TOKEN_FILE=str(token_file)) as url:
         deadline = time.monotonic() + 30
@@ -270,7 +271,7 @@ def test_without_a_token_nobody_gets_in_not_even_on_the_loopback(
 
 def test_serve_beyond_the_loopback_asks_for_the_token(prometheus: str, tmp_path: Path) -> None:
     token_file = tmp_path / "token"
-    token_file.write_text("secret-enough")
+    secret(token_file, "secret-enough")
     every_address = ".".join(["0"] * 4)
     with served(
         prometheus, tmp_path, "--host", every_address, ACCOUNTING_API__TOKEN_FILE=str(token_file)

@@ -118,7 +118,9 @@ def configured(folder: Path, *settings: str) -> list[helm.Manifest]:
     text = helm.find(made, "ConfigMap")["data"]["settings.yaml"]
     (folder / "settings" / "settings.yaml").write_text(text)
     for key, value in helm.find(made, "Secret", "e-notebooks-accounting")["data"].items():
-        (folder / "secrets" / key).write_text(value)
+        file = folder / "secrets" / key
+        file.write_text(value)
+        file.chmod(0o440)  # as its volume does
     return made
 
 

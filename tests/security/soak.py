@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from tests.private import secret
 from tests.security import clients
 from tests.security.clients import poured
 
@@ -42,7 +43,7 @@ class Outcome:
 @contextlib.contextmanager
 def serving(folder: Path, prometheus: str) -> Iterator[tuple[psutil.Process, str]]:
     """The real service as a process of its own, polling and pushing every second."""
-    (folder / "token").write_text(TOKEN)
+    secret(folder / "token", TOKEN)
     environment = {
         "PATH": os.environ["PATH"],
         "ACCOUNTING_SITE_NAME": "EXAMPLE",

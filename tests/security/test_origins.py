@@ -17,6 +17,7 @@ from accounting.guard.sessions import Session
 from tests.api.hubs import OWN_TOKEN, PASSWORD, SERVICE_TOKEN, Hub, run_hub
 from tests.api.serving import ADMIN, Running, Serve, listening
 from tests.delivery.books import account, write
+from tests.private import secret
 from tests.security.attacker import ATTACK, notebook
 
 PREFIX = "/services/accounting"
@@ -31,7 +32,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 
 def started(serve: Serve, hub: Hub, folder: Path, token: str, **changes: str) -> Running:
-    (folder / "hub-token").write_text(token)
+    secret(folder / "hub-token", token)
     running = serve(
         HUB__API_URL=hub.api,
         HUB__API_TOKEN_FILE=str(folder / "hub-token"),
@@ -100,8 +101,8 @@ def test_on_a_shared_origin_an_attack_reads_no_more_than_the_viewer_s_own_usage(
     assert "own-vo" in loot["worker"]
     assert "own-vo" in loot["window /records"]
     assert loot["csrf"]
-    for secret in ("somebody", "other-vo", "Deliveries"):
-        assert secret not in everything
+    for word in ("somebody", "other-vo", "Deliveries"):
+        assert word not in everything
     assert "nothing can be done at an address that notebooks share" in loot["action same-origin"]
     assert shared.service.runs.latest() == []
     for name, text in loot.items():
@@ -115,8 +116,8 @@ def test_on_a_host_of_its_own_every_attack_fails(own: Running, hub: Hub, page: P
     for place in (hub.named_url, hub.url):  # of the same site, and of another
         loot = attacked(page, hub.own_url, place)
         everything = "\n".join(loot.values())
-        for secret in ("somebody", "other-vo", "own-vo", "csrf_token", "boss"):
-            assert secret not in everything
+        for word in ("somebody", "other-vo", "own-vo", "csrf_token", "boss"):
+            assert word not in everything
         assert not loot["csrf"]
     assert own.service.runs.latest() == []
     page.goto(f"{hub.own_url}/deliveries")  # after all that, the administrator still works there
@@ -178,7 +179,7 @@ def test_a_shared_origin_takes_no_token_from_a_browser(hub: Hub) -> None:
 def test_a_host_of_its_own_that_is_none_is_refused(
     changes: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "hub-token").write_text(SERVICE_TOKEN)
+    secret(tmp_path / "hub-token", SERVICE_TOKEN)
     given = {
         "ORIGIN": "own",
         "API_URL": "http://127.0.0.1:9/hub/api",

@@ -20,6 +20,7 @@ from ssm.testing.authority import Authority
 from ssm.testing.fault import Fault
 from ssm.testing.standin import AmsStandin
 from tests.delivery.books import account, write
+from tests.private import secret
 from tests.security.clients import connected
 
 PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
@@ -134,7 +135,7 @@ def test_the_message_in_hand_is_finished_and_sent_once(tmp_path: Path) -> None:
 
 
 def test_a_slow_download_does_not_keep_the_service_from_ending(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("the-admins-token")
+    secret(tmp_path / "token", "the-admins-token")
     with Database(f"sqlite:///{tmp_path}/accounting.db") as database:
         database.upgrade()
         write(database, [account(n) for n in range(20_000)])

@@ -13,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import event, inspect, select, text
+from structlog.testing import capture_logs
 
 from accounting.errors import AccountingError, Busy, DatabaseError, SettingsError
 from accounting.simulation.stores.engines import free_port
@@ -20,6 +21,7 @@ from accounting.store import database as module
 from accounting.store import patience
 from accounting.store.database import HEAD, Database, alembic_config
 from accounting.store.tables import gaps, metadata
+from tests.private import secret
 
 NewUrl = Callable[[], str]
 
@@ -403,6 +405,41 @@ def test_sqlite_keeps_a_rollback_journal_where_it_is_asked_for(tmp_path: Path) -
         Database(f"{url}?journal=off")
 
 
+@pytest.mark.parametrize(("before", "after"), [(0o644, 0o600), (0o666, 0o600), (0o660, 0o660)])
+def test_a_database_that_everybody_can_read_is_closed_with_all_its_files(
+    before: int, after: int, tmp_path: Path
+) -> None:
+    """It names people. What its group may do was chosen: Kubernetes' fsGroup does so."""
+    file = tmp_path / "accounting.db"
+    with Database(f"sqlite:///{file}") as first, first.begin() as connection:
+        connection.execute(text("CREATE TABLE a (b INTEGER)"))
+        files = list(tmp_path.glob("accounting.db*"))
+        assert len(files) == 3, "its write-ahead log is there"
+        for one in files:
+            one.chmod(before)
+        with Database(f"sqlite:///{file}") as second, second.begin(reading=True):
+            modes = {one.name: one.stat().st_mode & 0o777 for one in files}
+    assert set(modes.values()) == {after}, modes
+
+
+def test_a_database_of_somebody_else_that_everybody_can_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "accounting.db"
+    file.touch()
+    file.chmod(0o644)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)  # tests may run as root, who is refused nothing
+    with capture_logs() as logs, Database(f"sqlite:///{file}") as database, database.begin():
+        pass
+    (told,) = (entry for entry in logs if entry["log_level"] == "warning")
+    assert told["cure"] == f"as the file's owner: chmod o-rw {file}"
+    assert told["problem"] == "Operation not permitted"
+
+
 def test_postgresqls_password_is_read_from_its_file_at_each_connection(
     tmp_path: Path, postgres: NewUrl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -420,9 +457,12 @@ def test_postgresqls_password_is_read_from_its_file_at_each_connection(
         with pytest.raises(SettingsError, match="password cannot be read"), database.begin():
             pass
         for password in ("first", "second"):
-            file.write_text(f"{password}\n")
+            secret(file, f"{password}\n")
             with database.begin():
                 pass
             database.engine.dispose()
+        file.chmod(0o644)
+        with pytest.raises(SettingsError, match="read by everybody"), database.begin():
+            pass
         assert "password" not in database.name
     assert handed == ["first", "second"]

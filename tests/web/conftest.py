@@ -14,6 +14,7 @@ from ssm.testing.authority import Authority
 from ssm.testing.standin import AmsStandin
 from tests.api.hubs import PASSWORD, SERVICE_TOKEN, Hub, run_hub
 from tests.api.serving import Running, listening, served
+from tests.private import secret
 from tests.web import month
 
 PREFIX = "/services/accounting"
@@ -81,7 +82,7 @@ def started(folder: Path, now: float, **changes: str) -> Iterator[tuple[Running,
 def site(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Everything is measured, and delivered but for one record that cannot be."""
     folder = tmp_path_factory.mktemp("site")
-    (folder / "hub-token").write_text(SERVICE_TOKEN)
+    secret(folder / "hub-token", SERVICE_TOKEN)
     login = {
         "HUB__API_URL": hub.api,
         "HUB__API_TOKEN_FILE": str(folder / "hub-token"),
