@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -49,15 +50,15 @@ class Site:
             environment[f"ACCOUNTING_{name}"] = value
         return environment
 
-    def seen(self, *arguments: str) -> str:
-        """What a terminal shows of the error output."""
+    def seen(self, *arguments: str, columns: int = 120, results: bool = False) -> str:
+        """What a terminal shows: of the error output, or of the results."""
         ours, theirs = os.openpty()
         with subprocess.Popen(
             [PROGRAM, *arguments],
             cwd=self.folder,
-            env={**self._environment({}), "TERM": "xterm", "COLUMNS": "120"},
-            stdout=subprocess.DEVNULL,
-            stderr=theirs,
+            env={**self._environment({}), "TERM": "xterm", "COLUMNS": str(columns)},
+            stdout=theirs if results else subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if results else theirs,
         ):
             os.close(theirs)
             pieces = []
@@ -389,6 +390,74 @@ def test_users_whose_records_are_not_delivered_are_not_forgotten(polled: Site) -
     connection.close()
     assert count > 20
     assert erased == 0
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_lists_fit_a_narrow_terminal_and_no_number_or_time_is_cut(
+    columns: int, polled: Site
+) -> None:
+    polled.run("push")
+    month = max(record["month"] for record in held_records(polled))
+    for command in (
+        ("records", "list"),
+        ("records", "list", "--held"),
+        ("records", "summary", "--by", "user"),
+        ("outbox", "list"),
+        ("outbox", "show", "1"),
+        ("db", "windows"),
+        ("db", "gaps"),
+        ("republish", "--month", month, "--dry-run"),
+    ):
+        shown = re.sub(r"\x1b\[[0-9;]*m", "", polled.seen(*command, columns=columns, results=True))
+        lines = shown.splitlines()
+        assert lines, command
+        assert all(len(line) <= columns for line in lines), command
+        assert not re.search(r"\d…", shown), command
+    listed = polled.seen("records", "list", columns=columns, results=True)
+    for record in json.loads(polled.run("records", "list", "--json").out):
+        assert f" {record['wall_seconds']:,} " in listed
+
+
+def test_a_record_is_on_two_lines_of_a_narrow_terminal_and_found_by_its_first_signs(
+    polled: Site,
+) -> None:
+    records = json.loads(polled.run("records", "list", "--json").out)
+    record = next(one for one in records if not one["held"])
+    shown = polled.seen("records", "list", columns=80, results=True)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    short = record["uid"][:8]
+    first = next(place for place, line in enumerate(lines) if line.startswith(short))
+    assert f"{record['wall_seconds']:,}" in lines[first]
+    assert record["vo"] in lines[first + 1]
+    whole = polled.run("records", "show", short)
+    assert whole.code == 0, whole
+    assert record["uid"] in whole.out
+    assert f"{datetime.fromtimestamp(record['start_at'], UTC):%Y-%m-%d %H:%M:%SZ}" in whole.out
+    assert str(record["start_at"]) not in whole.out
+    code, said = polled.fails("records", "show", "no-such-pod")
+    assert (code, "there is no record of 'no-such-pod'" in said) == (1, True)
+    first_signs = Counter(uid[:1] for uid in {one["uid"] for one in records})
+    sign, pods = first_signs.most_common(1)[0]
+    assert pods > 1
+    code, said = polled.fails("records", "show", sign)
+    assert (code, f"'{sign}' begins the uid of more than one pod" in said) == (1, True)
+
+
+def test_a_shell_completes_commands_and_options(site: Site) -> None:
+    done = subprocess.run(
+        [PROGRAM],
+        env={
+            "PATH": os.environ["PATH"],
+            "_NOTEBOOKS_ACCOUNTING_COMPLETE": "complete_bash",
+            "COMP_WORDS": "notebooks-accounting records ",
+            "COMP_CWORD": "2",
+        },
+        cwd=site.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {"list", "show", "export", "summary", "acknowledge"} == set(done.stdout.split())
 
 
 def test_the_ledger_can_be_looked_at(polled: Site) -> None:

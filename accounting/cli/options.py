@@ -55,4 +55,11 @@ MonthOption = Annotated[
     Month | None,
     typer.Option("--month", metavar="YYYY-MM", parser=month, help="Only this month (UTC)."),
 ]
+PodArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="UID",
+        help="The pod's uid, which is the VMUUID, or its beginning if no other pod's begins so.",
+    ),
+]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="At most that many.")]

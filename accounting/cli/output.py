@@ -13,8 +13,12 @@ from accounting.model.jobs import Ending
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from accounting.service.outcome import Outcome
+
+
+_WIDE = 200
 
 
 def write_json(value: object) -> None:
@@ -29,26 +33,98 @@ def open_console(*, err: bool = False) -> "Console":
     return Console(stderr=err, highlight=False)
 
 
+def readers_console() -> "Console":
+    """Where people read results; wide where no terminal says how wide it is."""
+    console = open_console()
+    if not console.is_terminal:
+        console.width = _WIDE
+    return console
+
+
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table for people; a name that starts with ``>`` stands for a column of numbers."""
+    """A table for people; a name that starts with ``>`` stands for a column of numbers.
+
+    Where the terminal is too narrow for it, each row is a paragraph with a line per column instead:
+    no number and no time is cut.
+    """
+    cells = [[str(cell) for cell in row] for row in rows]
+    console = readers_console()
+    if not cells:
+        console.print(f"{title}: none", markup=False)
+        return
+    named = any(name not in {"", ">"} for name in columns)
+    if named:
+        columns, cells = _without_empty(columns, cells)
+    if named and _least_width(columns, cells) > console.width:
+        _paragraphs(console, title, columns, cells)
+    else:
+        console.print(_table(title, columns, cells, named=named))
+
+
+def _without_empty(
+    columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[Sequence[str], list[list[str]]]:
+    """The columns that have a value in some row."""
+    kept = [place for place in range(len(columns)) if any(row[place] for row in rows)]
+    return [columns[place] for place in kept], [[row[place] for place in kept] for row in rows]
+
+
+def _table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, named: bool
+) -> "Table":
+    from rich.box import SIMPLE, SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(
+    shown = Table(
         title=title,
         title_style="bold",
         title_justify="left",
-        show_header=any(name not in {"", ">"} for name in columns),
+        show_header=named,
+        box=SIMPLE_HEAD if named else SIMPLE,
+        padding=(0, 1, 0, 0),
     )
-    for name in columns:
+    for place, name in enumerate(columns):
         justify: Literal["left", "right"] = "right" if name.startswith(">") else "left"
-        table.add_column(name.removeprefix(">"), justify=justify, overflow="fold")
+        least = _least(name, [row[place] for row in rows]) if named else None
+        shown.add_column(name.removeprefix(">"), justify=justify, overflow="fold", min_width=least)
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    console = open_console()
-    if not console.is_terminal:
-        console.width = 200
-    console.print(table)
+        shown.add_row(*map(escape, row))
+    return shown
+
+
+def _paragraphs(
+    console: "Console", title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    console.print(f"[bold]{escape(title)}[/bold]")
+    for row in rows:
+        paragraph = Table.grid(padding=(0, 2))
+        paragraph.add_column()
+        paragraph.add_column(overflow="fold")
+        for name, cell in zip(columns, row, strict=True):
+            if cell:
+                paragraph.add_row(name.removeprefix(">"), escape(cell))
+        console.print(paragraph)
+        console.print()
+
+
+_LONGEST = 24
+"""Longer words may be folded; texts go on in a next line between words, numbers never."""
+
+
+def _least(name: str, cells: Sequence[str]) -> int:
+    words = [*name.removeprefix(">").split(), *(word for cell in cells for word in cell.split())]
+    widest = max(map(len, words), default=0)
+    return widest if name.startswith(">") else min(widest, _LONGEST)
+
+
+def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """The width below which a word or number would be cut, with the space around the columns."""
+    widths = (_least(name, [row[place] for row in rows]) for place, name in enumerate(columns))
+    return sum(widths) + 2 * len(columns) + 2
 
 
 @contextmanager

@@ -93,7 +93,6 @@ app = typer.Typer(
     " that wait). Settings: environment ACCOUNTING_… or one YAML file; see docs/settings.md.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

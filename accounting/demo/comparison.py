@@ -76,34 +76,26 @@ def lines(*parties: Mapping[Group, Used]) -> list[Line]:
 
 
 def tables(found: Sequence[Line]) -> list[Table]:
-    """Wall and CPU hours of the three parties, narrow enough for any terminal."""
+    """Pods, wall and CPU hours of the three parties, narrow enough for 60 columns."""
     return [
-        _table("Wall time, hours", found, lambda used: used.wall_seconds),
-        _table("CPU time, hours", found, lambda used: used.cpu_seconds),
+        _table("Notebooks", found, lambda used: used.pods, "{:,}"),
+        _table("Wall time, hours", found, lambda used: used.wall_seconds / 3600, "{:,.1f}"),
+        _table("CPU time, hours", found, lambda used: used.cpu_seconds / 3600, "{:,.1f}"),
     ]
 
 
-def _table(title: str, found: Sequence[Line], seconds: Callable[[Used], float]) -> Table:
+def _table(title: str, found: Sequence[Line], figure: Callable[[Used], float], shape: str) -> Table:
     shown = Table(title=title, title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown.add_column("month", no_wrap=True)
     shown.add_column("VO", overflow="fold")
-    for name in ("pods", "really", "recorded", "received", "off by"):
+    for name in ("really", "recorded", "received", "off by"):
         shown.add_column(name, justify="right", no_wrap=True)
     for line in found:
-        parties = (line.truth, line.recorded, line.received)
-        shown.add_row(
-            str(line.month),
-            line.vo,
-            "/".join(str(used.pods) for used in parties),
-            *_hours(*(seconds(used) for used in parties)),
-        )
+        really, *others = (figure(used) for used in (line.truth, line.recorded, line.received))
+        off = (others[-1] - really) / really if really else 0.0
+        numbers = (shape.format(number) for number in (really, *others))
+        shown.add_row(str(line.month), line.vo, *numbers, f"{off:+.2%}")
     return shown
-
-
-def _hours(truth_seconds: float, *found_seconds: float) -> list[str]:
-    numbers = [f"{seconds / 3600:,.2f}" for seconds in (truth_seconds, *found_seconds)]
-    off = (found_seconds[-1] - truth_seconds) / truth_seconds if truth_seconds else 0.0
-    return [*numbers, f"{off:+.2%}"]
 
 
 def reasons(found: Iterable[Record], pods: int, interval_seconds: float) -> list[str]:

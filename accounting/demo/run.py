@@ -111,14 +111,16 @@ def _show(scene: Stage, console: Console) -> None:
     shown = Table(
         title="The latest records", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
-    for name in ("user", "month", "VO", "status", "wall s", "CPU s", "cores"):
+    for name in ("user", "VO"):
+        shown.add_column(name, overflow="fold")
+    for name in ("month", "status", "wall s", "CPU s", "cores"):
         shown.add_column(name, justify="right" if name[0] in "wcC" else "left", no_wrap=True)
     latest = sorted(register.find(Selection(held=False)), key=lambda record: record.created_at)
     for record in latest[-_SHOWN_RECORDS:]:
         shown.add_row(
             record.user[:_SHOWN_USER],
-            str(record.month),
             record.vo.name,
+            str(record.month),
             record.status.value,
             f"{record.wall_seconds:,}",
             "?" if record.cpu_seconds is None else f"{record.cpu_seconds:,}",

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Select, func, select, tuple_
 
+from accounting.errors import AccountingError
 from accounting.model.records import Held, Record
 from accounting.model.time import Month
 from accounting.store.database import Database
@@ -14,6 +15,7 @@ from accounting.store.rows import record_of
 from accounting.store.tables import MOST_NAME, has_usual_name, records
 
 _AT_ONCE = 1000
+_MOST_SIMILAR = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,31 @@ class Records:
         selected = narrowed(select(records.c.uid), selection or Selection()).subquery()
         with self.database.begin(reading=True) as connection:
             return connection.execute(select(func.count()).select_from(selected)).scalar_one()
+
+    def whole_uid(self, beginning: str) -> str:
+        """The uid of the only pod whose uid is this or begins so.
+
+        Raises:
+            AccountingError: there is no such pod, or more than one.
+        """
+        uid = records.c.uid
+        exact = select(uid).where(uid == beginning).limit(1)
+        similar = select(uid.distinct()).where(uid.startswith(beginning, autoescape=True))
+        with self.database.begin(reading=True) as connection:
+            if beginning and connection.scalar(exact):
+                return beginning
+            found = connection.scalars(similar.order_by(uid).limit(_MOST_SIMILAR + 1)).all()
+        if not found:
+            raise AccountingError(
+                f"there is no record of '{beginning}'", "see 'notebooks-accounting records list'"
+            )
+        if len(found) > 1:
+            more = " and others" if len(found) > _MOST_SIMILAR else ""
+            raise AccountingError(
+                f"'{beginning}' begins the uid of more than one pod",
+                f"give more of it: {', '.join(found[:_MOST_SIMILAR])}{more}",
+            )
+        return str(found[0])
 
     def held(self) -> Mapping[Held, int]:
         """How many records are held back, by reason."""

@@ -58,6 +58,27 @@ def test_the_cron_job_polls_and_pushes_through_the_service(running: Running) -> 
     assert kinds == [("push", 0), ("push", 0), ("poll", 0)]
 
 
+def test_a_month_is_republished_through_the_service(running: Running) -> None:
+    command(running, "poll")
+    command(running, "push")
+    month = running.get("/api/v1/records").json()["records"][0]["month"]
+    again = ("republish", "--month", month)
+    code, out, err = command(running, *again, "--dry-run", "--json", file="token")
+    assert (code, err) == (0, "")
+    counts = json.loads(out)["counts"]
+    assert counts["same"] > 0
+    assert json.loads(out)["queued"] == 0
+    code, out, err = command(running, *again, file="token")
+    assert (code, err) == (0, "")
+    assert f"{counts['same']:,} records are queued" in out
+    code, out, err = command(running, "push", "--json")
+    assert json.loads(out)["records"] == counts["same"]
+    assert (
+        "there is no record of 2001-01"
+        in command(running, "republish", "--month", "2001-01", file="token")[2]
+    )
+
+
 def test_a_run_that_fails_ends_the_command_as_it_would_have_done_itself(
     running: Running, serve: Serve, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from accounting.cli.options import Json, MonthOption, ServiceUrl, TokenFile
+from accounting.cli.options import Json, MonthOption, PodArgument, ServiceUrl, TokenFile
 from accounting.cli.output import write_json
 from accounting.cli.program import opened, program_of
 from accounting.cli.remote import service_of
@@ -16,7 +16,7 @@ from accounting.errors import AccountingError
 
 def acknowledge(
     ctx: typer.Context,
-    uid: Annotated[str, typer.Argument(help="The pod's uid.")],
+    uid: PodArgument,
     *,
     reason: Annotated[str, typer.Option(help="Why it may stay held; needed without --undo.")] = "",
     month: MonthOption = None,
@@ -39,9 +39,10 @@ def acknowledge(
         count = service.acknowledge(uid, asked)
     else:
         from accounting.store.holds import Holds
-        from accounting.store.records import Selection
+        from accounting.store.records import Records, Selection
 
         with opened(settings) as database:
+            uid = Records(database).whole_uid(uid)
             holds, now = Holds(database), time.time()
             chosen = Selection(uid=uid, month=month)
             if undo:

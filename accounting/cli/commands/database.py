@@ -117,7 +117,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
 
 def _worded(value: Any, *, time: bool) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{count:,} {name}" for name, count in value.items()) or "none"
+        return ", ".join(f"{count:,} {name}" for name, count in value.items() if count) or "none"
     if time:
         return shown_time(value) or "never"
     return str(value)

@@ -68,7 +68,10 @@ def list_messages(
     *,
     state: Annotated[StateOption | None, typer.Option(help="Only in this state.")] = None,
     destination: Annotated[str, typer.Option(help="Only to there.")] = "",
-    pod: Annotated[str, typer.Option(help="Only with records of the pod with this uid.")] = "",
+    pod: Annotated[
+        str,
+        typer.Option(metavar="UID", help="Only with records of this pod: its uid or a beginning."),
+    ] = "",
     before: Annotated[
         int | None, typer.Option(help="Only messages before this number: the next page.")
     ] = None,
@@ -79,9 +82,11 @@ def list_messages(
     settings = program_of(ctx).settings()
     from accounting.lookup.messages import Messages, Selection
     from accounting.model.messages import MessageState
+    from accounting.store.records import Records
 
-    chosen = Selection(destination, [MessageState(state.value)] if state else [], pod)
     with opened(settings) as database:
+        uid = pod and Records(database).whole_uid(pod)
+        chosen = Selection(destination, [MessageState(state.value)] if state else [], uid)
         found = Messages(database).page(chosen, before, limit + 1)
     if as_json:
         write_json([asdict(entry) for entry in found[:limit]])

@@ -9,14 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accounting.cli.options import Json, Limit, MonthOption
-from accounting.cli.output import counted, notice, shown_time, table, write_json
+from accounting.cli.options import Json, Limit, MonthOption, PodArgument
+from accounting.cli.output import (
+    counted,
+    notice,
+    readers_console,
+    shown_time,
+    table,
+    write_json,
+)
 from accounting.cli.program import opened, program_of
 from accounting.errors import AccountingError
 from accounting.model.records import Record
 from accounting.model.time import Month
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from accounting.config import Settings
     from accounting.delivery.receiver import Line
     from accounting.store.records import Selection
@@ -77,26 +86,55 @@ def list_records(
     if as_json:
         write_json([row_of(record) for record in found[:limit]])
     else:
-        table("Records", _COLUMNS, map(_cells, found[:limit]))
+        _show_list(found[:limit])
     if len(found) > limit:
         notice(f"there are more than {limit}; see --limit and the other options")
 
 
-_COLUMNS = ("pod", "month", "user", "VO", "status", ">wall s", ">CPU s", ">CPUs", ">MB", "notes")
+_FIGURES = ("month", "status", ">wall s", ">CPU s", ">CPUs", ">MB")
+_LINE_FROM = 150
+"""Terminals of that width show a record on one line; narrower ones on two."""
+_SHORT = 8
 
 
-def _cells(record: Record) -> tuple[object, ...]:
+def _show_list(found: Sequence[Record]) -> None:
+    console = readers_console()
+    if found and console.width < _LINE_FROM:
+        _show_on_two_lines(console, found)
+        return
+    rows = ((r.uid, r.user, r.vo.name, *_figures(r), _remarks(r)) for r in found)
+    table("Records", ("pod", "user", "VO", *_FIGURES, "notes"), rows)
+
+
+def _show_on_two_lines(console: "Console", found: Sequence[Record]) -> None:
+    """The figures, and below them whose they are; pods by the first signs of their uid."""
+    from rich.text import Text
+
+    names = ("pod", *_FIGURES)
+    lines = [names, *((r.uid[:_SHORT], *_figures(r)) for r in found)]
+    widths = [
+        max(len(line[place].removeprefix(">")) for line in lines) for place in range(len(names))
+    ]
+    for line, record in zip(lines, (None, *found), strict=True):
+        cells = [
+            cell.removeprefix(">").rjust(width) if name.startswith(">") else cell.ljust(width)
+            for cell, width, name in zip(line, widths, names, strict=True)
+        ]
+        console.print(Text(" ".join(cells), style="" if record else "bold"), no_wrap=True)
+        if record:
+            whose = (record.user or "no user", record.vo.name or "no VO", _remarks(record))
+            below = Text("  " + " · ".join(filter(None, whose)), style="dim")
+            console.print(below, no_wrap=not record.held, overflow="ellipsis")
+
+
+def _figures(record: Record) -> tuple[str, ...]:
     return (
-        record.uid,
-        record.month,
-        record.user,
-        record.vo.name,
+        str(record.month),
         record.status.value,
         f"{record.wall_seconds:,}",
         "unknown" if record.cpu_seconds is None else f"{record.cpu_seconds:,}",
         "unknown" if record.cpu_count is None else f"{record.cpu_count:g}",
         "unknown" if record.memory_mb is None else f"{record.memory_mb:,}",
-        _remarks(record),
     )
 
 
@@ -107,7 +145,7 @@ def _remarks(record: Record) -> str:
 
 def show(
     ctx: typer.Context,
-    uid: Annotated[str, typer.Argument(help="The pod's uid, which is the VMUUID.")],
+    uid: PodArgument,
     month: MonthOption = None,
     as_json: Json = False,
 ) -> None:
@@ -119,29 +157,40 @@ def show(
     from accounting.wiring import open_from
 
     with opened(settings) as database:
+        uid = Records(database).whole_uid(uid)
         found = list(Records(database).find(Selection(month=month, uid=uid)))
         taken = Messages(database).taken_by(uid)
         chosen = Selection(uid=uid, differing=True, open_from=open_from(settings, time.time()))
         late = {record.month for record in Records(database).find(chosen)}
     if not found:
         raise AccountingError(
-            f"there is no record of '{uid}'", "see 'notebooks-accounting records list'"
+            f"there is no record of '{uid}' in {month}",
+            "leave --month out to see all of its months",
         )
     messages = {record.month: _messages(record.month, taken) for record in found}
     if as_json:
         write_json([{**row_of(record), "messages": messages[record.month]} for record in found])
         return
     for record in found:
-        row = row_of(record)
         rows = [
-            (name, ", ".join(value) if isinstance(value, list) else value)
-            for name, value in row.items()
+            (name.replace("_", " "), _worded(name, value))
+            for name, value in row_of(record).items()
             if value not in (None, "", [])
         ]
         table(f"{uid} in {record.month}", ("", ""), rows)
         _show_messages(record.month, messages[record.month])
         if record.month in late:
             notice(f"the record of {record.month} differs from what was sent: see 'republish'")
+
+
+def _worded(name: str, value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if name.endswith("_at") and isinstance(value, int | float):
+        return shown_time(value)
+    if isinstance(value, int | float):
+        return f"{value:,.0f}" if name.endswith("_seconds") else f"{value:,}"
+    return str(value)
 
 
 def _messages(month: Month, taken: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accounting.cli.options import Json
+from accounting.cli.options import Json, ServiceUrl, TokenFile
 from accounting.cli.options import month as parsed_month
 from accounting.cli.output import counted, notice, table, write_json
 from accounting.cli.program import opened, program_of
+from accounting.cli.remote import service_of
 from accounting.errors import AccountingError
 from accounting.model.time import Month
 
@@ -35,6 +36,8 @@ def republish(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what differs; queue nothing.")
     ] = False,
+    url: ServiceUrl = None,
+    token_file: TokenFile = None,
     as_json: Json = False,
 ) -> None:
     """Queue a month's records again, and show how they differ from what was delivered.
@@ -43,14 +46,19 @@ def republish(
     receiver holds already is replaced by the same.
     """
     settings = program_of(ctx).settings()
-    from accounting.delivery.receiver import Chosen
-    from accounting.service.jobs import Jobs
+    if service := service_of(settings, url, token_file):
+        asked = {"month": str(month), "vo": vo, "user": user, "changed": changed}
+        given = {name: value for name, value in asked.items() if value}
+        outcome = service.run("republish", {**given, "dry_run": dry_run})
+    else:
+        from accounting.delivery.receiver import Chosen
+        from accounting.service.jobs import Jobs
 
-    chosen = Chosen(month, vo, user, changed)
-    with opened(settings) as database:
-        jobs = Jobs(settings, database, logs_failures=False)
         most = None if as_json else _SHOWN
-        outcome = jobs.republish(chosen, _told, dry_run=dry_run, most=most)
+        with opened(settings) as database:
+            jobs = Jobs(settings, database, logs_failures=False)
+            chosen = Chosen(month, vo, user, changed)
+            outcome = jobs.republish(chosen, _told, dry_run=dry_run, most=most)
     if outcome.error is not None or outcome.result is None:
         raise outcome.error or typer.Exit(outcome.exit_code)
     result = outcome.result
