@@ -103,7 +103,7 @@ class Standing:
     """State of measuring and delivery, as the database and files say; None: not known.
 
     Attributes:
-        lag_seconds: from the watermark to now.
+        lag_seconds: from the watermark to now; not known, too, if a clock ran ahead.
         due: records that must go out and are in no message yet.
         messages: messages in the outbox, by state.
         oldest_seconds: age of the oldest message that waits; 0 if none does.
@@ -159,7 +159,10 @@ class Metrics:
             "source_silent_since_timestamp_seconds",
             "Since when the source is silent; 0: it speaks.",
         )
-        self.lag = gauge("lag_seconds", "From the end of the last covered window to now.")
+        self.lag = gauge(
+            "lag_seconds",
+            "From the end of the last covered window to now; NaN if a clock ran ahead.",
+        )
         self.due = gauge("due_records", "Records that must go out and are in no message yet.")
         self.outbox = gauge("outbox_messages", "Messages in the outbox.", ("state",))
         self.oldest = gauge("outbox_oldest_seconds", "Age of the oldest message that waits.")

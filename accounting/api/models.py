@@ -257,7 +257,9 @@ class DeliveryModel(Model):
     )
     acknowledged: int = _example(0, "Held records that an operator accepted.")
     messages: dict[str, int] = _example({"pending": 0, "sent": 12})
-    oldest_seconds: float = _example(0.0, "Age of the oldest message that waits.")
+    oldest_seconds: float | None = _example(
+        0.0, "Age of the oldest message that waits; null if a clock ran ahead."
+    )
     last_push_at: float | None = _example(1793516401.0, "Unix seconds.")
     certificate_days: float | None = _example(211.4, "Until the host certificate expires.")
 
@@ -267,7 +269,9 @@ class StatusModel(Model):
 
     now: float = _example(1793520000.0, "Unix seconds.")
     read_until: int | None = _example(1793519940, "The watermark, Unix seconds.")
-    lag_seconds: float | None = _example(60.0)
+    lag_seconds: float | None = _example(
+        60.0, "From there to now; null if nothing was read yet, or a clock ran ahead."
+    )
     gaps: list[GapModel]
     delivery: DeliveryModel | None = Field(description="For administrators only.")
 

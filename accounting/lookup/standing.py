@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from accounting.config import Settings
 from accounting.delivery.outbox import Outbox
 from accounting.lookup.messages import Messages
+from accounting.store.clock import age
 from accounting.store.database import Database
 from accounting.store.holds import Holds
 from accounting.store.ledger import Ledger
@@ -25,10 +26,10 @@ def standing_of(settings: Settings, database: Database, now: float) -> Standing:
     oldest = messages.oldest_pending_at()
     held, acknowledged = Holds(database).counts()
     return Standing(
-        lag_seconds=None if progress is None else now - progress.watermark,
+        lag_seconds=None if progress is None else age(progress.watermark, now),
         due=outbox.due_count(first),
         messages={state.value: count for state, count in outbox.counts().items()},
-        oldest_seconds=0.0 if oldest is None else now - oldest,
+        oldest_seconds=0.0 if oldest is None else age(oldest, now),
         held=held,
         acknowledged=acknowledged,
         last_push_at=messages.last_sent_at(),

@@ -8,6 +8,7 @@ from accounting.lookup import windows
 from accounting.lookup.standing import standing_of
 from accounting.model.time import Gap
 from accounting.store.access import Viewer
+from accounting.store.clock import age
 from accounting.store.database import Database
 from accounting.store.ledger import Ledger
 
@@ -23,7 +24,8 @@ class Delivery:
         due: records that must go out and are in no message yet.
         held: records that are held back and that nobody acknowledged, by reason.
         messages: messages, by state.
-        oldest_seconds: age of the oldest message that waits; 0 if none does.
+        oldest_seconds: age of the oldest message that waits; 0 if none does, None if a clock ran
+            ahead.
         last_push_at: when a message was last delivered, Unix seconds.
         certificate_days: until the host certificate expires; None: none is needed or readable.
         acknowledged: how many held records an operator accepted.
@@ -32,7 +34,7 @@ class Delivery:
     due: int
     held: Mapping[str, int]
     messages: Mapping[str, int]
-    oldest_seconds: float
+    oldest_seconds: float | None
     last_push_at: float | None
     certificate_days: float | None
     acknowledged: int = 0
@@ -45,7 +47,7 @@ class Status:
     Attributes:
         now: Unix seconds, when it was asked.
         read_until: end of the last covered window, Unix seconds; None: nothing was read yet.
-        lag_seconds: from there to now.
+        lag_seconds: from there to now; None, too, if a clock ran ahead.
         gaps: the source's silences of the last weeks.
         delivery: what waits and what went; None for who may not know.
     """
@@ -67,7 +69,7 @@ def status(settings: Settings, database: Database, viewer: Viewer, now: float) -
     return Status(
         now=now,
         read_until=None if progress is None else progress.watermark,
-        lag_seconds=None if progress is None else now - progress.watermark,
+        lag_seconds=None if progress is None else age(progress.watermark, now),
         gaps=windows.silences(database, since=now - GAPS_DAYS * _DAY),
         delivery=_delivery(settings, database, now) if viewer.is_admin else None,
     )
@@ -80,7 +82,7 @@ def _delivery(settings: Settings, database: Database, now: float) -> Delivery:
         held={reason.value: count for reason, count in (standing.held or {}).items()},
         acknowledged=standing.acknowledged or 0,
         messages=standing.messages,
-        oldest_seconds=standing.oldest_seconds or 0.0,
+        oldest_seconds=standing.oldest_seconds,
         last_push_at=standing.last_push_at,
         certificate_days=standing.certificate_days,
     )

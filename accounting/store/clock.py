@@ -14,13 +14,23 @@ _FARTHEST_SECONDS = 7 * 86400.0
 """No wait between two tries of a delivery is longer."""
 
 
+def age(at: float | None, now: float) -> float | None:
+    """Seconds since ``at``; None if that cannot be told, because a clock ran ahead.
+
+    Two machines' clocks may differ by the tolerance: what is younger than nothing is 0 s old.
+    """
+    if at is None or at > now + TOLERANCE_SECONDS:
+        return None
+    return max(0.0, now - at)
+
+
 def ahead(database: Database, now: float) -> dict[str, int]:
     """How many times are in the future, by what they are of; empty if none is."""
     late = now + TOLERANCE_SECONDS
     wanted = {
         "watermarks": select(func.count()).select_from(progress).where(_is_ahead(late)),
         "windows": select(func.count()).select_from(windows).where(windows.c.end > late),
-        "messages": select(func.count()).select_from(messages).where(_tried(late)),
+        "messages": select(func.count()).select_from(messages).where(_tried(late) | _told(late)),
         "stops": select(func.count()).select_from(stops).where(stops.c.stopped_at > late),
     }
     with database.begin(reading=True) as connection:
@@ -56,6 +66,8 @@ def mend(database: Database, now: float) -> dict[str, int]:
         connection.execute(
             update(messages).where(_tried(late)).values(tried_at=now, next_try_at=None)
         )
+        for column in (messages.c.built_at, messages.c.sent_at):
+            connection.execute(update(messages).where(column > late).values({column: now}))
         connection.execute(
             update(stops).where(stops.c.stopped_at > late).values(stopped_at=now, probe_at=now)
         )
@@ -76,6 +88,11 @@ def _mend_ledger(connection: Connection, now: float, late: float) -> None:
 
 def _is_ahead(late: float) -> Any:
     return progress.c.watermark > late
+
+
+def _told(late: float) -> Any:
+    """What the age of the outbox, and of the last delivery, is told by."""
+    return or_(messages.c.built_at > late, messages.c.sent_at > late)
 
 
 def _tried(late: float) -> Any:

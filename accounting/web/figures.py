@@ -4,6 +4,8 @@ from datetime import UTC, date, datetime
 
 from markupsafe import Markup
 
+from accounting.store.clock import age
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _MB_PER_GIB = 1024
 _UNKNOWN = Markup('<span class="unknown" title="not known">&ndash;</span>')
@@ -75,6 +77,14 @@ def duration(seconds: float) -> str:
     )
     rest = whole % large[0] // small[0]
     return f"{whole // large[0]} {large[1]}" + (f" {rest} {small[1]}" if rest else "")
+
+
+def ago(at: float | None, now: float) -> str:
+    """How long ago something was; a time in the future is said to be one."""
+    if at is None:
+        return "nothing yet"
+    seconds = age(at, now)
+    return "in the future: a clock ran ahead" if seconds is None else f"{duration(seconds)} ago"
 
 
 def moment(at: float | None) -> Markup:

@@ -42,6 +42,7 @@ templates.env.filters.update(
     {
         "change": figures.change,
         "count": figures.count,
+        "ago": figures.ago,
         "duration": figures.duration,
         "hours": figures.hours,
         "memory": figures.memory,

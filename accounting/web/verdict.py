@@ -8,6 +8,7 @@ from accounting.errors import AccountingError
 from accounting.lookup.messages import Destination
 from accounting.lookup.status import Delivery, Status
 from accounting.model.messages import MessageState
+from accounting.store.clock import age
 from accounting.web.figures import duration
 
 QUIET_SECONDS = 48 * 3600.0
@@ -105,7 +106,13 @@ def _measuring(
         )
     if failure is not None:
         yield Finding(Level.BAD, f"the last poll failed: {failure.message}", failure.cure)
-    elif status.lag_seconds is not None and status.lag_seconds > allowed_lag_seconds:
+    elif status.lag_seconds is None:
+        yield Finding(
+            Level.BAD,
+            "polls have come farther than this machine's clock",
+            "if the clock is right now, run 'notebooks-accounting db mend-times'; else correct it",
+        )
+    elif status.lag_seconds > allowed_lag_seconds:
         yield Finding(
             Level.WARN,
             f"measuring is {duration(status.lag_seconds)} behind",
@@ -170,8 +177,15 @@ def _delivering(
 def _quiet(now: float, delivery: Delivery) -> Iterator[Finding]:
     waits = delivery.due or delivery.messages.get(MessageState.PENDING.value, 0)
     last = delivery.last_push_at
-    if waits and (last is None or now - last > QUIET_SECONDS):
-        since = "yet" if last is None else f"for {duration(now - last)}"
+    seconds = age(last, now)
+    if last is not None and seconds is None:
+        yield Finding(
+            Level.BAD,
+            "the last delivery is in the future: a clock ran ahead",
+            "if the clock is right now, run 'notebooks-accounting db mend-times'; else correct it",
+        )
+    elif waits and (seconds is None or seconds > QUIET_SECONDS):
+        since = "yet" if seconds is None else f"for {duration(seconds)}"
         yield Finding(
             Level.WARN,
             f"nothing was delivered {since}, though there is something to",

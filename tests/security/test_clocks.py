@@ -43,6 +43,24 @@ def run_ahead(database: Database, now: float) -> None:
         connection.execute(insert(windows).values(**row, rejected=0, polled_at=then))
 
 
+def add(database: Database, destination: str, state: str, **times: float) -> None:
+    """Put a message into the outbox."""
+    with database.begin() as connection:
+        connection.execute(
+            insert(messages).values(
+                empaid=f"{state:a<20}",
+                destination=destination,
+                state=state,
+                body="x",
+                records=0,
+                attempts=1,
+                error="",
+                broker_id="",
+                **times,
+            )
+        )
+
+
 def test_a_poll_says_that_the_clock_ran_ahead_instead_of_complete(running: Running) -> None:
     database = running.service.database
     run_ahead(database, NOW)
@@ -73,27 +91,45 @@ def test_mending_goes_back_to_what_is_past_and_polls_go_on(running: Running) -> 
     assert list(clock(running.service.settings, NOW)) == []
 
 
+def test_no_figure_says_that_the_future_was_a_moment_ago(running: Running) -> None:
+    """What cannot be told is NaN or null, which an alert fires on; it is neither negative nor 0."""
+    database = running.service.database
+    then = NOW + 30 * DAY
+    run_ahead(database, NOW)
+    add(database, "inbox://example.org", "pending", built_at=then)
+    add(database, "inbox://example.org", "sent", built_at=then, sent_at=then)
+    status = running.get("/api/v1/status").json()
+    assert (status["lag_seconds"], status["delivery"]["oldest_seconds"]) == (None, None)
+    shown = running.get("/metrics").text
+    for name in ("lag_seconds", "outbox_oldest_seconds"):
+        assert f"notebooks_accounting_{name} NaN" in shown
+    page = running.get("/", headers={"Accept": "text/html"}).text
+    assert "No: something needs to be repaired" in page
+    assert page.count("in the future: a clock ran ahead") == 3
+    assert " 0 s ago" not in page
+    (found,) = clock(running.service.settings, NOW)
+    assert "2 messages" in found.what
+    mend(database, NOW)
+    status = running.get("/api/v1/status").json()
+    assert status["lag_seconds"] >= 0
+    assert status["delivery"]["oldest_seconds"] == 0
+    assert list(clock(running.service.settings, NOW)) == []
+
+
+def test_clocks_that_differ_a_little_give_no_negative_figure(running: Running) -> None:
+    with running.service.database.begin() as connection:
+        connection.execute(update(progress).values(watermark=int(NOW) + 60))
+    assert running.get("/api/v1/status").json()["lag_seconds"] == 0
+    assert "notebooks_accounting_lag_seconds 0.0" in running.get("/metrics").text
+
+
 @pytest.mark.parametrize("state", ["sending", "pending"])
 def test_no_message_waits_for_a_time_that_was_never_meant(state: str, running: Running) -> None:
     database = running.service.database
     inbox = Inbox()
     pusher = Pusher(Outbox(database), inbox, now=lambda: NOW)
-    with database.begin() as connection:
-        connection.execute(
-            insert(messages).values(
-                empaid="a" * 20,
-                destination=inbox.name,
-                state=state,
-                body="x",
-                records=0,
-                built_at=NOW,
-                attempts=1,
-                tried_at=NOW + 30 * DAY,
-                error="",
-                broker_id="",
-                next_try_at=NOW + 30 * DAY,
-            )
-        )
+    then = NOW + 30 * DAY
+    add(database, inbox.name, state, built_at=NOW, tried_at=then, next_try_at=then)
     report = pusher.push()
     assert report.next_try_at is None
     assert report.pending == 0

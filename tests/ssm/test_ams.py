@@ -21,6 +21,7 @@ from ssm.errors import (
     Unavailable,
 )
 from ssm.testing.authority import Authority, Issued
+from ssm.testing.broker import Broker
 from ssm.testing.fault import Fault
 from ssm.testing.standin import AmsStandin
 
@@ -49,6 +50,48 @@ def test_a_message_is_stored_as_it_is_with_its_id_as_empaid(
     assert (first.data, first.attributes) == (b"\x00data\xff", {"empaid": "20261124/0a-1"})
     assert (second.data, second.attributes) == (b"more", {"empaid": "20261124/0a-2"})
     assert standin.calls == ("login", "publish", "publish")
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("a\0b", "a?b"),
+        ("\ud800x\udfff", "?x?"),
+        ("x" * 900_000, "x" * 255),
+        ("\0" * 150_000, "?" * 255),
+        ("7\r\nSet-Cookie: a\u2028é", "7??Set-Cookie:?a??"),
+        (10**4000, "1" + "0" * 254),
+    ],
+    ids=["zero byte", "surrogates", "900 kB", "zero bytes that take 900 kB", "lines", "number"],
+)
+def test_whatever_the_broker_calls_a_message_can_be_kept_and_shown(
+    said: str | int,
+    kept: str,
+    transport: AmsTransport,
+    standin: AmsStandin,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def publish(*_: object) -> list[str | int]:
+        return [said]
+
+    monkeypatch.setattr(Broker, "publish", publish)
+    assert transport.publish(b"a", "1") == kept
+    assert standin.calls == ("login", "publish")
+
+
+@pytest.mark.parametrize(
+    "said", [[], ["1", "2"], [None], [1.5], [["1"]], {"0": "1"}, "1", ["x" * 6_000_000]]
+)
+def test_an_answer_that_names_no_message_is_none(
+    said: object, transport: AmsTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message is tried again; the receiver keeps one row of it."""
+
+    def publish(*_: object) -> object:
+        return said
+
+    monkeypatch.setattr(Broker, "publish", publish)
+    assert type(failure(lambda: transport.publish(b"a", "1"))) is Unavailable
 
 
 def test_an_expired_token_is_renewed_once_and_the_message_goes_out(
