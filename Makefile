@@ -73,6 +73,8 @@ lock:  ## pin the dependencies of pyproject.toml anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --upgrade requirements/hub5.in -o requirements/hub5.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --upgrade requirements/client.in -o requirements/client.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --upgrade requirements/hub6.in -c requirements/service.lock -o requirements/hub6.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --upgrade requirements/backup.in -c requirements/service.lock -c requirements/hub6.lock -o requirements/backup.lock

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from accounting import web
 from accounting.api import health, ledger, messages, records, runs, summaries
 from accounting.api.dependencies import Service
+from accounting.api.sentences import problem_of
 from accounting.errors import AccountingError
 from accounting.guard import login, problem
 from accounting.guard.armour import Armour
@@ -92,6 +93,7 @@ def create_app(service: Service, doors: Doors | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     prefix = prefix_of(service.settings)
     app.state.service = service
@@ -190,8 +192,8 @@ def _handle_errors(app: FastAPI) -> None:
         assert isinstance(exc, RequestValidationError)  # noqa: S101 - registered for these
         errors = [
             {
-                "parameter": ".".join(map(str, error["loc"][1:])),
-                "problem": error["msg"].removeprefix("Value error, "),
+                "parameter": str(error["loc"][1]),
+                "problem": problem_of(error),
             }
             for error in exc.errors()
         ]

@@ -8,14 +8,14 @@ from starlette.responses import Response
 from accounting.api.answers import as_json, refusals
 from accounting.api.dependencies import Admin, Parts, Reader, identity_of
 from accounting.api.models import GapsModel, MeModel, StatusModel, WindowsModel
-from accounting.api.parameters import CursorQuery, LimitQuery, SinceQuery, UntilQuery
+from accounting.api.parameters import CursorQuery, LimitQuery, SinceQuery, TotalQuery, UntilQuery
 from accounting.lookup import status, windows
 
 router = APIRouter(tags=["ledger"])
 
 
 @router.get("/status", response_model=StatusModel, responses=refusals())
-def show_status(service: Parts, viewer: Reader) -> Response:
+def get_status(service: Parts, viewer: Reader) -> Response:
     """Is everything measured and delivered?"""
     found = status.status(service.settings, service.database, viewer, service.clock())
     return as_json({**asdict(found), "gaps": [gap._asdict() for gap in found.gaps]})
@@ -25,10 +25,12 @@ def show_status(service: Parts, viewer: Reader) -> Response:
 def list_windows(
     service: Parts,
     _viewer: Admin,
+    *,
     since: SinceQuery = None,
     until: UntilQuery = None,
     cursor: CursorQuery = "",
     limit: LimitQuery = 100,
+    total: TotalQuery = False,
 ) -> Response:
     """The windows that were read, the latest first."""
     page = windows.page(service.database, since=since, until=until, limit=limit, after=cursor)
@@ -43,7 +45,8 @@ def list_windows(
         }
         for window in page.windows
     ]
-    return as_json({"windows": rows, "next": page.next or None})
+    count = windows.count(service.database, since=since, until=until) if total else None
+    return as_json({"windows": rows, "next": page.next or None, "total": count})
 
 
 @router.get("/gaps", response_model=GapsModel, responses=refusals())
@@ -56,7 +59,7 @@ def list_gaps(
 
 
 @router.get("/me", response_model=MeModel, responses=refusals())
-def me(request: Request) -> Response:
+def get_me(request: Request) -> Response:
     """Who you are here, and what you may see and do."""
     viewer = identity_of(request).viewer
     return as_json(

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from accounting.api.answers import as_json, refusals
 from accounting.api.dependencies import Admin, Parts, Service
 from accounting.api.models import DestinationsModel, MessageModel, MessagesModel
-from accounting.api.parameters import CursorQuery, LimitQuery
+from accounting.api.parameters import CursorQuery, LimitQuery, TotalQuery
 from accounting.delivery.outbox import Outbox
 from accounting.errors import AccountingError, DatabaseError
 from accounting.guard.problem import Problem
@@ -35,13 +35,20 @@ def list_messages(
     state: Annotated[MessageState | None, Query(description="Only those that are there.")] = None,
     cursor: CursorQuery = "",
     limit: LimitQuery = 100,
+    total: TotalQuery = False,
 ) -> Response:
     """Messages, the latest first."""
     before = cursors.decode(cursor, _SORT, (int,))[0] if cursor else None
     chosen = Selection(states=(state,) if state else ())
     found = Messages(service.database).page(chosen, before, limit + 1)
     more = cursors.encode(_SORT, [found[limit - 1].id]) if len(found) > limit else None
-    return as_json({"messages": [shown(entry) for entry in found[:limit]], "next": more})
+    return as_json(
+        {
+            "messages": [shown(entry) for entry in found[:limit]],
+            "next": more,
+            "total": Messages(service.database).count(chosen) if total else None,
+        }
+    )
 
 
 @router.get("/destinations", response_model=DestinationsModel, responses=refusals())
@@ -52,7 +59,7 @@ def list_destinations(service: Parts, _viewer: Admin) -> Response:
 
 
 @router.get("/{number}", response_model=MessageModel, responses=refusals(404))
-def one(service: Parts, _viewer: Admin, number: Number) -> Response:
+def get_message(service: Parts, _viewer: Admin, number: Number) -> Response:
     """One message."""
     return as_json(shown(_found(service, number)))
 
@@ -65,7 +72,7 @@ def one(service: Parts, _viewer: Admin, number: Number) -> Response:
         **refusals(404),
     },
 )
-def body(service: Parts, _viewer: Admin, number: Number) -> Response:
+def get_message_body(service: Parts, _viewer: Admin, number: Number) -> Response:
     """The exact text that a message carries; empty if it named a user who was forgotten."""
     _found(service, number)
     text = Messages(service.database).body(number)
@@ -73,19 +80,19 @@ def body(service: Parts, _viewer: Admin, number: Number) -> Response:
 
 
 @router.post("/{number}/retry", response_model=MessageModel, responses=refusals(404, 409))
-def retry(service: Parts, _viewer: Admin, number: Number) -> Response:
+def retry_message(service: Parts, _viewer: Admin, number: Number) -> Response:
     """Let the next push send a parked or failed message, without waiting any longer."""
     return _changed(service, number, "retry")
 
 
 @router.post("/{number}/park", response_model=MessageModel, responses=refusals(404, 409))
-def park(service: Parts, _viewer: Admin, number: Number) -> Response:
+def park_message(service: Parts, _viewer: Admin, number: Number) -> Response:
     """Set a message aside: only what shares a notebook and month with it waits for it."""
     return _changed(service, number, "park")
 
 
 @router.post("/{number}/withdraw", response_model=MessageModel, responses=refusals(404, 409))
-def withdraw(service: Parts, _viewer: Admin, number: Number) -> Response:
+def withdraw_message(service: Parts, _viewer: Admin, number: Number) -> Response:
     """Give a parked message up: its records are due again, with what they say then."""
     return _changed(service, number, "withdraw")
 

@@ -23,6 +23,11 @@ def _example(value: Any, says: str = "") -> Any:
     return Field(description=says or None, examples=[value])
 
 
+_TOTAL = Field(
+    default=None, description="How many there are in all; null if not asked for.", examples=[1234]
+)
+
+
 class Model(BaseModel):
     """An answer, or a part of one."""
 
@@ -97,6 +102,7 @@ class RecordsModel(Model):
     next: str | None = Field(
         description="Cursor of the next page; null on the last.", examples=["WyItc3RhcnQiLDFd"]
     )
+    total: int | None = _TOTAL
 
 
 class TakenModel(Model):
@@ -181,6 +187,7 @@ class WindowsModel(Model):
 
     windows: list[WindowModel]
     next: str | None = Field(examples=["WyItc3RhcnQiLDFd"])
+    total: int | None = _TOTAL
 
 
 class GapModel(Model):
@@ -228,6 +235,7 @@ class MessagesModel(Model):
 
     messages: list[MessageModel]
     next: str | None = Field(examples=["WyItaWQiLDFd"])
+    total: int | None = _TOTAL
 
 
 class DestinationModel(Model):

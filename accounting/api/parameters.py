@@ -100,4 +100,7 @@ PodQuery = Annotated[
 CursorQuery = Annotated[
     _Name, Query(max_length=2000, description="``next`` of the page before.", examples=[""])
 ]
+TotalQuery = Annotated[
+    bool, Query(description="Tell how many there are in all, too; that takes longer.")
+]
 LimitQuery = Annotated[int, Query(ge=1, le=1000, description="At most that many.")]

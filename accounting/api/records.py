@@ -20,6 +20,7 @@ from accounting.api.parameters import (
     MonthQuery,
     PodQuery,
     SinceQuery,
+    TotalQuery,
     UntilQuery,
     UserQuery,
     VoQuery,
@@ -90,6 +91,7 @@ async def list_records(
     ] = "-month",
     cursor: CursorQuery = "",
     limit: LimitQuery = 50,
+    total: TotalQuery = False,
     kind: FormatQuery = None,
 ) -> Response:
     """Records that you may see, a page at a time; or all of them as a file."""
@@ -116,12 +118,18 @@ async def list_records(
     if wanted is not Format.JSON:
         return await run_in_threadpool(_file, service, viewer, question, wanted)
     question = replace(question, selection=replace(selection, limit=limit))
-    return await service.turns.run(lambda: _page(service, viewer, question))
+    return await service.turns.run(lambda: _page(service, viewer, question, total=total))
 
 
-def _page(service: Service, viewer: Viewer, question: Question) -> Response:
+def _page(service: Service, viewer: Viewer, question: Question, *, total: bool) -> Response:
     page = records.page(service.database, viewer, question)
-    return as_json({"records": [shown(e) for e in page.entries], "next": page.next or None})
+    return as_json(
+        {
+            "records": [shown(e) for e in page.entries],
+            "next": page.next or None,
+            "total": records.count(service.database, viewer, question) if total else None,
+        }
+    )
 
 
 def selected(*, pod: str, **more: Any) -> Selection:
@@ -161,7 +169,7 @@ def _sort(said: str) -> tuple[Sort, bool]:
 
 
 @router.get("/{uid}", response_model=NotebookModel, responses=refusals(404))
-def one(
+def get_notebook(
     service: Parts,
     viewer: Reader,
     uid: UidPath,
@@ -185,7 +193,7 @@ def one(
 
 
 @router.post("/{uid}/acknowledge", response_model=AcknowledgedModel, responses=refusals(404))
-def acknowledge_held(
+def acknowledge_records(
     service: Parts, viewer: Operator, uid: UidPath, reason: ReasonQuery, month: MonthQuery = None
 ) -> Response:
     """Accept that a notebook's held records stay held: pushes and pages stop warning of them."""
@@ -193,7 +201,7 @@ def acknowledge_held(
 
 
 @router.post("/{uid}/reopen", response_model=AcknowledgedModel, responses=refusals(404))
-def reopen_held(
+def reopen_records(
     service: Parts, viewer: Operator, uid: UidPath, month: MonthQuery = None
 ) -> Response:
     """Take a notebook's acknowledgements back."""

@@ -33,13 +33,13 @@ _STARTED = {
 
 
 @router.post("/poll", status_code=_ACCEPTED, response_model=RunModel, responses=_STARTED)
-def poll(request: Request, service: Parts, _viewer: Operator) -> Response:
+def start_poll(request: Request, service: Parts, _viewer: Operator) -> Response:
     """Read usage from Prometheus, from where the last poll ended up to now."""
     return _started(request, start(service, JobKind.POLL, poll_job(service)))
 
 
 @router.post("/push", status_code=_ACCEPTED, response_model=RunModel, responses=_STARTED)
-def push(
+def start_push(
     request: Request,
     service: Parts,
     _viewer: Operator,
@@ -53,7 +53,7 @@ def push(
 
 
 @router.post("/republish", status_code=_ACCEPTED, response_model=RunModel, responses=_STARTED)
-def republish(
+def start_republish(
     request: Request,
     service: Parts,
     _viewer: Operator,
@@ -81,7 +81,7 @@ def list_runs(service: Parts, _viewer: Operator) -> Response:
 
 
 @router.get("/runs/{name}", response_model=RunModel, responses=refusals(404))
-async def one(
+async def get_run(
     service: Parts,
     _viewer: Operator,
     name: Annotated[str, Path(max_length=64, description="The run's id.")],

@@ -124,6 +124,12 @@ class Messages:
         with self.database.begin(reading=True) as connection:
             return [_entry(row) for row in connection.execute(query)]
 
+    def count(self, selection: Selection) -> int:
+        """How many messages are selected."""
+        found = _narrowed(select(messages.c.id), selection).subquery()
+        with self.database.begin(reading=True) as connection:
+            return connection.execute(select(func.count()).select_from(found)).scalar_one()
+
     def find(self, number: int) -> Entry | None:
         """One message; None if there is none with this number."""
         with self.database.begin(reading=True) as connection:

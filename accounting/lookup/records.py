@@ -170,6 +170,19 @@ def page(database: Database, viewer: Viewer, question: Question) -> Page:
     return Page([_entry(row) for row in rows[:limit]], following)
 
 
+def count(database: Database, viewer: Viewer, question: Question) -> int:
+    """How many records a question selects, on all its pages.
+
+    Raises:
+        Forbidden: the viewer may not ask for that user or VO.
+    """
+    everything = replace(question.selection, limit=None)
+    selected = _selected(viewer, replace(question, selection=everything))
+    counted = select(func.count()).select_from(selected.with_only_columns(_c.uid).subquery())
+    with database.begin(reading=True) as connection:
+        return connection.execute(counted).scalar_one()
+
+
 # Compiling such a query takes as long as running it: without the two caches, p99 of a page of the
 # list is 64 ms instead of 31 ms (`make bench`, API, 200,000 records).
 @lru_cache(maxsize=64)

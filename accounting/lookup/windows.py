@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from accounting.lookup import cursor
 from accounting.model.time import Gap
@@ -54,11 +54,8 @@ def page(
     Raises:
         BadCursor: the cursor is not of this question.
     """
-    query = select(windows).order_by(windows.c.start.desc()).limit(limit + 1)
-    if since is not None:
-        query = query.where(windows.c.end > since)
-    if until is not None:
-        query = query.where(windows.c.start < until)
+    query = _touching(select(windows), since, until)
+    query = query.order_by(windows.c.start.desc()).limit(limit + 1)
     if after:
         (start,) = cursor.decode(after, _SORT, (int,))
         query = query.where(windows.c.start < start)
@@ -66,6 +63,19 @@ def page(
         found = [Covered(*row) for row in connection.execute(query)]
     more = cursor.encode(_SORT, [found[limit - 1].start]) if len(found) > limit else ""
     return Page(found[:limit], more)
+
+
+def count(database: Database, *, since: int | None = None, until: int | None = None) -> int:
+    """How many windows touch [since, until), Unix seconds."""
+    query = _touching(select(func.count()).select_from(windows), since, until)
+    with database.begin(reading=True) as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def _touching(query: Select[Any], since: int | None, until: int | None) -> Select[Any]:
+    if since is not None:
+        query = query.where(windows.c.end > since)
+    return query if until is None else query.where(windows.c.start < until)
 
 
 def silences(

@@ -286,9 +286,9 @@ def test_what_is_kept_is_never_somebody_else_s(running: Running) -> None:
         ("since=1e300", "since is not a time after 2013"),
         ("until=9999999999999999999999", "until is not a time after 2013"),
         ("sort=size", "sort is not something to sort by"),
-        ("limit=0", "limit Input should be greater than or equal to 1"),
-        ("limit=1001", "limit Input should be less than or equal to 1000"),
-        ("delivery=lost", "delivery Input should be"),
+        ("limit=0", "limit is less than 1"),
+        ("limit=1001", "limit is more than 1000"),
+        ("delivery=lost", "delivery is not one of held, "),
         ("user=%00", "user holds a zero byte"),
         ("usr=x", "usr is not known; did you mean user?"),
         ("cursor=abc", "the cursor is not one that this service gave out"),
@@ -323,3 +323,34 @@ def test_a_reader_who_goes_away_lets_go_of_the_database(changing: Running) -> No
     write(changing.service.database, [account(99)])
     found = changing.get("/api/v1/records/00000000-0000-4000-8000-000000000099")
     assert json.loads(found.content)["uid"].endswith("99")
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("records?limit=many", "limit is not a whole number"),
+        ("records?limit=0", "limit is less than 1"),
+        ("records?limit=1001", "limit is more than 1000"),
+        ("records?total=maybe", "total is neither true nor false"),
+        ("records?status=gone", "status is not one of started or completed"),
+        (f"records?vo={'v' * 301}", "vo is longer than 300 characters"),
+        ("windows?since=soon", "since is not a time; for example 2026-11-01"),
+        ("summaries?by=moon", "by is not one of month, day, vo, user, flavor or image"),
+    ],
+)
+def test_a_wrong_parameter_is_told_in_our_words(query: str, said: str, running: Running) -> None:
+    answer = running.get(f"/api/v1/{query}")
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith(said)
+
+
+def test_how_many_there_are_in_all_is_told_on_request(running: Running) -> None:
+    for name in ("records", "messages", "windows"):
+        some = running.get(f"/api/v1/{name}?limit=2").json()
+        asked = running.get(f"/api/v1/{name}?limit=2&total=true").json()
+        everything = running.get(f"/api/v1/{name}?limit=1000").json()
+        assert some["total"] is None
+        assert asked["total"] == len(everything[name])
+        assert asked[name] == some[name]
+    of_one = running.get("/api/v1/records?limit=1&total=true&delivery=sent").json()
+    assert of_one["total"] == len(running.get("/api/v1/records?delivery=sent").json()["records"])
