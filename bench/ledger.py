@@ -165,8 +165,6 @@ def _pod(uid: str, user: int, start: int, end: int, chance: random.Random) -> di
         "cpu_limit": 4.0,
         "memory_request_bytes": 2.0**32,
         "memory_limit_bytes": 2.0**33,
-        "gpu_count": 1.0 if flavor == "gpu" else None,
-        "gpu_resource": "nvidia_com_gpu" if flavor == "gpu" else "",
         "image": chance.choice(IMAGES),
         "disk_bytes": 1e10,
         "peak_memory_bytes": 1e9,
@@ -175,6 +173,7 @@ def _pod(uid: str, user: int, start: int, end: int, chance: random.Random) -> di
         "owner_known": True,
         "counters": "[]",
         "readings": "[]",
+        "accelerators": '[[["nvidia_com_gpu",1.0]]]' if flavor == "gpu" else "[]",
     }
 
 
@@ -208,8 +207,8 @@ def _record(pod: dict[str, Any], month: Month, until: int) -> dict[str, Any]:
         "disk_gb": 10,
         "image": pod["image"],
         "flavor": pod["flavor"],
-        "gpu_count": pod["gpu_count"],
-        "gpu_resource": pod["gpu_resource"],
+        "gpu_count": 1.0 if pod["flavor"] == "gpu" else None,
+        "gpu_resource": "nvidia_com_gpu" if pod["flavor"] == "gpu" else "",
         "benchmark_type": "",
         "benchmark": None,
         "flags": "[]",
@@ -223,7 +222,7 @@ def _record(pod: dict[str, Any], month: Month, until: int) -> dict[str, Any]:
 
 
 def _held(pod: dict[str, Any], seconds: int) -> dict[str, float | None]:
-    gpus = pod["gpu_count"]
+    gpus = 1.0 if pod["flavor"] == "gpu" else None
     return {
         "core_seconds": 2.0 * seconds,
         "memory_mb_seconds": 4096.0 * seconds,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from accounting.lookup.records import Delivery
+from accounting.model.accelerators import Quality
 from accounting.model.jobs import Ending, JobKind, RunState
 from accounting.model.messages import FailureKind, MessageState
 from accounting.model.records import Held, Status
@@ -48,6 +49,20 @@ class ProblemModel(BaseModel):
         description="Which parameters are wrong, and why.",
         examples=[[{"parameter": "month", "problem": "is not a month; for example 2026-11"}]],
     )
+
+
+class AcceleratorModel(Model):
+    """What a notebook held of one kind of accelerator within a month."""
+
+    resource: str = _example("nvidia_com_gpu_shared", "Of a claim, its template's or own name.")
+    type: str = _example("GPU", "GPU, FPGA or Other; empty where no rule knows the resource.")
+    model: str = _example("NVIDIA-A100-SXM4-40GB")
+    count: float | None = _example(0.5, "Devices; null where only a claim is known.")
+    share: float = _example(0.5, "Of a device that one of the resource is.")
+    held_seconds: int = _example(3600, "Wall time within the month while it was held.")
+    active_seconds: int | None = _example(120, "Of those, how long a device was busy, on average.")
+    joules: float | None = _example(None, "That all its devices took within the month.")
+    quality: Quality = _example("measured", "How far its use is known.")
 
 
 class RecordModel(Model):
@@ -91,6 +106,7 @@ class RecordModel(Model):
     fqan: str = _example("/vo.example.org")
     vo_rule: str = _example("entitlement", "What decided the VO.")
     vo_source: str = _example("urn:mace:egi.eu:group:vo.example.org#aai.egi.eu", "From what.")
+    accelerators: list[AcceleratorModel]
     delivery: Delivery = _example("sent", "How far its content has come.")
     message_id: int | None = _example(12, "The message that took it last.")
 

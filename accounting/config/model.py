@@ -12,6 +12,7 @@ from accounting.config.setting import PREFIX, Setting
 from accounting.config.values import SiteName, Text
 from accounting.errors import SettingsError
 from accounting.measure.promql import Scope
+from accounting.records.accelerators import Kind, Kinds
 from accounting.records.builder import Site
 from accounting.records.identity import Privacy, VoRules
 
@@ -101,6 +102,12 @@ class Settings(BaseSettings):
             default_memory_mb=record.default_memory_mb,
             benchmark_type=record.benchmark_type,
             benchmark=record.benchmark,
+            kinds=Kinds(
+                {
+                    name: Kind("" if kind.type == "none" else kind.type, kind.model, kind.share)
+                    for name, kind in record.accelerators.items()
+                }
+            ),
         )
 
     def vo_rules(self) -> VoRules:

@@ -6,7 +6,15 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from accounting.config.setting import PREFIX
-from accounting.config.values import Benchmark, Group, Names, PrivacyMap, VoMap, VoName
+from accounting.config.values import (
+    AcceleratorMap,
+    Benchmark,
+    Group,
+    Names,
+    PrivacyMap,
+    VoMap,
+    VoName,
+)
 from accounting.records.identity import Privacy
 from notebooks_settings.values import Duration
 
@@ -98,6 +106,16 @@ class RecordSettings(Group):
     )
     benchmark: float | None = Field(
         default=None, gt=0, description="Its result for one core.", examples=[12.5]
+    )
+
+    accelerators: AcceleratorMap = Field(
+        default={},
+        description="Resources of vendors, exact or with `*`, to what they are: `type` (GPU, FPGA, "
+        "Other, or none for what is no accelerator), `model`, and `share`, the part of a device "
+        "that one of the resource is. They go before what is known by itself: NVIDIA's whole, "
+        "shared and MIG devices, HAMi's, AMD's, Intel's, Gaudi, TPU and Neuron. JSON in the "
+        "environment.",
+        examples=[{"nvidia.com/gpu.shared": {"type": "GPU", "model": "A100", "share": 0.25}}],
     )
 
     close_after: Duration = Field(

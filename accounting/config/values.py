@@ -1,7 +1,7 @@
 """What a setting of the accounting may be: names, labels, maps; refusals say what is wrong."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -49,6 +49,19 @@ Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_one_line)]
 SiteName = Annotated[Text, AfterValidator(_site_name)]
 Label = Annotated[str, AfterValidator(_label)]
 Benchmark = Annotated[str, Field(max_length=MAX_BENCHMARK_TYPE), AfterValidator(_one_line)]
+
+
+class AcceleratorKind(BaseModel):
+    """What a resource is, in the settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["GPU", "FPGA", "Other", "none"] = "GPU"
+    model: Text = ""
+    share: Annotated[float, Field(gt=0, le=1)] | None = None
+
+
+AcceleratorMap = Annotated[dict[str, AcceleratorKind], BeforeValidator(from_json)]
 VoMap = Annotated[dict[str, VoName], BeforeValidator(from_json)]
 PrivacyMap = Annotated[dict[Pattern, Privacy], BeforeValidator(from_json)]
 Prefix = Annotated[str, AfterValidator(_prefix)]

@@ -31,7 +31,8 @@ OTEL_POD_CPU = "k8s_pod_cpu_time_seconds_total"
 OTEL_CONTAINER_CPU = "container_cpu_time_seconds_total"
 OTEL_NAMESPACE, OTEL_POD = "k8s_namespace_name", "k8s_pod_name"
 
-GPU_RESOURCES = r".+_com_gpu|.+_com_mig_.+"
+NOT_SIZES = "ephemeral_storage|storage|hugepages_.+|attachable_volumes_.+"
+"""Kubernetes' own resources beside cores and memory; all others are vendors', or accelerators."""
 
 # The look for counters that fell reaches this far behind its window, longer than a node takes to
 # reboot: so none can restart unseen between two windows.
@@ -236,7 +237,7 @@ def other_resources(scope: Scope, window: Window, only: str = "") -> str:
 def _resources(scope: Scope, window: Window, only: str, *, limits: bool) -> str:
     selector = scope.state_selector(
         f'__name__="kube_pod_container_resource_{"limits" if limits else "requests"}"',
-        f"resource=~{quote('cpu|memory|' + GPU_RESOURCES)}",
+        f"resource!~{quote(NOT_SIZES)}",
         only,
     )
     per_container = _last(
@@ -271,7 +272,7 @@ def raw_resources(scope: Scope, window: Window, lookback_seconds: int, only: str
     """Raw samples of requests and limits of some pods."""
     selector = scope.state_selector(
         '__name__=~"kube_pod_container_resource_requests|kube_pod_container_resource_limits"',
-        f"resource=~{quote('cpu|memory|' + GPU_RESOURCES)}",
+        f"resource!~{quote(NOT_SIZES)}",
         only,
     )
     return selector + span(scope, window, lookback_seconds)

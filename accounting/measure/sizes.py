@@ -73,14 +73,14 @@ def _steps(
 def _completed(known: Resources, new: Resources) -> Resources:
     return Resources(
         *(
-            new_value if value in {None, ""} else value
+            new_value if value in (None, ()) else value
             for value, new_value in zip(astuple(known), astuple(new), strict=True)
         )
     )
 
 
 def _resources(amounts: Mapping[tuple[bool, str], float]) -> Resources:
-    gpus = sorted(
+    others = sorted(
         (name, n)
         for (requested, name), n in amounts.items()
         if requested and name not in {"cpu", "memory"}
@@ -90,6 +90,5 @@ def _resources(amounts: Mapping[tuple[bool, str], float]) -> Resources:
         cpu_limit=amounts.get((False, "cpu")),
         memory_request_bytes=amounts.get((True, "memory")),
         memory_limit_bytes=amounts.get((False, "memory")),
-        gpu_count=sum(n for _, n in gpus) if gpus else None,
-        gpu_resource=";".join(name for name, _ in gpus),
+        accelerators=tuple(others),
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from accounting.model.accelerators import ALONE, Amounts, Surroundings, Use, UseKey
 from accounting.model.time import Month
 
 
@@ -117,14 +118,16 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Requests and limits, summed over the containers; None where none is set."""
+    """Requests and limits, summed over the containers; None where none is set.
+
+    ``accelerators`` has what is asked for besides: all extended resources.
+    """
 
     cpu_request: float | None = None
     cpu_limit: float | None = None
     memory_request_bytes: float | None = None
     memory_limit_bytes: float | None = None
-    gpu_count: float | None = None
-    gpu_resource: str = ""
+    accelerators: Amounts = ()
 
 
 Resizes = tuple[tuple[float, Resources], ...]
@@ -147,6 +150,7 @@ class Pod:
         ended_in_gap: the source fell silent right after ``last_running_at``.
         resizes: sizes that followed ``resources`` while it lived (in-place resize).
         owner_known: it has annotations, or others had them while it ran (M11).
+        surroundings: what its node and claims say of accelerators.
     """
 
     uid: str
@@ -167,6 +171,13 @@ class Pod:
     ended_in_gap: bool = False
     owner_known: bool = False
     resizes: Resizes = ()
+    surroundings: Surroundings = ALONE
+
+    @property
+    def has_accelerators(self) -> bool:
+        """Whether it asks for any, or for another resource of a vendor's."""
+        sizes = (self.resources, *(size for _, size in self.resizes))
+        return bool(self.surroundings.claims) or any(s and s.accelerators for s in sizes)
 
     @property
     def start_at(self) -> int:
@@ -197,3 +208,4 @@ class Account:
     pod: Pod
     counters: dict[SeriesKey, Counter] = field(default_factory=dict)
     readings: dict[Month, Reading] = field(default_factory=dict)
+    uses: dict[UseKey, Use] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from accounting.model.accelerators import Accelerator
 from accounting.model.time import Month
 
 
@@ -44,7 +45,8 @@ class Record:
     """The APEL cloud record of one pod in one month; durations cumulative since ``start_at``.
 
     ``core_seconds``, ``memory_mb_seconds`` and ``gpu_seconds`` are integrals over the wall time
-    within the month of what the pod held. ``used_…`` is the part within the month: the previous
+    within the month of what the pod held; ``gpu_…`` are devices of known accelerators, which
+    ``accelerators`` tells one by one. ``used_…`` is the part within the month: the previous
     month's record is subtracted, as the repository's summariser does (apel.md, rule 3). ``flags``
     says what was estimated or incomplete; ``held`` and ``problem`` why it stays here.
     """
@@ -84,3 +86,4 @@ class Record:
     core_seconds: float | None = None
     memory_mb_seconds: float | None = None
     gpu_seconds: float | None = None
+    accelerators: tuple[Accelerator, ...] = ()

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from accounting.model.accelerators import Accelerator, Quality
 from accounting.model.pods import ERASED, Account, Pod, Reading, Resources
 from accounting.model.records import Held, Record, Status, Vo
 from accounting.model.time import Month
-from accounting.records import identity
+from accounting.records import accelerators, identity
+from accounting.records.accelerators import Kinds
 from accounting.records.apel import digest_of_lines, fields, lines
 from accounting.records.holdings import held as holdings_of
 from accounting.records.holdings import size_at
@@ -29,6 +31,7 @@ class Site:
         cpu_from_limits: take CPU count and memory from limits before requests.
         default_cpu_count, default_memory_mb: for pods without requests and limits; None: unknown.
         benchmark_type, benchmark: of one core; None: not sent.
+        kinds: which resources are accelerators.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Site:
     default_memory_mb: int | None = None
     benchmark_type: str = ""
     benchmark: float | None = None
+    kinds: Kinds = field(default_factory=Kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ def records(account: Account, site: Site, rules: VoRules) -> Iterator[Record]:
     for moment in _moments(account):
         record = _measured(pod, vo, site, rules, moment)
         record.used_wall_seconds = record.wall_seconds - wall_before
-        _size(record, pod, site)
+        _size(record, account, site)
         wall_before = record.wall_seconds
         if record.cpu_seconds is not None:
             record.used_cpu_seconds = record.cpu_seconds - cpu_before
@@ -120,18 +124,21 @@ _NO_CPU_COUNT = (
 )
 
 
-def _size(record: Record, pod: Pod, site: Site) -> None:
+def _size(record: Record, account: Account, site: Site) -> None:
     """Integrate what the pod held within the record's month, and say it as the repository wants.
 
     The highest while the month is open; the mean over time as its last word (M10).
     """
-    end = record.start_at + record.wall_seconds
+    pod, end = account.pod, record.start_at + record.wall_seconds
     spans = holdings_of(pod, end - record.used_wall_seconds, end)
     cpus = [(span.seconds, _cpu_count(span.resources, site)[0]) for span in spans]
     memories = [(s.seconds, _memory_mb(s.resources, pod, site)[0]) for s in spans]
-    gpus = [(s.seconds, s.resources.gpu_count if s.resources else None) for s in spans]
+    gpus = [(span.seconds, _devices(span.resources, pod, site)[0]) for span in spans]
     record.core_seconds, record.memory_mb_seconds = _integral(cpus), _integral(memories)
     record.gpu_seconds = _integral(gpus)
+    if pod.has_accelerators:
+        record.accelerators = accelerators.held(account, spans, record.month, site.kinds)
+        record.flags = (*record.flags, *_accelerator_flags(record.accelerators))
     if len(spans) == 1:
         return
     record.flags = (*record.flags, "resized")
@@ -172,6 +179,24 @@ def _cpu_count(r: Resources | None, site: Site) -> tuple[float | None, list[str]
                                     else "CPU count by default"]  # fmt: skip
 
 
+def _devices(r: Resources | None, pod: Pod, site: Site) -> tuple[float | None, str]:
+    if r is None or not r.accelerators:
+        return None, ""
+    return accelerators.devices(r.accelerators, pod.surroundings, site.kinds)
+
+
+_ACCELERATOR_FLAGS = {
+    Quality.UNKNOWN: "unknown resource",
+    Quality.NOT_COUNTABLE: "accelerators not countable",
+    Quality.SHARED: "accelerator use not told apart",
+}
+
+
+def _accelerator_flags(held: Sequence[Accelerator]) -> Iterator[str]:
+    qualities = {accelerator.quality for accelerator in held}
+    return (flag for quality, flag in _ACCELERATOR_FLAGS.items() if quality in qualities)
+
+
 def _memory_mb(r: Resources | None, pod: Pod, site: Site) -> tuple[int | None, list[str]]:
     """MB from requests or limits, then the site's default, then the peak that was used (M10)."""
     request, limit = (r.memory_request_bytes, r.memory_limit_bytes) if r else (None, None)
@@ -195,6 +220,7 @@ def _measured(pod: Pod, vo: Vo, site: Site, rules: VoRules, moment: _Moment) -> 
     resources = size_at(pod, moment.measured_at)
     cpu_count, cpu_flags = _cpu_count(resources, site)
     memory_mb, memory_flags = _memory_mb(resources, pod, site)
+    gpu_count, gpu_resource = _devices(resources, pod, site)
     flags = _flags(pod, vo) + cpu_flags + memory_flags
     if reading.cpu_seconds is None:
         flags.append("CPU time unknown")
@@ -224,8 +250,8 @@ def _measured(pod: Pod, vo: Vo, site: Site, rules: VoRules, moment: _Moment) -> 
         disk_gb=None if pod.disk_bytes is None else math.ceil(pod.disk_bytes / GB),
         image=pod.image,
         flavor=owner.flavor,
-        gpu_count=resources.gpu_count if resources else None,
-        gpu_resource=resources.gpu_resource if resources else "",
+        gpu_count=gpu_count,
+        gpu_resource=gpu_resource,
         benchmark_type=site.benchmark_type,
         benchmark=site.benchmark,
         flags=tuple(flags),

@@ -6,6 +6,7 @@ Each writer takes records and yields pieces of the file, so that neither side is
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
 from enum import StrEnum
 from importlib import import_module
 from itertools import islice
@@ -14,8 +15,9 @@ from typing import Any
 import msgspec
 
 from accounting.errors import AccountingError
+from accounting.model.accelerators import Accelerator
 from accounting.model.records import Record
-from accounting.records import apel
+from accounting.records import accelerators, apel
 
 _AT_ONCE = 500
 _ROW_GROUP = 20_000
@@ -71,6 +73,7 @@ def row_of(record: Record) -> dict[str, Any]:
         "fqan": record.vo.fqan,
         "vo_rule": record.vo.rule,
         "vo_source": record.vo.source,
+        "accelerators": [asdict(accelerator) for accelerator in record.accelerators],
     }
 
 
@@ -113,6 +116,7 @@ COLUMNS = (
     "fqan",
     "vo_rule",
     "vo_source",
+    "accelerators",
 )
 """The names of a row, in the order of the columns of CSV and Parquet."""
 
@@ -129,10 +133,17 @@ _WHOLE = frozenset(
         "sent_gb",
         "memory_mb",
         "disk_gb",
+        "held_seconds",
+        "active_seconds",
     }
 )
+_PARTS = tuple(field.name for field in fields(Accelerator))
+"""Of one accelerator of a record."""
 _BROKEN = frozenset(
     {
+        "count",
+        "share",
+        "joules",
         "cpu_count",
         "gpu_count",
         "benchmark",
@@ -153,7 +164,14 @@ def _apel(found: Iterable[Record]) -> Iterator[bytes]:
 def _csv(found: Iterable[Record]) -> Iterator[bytes]:
     yield csv_line(COLUMNS)
     for chunk in _chunks(found, _AT_ONCE):
-        rows = ({**row_of(record), "flags": "; ".join(record.flags)} for record in chunk)
+        rows = (
+            {
+                **row_of(record),
+                "flags": "; ".join(record.flags),
+                "accelerators": "; ".join(map(accelerators.text, record.accelerators)),
+            }
+            for record in chunk
+        )
         yield b"".join(csv_line(row.values()) for row in rows)
 
 
@@ -182,7 +200,8 @@ def _json(found: Iterable[Record]) -> Iterator[bytes]:
 
 def _parquet(found: Iterable[Record]) -> Iterator[bytes]:
     arrow, parquet = parquet_libraries()
-    kinds = {"flags": arrow.list_(arrow.string())}
+    parts = arrow.struct([(name, _kind(arrow, name)) for name in _PARTS])
+    kinds = {"flags": arrow.list_(arrow.string()), "accelerators": arrow.list_(parts)}
     schema = arrow.schema([(name, kinds.get(name) or _kind(arrow, name)) for name in COLUMNS])
     pieces = _Pieces()
     with parquet.ParquetWriter(pieces, schema, compression="zstd") as writer:

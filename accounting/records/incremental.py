@@ -42,6 +42,7 @@ class RunningRecord:
         if (
             account.pod.ended
             or account.pod.resizes
+            or account.pod.has_accelerators
             or record.cpu_seconds is None
             or record.used_cpu_seconds is None
         ):
@@ -80,7 +81,6 @@ class RunningRecord:
         record.used_wall_seconds = used = wall - self.wall_before
         record.core_seconds = _times(used, record.cpu_count)
         record.memory_mb_seconds = _times(used, record.memory_mb)
-        record.gpu_seconds = _times(used, record.gpu_count)
         record.cpu_seconds = cpu = int(reading.cpu_seconds or 0)
         record.used_cpu_seconds = cpu - self.cpu_before
         record.received_gb = received = builder.gigabytes(reading.received_bytes)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from accounting.model.accelerators import ALONE, Accelerator, Amounts, Surroundings, Use, UseKey
 from accounting.model.pods import (
     Account,
     Counter,
@@ -58,7 +59,9 @@ _RECORD_PATHS = {
     "held": "held.value",
 }
 _encode_flags = json.dumps
+_encode = msgspec.json.Encoder().encode
 _decode_flags = msgspec.json.Decoder(tuple[str, ...]).decode
+_decode_accelerators = msgspec.json.Decoder(tuple[Accelerator, ...]).decode
 
 
 def _of_record(names: Sequence[str]) -> Callable[[Record], tuple[Any, ...]]:
@@ -67,14 +70,20 @@ def _of_record(names: Sequence[str]) -> Callable[[Record], tuple[Any, ...]]:
 
 _FLAGS_AT = RECORD_COLUMNS.index("flags")
 _before_flags = _of_record(RECORD_COLUMNS[:_FLAGS_AT])
-_after_flags = _of_record(RECORD_COLUMNS[_FLAGS_AT + 1 :])
+_after_flags = _of_record(RECORD_COLUMNS[_FLAGS_AT + 1 : -1])
 record_figures = _of_record((*RECORD_FIGURES, "year", "month", "uid"))
 """Of a record: ``RECORD_FIGURES``, then its key."""
 
 
 def record_row(record: Record) -> tuple[Any, ...]:
     """A record as ``RECORD_COLUMNS``."""
-    return (*_before_flags(record), _encode_flags(record.flags), *_after_flags(record))
+    held = record.accelerators
+    return (
+        *_before_flags(record),
+        _encode_flags(record.flags),
+        *_after_flags(record),
+        _encode(held).decode() if held else "[]",
+    )
 
 
 _COLUMN_AT = {column.name: n for n, column in enumerate(tables.records.columns)}
@@ -96,18 +105,50 @@ def record_of(row: Sequence[Any]) -> Record:
     values[_STATUS_AT] = Status(values[_STATUS_AT])
     values[_TOLD_AT] = _decode_flags(values[_TOLD_AT])
     values[_HELD_AT] = Held(values[_HELD_AT])
+    accelerators = values[_ACCELERATORS_AT]
+    values[_ACCELERATORS_AT] = _decode_accelerators(accelerators) if accelerators != "[]" else ()
     return Record(*values)
 
 
-_MONTH_AT, _VO_AT, _STATUS_AT, _TOLD_AT, _HELD_AT = (
-    _FIELD_AT[name] for name in ("month", "vo", "status", "flags", "held")
+_MONTH_AT, _VO_AT, _STATUS_AT, _TOLD_AT, _HELD_AT, _ACCELERATORS_AT = (
+    _FIELD_AT[name] for name in ("month", "vo", "status", "flags", "held", "accelerators")
 )
 
 
 def account_of(row: Sequence[Any]) -> Account:
     """A page from its row, by position: a poll reads tens of thousands."""
-    *described, counters, readings, resizes = row
-    return Account(_pod(described, resizes), _counters(counters), _readings(readings))
+    *described, counters, readings, resizes, accelerators = row
+    kept = _NONE_KEPT if accelerators == "[]" else _decode_kept(accelerators)
+    pod = _pod(described, resizes, kept)
+    return Account(pod, _counters(counters), _readings(readings), _uses(kept))
+
+
+class _Accelerators(msgspec.Struct, array_like=True, gc=False):
+    """What a page has of accelerators, as it is kept: most have none."""
+
+    held: Amounts = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    claims: tuple[str, ...] = ()
+    uses: tuple[tuple[int, str, float | None, float | None, str], ...] = ()
+
+
+_NONE_KEPT = _Accelerators()
+_decode_kept = msgspec.json.Decoder(_Accelerators).decode
+
+
+def _uses(kept: _Accelerators) -> dict[UseKey, Use]:
+    return {
+        UseKey(day, profile): Use(active, joules, model)
+        for day, profile, active, joules, model in kept.uses
+    }
+
+
+def _kept_accelerators(account: Account) -> str:
+    pod = account.pod
+    around, held = pod.surroundings, pod.resources.accelerators if pod.resources else ()
+    uses = tuple((*key, *use) for key, use in account.uses.items())
+    kept = _Accelerators(held, around.labels, around.claims, uses)
+    return "[]" if kept == _NONE_KEPT else _encode(kept).decode()
 
 
 class _Counter(msgspec.Struct, array_like=True, gc=False):
@@ -128,7 +169,6 @@ _Counters = list[_Counter]
 _Readings = list[tuple[int, int, int, float | None, float | None, float | None]]
 _decode_counters = msgspec.json.Decoder(_Counters).decode
 _decode_readings = msgspec.json.Decoder(_Readings).decode
-_encode = msgspec.json.Encoder().encode
 
 
 def _counters(stored: str) -> dict[SeriesKey, Counter]:
@@ -147,7 +187,12 @@ def _readings(stored: str) -> dict[Month, Reading]:
 
 def account_row(account: Account) -> tuple[Any, ...]:
     """A page as ``POD_COLUMNS``."""
-    return (*_pod_row(account.pod), *_kept(account), _kept_resizes(account.pod.resizes))
+    return (
+        *_pod_row(account.pod),
+        *_kept(account),
+        _kept_resizes(account.pod.resizes),
+        _kept_accelerators(account),
+    )
 
 
 def account_figures(account: Account) -> tuple[Any, ...]:
@@ -168,20 +213,23 @@ def _kept(account: Account) -> tuple[str, str]:
     return _encode(counters).decode(), _encode(readings).decode()
 
 
-def _pod(row: Sequence[Any], resizes: str) -> Pod:
-    resources = Resources(*row[_RESOURCES])
+def _pod(row: Sequence[Any], resizes: str, kept: _Accelerators) -> Pod:
+    cpu, cpu_limit, memory, memory_limit = row[_RESOURCES]
+    resources = Resources(cpu, cpu_limit, memory, memory_limit, kept.held)
     fields = [
         *row[: _OWNER.start],
         Owner(*row[_OWNER]),
         None if resources == _NO_RESOURCES else resources,
         *row[_RESOURCES.stop :],
         _resizes(resizes),
+        Surroundings(kept.labels, kept.claims) if kept.labels or kept.claims else ALONE,
     ]
     return Pod(*fields)
 
 
+_Sizes = tuple[float | None, float | None, float | None, float | None, Amounts]
 # A pod's resizes are a JSON list of (time, [the fields of ``Resources``]).
-_decode_resizes = msgspec.json.Decoder(list[tuple[float, list[Any]]]).decode
+_decode_resizes = msgspec.json.Decoder(list[tuple[float, _Sizes]]).decode
 
 
 def _resizes(stored: str) -> Resizes:
@@ -196,9 +244,9 @@ def _kept_resizes(resizes: Resizes) -> str:
 
 _NO_RESOURCES = Resources()
 _OWNER = slice(POD_COLUMNS.index("user"), POD_COLUMNS.index("flavor") + 1)
-_RESOURCES = slice(POD_COLUMNS.index("cpu_request"), POD_COLUMNS.index("gpu_resource") + 1)
+_RESOURCES = slice(POD_COLUMNS.index("cpu_request"), POD_COLUMNS.index("memory_limit_bytes") + 1)
 _OWNER_PATHS = {field.name: f"owner.{field.name}" for field in fields(Owner)}
-_KEPT_APART = {"resizes", "counters", "readings"}
+_KEPT_APART = {"resizes", "counters", "readings", "accelerators"}
 
 
 def _of_pod(names: Sequence[str]) -> Callable[[Pod], tuple[Any, ...]]:

@@ -52,8 +52,6 @@ pods = Table(
     Column("cpu_limit", Float),
     Column("memory_request_bytes", Float),
     Column("memory_limit_bytes", Float),
-    Column("gpu_count", Float),
-    Column("gpu_resource", Text, nullable=False),
     Column("image", Text, nullable=False),
     Column("disk_bytes", Float),
     Column("peak_memory_bytes", Float),
@@ -63,6 +61,7 @@ pods = Table(
     Column("counters", Text, nullable=False, comment="JSON: see ledger.py"),
     Column("readings", Text, nullable=False, comment="JSON: see ledger.py"),
     Column("resizes", Text, nullable=False, server_default="[]", comment="JSON: see rows.py"),
+    Column("accelerators", Text, nullable=False, server_default="[]", comment="JSON: see rows.py"),
     sqlite_with_rowid=False,
 )
 # Users' own usage is found by the name that the hub wrote. A hash index: only equality is asked,
@@ -134,6 +133,7 @@ records = Table(
     Column("core_seconds", Float, comment="held within the month: cores x seconds"),
     Column("memory_mb_seconds", Float, comment="held within the month: MB x seconds"),
     Column("gpu_seconds", Float, comment="held within the month: accelerators x seconds"),
+    Column("accelerators", Text, nullable=False, server_default="[]", comment="JSON: see rows.py"),
     PrimaryKeyConstraint("year", "month", "uid"),
     # Lists follow an index, so that a page is quick however long the list is. No index holds a
     # figure, because every poll moves those.

@@ -165,17 +165,17 @@ RESOURCES = [
     (
         "3: GPUs",
         [asked("requests", "nvidia_com_gpu", 2)],
-        Resources(None, None, None, None, 2, "nvidia_com_gpu"),
+        Resources(accelerators=(("nvidia_com_gpu", 2),)),
     ),
     (
         "4: slices of GPUs",
         [asked("requests", "nvidia_com_mig_1g_5gb", 1), asked("requests", "nvidia_com_gpu", 1)],
-        Resources(None, None, None, None, 2, "nvidia_com_gpu;nvidia_com_mig_1g_5gb"),
+        Resources(accelerators=(("nvidia_com_gpu", 1), ("nvidia_com_mig_1g_5gb", 1))),
     ),
     (
         "5: limits of GPUs repeat the requests",
         [asked("requests", "amd_com_gpu", 1), asked("limits", "amd_com_gpu", 1)],
-        Resources(None, None, None, None, 1, "amd_com_gpu"),
+        Resources(accelerators=(("amd_com_gpu", 1),)),
     ),
 ]
 

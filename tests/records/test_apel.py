@@ -38,7 +38,7 @@ def page(**changes: Any) -> Account:
         created_at=T + 1.0,
         started_at=T + 2.0,
         owner=Owner("a@example.org", ENTITLEMENT, "small"),
-        resources=Resources(1.5, 2.0, 2.0 * GB, 4.0 * GB, 1.0, "nvidia_com_gpu"),
+        resources=Resources(1.5, 2.0, 2.0 * GB, 4.0 * GB, (("nvidia_com_gpu", 1.0),)),
         image="image:1",
         disk_bytes=10.0 * GB,
         ended=True,

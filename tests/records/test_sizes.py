@@ -13,7 +13,9 @@ NOVEMBER = Month(2025, 11)
 T = NOVEMBER.start + 86400
 SITE, RULES = Site("SITE"), VoRules(default="vo.example.org")
 SMALL = Resources(cpu_request=2.0, memory_request_bytes=4096.0 * MB)
-LARGE = Resources(cpu_request=8.0, memory_request_bytes=8192.0 * MB, gpu_count=1.0)
+LARGE = Resources(
+    cpu_request=8.0, memory_request_bytes=8192.0 * MB, accelerators=(("nvidia_com_gpu", 1.0),)
+)
 
 
 def pod(last: float, *, ended: bool, resources: Resources | None = SMALL) -> Pod:

@@ -94,8 +94,7 @@ def _account(
         resources=Resources(
             cpu_request=cores,
             memory_request_bytes=gib * 2.0**30,
-            gpu_count=float(gpus) if gpus else None,
-            gpu_resource="nvidia_com_gpu" if gpus else "",
+            accelerators=(("nvidia_com_gpu", float(gpus)),) if gpus else (),
         ),
         image=f"registry.example.org/notebooks/{name}:2026.11",
         disk_bytes=2.0**34,

@@ -152,6 +152,7 @@ def show(
     """Show all that is recorded of one notebook, and the messages that took its records."""
     settings = program_of(ctx).settings()
     from accounting.lookup.messages import Messages
+    from accounting.records.accelerators import text
     from accounting.records.export import row_of
     from accounting.store.records import Records, Selection
     from accounting.wiring import open_from
@@ -172,9 +173,10 @@ def show(
         write_json([{**row_of(record), "messages": messages[record.month]} for record in found])
         return
     for record in found:
+        shown = {**row_of(record), "accelerators": list(map(text, record.accelerators))}
         rows = [
             (name.replace("_", " "), _worded(name, value))
-            for name, value in row_of(record).items()
+            for name, value in shown.items()
             if value not in (None, "", [])
         ]
         table(f"{uid} in {record.month}", ("", ""), rows)

@@ -36,6 +36,10 @@ FLAGS = {
     "memory by default": "Neither requests nor limits were given.",
     "memory from peak use": "Neither requests nor limits were given, and there is no default.",
     "memory unknown": "Neither requests nor limits were given, and nothing was measured.",
+    "unknown resource": "No rule says what a resource is that the pod asked for: see"
+    " ACCOUNTING_RECORD__ACCELERATORS.",
+    "accelerators not countable": "The pod has a resource claim, which tells no number of devices.",
+    "accelerator use not told apart": "Devices are shared; what tells use shows whole ones.",
     "default VO": "The pod had no group, or one that is sent under the default.",
     "user name escaped": "The name holds what a record cannot carry; it goes out percent-encoded.",
     "no user": "The pod had no user annotation.",
