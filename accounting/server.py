@@ -102,7 +102,8 @@ def serve(
         SettingsError: a setting that it needs is missing or wrong.
     """
     with source_of(settings) as source:
-        metrics = Metrics(version("notebooks-accounting"))
+        names = [place.name for place in places(settings)]
+        metrics = Metrics(version("notebooks-accounting"), names)
         jobs = Jobs(settings, database, metrics, source=source)
         jobs.prepare()
         polling = PollLoop(jobs, interval_seconds=settings.poll.interval)

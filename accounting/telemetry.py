@@ -10,7 +10,7 @@ import logging
 import math
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -98,39 +98,63 @@ def without_people(_logger: WrappedLogger, name: str, event: EventDict) -> Event
     return {key: value for key, value in event.items() if key not in _PERSONAL}
 
 
+ELSEWHERE = "elsewhere"
+"""Stands for all destinations that are in the settings no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """State of delivery to one destination; None: not known.
+
+    Attributes:
+        address: how messages name it.
+        due: records that must go there and are in no message yet.
+        late: records of closed months that differ from what was sent.
+        messages: messages in the outbox, by state.
+        oldest_seconds: age of the oldest message that waits; 0 if none does.
+        last_push_at: when a message was last delivered, Unix seconds.
+        certificate_days: until the host certificate expires.
+        is_stopped: it takes nothing until something is put right.
+    """
+
+    address: str = ""
+    due: int | None = None
+    late: int | None = None
+    messages: Mapping[str, int] = field(default_factory=dict)
+    oldest_seconds: float | None = None
+    last_push_at: float | None = None
+    certificate_days: float | None = None
+    is_stopped: bool | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """State of measuring and delivery, as the database and files say; None: not known.
 
     Attributes:
         lag_seconds: from the watermark to now; not known, too, if a clock ran ahead.
-        due: records that must go out and are in no message yet.
-        messages: messages in the outbox, by state.
-        oldest_seconds: age of the oldest message that waits; 0 if none does.
         held: records that are held back and that nobody acknowledged, by reason.
-        last_push_at: when a message was last delivered, Unix seconds.
-        certificate_days: until the host certificate expires.
-        stopped: destinations that take nothing until something is put right.
-        late: records of closed months that differ from what was sent.
         acknowledged: held records that an operator accepted.
+        destinations: how delivery stands, by the destinations' names in the settings, and
+            ``ELSEWHERE``.
     """
 
     lag_seconds: float | None = None
-    due: int | None = None
-    messages: Mapping[str, int] = field(default_factory=dict)
-    oldest_seconds: float | None = None
     held: Mapping[Held, int] | None = None
-    last_push_at: float | None = None
-    certificate_days: float | None = None
-    stopped: int | None = None
-    late: int | None = None
     acknowledged: int | None = None
+    destinations: Mapping[str, Outgoing] = field(default_factory=dict)
 
 
 class Metrics:
-    """The program's own metrics, in a registry of their own."""
+    """The program's own metrics, in a registry of their own.
 
-    def __init__(self, version: str) -> None:
+    Args:
+        version: of the program.
+        destinations: the destinations' names in the settings.
+    """
+
+    def __init__(self, version: str, destinations: Sequence[str] = ()) -> None:
+        self._destinations = (*destinations, ELSEWHERE)
         self.registry = registry = CollectorRegistry()
 
         def gauge(what: str, says: str, labels: tuple[str, ...] = ()) -> Gauge:
@@ -163,21 +187,24 @@ class Metrics:
             "lag_seconds",
             "From the end of the last covered window to now; NaN if a clock ran ahead.",
         )
-        self.due = gauge("due_records", "Records that must go out and are in no message yet.")
-        self.outbox = gauge("outbox_messages", "Messages in the outbox.", ("state",))
-        self.oldest = gauge("outbox_oldest_seconds", "Age of the oldest message that waits.")
+        to = ("destination",)
+        self.due = gauge("due_records", "Records that must go out and are in no message yet.", to)
+        self.outbox = gauge("outbox_messages", "Messages in the outbox.", (*to, "state"))
+        self.oldest = gauge("outbox_oldest_seconds", "Age of the oldest message that waits.", to)
         self.held = gauge(
             "held_records", "Records that are held back and not acknowledged.", ("reason",)
         )
-        self.last_push = gauge("last_push_timestamp_seconds", "When a message was last delivered.")
+        self.last_push = gauge(
+            "last_push_timestamp_seconds", "When a message was last delivered.", to
+        )
         self.certificate = gauge(
-            "certificate_left_days", "Days until the host certificate expires."
+            "certificate_left_days", "Days until the host certificate expires.", to
         )
         self.pushes = counter("pushes", "Pushes, by how they ended.", ("result",))
-        self.delivered = counter("delivered_records", "Records that were delivered.")
-        self.stopped = gauge("stopped_destinations", "Destinations that take nothing for now.")
+        self.delivered = counter("delivered_records", "Records that were delivered.", to)
+        self.stopped = gauge("stopped_destinations", "Destinations that take nothing for now.", to)
         self.late = gauge(
-            "differing_records", "Records of closed months that differ from what was sent."
+            "differing_records", "Records of closed months that differ from what was sent.", to
         )
         self.answers = Histogram(
             "notebooks_accounting_http_answer_duration_seconds",
@@ -207,26 +234,30 @@ class Metrics:
             for state in RunState:
                 if state is not RunState.RUNNING:
                     self.runs.labels(kind, state)
-        for value in (self.last_poll, self.lag, self.due, self.oldest, self.last_push):
-            value.set(math.nan)
-        self.certificate.set(math.nan)
+        for name in self._destinations:
+            self.delivered.labels(name)
+        self.last_poll.set(math.nan)
         self.show(Standing())
 
     def show(self, standing: Standing) -> None:
         """Set the gauges from the current state."""
         self.lag.set(_known(standing.lag_seconds))
-        self.due.set(_known(standing.due))
-        self.oldest.set(_known(standing.oldest_seconds))
-        self.last_push.set(_known(standing.last_push_at))
-        self.certificate.set(_known(standing.certificate_days))
-        self.stopped.set(_known(standing.stopped))
-        self.late.set(_known(standing.late))
-        for state in MessageState:
-            self.outbox.labels(state).set(_known(standing.messages.get(state)))
+        for name in {*self._destinations, *standing.destinations}:
+            self._show(name, standing.destinations.get(name, Outgoing()))
         for reason in Held:
             if reason:
                 count = None if standing.held is None else standing.held.get(reason, 0)
                 self.held.labels(reason.value).set(_known(count))
+
+    def _show(self, name: str, outgoing: Outgoing) -> None:
+        self.due.labels(name).set(_known(outgoing.due))
+        self.late.labels(name).set(_known(outgoing.late))
+        self.oldest.labels(name).set(_known(outgoing.oldest_seconds))
+        self.last_push.labels(name).set(_known(outgoing.last_push_at))
+        self.certificate.labels(name).set(_known(outgoing.certificate_days))
+        self.stopped.labels(name).set(_known(outgoing.is_stopped))
+        for state in MessageState:
+            self.outbox.labels(name, state).set(_known(outgoing.messages.get(state)))
 
     def answered(self, area: str, status: int, seconds: float) -> None:
         """Count an answer."""

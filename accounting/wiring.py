@@ -1,6 +1,7 @@
 """Builds the parts of a poll and a push from the settings."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from accounting.delivery.outbox import Outbox
 from accounting.errors import SettingsError
 from accounting.measure.poller import Options, Poller
 from accounting.measure.prometheus import Source
+from accounting.model.messages import address
 from accounting.model.time import Month
 from accounting.store.database import Database
 from accounting.store.erasure import expire_users
@@ -19,6 +21,8 @@ from accounting.store.ledger import Ledger
 if TYPE_CHECKING:
     from accounting.delivery.outlets.outlet import Outlet
     from accounting.delivery.pusher import Pusher
+    from accounting.delivery.receiver import Receiver
+    from accounting.delivery.recomputed import Recomputed
     from ssm.sender import Sender
 
 
@@ -144,6 +148,74 @@ def sender_of(settings: Settings, place: Place | None = None) -> "Sender":
             f"for example {PREFIX}SSM__AMS_HOST=msg.argo.grnet.gr",
         ) from exc
     return AmsSender(broker, ssm.hostcert, ssm.hostkey, receiver_cert_path=ssm.servercert)
+
+
+def addresses(settings: Settings) -> dict[str, str]:
+    """How messages name the destinations, by their names in the settings, in their order.
+
+    Raises:
+        SettingsError: a name that cannot be part of the broker's addresses.
+    """
+    return {
+        place.name: address(sender_of(settings, place).name, outlet_of(place.ssm).kind)
+        for place in places(settings)
+    }
+
+
+def names_of(settings: Settings) -> dict[str, str]:
+    """The destinations' names in the settings, by how messages name them.
+
+    Empty where an address is wrong: every push tells of it.
+    """
+    with suppress(SettingsError):
+        return {where: name for name, where in addresses(settings).items()}
+    return {}
+
+
+def address_of(settings: Settings, said: str = "") -> str:
+    """How messages name a destination.
+
+    Args:
+        settings: the service's.
+        said: its name in the settings, or an address, which may be of a destination that is not
+            in the settings any more; empty: the first one.
+
+    Raises:
+        SettingsError: the settings have no destination of that name.
+    """
+    return said if "://" in said else addresses(settings)[place_of(settings, said).name]
+
+
+def place_of(settings: Settings, said: str = "") -> Place:
+    """A destination by its name in the settings or its address; empty: the first one.
+
+    Raises:
+        SettingsError: the settings have none like that.
+    """
+    known = {place.name: place for place in places(settings)}
+    found = known.get(names_of(settings).get(said, said or FIRST))
+    if found is None:
+        raise SettingsError(
+            f"the settings have no destination '{said}'", f"they have {', '.join(known)}"
+        )
+    return found
+
+
+def receiver_of(settings: Settings, database: Database, said: str = "") -> "Receiver | Recomputed":
+    """What a destination holds; see ``place_of`` for how to name it.
+
+    Raises:
+        SettingsError: the settings have none like that.
+    """
+    from accounting.delivery.outlets.computed import Computed  # noqa: PLC0415 - as above
+    from accounting.delivery.receiver import Receiver  # noqa: PLC0415
+    from accounting.delivery.recomputed import Recomputed  # noqa: PLC0415
+
+    place = place_of(settings, said)
+    where, outlet = addresses(settings)[place.name], outlet_of(place.ssm)
+    if isinstance(outlet, Computed):
+        return Recomputed(database, where, outlet)
+    return Receiver(database, where)
 
 
 def pushers_of(

@@ -9,18 +9,21 @@ from starlette.responses import Response
 from accounting.api.answers import as_json, refusals
 from accounting.api.dependencies import Admin, Parts, Service
 from accounting.api.models import DestinationsModel, MessageModel, MessagesModel
-from accounting.api.parameters import CursorQuery, LimitQuery, TotalQuery
+from accounting.api.parameters import CursorQuery, DestinationQuery, LimitQuery, TotalQuery
 from accounting.delivery.outbox import Outbox
-from accounting.errors import AccountingError, DatabaseError
+from accounting.errors import AccountingError, DatabaseError, SettingsError
 from accounting.guard.problem import Problem
 from accounting.lookup import cursor as cursors
 from accounting.lookup.messages import Destination, Entry, Messages, Selection
+from accounting.lookup.standing import standing_of
 from accounting.model.messages import Failure, FailureKind, MessageState
+from accounting.telemetry import Outgoing
+from accounting.wiring import address_of, names_of
 
 router = APIRouter(prefix="/messages", tags=["messages"])
 
 _SORT = "-id"
-_NOT_FOUND, _CONFLICT = 404, 409
+_NOT_FOUND, _CONFLICT, _BAD_REQUEST = 404, 409, 400
 _LARGEST = 2**63 - 1
 _SET_ASIDE = Failure(
     FailureKind.OPERATOR, "set aside by an administrator", "retry it, or withdraw it"
@@ -32,14 +35,16 @@ Number = Annotated[int, Path(ge=1, le=_LARGEST, description="The message's id.")
 def list_messages(
     service: Parts,
     _viewer: Admin,
+    *,
     state: Annotated[MessageState | None, Query(description="Only those that are there.")] = None,
+    destination: DestinationQuery = "",
     cursor: CursorQuery = "",
     limit: LimitQuery = 100,
     total: TotalQuery = False,
 ) -> Response:
     """Messages, the latest first."""
     before = cursors.decode(cursor, _SORT, (int,))[0] if cursor else None
-    chosen = Selection(states=(state,) if state else ())
+    chosen = Selection(where(service, destination), (state,) if state else ())
     found = Messages(service.database).page(chosen, before, limit + 1)
     more = cursors.encode(_SORT, [found[limit - 1].id]) if len(found) > limit else None
     return as_json(
@@ -54,8 +59,24 @@ def list_messages(
 @router.get("/destinations", response_model=DestinationsModel, responses=refusals())
 def list_destinations(service: Parts, _viewer: Admin) -> Response:
     """Where messages go, and how delivery there stands."""
-    found = Messages(service.database).destinations()
-    return as_json({"destinations": [_destination(one) for one in found]})
+    found = Messages(service.database).destinations(names_of(service.settings))
+    stands = standing_of(service.settings, service.database, service.clock()).destinations
+    shown = [_destination(one, stands.get(one.alias)) for one in found]
+    return as_json({"destinations": shown})
+
+
+def where(service: Service, destination: str) -> str:
+    """How messages name a destination; empty if none was asked for.
+
+    Raises:
+        Problem: the settings have none of that name.
+    """
+    if not destination:
+        return ""
+    try:
+        return address_of(service.settings, destination)
+    except SettingsError as exc:
+        raise Problem(_BAD_REQUEST, exc.message, exc.cure) from exc
 
 
 @router.get("/{number}", response_model=MessageModel, responses=refusals(404))
@@ -141,9 +162,12 @@ def _failure(failure: Failure | None) -> dict[str, str] | None:
     return {"kind": failure.kind.value, "reason": failure.reason, "cure": failure.cure}
 
 
-def _destination(found: Destination) -> dict[str, Any]:
+def _destination(found: Destination, stand: Outgoing | None) -> dict[str, Any]:
     return {
         "name": found.name,
+        "alias": found.alias,
+        "due": stand.due if stand else None,
+        "late": stand.late if stand else None,
         "messages": {state.value: count for state, count in found.messages.items()},
         "oldest_at": found.oldest_at,
         "last_sent_at": found.last_sent_at,

@@ -257,7 +257,10 @@ class MessagesModel(Model):
 class DestinationModel(Model):
     """How delivery to one destination stands."""
 
-    name: str = _example("ams://msg.example.org/accounting/eu-egi-cloud-accounting")
+    name: str = _example("ams://msg.example.org/accounting/eu-egi-cloud-accounting", "Its address.")
+    alias: str = _example("apel", "Its name in the settings; empty: it is not there.")
+    due: int | None = _example(0, "Records that must go there and are in no message yet.")
+    late: int | None = _example(0, "Records of closed months that differ from what was sent.")
     messages: dict[str, int] = _example({"pending": 0, "sent": 12})
     oldest_at: float | None = _example(None, "When the oldest undelivered message was built.")
     last_sent_at: float | None = _example(1793516401.0, "Unix seconds.")
@@ -267,9 +270,22 @@ class DestinationModel(Model):
 
 
 class DestinationsModel(Model):
-    """All destinations that a message was ever for."""
+    """The destinations in the settings, and all others that a message was ever for."""
 
     destinations: list[DestinationModel]
+
+
+class OutgoingModel(Model):
+    """What waits and what went to one destination; null: not known."""
+
+    address: str = _example("ams://msg.example.org/accounting/eu-egi-cloud-accounting")
+    due: int | None = _example(0, "Records that must go there and are in no message yet.")
+    late: int | None = _example(0, "Records of closed months that differ from what was sent.")
+    messages: dict[str, int] = _example({"pending": 0, "sent": 12})
+    oldest_seconds: float | None = _example(0.0, "Age of the oldest message that waits.")
+    last_push_at: float | None = _example(1793516401.0, "Unix seconds.")
+    certificate_days: float | None = _example(211.4, "Until its host certificate expires.")
+    is_stopped: bool | None = _example(False, "It takes nothing until something is put right.")
 
 
 class DeliveryModel(Model):
@@ -286,6 +302,9 @@ class DeliveryModel(Model):
     )
     last_push_at: float | None = _example(1793516401.0, "Unix seconds.")
     certificate_days: float | None = _example(211.4, "Until the host certificate expires.")
+    destinations: dict[str, OutgoingModel] = Field(
+        description="Each by its name in the settings; the figures above are of all."
+    )
 
 
 class StatusModel(Model):

@@ -80,6 +80,14 @@ UntilQuery = Annotated[
     _MomentType | None,
     Query(description="Only what begins before this time.", examples=["2026-12-01"]),
 ]
+DestinationQuery = Annotated[
+    _Name,
+    Query(
+        max_length=_LONGEST,
+        description="Only this destination's: its name in the settings, or its address.",
+        examples=["apel"],
+    ),
+]
 UserQuery = Annotated[
     _Name, Query(max_length=_LONGEST, description="Only this user's.", examples=["ada@example.org"])
 ]

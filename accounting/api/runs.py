@@ -10,16 +10,18 @@ from starlette.responses import Response
 from accounting.api.answers import as_json, refusals
 from accounting.api.dependencies import Operator, Parts, Service
 from accounting.api.models import RunModel, RunsModel
-from accounting.api.parameters import MonthType, UserQuery, VoQuery
+from accounting.api.parameters import DestinationQuery, MonthType, UserQuery, VoQuery
 from accounting.delivery.receiver import Chosen, Difference
+from accounting.errors import SettingsError
 from accounting.guard.problem import Problem
 from accounting.model.jobs import JobKind
 from accounting.records import apel
 from accounting.service.runs import Job, Run, Underway
+from accounting.wiring import place_of
 
 router = APIRouter(tags=["runs"])
 
-_ACCEPTED, _NOT_FOUND, _CONFLICT = 202, 404, 409
+_ACCEPTED, _NOT_FOUND, _CONFLICT, _BAD_REQUEST = 202, 404, 409, 400
 _LONGEST_WAIT = 25
 _SHOWN = 100
 _STARTED = {
@@ -47,9 +49,12 @@ def start_push(
     now: Annotated[
         bool, Query(description="Do not wait for the next try after a failure.")
     ] = False,
+    destination: DestinationQuery = "",
 ) -> Response:
     """Put due records into signed messages, and deliver what waits, in order."""
-    return _started(request, start(service, JobKind.PUSH, push_job(service, at_once=now)))
+    only = known(service, destination)
+    job = push_job(service, at_once=now, only=only)
+    return _started(request, start(service, JobKind.PUSH, job))
 
 
 @router.post("/republish", status_code=_ACCEPTED, response_model=RunModel, responses=_STARTED)
@@ -67,9 +72,10 @@ def start_republish(
     dry_run: Annotated[
         bool, Query(description="Only tell what differs; false: queue it for the next push.")
     ] = True,
+    destination: DestinationQuery = "",
 ) -> Response:
     """Queue a month's records again, and tell how they differ from what was delivered."""
-    chosen = Chosen(month, vo, user, changed)
+    chosen = Chosen(month, vo, user, changed, known(service, destination))
     job = republish_job(service, chosen, dry_run=dry_run)
     return _started(request, start(service, JobKind.REPUBLISH, job, chosen))
 
@@ -117,9 +123,23 @@ def poll_job(service: Service) -> Job:
     return service.jobs.poll
 
 
-def push_job(service: Service, *, at_once: bool) -> Job:
-    """A push of all that is due."""
-    return lambda notice: service.jobs.push(notice, at_once=at_once)
+def push_job(service: Service, *, at_once: bool, only: str = "") -> Job:
+    """A push of all that is due; to one destination, or to all."""
+    return lambda notice: service.jobs.push(notice, at_once=at_once, only=only)
+
+
+def known(service: Service, destination: str) -> str:
+    """A destination's name in the settings; empty if none was asked for.
+
+    Raises:
+        Problem: the settings have none like that.
+    """
+    if not destination:
+        return ""
+    try:
+        return place_of(service.settings, destination).name
+    except SettingsError as exc:
+        raise Problem(_BAD_REQUEST, exc.message, exc.cure) from exc
 
 
 def republish_job(service: Service, chosen: Chosen, *, dry_run: bool) -> Job:

@@ -50,6 +50,15 @@ TokenFile = Annotated[
         " ACCOUNTING_API__TOKEN_FILE.",
     ),
 ]
+DestinationOption = Annotated[
+    str,
+    typer.Option(
+        "--destination",
+        metavar="NAME",
+        help="Of this destination: its name in the settings, 'apel' for the first, or as 'outbox"
+        " status' shows it.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON instead of text.")]
 MonthOption = Annotated[
     Month | None,

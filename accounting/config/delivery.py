@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from accounting.config.setting import PREFIX
 from accounting.config.values import Group, Port, Text
@@ -165,5 +165,19 @@ class DestinationSettings(Group):
         return ssm.model_copy(update=given)
 
 
-Destinations = Annotated[dict[str, DestinationSettings], BeforeValidator(from_json)]
-"""By names that are the operator's own."""
+_TAKEN = ("apel", "elsewhere")
+
+
+def _is_free(name: str) -> str:
+    if name in _TAKEN:
+        raise ValueError(f"'{name}' has a meaning of its own: choose another name")
+    return name
+
+
+DestinationName = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=63),
+    AfterValidator(_is_free),
+]
+Destinations = Annotated[dict[DestinationName, DestinationSettings], BeforeValidator(from_json)]
+"""By names that are the operator's own: letters, digits, ``-``, ``_`` and ``.``."""

@@ -26,9 +26,9 @@ from accounting.model.messages import (
     Limit,
     Message,
     MessageState,
-    OutletKind,
     RecordKey,
     Stop,
+    address,
 )
 from accounting.model.time import Month
 from ssm.errors import (
@@ -155,9 +155,8 @@ class Pusher:
 
     @property
     def destination(self) -> str:
-        """The sender's name of it; what is not records is named behind it."""
-        kind = self._outbox.outlet.kind
-        return self._sender.name if kind is OutletKind.RECORDS else f"{self._sender.name}#{kind}"
+        """How messages name it."""
+        return address(self._sender.name, self._outbox.outlet.kind)
 
     def push(self, notice: Notice = lambda _: None) -> Report:
         """Deliver all that can be delivered now.

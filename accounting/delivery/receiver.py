@@ -30,12 +30,15 @@ class Chosen:
     Attributes:
         vo, user: equal to these.
         changed: only those that differ from what was delivered, or never were.
+        destination: beside what this one holds, by its name in the settings or its address;
+            empty: the first.
     """
 
     month: Month
     vo: str = ""
     user: str = ""
     changed: bool = False
+    destination: str = ""
 
 
 class Kind(StrEnum):

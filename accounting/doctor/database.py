@@ -13,6 +13,7 @@ from accounting.model.messages import MessageState
 from accounting.store.clock import ahead
 from accounting.store.database import Database
 from accounting.store.ledger import Ledger
+from accounting.wiring import FIRST, names_of
 
 MOUNTS = Path("/proc/self/mountinfo")
 NETWORK = frozenset(
@@ -112,13 +113,14 @@ def outbox(settings: Settings) -> Iterator[Finding]:
     destinations: list[Destination] = []
     with suppress(AccountingError), Database(settings.database_url) as found:  # told already
         if not _is_new(settings) and found.is_current():
-            destinations = Messages(found).destinations()
+            destinations = Messages(found).destinations(names_of(settings))
     for destination in destinations:
         yield from _destination(destination)
 
 
 def _destination(found: Destination) -> Iterator[Finding]:
-    name, what = "outbox", f"{found.name}: "
+    called = f"{found.alias}, {found.name}" if found.alias not in {"", FIRST} else found.name
+    name, what = "outbox", f"{called}: "
     if found.stop:
         failure = found.stop.failure
         yield Finding(name, State.FAILED, f"{what}stopped, {failure.reason}", failure.cure)

@@ -1,33 +1,42 @@
-"""Checks of the certificate, and of where messages go."""
+"""Checks of the certificates, and of where messages go."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 from accounting.config import Settings
 from accounting.doctor.finding import Finding, State, guarded
-from accounting.wiring import sender_of
+from accounting.wiring import Place, places, sender_of
 from ssm.certificate import HostCertificate
 
 
 def delivery(settings: Settings, now: float) -> Iterator[Finding]:
-    """Whether the certificate is good and the destination takes it, or the spool can be written."""
-    ssm = settings.ssm
-    sender = sender_of(settings)
-    if ssm.transport == "dirq":
+    """Whether each destination takes its certificate, or its spool can be written.
+
+    Where there are several, findings name the destination as the settings do.
+    """
+    for place in places(settings):
+        of = f" of {place.name}" if settings.destinations else ""
+        yield from guarded(f"certificate{of}", partial(_place, settings, place, of, now))
+
+
+def _place(settings: Settings, place: Place, of: str, now: float) -> Iterator[Finding]:
+    sender = sender_of(settings, place)
+    if place.ssm.transport == "dirq":
         sender.check()
-        yield Finding("spool", State.OK, f"{sender.name} can be written")
+        yield Finding(f"spool{of}", State.OK, f"{sender.name} can be written")
         return
     at = datetime.fromtimestamp(now, UTC)
-    host = HostCertificate.load(ssm.hostcert, ssm.hostkey)
+    host = HostCertificate.load(place.ssm.hostcert, place.ssm.hostkey)
     host.check(at)
     said = f"{host.dn}, valid for {host.days_left(at):.0f} days, and its key matches"
     if warnings := host.warnings(at):
-        yield Finding("certificate", State.WARNING, said, warnings[0])
+        yield Finding(f"certificate{of}", State.WARNING, said, warnings[0])
     else:
-        yield Finding("certificate", State.OK, said)
-    yield from guarded("AMS", lambda: _login(sender.check, sender.name))
+        yield Finding(f"certificate{of}", State.OK, said)
+    yield from guarded(f"AMS{of}", lambda: _login(sender.check, f"AMS{of}", sender.name))
 
 
-def _login(check: Callable[[], object], name: str) -> Iterator[Finding]:
+def _login(check: Callable[[], object], name: str, where: str) -> Iterator[Finding]:
     check()
-    yield Finding("AMS", State.OK, f"{name} accepts the certificate")
+    yield Finding(name, State.OK, f"{where} accepts the certificate")

@@ -1,7 +1,7 @@
 """The messages as people look at them: pages, one with its records, and the destinations."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Select, and_, func, select, tuple_
@@ -90,6 +90,7 @@ class Destination:
     """How delivery to one destination stands.
 
     Attributes:
+        name: its address, as messages have it; ``alias``: its name in the settings, or empty.
         messages: how many, by state.
         oldest_at: when the oldest undelivered message was built.
         last_sent_at: when a message was last delivered.
@@ -105,6 +106,7 @@ class Destination:
     next_try_at: float | None
     failure: Failure | None
     stop: Stop | None
+    alias: str = ""
 
 
 class Messages:
@@ -209,8 +211,13 @@ class Messages:
             at: float | None = connection.execute(query).scalar_one()
         return at
 
-    def destinations(self) -> list[Destination]:
-        """All destinations that a message was ever for, by name."""
+    def destinations(self, names: Mapping[str, str] | None = None) -> list[Destination]:
+        """All destinations that a message was ever for, and those in the settings.
+
+        Args:
+            names: address → name of those in the settings, which come first, in their order.
+        """
+        given = names or {}
         grouped = select(
             messages.c.destination,
             messages.c.state,
@@ -221,11 +228,15 @@ class Messages:
         with self.database.begin(reading=True) as connection:
             rows = connection.execute(grouped).all()
             stopped = {row.destination: stop_from(row) for row in connection.execute(select(stops))}
-            names = sorted({*stopped, *(row[0] for row in rows)})
-            first = {name: connection.execute(_first(name)).one_or_none() for name in names}
+            others = sorted({*stopped, *(row[0] for row in rows)} - {*given})
+            found = [*given, *others]
+            first = {name: connection.execute(_first(name)).one_or_none() for name in found}
         return [
-            _destination(name, [row for row in rows if row[0] == name], first[name], stopped)
-            for name in names
+            replace(
+                _destination(name, [row for row in rows if row[0] == name], first[name], stopped),
+                alias=given.get(name, ""),
+            )
+            for name in found
         ]
 
 

@@ -1,17 +1,21 @@
 """How measuring and delivery stand, for the metrics."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from accounting.config import Settings
+from accounting.config.delivery import SsmSettings
 from accounting.delivery.outbox import Outbox
-from accounting.lookup.messages import Messages
+from accounting.lookup.messages import Destination, Messages
+from accounting.model.messages import MessageState
+from accounting.model.time import Month
 from accounting.store.clock import age
 from accounting.store.database import Database
 from accounting.store.holds import Holds
 from accounting.store.ledger import Ledger
-from accounting.store.records import Records, Selection
-from accounting.telemetry import Standing
-from accounting.wiring import open_from
+from accounting.telemetry import ELSEWHERE, Outgoing, Standing
+from accounting.wiring import names_of, open_from, outlet_of, places
 
 
 def standing_of(settings: Settings, database: Database, now: float) -> Standing:
@@ -20,33 +24,60 @@ def standing_of(settings: Settings, database: Database, now: float) -> Standing:
     Raises:
         DatabaseError: the database cannot be read.
     """
-    messages, outbox = Messages(database), Outbox(database)
-    first = open_from(settings, now)
     progress = Ledger(database).progress()
-    oldest = messages.oldest_pending_at()
     held, acknowledged = Holds(database).counts()
     return Standing(
         lag_seconds=None if progress is None else age(progress.watermark, now),
-        due=outbox.due_count(first),
-        messages={state.value: count for state, count in outbox.counts().items()},
-        oldest_seconds=0.0 if oldest is None else age(oldest, now),
         held=held,
         acknowledged=acknowledged,
-        last_push_at=messages.last_sent_at(),
-        certificate_days=_certificate_days(settings, now),
-        stopped=sum(1 for found in messages.destinations() if found.stop),
-        late=Records(database).count(Selection(differing=True, open_from=first)),
+        destinations=_outgoing(settings, database, now),
     )
 
 
-def _certificate_days(settings: Settings, now: float) -> float | None:
-    if settings.ssm.transport != "ams":
+def _outgoing(settings: Settings, database: Database, now: float) -> dict[str, Outgoing]:
+    names = names_of(settings)
+    found = {one.name: one for one in Messages(database).destinations(names)}
+    given = {place.name: place.ssm for place in places(settings)}
+    first = open_from(settings, now)
+    told = {
+        name: Outgoing(
+            address,
+            certificate_days=_certificate_days(given[name], now),
+            is_stopped=found[address].stop is not None,
+            **_figures(Outbox(database, outlet_of(given[name])), address, first),
+            **_messages([found[address]], now),
+        )
+        for address, name in names.items()
+    }
+    old = [one for address, one in found.items() if address not in names]
+    return {**told, ELSEWHERE: Outgoing(due=0, late=0, is_stopped=False, **_messages(old, now))}
+
+
+def _figures(outbox: Outbox, address: str, first: Month) -> dict[str, Any]:
+    return {"due": outbox.due_count(first, address), "late": outbox.late_count(first, address)}
+
+
+def _messages(found: Sequence[Destination], now: float) -> dict[str, Any]:
+    """The figures of messages, of several destinations together."""
+    oldest = min((one.oldest_at for one in found if one.oldest_at is not None), default=now)
+    sent = (one.last_sent_at for one in found if one.last_sent_at is not None)
+    return {
+        "messages": {
+            state.value: sum(one.messages[state] for one in found) for state in MessageState
+        },
+        "oldest_seconds": age(oldest, now),
+        "last_push_at": max(sent, default=None),
+    }
+
+
+def _certificate_days(ssm: SsmSettings, now: float) -> float | None:
+    if ssm.transport != "ams":
         return None
     from ssm.certificate import HostCertificate  # noqa: PLC0415 - as above
     from ssm.errors import CertificateError  # noqa: PLC0415
 
     try:
-        host = HostCertificate.load(settings.ssm.hostcert, settings.ssm.hostkey)
+        host = HostCertificate.load(ssm.hostcert, ssm.hostkey)
     except CertificateError:
         return None
     return host.days_left(datetime.fromtimestamp(now, UTC))

@@ -1,16 +1,18 @@
 """Is everything measured and delivered? How things stand, as far as the viewer may know."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from accounting.config import Settings
 from accounting.lookup import windows
 from accounting.lookup.standing import standing_of
+from accounting.model.messages import MessageState
 from accounting.model.time import Gap
 from accounting.store.access import Viewer
 from accounting.store.clock import age
 from accounting.store.database import Database
 from accounting.store.ledger import Ledger
+from accounting.telemetry import Outgoing
 
 GAPS_DAYS = 35
 _DAY = 86400
@@ -29,6 +31,7 @@ class Delivery:
         last_push_at: when a message was last delivered, Unix seconds.
         certificate_days: until the host certificate expires; None: none is needed or readable.
         acknowledged: how many held records an operator accepted.
+        destinations: how each stands, by its name in the settings; the figures above are of all.
     """
 
     due: int
@@ -38,6 +41,7 @@ class Delivery:
     last_push_at: float | None
     certificate_days: float | None
     acknowledged: int = 0
+    destinations: Mapping[str, Outgoing] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +81,23 @@ def status(settings: Settings, database: Database, viewer: Viewer, now: float) -
 
 def _delivery(settings: Settings, database: Database, now: float) -> Delivery:
     standing = standing_of(settings, database, now)
+    outgoing = list(standing.destinations.values())
     return Delivery(
-        due=standing.due or 0,
+        due=sum(one.due or 0 for one in outgoing),
         held={reason.value: count for reason, count in (standing.held or {}).items()},
         acknowledged=standing.acknowledged or 0,
-        messages=standing.messages,
-        oldest_seconds=standing.oldest_seconds,
-        last_push_at=standing.last_push_at,
-        certificate_days=standing.certificate_days,
+        messages={
+            state.value: sum(one.messages.get(state.value, 0) for one in outgoing)
+            for state in MessageState
+        },
+        oldest_seconds=None
+        if any(one.oldest_seconds is None for one in outgoing)
+        else max(_known(one.oldest_seconds for one in outgoing), default=0.0),
+        last_push_at=max(_known(one.last_push_at for one in outgoing), default=None),
+        certificate_days=min(_known(one.certificate_days for one in outgoing), default=None),
+        destinations=standing.destinations,
     )
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]

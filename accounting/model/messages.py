@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from accounting.model.time import Month
+
 
 class MessageState(StrEnum):
     """Where a message is."""
@@ -27,6 +29,11 @@ class OutletKind(StrEnum):
 
     RECORDS = "records"
     SUMMARIES = "summaries"
+
+
+def address(place: str, kind: OutletKind) -> str:
+    """How messages name a destination: its place; what is not records is named behind it."""
+    return place if kind is OutletKind.RECORDS else f"{place}#{kind}"
 
 
 class FailureKind(StrEnum):
@@ -58,6 +65,11 @@ class RecordKey(NamedTuple):
     uid: str
     year: int
     month: int
+
+    @property
+    def of(self) -> Month:
+        """The month (UTC)."""
+        return Month(self.year, self.month)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from accounting.store.database import Database
 from accounting.store.erasure import erase_user
 from accounting.store.holds import Holds
 from accounting.telemetry import Metrics
-from accounting.wiring import forgetter_of, poller_of, pushers_of
+from accounting.wiring import forgetter_of, place_of, poller_of, pushers_of, receiver_of
 
 if TYPE_CHECKING:
     from prometheus_client import Counter
@@ -204,7 +204,7 @@ class Jobs:
             notice: told after each message.
             at_once: do not wait for the next try that a failure has put off.
             waits: wait for a push that is under way in this process, instead of ``busy``.
-            only: to the destination with this name in the settings.
+            only: to the destination with this name in the settings, or this address.
         """
 
         def work() -> Outcome:
@@ -216,26 +216,28 @@ class Jobs:
     def _push(self, notice: Notice, only: str, *, at_once: bool, waits: bool) -> Outcome:
         pushers = self._pushers(at_once=at_once)
         Outbox(self._database).keep([pusher.destination for pusher in pushers.values()])
-        chosen = [pusher for name, pusher in pushers.items() if only in {"", name}]
+        name = only if only in {"", *pushers} else place_of(self._settings, only).name
+        chosen = {one: pusher for one, pusher in pushers.items() if name in {"", one}}
         told = _Progress(notice)
 
-        def push_one(one: "Pusher") -> "pusher.Report | AccountingError":
+        def push_one(name: str) -> "pusher.Report | AccountingError":
             try:
-                with self._turn(f"push to {one.destination}", notice, waits=waits):
-                    return self._push_one(one, told)
+                with self._turn(f"push to {name}", notice, waits=waits):
+                    return self._push_one(name, chosen[name], told)
             except AccountingError as exc:
                 if len(chosen) == 1:
                     raise
                 return exc
 
         if len(chosen) == 1:
-            reports = [push_one(chosen[0])]
+            reports = [push_one(one) for one in chosen]
         else:  # each by itself, so that none waits for another
             with ThreadPoolExecutor(len(chosen)) as pool:
-                reports = list(pool.map(push_one, chosen))
+                reports = list(pool.map(push_one, chosen))  # by their names
         stopped = self.is_stopping and told.is_cut
         failed = any(getattr(one, "error", one) is not None for one in reports)
-        by_name = dict(zip((one.destination for one in chosen), reports, strict=True))
+        to = (one.destination for one in chosen.values())
+        by_name = dict(zip(to, reports, strict=True))
         return outcome.of_pushes(by_name, self._held(told=not (failed or stopped)), stopped=stopped)
 
     def _held(self, *, told: bool) -> outcome.HeldBack:
@@ -245,12 +247,12 @@ class Jobs:
         held, acknowledged = holds.counts()
         return outcome.HeldBack(held, new, acknowledged)
 
-    def _push_one(self, delivery: "Pusher", told: "_Progress") -> "pusher.Report":
+    def _push_one(self, name: str, delivery: "Pusher", told: "_Progress") -> "pusher.Report":
         counted = 0
 
         def watch(report: "pusher.Report") -> bool:
             nonlocal counted
-            self._metrics.delivered.inc(report.delivered - counted)
+            self._metrics.delivered.labels(name).inc(report.delivered - counted)
             counted = report.delivered
             told.tell(delivery.destination, report)
             if self.is_stopping:
@@ -286,10 +288,10 @@ class Jobs:
             dry_run: queue nothing.
             most: tell at most so many differences; all are counted.
         """
-        from accounting.delivery.receiver import Comparison, Receiver  # noqa: PLC0415 - as below
+        from accounting.delivery.receiver import Comparison  # noqa: PLC0415 - as below
 
         def work() -> Outcome:
-            receiver = Receiver(self._database)
+            receiver = receiver_of(self._settings, self._database, chosen.destination)
             compared = Comparison().add(receiver.differences(chosen), most)
             held = receiver.held(chosen)
             queued = None if dry_run else receiver.republish(chosen)

@@ -9,6 +9,7 @@ from accounting.lookup.messages import Destination
 from accounting.lookup.status import Delivery, Status
 from accounting.model.messages import MessageState
 from accounting.store.clock import age
+from accounting.telemetry import Outgoing
 from accounting.web.figures import duration
 
 QUIET_SECONDS = 48 * 3600.0
@@ -132,17 +133,23 @@ def _measuring(
 def _delivering(
     now: float, delivery: Delivery, destinations: Sequence[Destination]
 ) -> Iterator[Finding]:
+    def _to(destination: Destination) -> str:
+        return f" to {destination.alias or destination.name}" if len(destinations) > 1 else ""
+
     for destination in destinations:
         if destination.stop is not None:
             failure = destination.stop.failure
             yield Finding(
-                Level.BAD, f"delivery is stopped: {failure.reason}", failure.cure, "deliveries"
+                Level.BAD,
+                f"delivery{_to(destination)} is stopped: {failure.reason}",
+                failure.cure,
+                "deliveries",
             )
         elif destination.failure is not None:
             failure = destination.failure
             yield Finding(
                 Level.WARN,
-                f"the last delivery failed: {failure.reason}",
+                f"the last delivery{_to(destination)} failed: {failure.reason}",
                 failure.cure,
                 "deliveries",
             )
@@ -175,20 +182,26 @@ def _delivering(
 
 
 def _quiet(now: float, delivery: Delivery) -> Iterator[Finding]:
-    waits = delivery.due or delivery.messages.get(MessageState.PENDING.value, 0)
-    last = delivery.last_push_at
+    used = [name for name, one in delivery.destinations.items() if one.address]
+    for name, one in delivery.destinations.items():
+        yield from _quiet_at(now, one, "" if used == [name] else f"to {name} ")
+
+
+def _quiet_at(now: float, one: Outgoing, to: str) -> Iterator[Finding]:
+    waits = one.due or one.messages.get(MessageState.PENDING.value, 0)
+    last = one.last_push_at
     seconds = age(last, now)
     if last is not None and seconds is None:
         yield Finding(
             Level.BAD,
-            "the last delivery is in the future: a clock ran ahead",
+            f"the last delivery {to}is in the future: a clock ran ahead",
             "if the clock is right now, run 'notebooks-accounting db mend-times'; else correct it",
         )
     elif waits and (seconds is None or seconds > QUIET_SECONDS):
         since = "yet" if seconds is None else f"for {duration(seconds)}"
         yield Finding(
             Level.WARN,
-            f"nothing was delivered {since}, though there is something to",
+            f"nothing was delivered {to}{since}, though there is something to",
             "push now, and see that the cron job runs",
             "deliveries",
         )

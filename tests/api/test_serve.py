@@ -108,8 +108,8 @@ def test_metrics_tell_of_the_poll_and_of_no_user(running: Running) -> None:
     assert polls == 1
     assert float(lines["notebooks_accounting_windows_total"]) >= 1
     assert float(lines["notebooks_accounting_lag_seconds"]) < 120
-    assert float(lines["notebooks_accounting_due_records"]) > 5
-    assert lines["notebooks_accounting_certificate_left_days"] == "NaN"
+    assert float(lines['notebooks_accounting_due_records{destination="apel"}']) > 5
+    assert lines['notebooks_accounting_certificate_left_days{destination="apel"}'] == "NaN"
     assert "example.org" not in answer.text
 
 

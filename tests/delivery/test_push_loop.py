@@ -78,7 +78,7 @@ def test_what_is_due_is_pushed_and_counted(database: Database) -> None:
     loop = loop_of(jobs)
     ended = loop.push_once()
     assert (len(inbox.bodies), counted(jobs, "done")) == (2, 1)
-    assert jobs.metrics.delivered._value.get() == 2
+    assert jobs.metrics.delivered.labels("apel")._value.get() == 2
     assert (ended.error, loop.delay_seconds) == (None, 3600)
 
 

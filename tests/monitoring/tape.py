@@ -59,6 +59,22 @@ class Tape:
 
     def fired(self, folder: Path) -> set[str]:
         """The alerts that have fired at any time of the tape; files go into the folder."""
+        return set(
+            re.findall(r'expr: "count_over_time\(ALERTS\{alertname=\W*(\w+)', self._said(folder))
+        )
+
+    def destinations(self, folder: Path, alert: str) -> set[str]:
+        """The destinations of which an alert has fired."""
+        told = re.findall(r"\{(alert[^}]*)\}", self._said(folder).replace("\\", ""))
+        return {
+            found[1]
+            for labels in told
+            if f'alertname="{alert}"' in labels
+            and (found := re.search(r'destination="([^"]+)"', labels))
+        }
+
+    def _said(self, folder: Path) -> str:
+        """What promtool says of alerts that it was told not to expect."""
         end = f"{self.length * STEP}s"
         fired = 'count_over_time(ALERTS{{alertname="{}",alertstate="firing"}}[{}])'
         test = {
@@ -83,9 +99,8 @@ class Tape:
             check=False,
         )
         said = done.stdout + done.stderr
-        found = set(re.findall(r'expr: "count_over_time\(ALERTS\{alertname=\W*(\w+)', said))
-        assert found or done.returncode == 0, said
-        return found
+        assert "count_over_time(ALERTS" in said or done.returncode == 0, said
+        return said
 
     def _values(self, values: dict[int, float]) -> str:
         shown = (values.get(n) for n in range(self.length))

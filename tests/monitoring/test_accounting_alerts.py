@@ -4,6 +4,7 @@ The service lives in a time of its own: it polls when its loop would, and is scr
 minutes. Its own metrics are promtool's input.
 """
 
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -245,6 +246,46 @@ def test_a_refusing_repository_is_told(
     broker.fail(403)
     life.push()
     assert "NotebooksAccountingStopped" in life.wait(HOUR).fired()
+
+
+def test_alerts_name_the_destination_that_they_are_about(
+    start: Starts, quiet: tuple[str, float], broker: AmsStandin, authority: Authority
+) -> None:
+    """One stops, one sets aside, one is never pushed to; the first one is well."""
+    host = authority.issue("host.example.org", key="ec", days=20)
+    pair = {"hostcert": str(host.cert), "hostkey": str(host.key)}
+    broken = pair | {
+        "transport": "ams",
+        "ams_host": broker.host,
+        "ams_port": broker.port,
+        "authn_port": broker.authn_port,
+        "ca_file": str(authority.ca_file),
+        "ams_topic": "copy",
+    }
+    others = {
+        "copy": broken,
+        "late": broken | {"ams_topic": "late"},
+        "sums": broken | {"records": "summary"},
+    }
+    life = start(quiet[0], datetime.now(UTC).timestamp(), DESTINATIONS=json.dumps(others)).go_on(
+        2 * STEP
+    )
+    jobs = life.running.service.jobs
+    jobs.push(only="apel")
+    broker.fail(403)
+    jobs.push(only="copy")
+    life.wait(51 * HOUR)
+    of = {
+        name: life.tape.destinations(life.running.folder, f"NotebooksAccounting{name}")
+        for name in ("Stopped", "NoDelivery", "NeverDelivered", "Parked", "Certificate")
+    }
+    assert of == {
+        "Stopped": {"copy"},
+        "NoDelivery": {"copy"},
+        "NeverDelivered": {"late"},
+        "Parked": set(),
+        "Certificate": {"copy", "late", "sums"},
+    }
 
 
 def test_messages_that_are_set_aside_are_told(

@@ -90,4 +90,14 @@ def test_the_dashboard_can_be_imported_anywhere() -> None:
 def test_no_metric_has_a_label_that_could_name_a_person() -> None:
     text = Metrics("test").render().decode()
     labels = set(re.findall(r'[{,](\w+)="', text))
-    assert labels <= {"area", "kind", "le", "reason", "result", "state", "status", "version"}
+    assert labels <= {
+        "area",
+        "destination",
+        "kind",
+        "le",
+        "reason",
+        "result",
+        "state",
+        "status",
+        "version",
+    }

@@ -14,6 +14,7 @@ from accounting.lookup.status import Delivery, Status
 from accounting.model.messages import Failure, FailureKind, MessageState, Stop
 from accounting.model.time import Gap, Month
 from accounting.store.tables import windows
+from accounting.telemetry import Outgoing
 from accounting.web import charts, figures
 from accounting.web.coverage import Coverage, days
 from accounting.web.fields import Fields
@@ -103,12 +104,15 @@ def test_each_day_says_how_much_of_it_was_measured() -> None:
 
 NOW = 1_793_600_000.0
 FINE = Status(NOW, int(NOW) - 60, 60.0, [], Delivery(0, {}, {}, 0.0, NOW - 3600, 90.0))
+OTHERS = {"elsewhere": Outgoing(due=0, oldest_seconds=0.0)}
 GONE = Failure(FailureKind.REFUSED, "nobody knows us there", "register the DN")
 
 
 def delivery(**changes: object) -> Status:
     assert FINE.delivery is not None
-    return replace(FINE, delivery=replace(FINE.delivery, **changes))  # type: ignore[arg-type] # a test's
+    found = replace(FINE.delivery, **changes)  # type: ignore[arg-type] # a test's
+    to = Outgoing("ams://x", found.due, 0, found.messages, 0.0, found.last_push_at)
+    return replace(FINE, delivery=replace(found, destinations={"apel": to, **OTHERS}))
 
 
 @pytest.mark.parametrize(
@@ -140,6 +144,23 @@ def test_the_verdict_names_what_is_the_matter(status: Status, level: Level, said
     assert said in "\n".join(finding.text for finding in found.findings)
     assert found.headline.startswith("Yes") is (level <= Level.NOTE)
     assert all(f.cure for f in found.findings if f.level >= Level.WARN)
+
+
+def test_the_verdict_names_the_destination_where_there_are_several() -> None:
+    status = delivery(due=7)
+    assert status.delivery is not None
+    quiet = Outgoing("ams://y", 3, 0, {}, 0.0, NOW - 50 * 3600)
+    several = {**status.delivery.destinations, "copy": quiet}
+    stop = Stop("ams://y", NOW - 60, GONE, 1, None)
+    counts = dict.fromkeys(MessageState, 0)
+    first = Destination("ams://x", counts, None, None, None, None, None, "apel")
+    where = Destination("ams://y", counts, None, None, None, GONE, stop, "copy")
+    status = replace(status, delivery=replace(status.delivery, destinations=several))
+    found = verdict(status, [first, where], allowed_lag_seconds=900)
+    assert [finding.text for finding in found.findings] == [
+        "delivery to copy is stopped: nobody knows us there",
+        "nothing was delivered to copy for 2 d 2 h, though there is something to",
+    ]
 
 
 def test_the_verdict_puts_the_worst_first_and_tells_managers_only_of_measuring() -> None:

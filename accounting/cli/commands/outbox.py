@@ -1,7 +1,8 @@
 """The ``outbox`` commands."""
 # ruff: noqa: PLC0415 - see accounting/cli/__init__.py
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accounting.cli.options import Json, Limit
+from accounting.cli.options import DestinationOption, Json, Limit
 from accounting.cli.output import notice, shown_time, table, write_json
 from accounting.cli.program import opened, program_of
 from accounting.errors import AccountingError
@@ -17,10 +18,15 @@ from accounting.errors import AccountingError
 if TYPE_CHECKING:
     from accounting.delivery.outbox import Outbox
     from accounting.lookup.messages import Destination, Entry
+    from accounting.telemetry import Outgoing
 
 Number = Annotated[int, typer.Argument(help="The message's number, from 'outbox list'.")]
 Destined = Annotated[
-    str, typer.Argument(help="The destination, from 'outbox status'; default: the settings'.")
+    str,
+    typer.Argument(
+        help="The destination: its name in the settings, or as 'outbox status' shows it; by"
+        " default the first in the settings."
+    ),
 ]
 
 
@@ -39,15 +45,22 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
     """Show how delivery stands to each destination, what is wrong there, and the cure."""
     settings = program_of(ctx).settings()
     from accounting.lookup.messages import Messages
+    from accounting.lookup.standing import standing_of
+    from accounting.wiring import names_of
 
     with opened(settings) as database:
-        found = Messages(database).destinations()
+        found = Messages(database).destinations(names_of(settings))
+        stands = standing_of(settings, database, time.time()).destinations
     if as_json:
-        write_json([_destination(one) for one in found])
+        write_json([_destination(one, stands.get(one.alias)) for one in found])
         return
     for one in found:
+        stand = stands.get(one.alias)
         counts = ", ".join(f"{count:,} {state}" for state, count in one.messages.items() if count)
         rows = [
+            ("in the settings", one.alias or "no longer"),
+            ("due", f"{stand.due:,}" if stand and stand.due else ""),
+            ("corrections that wait", f"{stand.late:,}" if stand and stand.late else ""),
             ("messages", counts or "none"),
             ("stopped since", shown_time(one.stop.stopped_at) if one.stop else ""),
             ("oldest undelivered", shown_time(one.oldest_at)),
@@ -59,15 +72,20 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
         table(one.name, ("", ""), [row for row in rows if row[1]])
 
 
-def _destination(one: "Destination") -> dict[str, Any]:
-    return {**asdict(one), "messages": {state.value: n for state, n in one.messages.items()}}
+def _destination(one: "Destination", stand: "Outgoing | None") -> dict[str, Any]:
+    return {
+        **asdict(one),
+        "messages": {state.value: n for state, n in one.messages.items()},
+        "due": stand and stand.due,
+        "late": stand and stand.late,
+    }
 
 
 def list_messages(
     ctx: typer.Context,
     *,
     state: Annotated[StateOption | None, typer.Option(help="Only in this state.")] = None,
-    destination: Annotated[str, typer.Option(help="Only to there.")] = "",
+    destination: DestinationOption = "",
     pod: Annotated[
         str,
         typer.Option(metavar="UID", help="Only with records of this pod: its uid or a beginning."),
@@ -83,16 +101,19 @@ def list_messages(
     from accounting.lookup.messages import Messages, Selection
     from accounting.model.messages import MessageState
     from accounting.store.records import Records
+    from accounting.wiring import address_of, names_of
 
+    where, names = address_of(settings, destination) if destination else "", names_of(settings)
     with opened(settings) as database:
         uid = pod and Records(database).whole_uid(pod)
-        chosen = Selection(destination, [MessageState(state.value)] if state else [], uid)
+        chosen = Selection(where, [MessageState(state.value)] if state else [], uid)
         found = Messages(database).page(chosen, before, limit + 1)
     if as_json:
         write_json([asdict(entry) for entry in found[:limit]])
     else:
         columns = (
             ">number",
+            "to",
             "part",
             "state",
             ">records",
@@ -102,14 +123,15 @@ def list_messages(
             "AMS message id",
             "problem",
         )
-        table("Messages", columns, map(_cells, found[:limit]))
+        table("Messages", columns, (_cells(entry, names) for entry in found[:limit]))
     if len(found) > limit:
         notice(f"there are more: see --limit, or --before {found[limit - 1].id}")
 
 
-def _cells(entry: "Entry") -> tuple[object, ...]:
+def _cells(entry: "Entry", names: Mapping[str, str]) -> tuple[object, ...]:
     return (
         entry.id,
+        names.get(entry.destination, entry.destination),
         f"{entry.part} of {entry.origin}" if entry.part else "",
         entry.state.value,
         f"{entry.records:,}",
@@ -204,9 +226,9 @@ def withdraw(ctx: typer.Context, number: Number) -> None:
 
 def resume(ctx: typer.Context, destination: Destined = "") -> None:
     """Let the next push try a stopped or failing destination at once."""
-    from accounting.wiring import sender_of
+    from accounting.wiring import address_of
 
-    name = destination or sender_of(program_of(ctx).settings()).name
+    name = address_of(program_of(ctx).settings(), destination)
     with _outbox(ctx) as outbox:
         kept = outbox.resume(name)
     typer.echo(f"the next push tries {name}" if kept else f"nothing keeps {name} from being tried")
@@ -215,11 +237,18 @@ def resume(ctx: typer.Context, destination: Destined = "") -> None:
 def readdress(
     ctx: typer.Context,
     old: Annotated[str, typer.Argument(help="The destination that was wrong.")],
+    destination: DestinationOption = "",
 ) -> None:
-    """Let what waits for another destination go to the one in the settings."""
-    from accounting.wiring import sender_of
+    """Let what waits for another destination go to one in the settings: by default the first."""
+    from accounting.wiring import addresses, place_of
 
-    new = sender_of(program_of(ctx).settings()).name
+    settings = program_of(ctx).settings()
+    new = addresses(settings)[place_of(settings, destination).name]
+    if old == new or old.partition("#")[2] != new.partition("#")[2]:
+        raise AccountingError(
+            f"what waits for '{old}' cannot go to {new}",
+            "name another destination that takes the same with --destination",
+        )
     with _outbox(ctx) as outbox:
         count = outbox.readdress(old, new)
     if not count:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from accounting.cli.options import Json, ServiceUrl, TokenFile
+from accounting.cli.options import DestinationOption, Json, ServiceUrl, TokenFile
 from accounting.cli.output import bar, counted, finish, notice, shown_time, table
 from accounting.cli.program import opened, program_of, stopped_by_signal
 from accounting.cli.remote import service_of
@@ -15,17 +15,20 @@ from accounting.service.outcome import push_counts
 
 def push(
     ctx: typer.Context,
+    *,
     url: ServiceUrl = None,
     token_file: TokenFile = None,
     now: Annotated[
         bool, typer.Option("--now", help="Do not wait for the next try after a failure.")
     ] = False,
+    destination: DestinationOption = "",
     as_json: Json = False,
 ) -> None:
     """Put due records into signed messages, and deliver what waits, in order."""
     settings = program_of(ctx).settings()
     if service := service_of(settings, url, token_file):
-        finish(service.run("push", {"now": now}), _show_push, _point_further, as_json=as_json)
+        asked = {"now": now, **({"destination": destination} if destination else {})}
+        finish(service.run("push", asked), _show_push, _point_further, as_json=as_json)
     settings.site()
     from accounting.service.jobs import Jobs
 
@@ -38,7 +41,7 @@ def push(
                 said = f"pushing records, {seen['sent']:,} messages delivered"
                 advance(seen["delivered"], total, said)
 
-            outcome = jobs.push(watch, at_once=now)
+            outcome = jobs.push(watch, at_once=now, only=destination)
     finish(outcome, _show_push, _point_further, as_json=as_json)
 
 
@@ -61,7 +64,7 @@ def _point_further(pushed: Mapping[str, Any]) -> None:
         notice(f"{counted(parked, 'message')} parked: see 'outbox list --state parked'")
     if elsewhere := pushed["elsewhere"]:
         notice(
-            f"{elsewhere:,} messages wait for another destination than the one in the"
+            f"{elsewhere:,} messages wait for a destination that is not in the"
             " settings: see 'outbox status', and 'outbox readdress'"
         )
     if pushed["next_try_at"] is not None:

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accounting.cli.options import Json, Limit, MonthOption, PodArgument
+from accounting.cli.options import (
+    DestinationOption,
+    Json,
+    Limit,
+    MonthOption,
+    PodArgument,
+)
 from accounting.cli.output import (
     counted,
     notice,
@@ -240,6 +246,7 @@ def summary(
         By,
         typer.Option(help="Add up per VO, per user, or by all that the repository's summaries do."),
     ] = By.VO,
+    destination: DestinationOption = "",
     as_json: Json = False,
 ) -> None:
     """Show months as the EGI Accounting Portal will: from what was delivered, and from all.
@@ -250,10 +257,15 @@ def summary(
     settings = program_of(ctx).settings()
     from accounting.delivery.receiver import Receiver
     from accounting.store.records import Records, Selection
-    from accounting.wiring import open_from
+    from accounting.wiring import open_from, receiver_of
 
     with opened(settings) as database:
-        holdings = Receiver(database)
+        holdings = receiver_of(settings, database, destination)
+        if not isinstance(holdings, Receiver):
+            raise AccountingError(
+                f"'{destination or 'apel'}' does not take records of single notebooks",
+                "name a destination that does with --destination",
+            )
         months = [month] if month else holdings.months()
         lines = [line for of in months for line in holdings.summary(of, by.value)]
         chosen = Selection(month=month, differing=True, open_from=open_from(settings, time.time()))

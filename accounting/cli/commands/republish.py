@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from accounting.cli.options import Json, ServiceUrl, TokenFile
+from accounting.cli.options import DestinationOption, Json, ServiceUrl, TokenFile
 from accounting.cli.options import month as parsed_month
 from accounting.cli.output import counted, notice, table, write_json
 from accounting.cli.program import opened, program_of
@@ -36,6 +36,7 @@ def republish(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what differs; queue nothing.")
     ] = False,
+    destination: DestinationOption = "",
     url: ServiceUrl = None,
     token_file: TokenFile = None,
     as_json: Json = False,
@@ -47,7 +48,13 @@ def republish(
     """
     settings = program_of(ctx).settings()
     if service := service_of(settings, url, token_file):
-        asked = {"month": str(month), "vo": vo, "user": user, "changed": changed}
+        asked = {
+            "month": str(month),
+            "vo": vo,
+            "user": user,
+            "changed": changed,
+            "destination": destination,
+        }
         given = {name: value for name, value in asked.items() if value}
         outcome = service.run("republish", {**given, "dry_run": dry_run})
     else:
@@ -57,7 +64,7 @@ def republish(
         most = None if as_json else _SHOWN
         with opened(settings) as database:
             jobs = Jobs(settings, database, logs_failures=False)
-            chosen = Chosen(month, vo, user, changed)
+            chosen = Chosen(month, vo, user, changed, destination)
             outcome = jobs.republish(chosen, _told, dry_run=dry_run, most=most)
     if outcome.error is not None or outcome.result is None:
         raise outcome.error or typer.Exit(outcome.exit_code)

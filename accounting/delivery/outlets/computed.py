@@ -1,7 +1,7 @@
 """Figures that are computed anew from a month, and compared with what a destination was told."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -24,6 +24,14 @@ class Computed(ABC):
     @abstractmethod
     def body(self, texts: Sequence[str]) -> str:
         """See ``Outlet``."""
+
+    def values(self, text: str) -> Mapping[str, str]:
+        """A figure's text as names and values, for people; as APEL writes them."""
+        return apel.parsed(text)
+
+    def vo(self, values: Mapping[str, str]) -> str:
+        """Whose figure it is; empty: nobody's."""
+        return values.get("VO", "")
 
     def due(
         self,
@@ -52,6 +60,11 @@ class Computed(ABC):
         """See ``Outlet``."""
         return sum(1 for _ in self._unsaid(connection, destination, open_from))
 
+    def late_count(self, connection: Connection, destination: str, open_from: Month) -> int:
+        """See ``Outlet``."""
+        found = self._differing(connection, destination)
+        return sum(_is_late(entry, told, open_from) for entry, told in found)
+
     def settle(self, connection: Connection, destination: str) -> None:
         """See ``Outlet``."""
         months = {Month(*row) for row in connection.execute(unsettled(destination))}
@@ -65,18 +78,26 @@ class Computed(ABC):
     def _unsaid(
         self, connection: Connection, destination: str, open_from: Month
     ) -> Iterator[tuple[Entry, bool]]:
-        """What a destination was not told, and whether an undelivered message stands before it.
+        """What must go there, and whether an undelivered message stands before it."""
+        for entry, told in self._differing(connection, destination):
+            if not _is_late(entry, told, open_from):
+                yield entry, told is not None and told.is_waiting
 
-        A correction of a closed month's last word waits for ``republish`` (D6).
-        """
+    def _differing(
+        self, connection: Connection, destination: str
+    ) -> Iterator[tuple[Entry, queue.Told | None]]:
+        """Figures that differ from what a destination was told, and what that was."""
         for month in sorted(Month(*row) for row in connection.execute(unsettled(destination))):
             told = queue.told(connection, destination, month)
             for entry in self.entries(connection, destination, month):
                 before = told.get(entry.key.uid)
-                if before is None:
-                    yield entry, False
-                elif before.digest != entry.digest and not (before.final and month < open_from):
-                    yield entry, before.is_waiting
+                if before is None or before.digest != entry.digest:
+                    yield entry, before
+
+
+def _is_late(entry: Entry, told: queue.Told | None, open_from: Month) -> bool:
+    """Whether it corrects a closed month's last word, and waits for ``republish`` (D6)."""
+    return told is not None and told.final and entry.key.of < open_from
 
 
 def _place(key: RecordKey) -> tuple[int, int, str]:

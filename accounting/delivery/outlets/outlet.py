@@ -40,6 +40,9 @@ class Outlet(Protocol):
     def due_count(self, connection: Connection, destination: str, open_from: Month) -> int:
         """How many figures must go there and are in no message yet."""
 
+    def late_count(self, connection: Connection, destination: str, open_from: Month) -> int:
+        """How many corrections of closed months wait for ``republish`` (D6)."""
+
     def settle(self, connection: Connection, destination: str) -> None:
         """Note which months this destination was told all of, so that nobody searches them."""
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from accounting.api.dependencies import Admin, Parts
-from accounting.api.messages import change
+from accounting.api.messages import change, where
 from accounting.delivery.outbox import Outbox
 from accounting.guard.problem import Problem
 from accounting.lookup import cursor as cursors
@@ -15,6 +15,7 @@ from accounting.lookup.messages import Messages, Selection
 from accounting.model.messages import UNDELIVERED, WAITING, MessageState
 from accounting.web.fields import Fields
 from accounting.web.templating import templates
+from accounting.wiring import names_of
 
 router = APIRouter(prefix="/deliveries")
 
@@ -37,17 +38,23 @@ Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 def deliveries(request: Request, service: Parts, viewer: Admin) -> Response:
     """Destinations, and a page of messages."""
     fields = Fields(request.query_params)
+    names = names_of(service.settings)
+    destination = fields.text("destination")
     state = fields.choice("state", [one.value for one in MessageState])
     after = request.query_params.get("cursor", "")
     before = cursors.decode(after, _SORT, (int,))[0] if after else None
     messages = Messages(service.database)
     found = messages.page(
-        Selection(states=(MessageState(state),) if state else ()), before, _AT_ONCE + 1
+        Selection(where(service, destination), (MessageState(state),) if state else ()),
+        before,
+        _AT_ONCE + 1,
     )
     more = len(found) > _AT_ONCE
     context = {
         "status": status.status(service.settings, service.database, viewer, service.clock()),
-        "destinations": messages.destinations(),
+        "destinations": messages.destinations(names),
+        "names": names,
+        "destination": destination,
         "state": state,
         "states": list(MessageState),
         "messages": found[:_AT_ONCE],

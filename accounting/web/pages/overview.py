@@ -18,6 +18,7 @@ from accounting.store.access import Role, Viewer
 from accounting.web.coverage import days
 from accounting.web.templating import templates
 from accounting.web.verdict import verdict
+from accounting.wiring import names_of
 
 router = APIRouter()
 
@@ -29,7 +30,8 @@ def overview(request: Request, service: Parts, viewer: Reader) -> Response:
         return RedirectResponse(f"{request.scope.get('root_path', '')}/my", 303)
     now = service.clock()
     found = status.status(service.settings, service.database, viewer, now)
-    destinations = Messages(service.database).destinations() if viewer.is_admin else []
+    names = names_of(service.settings)
+    destinations = Messages(service.database).destinations(names) if viewer.is_admin else []
     first = windows.first_start(service.database)
     rows = compared(service, viewer, Month.of(now), datetime.fromtimestamp(now, UTC).day)
     context = {

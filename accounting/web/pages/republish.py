@@ -6,13 +6,14 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from accounting.api.dependencies import Admin, Parts, Service
-from accounting.api.runs import republish_job, start
+from accounting.api.runs import known, republish_job, start
 from accounting.delivery.receiver import Chosen
 from accounting.guard.problem import Problem
 from accounting.lookup import summaries
 from accounting.model.jobs import JobKind
 from accounting.web.fields import Fields, months_back
 from accounting.web.templating import templates
+from accounting.wiring import places
 
 router = APIRouter(prefix="/deliveries/republish")
 
@@ -35,9 +36,10 @@ def compare(
     vo: Annotated[str, Form()] = "",
     user: Annotated[str, Form()] = "",
     changed: Annotated[str, Form()] = "",
+    destination: Annotated[str, Form()] = "",
 ) -> Response:
     """Begin a dry run: what differs from what was delivered. Its page can confirm it."""
-    asked = {"month": month, "vo": vo, "user": user, "changed": changed}
+    asked = {"month": month, "vo": vo, "user": user, "changed": changed, "destination": destination}
     fields = Fields(asked)
     chosen_month = fields.month("month")
     if chosen_month is None:
@@ -45,9 +47,9 @@ def compare(
     chosen_vo, chosen_user = fields.text("vo"), fields.text("user")
     if chosen_month is None or fields.wrong:
         return _form(request, service, fields, asked, _BAD_REQUEST)
-    return _begin(
-        request, service, Chosen(chosen_month, chosen_vo, chosen_user, bool(changed)), dry_run=True
-    )
+    to = known(service, destination)
+    chosen = Chosen(chosen_month, chosen_vo, chosen_user, bool(changed), to)
+    return _begin(request, service, chosen, dry_run=True)
 
 
 @router.post("/{name}")
@@ -72,6 +74,7 @@ def _form(
     context = {
         "fields": fields,
         "asked": asked,
+        "destinations": [place.name for place in places(service.settings)],
         "months": months_back(summaries.known_months(service.database)),
     }
     return templates.TemplateResponse(request, "republish.html", context, code)
