@@ -3,17 +3,14 @@
 import re
 import time
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from importlib.metadata import version
 from ipaddress import ip_address
 from typing import Any
 
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -21,10 +18,12 @@ from accounting import web
 from accounting.api import health, ledger, messages, records, runs, summaries
 from accounting.api.dependencies import Service
 from accounting.api.sentences import problem_of
+from accounting.api.strictness import API, strict, wrong
 from accounting.errors import AccountingError
 from accounting.guard import login, problem
 from accounting.guard.armour import Armour
 from accounting.guard.gate import OPEN, Doors, Gate
+from accounting.guard.head import Head
 from accounting.guard.hub import hub_of, prefix_of
 from accounting.guard.origin import origin_of
 from accounting.guard.problem import Problem
@@ -37,7 +36,6 @@ from accounting.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
 
-API = "/api/v1"
 _BAD, _FORBIDDEN, _UNAVAILABLE = 400, 403, 503
 _ABOUT = """What every notebook used, as it is accounted for and delivered to APEL.
 
@@ -99,7 +97,7 @@ def create_app(service: Service, doors: Doors | None = None) -> FastAPI:
     app.state.service = service
     app.state.doors = doors
     app.state.error_page = web.error_page
-    api = APIRouter(prefix=API, dependencies=[Depends(_known_parameters)])
+    api = APIRouter(prefix=API, dependencies=[Depends(strict)])
     for part in (records, summaries, ledger, messages, runs):
         api.include_router(part.router)
     app.include_router(api)
@@ -110,6 +108,7 @@ def create_app(service: Service, doors: Doors | None = None) -> FastAPI:
     app.openapi = lambda: _openapi(app, prefix)  # type: ignore[method-assign] # FastAPI's way to change it
     _handle_errors(app)
     app.add_middleware(Gate, doors=doors)
+    app.add_middleware(Head)
     app.add_middleware(
         Armour,
         always=OPEN,
@@ -156,33 +155,6 @@ _API_AREAS = {
 }
 
 
-async def _known_parameters(request: Request) -> None:
-    """A parameter that is mistyped would silently select more than was meant."""
-    route = request.scope["route"]
-    assert isinstance(route, APIRoute)  # noqa: S101 - this is a dependency of such only
-    known = _parameters(route.dependant)
-    for name in request.query_params:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            raise _wrong_parameters(
-                [
-                    {
-                        "parameter": name[:100],
-                        "problem": "is not known" + (f"; did you mean {near[0]}?" if near else ""),
-                    }
-                ]
-            )
-
-
-def _parameters(of: Dependant) -> set[str]:
-    return {p.alias for p in of.query_params}.union(*map(_parameters, of.dependencies))
-
-
-def _wrong_parameters(errors: list[dict[str, str]]) -> Problem:
-    said = "; ".join(f"{error['parameter']} {error['problem']}" for error in errors)
-    return Problem(_BAD, said, f"see {API}/openapi.json for what may be asked", errors=errors)
-
-
 def _handle_errors(app: FastAPI) -> None:
     def own(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, Problem)  # noqa: S101 - registered for these
@@ -197,7 +169,7 @@ def _handle_errors(app: FastAPI) -> None:
             }
             for error in exc.errors()
         ]
-        return problem.answer(request, _wrong_parameters(errors))
+        return problem.answer(request, wrong(errors))
 
     def other(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)  # noqa: S101 - registered for these

@@ -9,6 +9,7 @@ from accounting.api.answers import as_json, refusals
 from accounting.api.dependencies import Admin, Parts, Reader, identity_of
 from accounting.api.models import GapsModel, MeModel, StatusModel, WindowsModel
 from accounting.api.parameters import CursorQuery, LimitQuery, SinceQuery, TotalQuery, UntilQuery
+from accounting.api.strictness import require_order
 from accounting.lookup import status, windows
 
 router = APIRouter(tags=["ledger"])
@@ -33,6 +34,7 @@ def list_windows(
     total: TotalQuery = False,
 ) -> Response:
     """The windows that were read, the latest first."""
+    require_order(since, until)
     page = windows.page(service.database, since=since, until=until, limit=limit, after=cursor)
     rows = [
         {
@@ -54,6 +56,7 @@ def list_gaps(
     service: Parts, _viewer: Reader, since: SinceQuery = None, until: UntilQuery = None
 ) -> Response:
     """When the source was silent: usage in there is known only from what came before and after."""
+    require_order(since, until)
     found = windows.silences(service.database, since=since, until=until)
     return as_json({"gaps": [gap._asdict() for gap in found]})
 

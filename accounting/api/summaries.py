@@ -11,6 +11,7 @@ from accounting.api.dependencies import Parts, Reader
 from accounting.api.formats import MEDIA_TYPES, TableQuery, chosen
 from accounting.api.models import SummaryModel
 from accounting.api.parameters import FlavorQuery, MonthQuery, UserQuery, VoQuery
+from accounting.api.strictness import refuse_useless
 from accounting.guard.problem import Problem
 from accounting.lookup import summaries
 from accounting.lookup.summaries import By, Question, Usage
@@ -60,6 +61,8 @@ async def summarise(
     kind: TableQuery = None,
 ) -> Response:
     """What you may see of what was used; the sums are those that APEL gets."""
+    if month:
+        refuse_useless(request, ("first_month", "last_month"), "beside month")
     wanted = chosen(request, Format(kind) if kind else None, (Format.JSON, Format.CSV))
 
     def answer() -> Response:

@@ -12,12 +12,13 @@ from pyarrow import parquet
 
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.pusher import Pusher
+from accounting.guard.tokens import digest_of
 from accounting.model.pods import Account
 from accounting.model.time import Month
 from accounting.records import apel, builder
 from accounting.records.export import COLUMNS
 from accounting.store.records import Records
-from tests.api.serving import Running, Serve
+from tests.api.serving import ADMIN, Running, Serve
 from tests.delivery.books import NOVEMBER, RULES, SITE, START, Inbox, account, ran_on, write
 
 CSV, APEL, PARQUET = "text/csv", "text/plain", "application/vnd.apache.parquet"
@@ -291,6 +292,7 @@ def test_what_is_kept_is_never_somebody_else_s(running: Running) -> None:
         ("delivery=lost", "delivery is not one of held, "),
         ("user=%00", "user holds a zero byte"),
         ("usr=x", "usr is not known; did you mean user?"),
+        ("vo=a&vo=b", "vo is given more than once"),
         ("cursor=abc", "the cursor is not one that this service gave out"),
     ],
 )
@@ -302,6 +304,86 @@ def test_a_wrong_parameter_is_told_by_name_with_an_example(
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert said in answer.json()["detail"]
     assert answer.json()["cure"]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("records?format=csv&limit=5", "limit means nothing in a file"),
+        ("records?format=apel&sort=user&cursor=x", "sort means nothing in a file"),
+        ("records?format=parquet&sort=-month", "sort means nothing in a file"),
+        ("records?since=2026-11-02&until=2026-11-01", "since is after until"),
+        ("windows?since=2026-11-02&until=2026-11-01", "since is after until"),
+        ("gaps?since=2026-11-02&until=2026-11-01", "since is after until"),
+        ("gaps?limit=3", "limit is not known"),
+        ("summaries?month=2026-11&first_month=2026-10", "first_month means nothing beside month"),
+        ("summaries?month=2026-11&month=2026-10", "month is given more than once"),
+        ("me?user=x", "user is not known"),
+        ("status?=", " is not known"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(path: str, said: str, running: Running) -> None:
+    answer = running.get(f"/api/v1/{path}")
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith(said)
+    assert answer.json()["cure"]
+
+
+def test_a_file_that_is_only_accepted_takes_no_limit_either(running: Running) -> None:
+    answer = running.get("/api/v1/records?limit=5", headers={"Accept": "text/csv"})
+    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (400, "limit")
+
+
+def test_a_read_with_a_body_is_refused(running: Running) -> None:
+    answer = running.ask("GET", "/api/v1/records", content=b'{"vo": "vo1"}')
+    assert (answer.status_code, answer.json()["detail"]) == (400, "a body is not read here")
+
+
+HEADS = [
+    "/api/v1/records",
+    "/api/v1/records?format=csv",
+    "/api/v1/summaries",
+    "/api/v1/status",
+    "/api/v1/messages",
+    "/api/v1/me",
+    "/api/v1/openapi.json",
+    "/api/v1/nothing",
+    "/api/v1/records?usr=x",
+    "/metrics",
+    "/healthz",
+    "/readyz",
+    "/",
+    "/records",
+    "/docs",
+]
+
+
+@pytest.mark.parametrize("path", HEADS)
+@pytest.mark.parametrize("token", [ADMIN, None])
+def test_head_says_what_get_says_without_its_body(
+    path: str, token: str | None, running: Running
+) -> None:
+    heads = running.ask("HEAD", path, token)
+    whole = running.get(path, token)
+    changing = {"date", "content-security-policy", "content-length", "transfer-encoding"}
+    assert heads.status_code == whole.status_code
+    assert heads.content == b""
+    told = [{k: v for k, v in a.headers.items() if k not in changing} for a in (heads, whole)]
+    assert told[0] == told[1]
+
+
+def test_head_of_a_file_writes_none_of_it(changing: Running) -> None:
+    path = "/api/v1/records?format=parquet"
+    for _ in range(5):  # more than may be under way
+        assert changing.ask("HEAD", path).status_code == 200
+    assert changing.get(path).status_code == 200
+
+
+def test_a_login_address_is_not_used_up_by_head(running: Running) -> None:
+    ticket = running.doors.sessions.ticket(digest_of(ADMIN.encode()))
+    path = f"/login?ticket={ticket}"
+    assert running.ask("HEAD", path, None).status_code == 405
+    assert running.get(path, None).status_code == 303
 
 
 def test_a_cursor_of_another_sort_is_refused(running: Running) -> None:

@@ -189,6 +189,57 @@ def test_a_run_that_a_restart_has_ended_is_told(running: Running) -> None:
         client.follow("0123456789ab")
 
 
+@pytest.mark.parametrize("path", ["poll", "push", "republish?month=2026-11", "messages/1/retry"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"since": "never"}',
+        b'{"month": "2026-11", "dry_run": false}',
+        b"[]",
+        b"month=2026-10",
+        b"csrf_token=a&month=2026-10",
+        b"\0",
+    ],
+)
+def test_a_body_that_nobody_reads_is_refused_before_anything_begins(
+    path: str, body: bytes, running: Running
+) -> None:
+    for kind in ("application/json", "application/x-www-form-urlencoded", "text/plain"):
+        headers = {"Content-Type": kind}
+        answer = running.post(f"/api/v1/{path}", ADMIN, content=body, headers=headers)
+        assert answer.status_code == 400
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.json()["detail"] == "a body is not read here"
+    assert running.get("/api/v1/runs").json()["runs"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("poll?since=never", "since is not known"),
+        ("push?now=true&new=1", "new is not known; did you mean now?"),
+        ("push?now=true&now=false", "now is given more than once"),
+        ("push?now=perhaps", "now "),
+        ("republish?month=2026-11&dryrun=false", "dryrun is not known; did you mean dry_run?"),
+        ("republish?month=2026-13", "month is not a month"),
+    ],
+)
+def test_an_option_that_nobody_reads_is_refused_before_anything_begins(
+    path: str, said: str, running: Running
+) -> None:
+    answer = running.post(f"/api/v1/{path}")
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith(said)
+    if "not known" in said:
+        assert answer.json()["cure"].startswith("the options here are: ")
+    assert running.get("/api/v1/runs").json()["runs"] == []
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b" {} \n"])
+def test_a_body_that_asks_for_nothing_is_nothing(body: bytes, running: Running) -> None:
+    assert running.post("/api/v1/push", JOB, content=body).status_code == 202
+
+
 @pytest.mark.parametrize(
     ("path", "token", "status"),
     [

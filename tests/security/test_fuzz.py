@@ -2,6 +2,7 @@
 
 import base64
 import os
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -9,9 +10,10 @@ import pytest
 import schemathesis
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from schemathesis import Case
+from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
+from schemathesis.schemas import APIOperation
 
 from accounting.guard.tokens import digest_of
 from accounting.store.access import Right, Viewer
@@ -103,6 +105,10 @@ def test_no_cursor_makes_the_service_fail(made: str | bytes, running: Running) -
     assert answer.status_code in {200, 400}
 
 
+ODD_TEXT = st.text(max_size=6).filter(str.isprintable)
+BODIES = st.one_of(*[st.just(b"")] * 7, st.binary(max_size=200))
+MORE = st.one_of(*[st.just({})] * 7, st.dictionaries(ODD_TEXT, ODD_TEXT, min_size=1, max_size=1))
+
 ROLES = {
     "admin": Viewer("boss", frozenset(Right), is_admin=True, user="boss"),
     "manager": Viewer("mia", frozenset({Right.READ}), vos=frozenset({"vo1"}), user="mia"),
@@ -110,12 +116,15 @@ ROLES = {
     "nobody": None,
 }
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "5"))
-"""Of each operation and role."""
+"""Of each operation, role, and mode: as it is described, and otherwise."""
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_whoever_asks_whatever_the_api_never_fails(
-    role: str, running: Running, monkeypatch: pytest.MonkeyPatch
+    role: str,
+    running: Running,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     known = running.doors.tokens.viewer
 
@@ -126,14 +135,29 @@ def test_whoever_asks_whatever_the_api_never_fails(
     url = f"{running.url}/api/v1/openapi.json"
     schema = schemathesis.openapi.from_url(url, headers={"Authorization": f"Bearer {ADMIN}"})
     headers = {"Authorization": "Bearer the-token"}
+    seen: Counter[int] = Counter()
     for found in schema.get_all_operations():
         assert isinstance(found, Ok)
+        operation = found.ok()
+        for mode in _modes(operation):
+            strategy = operation.as_strategy(generation_mode=mode)
 
-        @given(case=found.ok().as_strategy())
-        @settings(max_examples=EXAMPLES)
-        def answers(case: Case[Any]) -> None:
-            answer = case.call(headers=headers)
-            case.validate_response(answer, checks=[not_a_server_error], headers=headers)
-            assert role != "nobody" or answer.status_code in {401, 413, 429, 431}
+            @given(case=strategy, body=BODIES, more=MORE)
+            @settings(max_examples=EXAMPLES)
+            def answers(case: Case[Any], body: bytes, more: dict[str, str]) -> None:
+                case.query = {**(case.query or {}), **more}
+                answer = case.call(headers=headers, data=body)
+                seen[answer.status_code] += 1
+                case.validate_response(answer, checks=[not_a_server_error], headers=headers)
+                assert role != "nobody" or answer.status_code in {401, 413, 429, 431}
 
-        answers()
+            answers()
+    if "FUZZ_EXAMPLES" in os.environ:
+        with capsys.disabled():
+            print(f"\n{role}: {seen.total():,} cases, {dict(sorted(seen.items()))}")  # noqa: T201
+
+
+def _modes(operation: APIOperation[Any, Any, Any, Any]) -> list[GenerationMode]:
+    """What has no options cannot be asked otherwise than it is described."""
+    has_options = bool(operation.query or operation.path_parameters)
+    return list(GenerationMode) if has_options else [GenerationMode.POSITIVE]
