@@ -8,7 +8,7 @@ EXACT_CLUSTERS ?= 300
 EXACT_SEED ?= 1
 SOURCES := accounting ssm hub notebooks_settings legacy tests bench docs migrations
 
-.PHONY: help demo test lint types imports tests cluster cluster-test cluster-programs soak bench lock docs clean
+.PHONY: help demo test lint types imports tests cluster cluster-test cluster-programs soak bench lock docs site clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,11 @@ bench: prepared  ## measure speed and memory; writes bench/results
 
 docs: prepared  ## write the generated pages of docs/ anew
 	@$(BIN)/python docs/generate.py
+
+site:  ## write the documentation as a site to var/site, search included
+	@scripts/venv development
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "var/site/index.html"
 
 lock:  ## pin the dependencies of pyproject.toml anew
 	@scripts/venv development
