@@ -9,7 +9,8 @@ from bench.__main__ import SECTIONS, main
 def test_a_short_benchmark_measures_every_promise(tmp_path: Path) -> None:
     folders = ["--data", str(tmp_path / "data"), "--results", str(tmp_path / "results")]
 
-    main(["--pods", "60", "--rounds", "1", "--backlog", "600", "--records", "600", *folders])
+    sizes = ["--pods", "60", "--backlog", "600", "--records", "600", "--users", "6"]
+    main([*sizes, "--rounds", "1", *folders])
 
     kept = json.loads((tmp_path / "results" / "latest.json").read_text())
     assert len(kept["figures"]) == len(SECTIONS)

@@ -73,6 +73,8 @@ class D4ScienceAuthenticator(BearerAuthenticator):
         return {**model, "auth_state": await self._in_context(state, context)}
 
     async def _asked_again(self, user: User, state: AuthState) -> AuthModel:
+        if not state.get("context"):
+            raise Refused("the session is in no research environment")
         model = await super()._asked_again(user, state)
         kept = {name: state.get(name, "") for name in ("namespace", "label")}
         fresh = await self._in_context({**model["auth_state"], **kept}, state["context"])

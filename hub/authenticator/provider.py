@@ -242,8 +242,8 @@ class ProviderAuthenticator(GenericOAuthenticator):  # type: ignore[misc]
         if not info.get("access_token"):
             raise Unavailable(f"{self.token_url} answered without an access token")
         info.setdefault("token_type", "Bearer")
-        if info.get("expires_in"):
-            info["expires_at"] = time.time() + float(info["expires_in"])
+        if seconds := _seconds(info.get("expires_in")):
+            info["expires_at"] = time.time() + seconds
         return info
 
     async def token_to_user(self, token_info: Mapping[str, Any]) -> dict[str, Any]:
@@ -328,6 +328,14 @@ def _object(response: HTTPResponse) -> dict[str, Any] | None:
     except ValueError:
         return None
     return body if isinstance(body, dict) else None
+
+
+def _seconds(value: object) -> float:
+    """A lifetime as a provider writes it; 0 if it says nothing of use."""
+    try:
+        return float(str(value))
+    except ValueError:
+        return 0.0
 
 
 def _subject(id_token: str | None) -> str | None:

@@ -106,6 +106,9 @@ class SessionAuthenticator(ProviderAuthenticator):
         """
         if not self.enable_auth_state:
             return True
+        if handler is not None and not hasattr(handler, "_token_authenticated"):
+            # JupyterHub 6.1 sets it for tokens only, and reads it for cookies too.
+            handler._token_authenticated = False  # noqa: SLF001
         async with self._turns, self._lock(user):
             state = await user.get_auth_state()
             if self._is_recent(user, state):
@@ -122,7 +125,7 @@ class SessionAuthenticator(ProviderAuthenticator):
 
     def _is_recent(self, user: User, state: AuthState | None) -> bool:
         """Whether the provider has just confirmed the user, and no token ends soon."""
-        if not state or not state.get("token_response") or self.refresh_user_hook is not None:
+        if not state or not state.get("access_token") or self.refresh_user_hook is not None:
             return False
         expires_at = self._newest(state).get("expires_at")
         if expires_at and expires_at - time.time() < self.token_margin_seconds:
@@ -138,7 +141,7 @@ class SessionAuthenticator(ProviderAuthenticator):
             answer = await self._call_refresh_user_hook(user, state)
             if answer is not None:
                 return cast("bool | AuthModel", answer)
-        if not state or not state.get("token_response"):
+        if not state or not state.get("access_token"):
             # They have never logged in: a service or an administrator starts their servers. The
             # provider has nothing to say about them, and there is no login to repeat.
             return True
@@ -171,7 +174,7 @@ class SessionAuthenticator(ProviderAuthenticator):
             info = await self.renew_tokens(user, state)
             return cast("AuthModel", await self._token_to_auth_model(info))
         try:
-            return cast("AuthModel", await self._token_to_auth_model(state["token_response"]))
+            return cast("AuthModel", await self._token_to_auth_model(_token_response(state)))
         except Refused:
             if not state.get("refresh_token"):
                 raise
@@ -243,6 +246,18 @@ class SessionAuthenticator(ProviderAuthenticator):
             await self._hand_over(user, state)
         return model
 
+    async def authenticate(
+        self, handler: BaseHandler, data: Any = None, **kwargs: Any
+    ) -> AuthModel | None:
+        """A login; one that JupyterHub will refuse takes the user's old groups away."""
+        model = await super().authenticate(handler, data, **kwargs)
+        if model and hasattr(handler, "find_user"):
+            name = self.normalize_username(model["name"])
+            user = handler.find_user(name)
+            if user is not None and not await self._is_allowed(name, model):
+                await self._take_over(user, model)
+        return model
+
     def _tolerates(self, user: User, state: AuthState, exc: Unavailable) -> bool:
         absent = time.time() - (self._known_since(user, state) or self._started_at)
         stays = absent <= self.provider_absence_seconds
@@ -299,6 +314,15 @@ class SessionAuthenticator(ProviderAuthenticator):
                 await self.ask_as_client(self.revoke_url, "revocation", old)
             except OIDCError as exc:
                 raise NotRevoked(str(exc)) from exc
+
+
+def _token_response(state: AuthState) -> AuthState:
+    """The provider's answer with the tokens; earlier authenticators kept only what was in it."""
+    kept = state.get("token_response")
+    if kept and kept.get("access_token"):
+        return cast("AuthState", kept)
+    names = ("access_token", "refresh_token", "id_token", "expires_at")
+    return {name: state[name] for name in names if state.get(name)}
 
 
 def _is_as_before(user: User, state: AuthState, model: AuthModel) -> bool:

@@ -10,7 +10,6 @@ from hub.migration.report import Migration, Values
 
 _CONFIG = "jupyterhub.hub.config"
 _HOME = "{servername}"
-_MONITOR = "http://notebooks-monitoring:8100"
 
 
 def migrated(old: Mapping[str, Any], configuration: Mapping[str, str] | None = None) -> Migration:
@@ -163,11 +162,10 @@ def _service(name: str, service: Values, migration: Migration) -> None:
     where = f"hub.services.{name}"
     if name == "status":
         migration.set("notebooks-monitoring", {"enabled": True, "openStatus": True})
-        migration.set("jupyterhub.hub.services", {name: {"url": _MONITOR}})
         migration.changed(
             where,
-            "is the chart notebooks-monitoring, with rights over one user only; what it says is"
-            " open for EGI's probe at the same address",
+            "comes with the chart notebooks-monitoring, with rights over one user only; what it"
+            " says is open for EGI's probe at the same address",
         )
         return
     if "api_token" in service:

@@ -19,7 +19,8 @@ from hub.monitor.schedule import Schedule
 from hub.program.failure import Failure
 
 _STRIP = 48
-_OWN_NAME = "monitoring/"
+_EARLIER_NAME = "status/"
+"""The hub's service whose JSON EGI's earlier probe reads."""
 _UNAUTHORIZED, _FORBIDDEN, _UNAVAILABLE = 401, 403, 503
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -78,7 +79,7 @@ def _add_pages(app: FastAPI, schedule: Schedule, door: Doorkeeper) -> None:
 
     @app.get(prefix)
     async def page(request: Request) -> Response:
-        if request.headers.get("Accept", "") == "application/json":
+        if _wants_data(request, prefix):
             return RedirectResponse(f"{prefix}status.json", 307)
         if await door.admits(request):
             return HTMLResponse(_page(schedule), headers=_HEADERS)
@@ -94,11 +95,28 @@ def _add_pages(app: FastAPI, schedule: Schedule, door: Doorkeeper) -> None:
         return answer
 
 
+def _wants_data(request: Request, prefix: str) -> bool:
+    """Whether a probe asks; where the service itself is called `status`, all but browsers do."""
+    accepted = request.headers.get("Accept", "")
+    if prefix == _beside_us(prefix):
+        return "text/html" not in accepted
+    return accepted == "application/json"
+
+
+def _beside_us(prefix: str) -> str:
+    """The path of the earlier monitor's service, on the same hub.
+
+    >>> _beside_us("/base/services/monitoring/")
+    '/base/services/status/'
+    """
+    return f"{prefix.rstrip('/').rpartition('/')[0]}/{_EARLIER_NAME}"
+
+
 def _add_data(app: FastAPI, schedule: Schedule, door: Doorkeeper, *, open_status: bool) -> None:
     prefix = door.prefix
 
     @app.get(f"{prefix}status.json")
-    @app.get(f"{prefix.removesuffix(_OWN_NAME)}status/")
+    @app.get(_beside_us(prefix))
     async def status(request: Request) -> Response:
         if not open_status and not await door.admits(request):
             return _token_needed()

@@ -20,6 +20,8 @@ _LONGEST_PAUSE_SECONDS = 3.0
 _NOT_FOUND, _CONFLICT, _GONE, _TOO_MANY, _SERVER_ERROR = 404, 409, 410, 429, 500
 _PAGE = 250
 """How many objects a listing asks for at a time."""
+_RESTARTS = 3
+"""How often a listing begins again whose next page has expired."""
 
 
 class ClusterError(Exception):
@@ -87,6 +89,7 @@ class Cluster:
         what = f"persistentvolumeclaim with {selector}"
         found: list[Manifest] = []
         after: str | None = None
+        begun = 0
         while True:
             more = {"_continue": after} if after else {}
             try:
@@ -94,9 +97,9 @@ class Cluster:
                     "list", what, call, label_selector=selector, limit=_PAGE, **more
                 )
             except ClusterError as exc:
-                if exc.status != _GONE or not after:
+                if exc.status != _GONE or not after or begun == _RESTARTS:
                     raise
-                found, after = [], None  # the listing took too long: begin again
+                found, after, begun = [], None, begun + 1  # it took too long: begin again
                 continue
             found += page["items"] if page else []
             after = ((page or {}).get("metadata") or {}).get("continue")

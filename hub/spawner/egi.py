@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from kubespawner import KubeSpawner
 from kubespawner.slugs import is_valid_label, safe_slug
 from traitlets import Bool, Dict, List, TraitError, Unicode, default, validate
 
 from hub.spawner import home, token_secret
-from hub.spawner.cluster import Cluster, ClusterError
+from hub.spawner.cluster import ClusterError
+from hub.spawner.home_spawner import HomeSpawner
 from hub.spawner.manifests import (
     OWNER,
     Manifest,
@@ -39,7 +38,7 @@ _NO_CLUSTER = (
 _LISTS = ("volumes", "volume_mounts", "init_containers", "extra_containers")
 
 
-class EGISpawner(KubeSpawner):  # type: ignore[misc]
+class EGISpawner(HomeSpawner):
     """Notebook servers of EGI Notebooks, as pods."""
 
     user_options: Any  # JupyterHub's trait
@@ -80,16 +79,6 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
         """,
     ).tag(config=True)
 
-    legacy_pvc_name_templates = List(
-        Unicode(),
-        ["claim-{username}", "claim-{escaped_username}"],
-        help="""What a user's home may be called if `pvc_name_template` does not name it.
-
-        Claims that this spawner made are found by their label, however the names have changed
-        since. These names are for claims that carry no label with the user's name.
-        """,
-    ).tag(config=True)
-
     entitlement_sources = List(
         Unicode(),
         ["urn:mace:egi.eu#aai.egi.eu", "urn:mace:egi.eu#aai-demo.egi.eu"],
@@ -112,21 +101,19 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
         """,
     ).tag(config=True)
 
-    @default("pvc_name_template")
-    def _default_pvc_name_template(self) -> str:
-        return "claim-{userid}"
-
-    @default("delete_pvc")
-    def _default_delete_pvc(self) -> bool:
-        return False  # a user's data outlives the hub's account until the operator says otherwise
-
-    @default("remember_pvc_name")
-    def _default_remember_pvc_name(self) -> bool:
-        return False  # what the hub's database knows is one of the names that are looked up
-
     @default("apply_user_options")
     def _default_apply_user_options(self) -> Any:
         return _taken_by_profiles  # else JupyterHub warns at each start that nobody takes them
+
+    @validate("entitlement_sources")
+    def _valid_sources(self, proposal: Any) -> list[str]:
+        for source in proposal.value:
+            if "#" not in source:
+                raise TraitError(
+                    f"{type(self).__name__}.entitlement_sources: {source!r} has no authority: write"
+                    " NAMESPACE#AUTHORITY, or NAMESPACE# for entitlements without one"
+                )
+        return list(proposal.value)
 
     @validate("additions")
     def _valid_additions(self, proposal: Any) -> list[Manifest]:
@@ -138,7 +125,6 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.pvc_name = self._home_name()
         self.token_secret_name = self._expand_user_properties(self.token_secret_name_template)
         self._flavor = ""
         self._open_slugs: list[str] = []
@@ -233,60 +219,13 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
         """The user's groups, and the VOs that they tell of."""
         return names_of((group.name for group in self.user.groups), self.entitlement_sources)
 
-    # The home and the pod
+    # The pod
 
     async def _prepare(self) -> None:
-        cluster = self._cluster()
-        found = await self._find_home(cluster)
-        if found:
-            await self._note_home(cluster, found)
-        else:
-            self.log.info("There is no home of %s yet: making one", self._log_name)
-        usual = self._home_name()
-        self.pvc_name = (
-            found.name if found else await home.free_name(cluster, self.user.name, usual)
-        )
-        self._pvc_exists = found is not None
+        await self._settle()
         tokens = self._tokens(await self._auth_state())
         if any(tokens.values()):
             await self._save(tokens)
-
-    async def _find_home(self, cluster: Cluster) -> home.Home | None:
-        selector = f"{home.STORAGE},{OWNER}={self._owner_label()}"
-        legacy = (self._home_name(template) for template in self.legacy_pvc_name_templates)
-        names = home.Names(self._remembered_homes(), self._home_name(), tuple(legacy))
-        owners = _OWNERS.setdefault(self.api, {}).setdefault(self.namespace, home.Owners())
-        return await home.find(
-            cluster, self.user.name, selector, names, lambda: owners.list(cluster)
-        )
-
-    def _remembered_homes(self) -> tuple[str, ...]:
-        """The claims that the user's servers have mounted, as the hub's database keeps them."""
-        servers = self.user.orm_user.orm_spawners
-        states = (servers[name].state or {} for name in sorted(servers))
-        return tuple(dict.fromkeys(state["pvc_name"] for state in states if state.get("pvc_name")))
-
-    async def _note_home(self, cluster: Cluster, found: home.Home) -> None:
-        """Label the user's claims, so that they are found at once; warn of unused ones."""
-        if found.others:
-            self.log.warning(
-                "%s has several homes: %s is used, %s not; merge or delete those",
-                self._log_name,
-                found.name,
-                ", ".join(found.others),
-            )
-        for name in found.unlabelled:
-            try:
-                await cluster.label_claim(name, {OWNER: self._owner_label()})
-            except ClusterError as exc:
-                self.log.warning("The claim %s keeps no label of its user: %s", name, exc)
-
-    def _home_name(self, template: str = "") -> str:
-        plain = home.without_server(template or self.pvc_name_template)
-        return str(self._expand_user_properties(plain))
-
-    def _owner_label(self) -> str:
-        return str(safe_slug(self.user.name, is_valid=is_valid_label))
 
     async def get_pod_manifest(self) -> Any:
         """KubeSpawner's pod, with the home, the tokens, the additions and the annotations."""
@@ -331,13 +270,6 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
             for name, value in before.items():
                 setattr(self, name, value)
 
-    def get_pvc_manifest(self) -> Any:
-        """The claim of the home: it carries the user's label, and no server's name."""
-        claim = super().get_pvc_manifest()
-        claim.metadata.labels[OWNER] = self._owner_label()
-        claim.metadata.annotations.pop("hub.jupyter.org/servername", None)
-        return claim
-
     def _build_common_labels(self, extra_labels: Mapping[str, str]) -> dict[str, str]:
         labels = super()._build_common_labels(extra_labels)
         labels.pop(OWNER, None)
@@ -357,25 +289,11 @@ class EGISpawner(KubeSpawner):  # type: ignore[misc]
         secret = await cluster.secret(self.token_secret_name)
         if secret and home.owner_of(secret) == self.user.name:
             await cluster.delete_secret(self.token_secret_name)
-        found = await self._find_home(cluster) if self.delete_pvc else None
-        if found:
-            self.pvc_name = found.name
+        if self.delete_pvc and await self._is_at_home():
             await super().delete_forever()
-
-    def _cluster(self) -> Cluster:
-        return Cluster(
-            self.api,
-            self.namespace,
-            request_seconds=self.k8s_api_request_timeout,
-            retry_seconds=self.k8s_api_request_retry_timeout,
-        )
 
     async def _auth_state(self) -> Mapping[str, Any]:
         return await self.user.get_auth_state() or {}
-
-
-_OWNERS: "WeakKeyDictionary[Any, dict[str, home.Owners]]" = WeakKeyDictionary()
-"""One listing for all spawners of a namespace, by the client that they share."""
 
 
 def _taken_by_profiles(_spawner: EGISpawner, _options: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hub.spawner.cluster import Cluster
@@ -21,6 +21,7 @@ STORAGE = "component=singleuser-storage"
 Owned = Awaitable[Mapping[str, list[Manifest]]]
 
 _SERVER = "hub.jupyter.org/servername"
+_RELEASE = "release"  # Zero to JupyterHub puts it on whatever its hub makes
 _SERVER_FIELDS = re.compile(r"\{(safe_|escaped_|unescaped_)?servername\}")
 _USER_SERVER = re.compile(r"\{(safe_|escaped_)?user_server\}")
 _SUFFIX_LENGTH = 8
@@ -43,49 +44,31 @@ def owner_of(found: Manifest) -> str | None:
 
 
 @dataclass(frozen=True)
-class Home:
-    """The claim of a user's home.
+class Owner:
+    """Whose home is looked for, and by which hub.
 
     Attributes:
-        name: of the claim.
-        others: further claims of the user, which are not used.
-        unlabelled: which of all these lack the label with the user.
+        name: of the user.
+        labels: the name as KubeSpawner writes it in labels, today and in earlier versions.
+        releases: the Helm releases whose claims are this hub's; empty if it is not known.
     """
 
     name: str
-    others: tuple[str, ...] = ()
-    unlabelled: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    releases: tuple[str, ...] = ()
 
+    def has(self, claim: Manifest) -> bool | None:
+        """Whether the claim carries this user's name; None if it carries nobody's."""
+        written = owner_of(claim)
+        if written is not None:
+            return written == self.name
+        label = _labels(claim).get(OWNER)
+        return None if label is None else label in self.labels
 
-def choose(claims: Iterable[Manifest], user: str, names: Sequence[str]) -> Home | None:
-    """The home among claims that are the user's by label, name or annotation.
-
-    A claim that the hub's database or the configuration names comes first (`names`, in their
-    order), then the oldest: what a user has worked with is there. A claim that was made for a named
-    server comes last. A claim with somebody else's name on it is never chosen, nor one that is
-    being deleted.
-    """
-    found = {
-        claim["metadata"]["name"]: claim["metadata"]
-        for claim in claims
-        if owner_of(claim) in (user, None) and not claim["metadata"].get("deletionTimestamp")
-    }
-    if not found:
-        return None
-
-    def rank(meta: Manifest) -> tuple[bool, int, str, str]:
-        name = meta["name"]
-        order = names.index(name) if name in names else len(names)
-        of_a_server = _SERVER in (meta.get("annotations") or {})
-        return of_a_server, order, meta.get("creationTimestamp") or "", name
-
-    first, *others = (str(meta["name"]) for meta in sorted(found.values(), key=rank))
-    unlabelled = (name for name in (first, *others) if not _has_owner_label(found[name]))
-    return Home(first, tuple(others), tuple(unlabelled))
-
-
-def _has_owner_label(meta: Manifest) -> bool:
-    return OWNER in (meta.get("labels") or {})
+    def is_foreign(self, claim: Manifest) -> bool:
+        """Whether it belongs to another hub of the namespace; that hub's users are others."""
+        release = _labels(claim).get(_RELEASE)
+        return bool(release and self.releases and release not in self.releases)
 
 
 @dataclass(frozen=True)
@@ -103,17 +86,74 @@ class Names:
     usual: str
     legacy: tuple[str, ...] = ()
 
+    @property
+    def order(self) -> tuple[str, ...]:
+        """All of them, the most certain first."""
+        return tuple(dict.fromkeys((*self.remembered, self.usual, *self.legacy)))
+
+
+@dataclass(frozen=True)
+class Home:
+    """The claim of a user's home.
+
+    Attributes:
+        name: of the claim.
+        others: further claims of the user, which are not used.
+        unlabelled: which of all these lack the label with the user.
+    """
+
+    name: str
+    others: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came to.
+
+    Attributes:
+        home: the user's; None if there is none.
+        deleted: claims of the user that Kubernetes is deleting: nothing can mount them any more.
+        foreign: claims with the user's name of another hub in the namespace.
+    """
+
+    home: Home | None = None
+    deleted: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+
+
+def choose(claims: Iterable[Manifest], names: Sequence[str]) -> Home | None:
+    """The home among a user's claims.
+
+    A claim without a volume comes last: nothing was ever in it (Pending), or it is lost. Then a
+    claim that was made for a named server. Of the others, one that the hub's database or the
+    configuration names comes first (`names`, in their order), then the oldest: what a user has
+    worked with is there.
+    """
+    found = {_name(claim): claim for claim in claims}
+    if not found:
+        return None
+
+    def rank(claim: Manifest) -> tuple[bool, bool, int, str, str]:
+        name, meta = _name(claim), claim["metadata"]
+        is_empty = (claim.get("status") or {}).get("phase") in ("Pending", "Lost")
+        of_a_server = _SERVER in (meta.get("annotations") or {})
+        order = names.index(name) if name in names else len(names)
+        return is_empty, of_a_server, order, meta.get("creationTimestamp") or "", name
+
+    first, *others = (_name(claim) for claim in sorted(found.values(), key=rank))
+    unlabelled = (name for name in (first, *others) if OWNER not in _labels(found[name]))
+    return Home(first, tuple(others), tuple(unlabelled))
+
 
 async def find(
-    cluster: Cluster, user: str, selector: str, names: Names, owned: Callable[[], Owned]
-) -> Home | None:
-    """The claim of a user's home, or None if there is none yet.
-
-    Looks by label, by name, and last by the annotation that every KubeSpawner writes.
+    cluster: Cluster, owner: Owner, selector: str, names: Names, owned: Callable[[], Owned]
+) -> Found:
+    """Look for a user's home by label, by name, and last by the annotation of every KubeSpawner.
 
     Args:
         cluster: the namespace.
-        user: the user's name.
+        owner: the user.
         selector: selects the claims that carry the user's label.
         names: what the claim may be called if it has no label.
         owned: lists the claims of all users, by the user in their annotation.
@@ -121,18 +161,48 @@ async def find(
     Raises:
         ClusterError: it cannot be known.
     """
-    order = (*names.remembered, names.usual, *names.legacy)
-    labelled = choose(await cluster.claims(selector), user, order)
-    if labelled:
-        return labelled
-    for name in dict.fromkeys(order):
-        claim = await cluster.claim(name)
-        known = (user,) if name in names.legacy else (user, None)
-        if claim and owner_of(claim) in known and (home := choose([claim], user, order)):
-            return home
-    annotated = [meta["metadata"]["name"] for meta in (await owned()).get(user, ())]
-    there = [await cluster.claim(name) for name in annotated]
-    return choose([claim for claim in there if claim], user, order)
+    deleted: dict[str, None] = {}
+    foreign: dict[str, None] = {}
+    async for claims in _candidates(cluster, owner, selector, names, owned):
+        usable = []
+        for claim in claims:
+            name = _name(claim)
+            has = owner.has(claim)
+            if not (has or (has is None and name in (*names.remembered, names.usual))):
+                continue
+            if owner.is_foreign(claim) and name not in names.remembered:
+                foreign[name] = None
+            elif claim["metadata"].get("deletionTimestamp"):
+                deleted[name] = None
+            else:
+                usable.append(claim)
+        if home := choose(usable, names.order):
+            return Found(home, tuple(deleted), tuple(foreign))
+    return Found(None, tuple(deleted), tuple(foreign))
+
+
+async def _candidates(
+    cluster: Cluster, owner: Owner, selector: str, names: Names, owned: Callable[[], Owned]
+) -> AsyncIterator[list[Manifest]]:
+    """Claims that may be the user's, the cheapest question first."""
+    labelled = await cluster.claims(selector)
+    known = {_name(claim) for claim in labelled}
+    yield labelled + await _named(cluster, [n for n in names.remembered if n not in known])
+    for name in names.order[len(set(names.remembered)) :]:
+        yield await _named(cluster, [name])
+    yield await _named(cluster, [_name(claim) for claim in (await owned()).get(owner.name, ())])
+
+
+async def _named(cluster: Cluster, names: Iterable[str]) -> list[Manifest]:
+    return [claim for name in names if (claim := await cluster.claim(name))]
+
+
+def _name(claim: Manifest) -> str:
+    return str(claim["metadata"]["name"])
+
+
+def _labels(claim: Manifest) -> Mapping[str, str]:
+    return claim["metadata"].get("labels") or {}
 
 
 class Owners:
@@ -171,9 +241,10 @@ def owners(claims: Iterable[Manifest]) -> dict[str, list[Manifest]]:
     return found
 
 
-async def free_name(cluster: Cluster, user: str, name: str) -> str:
+async def free_name(cluster: Cluster, owner: Owner, name: str) -> str:
     """What to call a new home: `name`, with a suffix if it is somebody else's claim."""
     claim = await cluster.claim(name)
-    if claim is None or owner_of(claim) in (user, None):
+    if claim is None or (owner.has(claim) is not False and not owner.is_foreign(claim)):
         return name
-    return f"{name}-{hashlib.sha256(user.encode()).hexdigest()[:_SUFFIX_LENGTH]}"
+    text = " ".join((*owner.releases[:1], owner.name))
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:_SUFFIX_LENGTH]}"

@@ -28,8 +28,12 @@ def names_of(groups: Iterable[str], sources: Iterable[str]) -> frozenset[str]:
 
 
 def _is_trusted(match: re.Match[str], sources: Iterable[str]) -> bool:
-    source = f"{match['namespace']}#{match['authority'] or ''}"
-    return any(fnmatchcase(source, pattern) for pattern in sources)
+    given = match["namespace"], match["authority"] or ""
+    for source in sources:
+        namespace, _, authority = source.partition("#")
+        if fnmatchcase(given[0], namespace) and fnmatchcase(given[1], authority):
+            return True
+    return False
 
 
 def claims_of(entry: Mapping[str, Any]) -> frozenset[str]:

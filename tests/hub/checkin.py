@@ -2,7 +2,6 @@
 
 import re
 import sqlite3
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,13 +9,12 @@ from pathlib import Path
 
 from accounting.simulation.stores.engines import free_port
 from tests.hub.provider import CLIENT_SECRET, Provider
-from tests.hub.rig import HUB_5, ROOT, Hub, new_url, run_hub
+from tests.hub.rig import PYTHONS, ROOT, Hub, new_url, run_hub
 
 FRAGMENTS = ROOT / "docs" / "hub"
 CLIENT = "notebooks"
 VO = "urn:mace:egi.eu:group:vo.example.org:role=member#aai.egi.eu"
 TRAINING = "urn:mace:egi.eu:group:training.example.org:role=member#aai.egi.eu"
-PYTHONS: Mapping[str, Path | str] = {"6": sys.executable, "5.5": HUB_5}
 
 _TESTS = """
 c.JupyterHub.authenticator_class = "hub.authenticator.{name}"

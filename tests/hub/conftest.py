@@ -1,18 +1,20 @@
 """Shared by the hub's tests: the provider, and the logs of what ran beside a failing test."""
 
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.hub.process import running, tail
 from tests.hub.provider import Provider, run_provider
+from tests.hub.rig import PYTHONS
+from tests.kubernetes.standin import KubernetesStandin
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test on the JupyterHubs that it, or its module, is marked with."""
-    marker = metafunc.definition.get_closest_marker("jupyterhub")
-    if marker and "site" in metafunc.fixturenames:
-        metafunc.parametrize("site", marker.args, indirect=True, scope="module")
+@pytest.fixture(scope="module", params=list(PYTHONS))
+def jupyterhub(request: pytest.FixtureRequest) -> str:
+    """A JupyterHub that hub/ runs on: a module's tests run on each, one after the other."""
+    return str(request.param)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -29,3 +31,10 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
     """An OpenID Connect provider for a module's tests."""
     with run_provider(tmp_path_factory.mktemp("provider")) as running_provider:
         yield running_provider
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[KubernetesStandin]:
+    """A Kubernetes that can be made to fail."""
+    with KubernetesStandin(tmp_path / "cluster") as running_cluster:
+        yield running_cluster

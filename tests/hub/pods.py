@@ -32,6 +32,18 @@ USUAL = {
 """What a spawner of these tests has, if they say nothing else."""
 
 
+TOKENS = {"access_token": "first access", "id_token": "first id"}
+PROFILES = [
+    {"display_name": "Small", "slug": "small"},
+    {
+        "display_name": "Big",
+        "slug": "big",
+        "vo_claims": ["vo.example.org"],
+        "kubespawner_override": {"mem_guarantee": "8G", "environment": {"SIZE": "big"}},
+    },
+]
+
+
 class Users:
     """Makes users and their spawners; everything else is JupyterHub's own."""
 
@@ -89,7 +101,10 @@ class Users:
 
 def spawner_of(user: User, server: str = "", **options: str) -> EGISpawner:
     """A user's spawner as the hub hands it out, with the choices of the form."""
-    spawner = user.get_or_create_spawner(server, server)
+    if hasattr(user, "get_or_create_spawner"):
+        spawner = user.get_or_create_spawner(server, server)
+    else:  # JupyterHub 5
+        spawner = user.get_spawner(server)
     spawner.server = Server(ip="127.0.0.1", port=8888, base_url=f"/user/{server}")
     spawner.user_options = options
     spawner.api_token = "a-token-of-the-hub"
@@ -152,3 +167,28 @@ def tokens_in(cluster: KubernetesStandin, name: str) -> dict[str, str]:
     """The plain values of a Secret."""
     data = cluster.get("secrets", name).get("data", {})
     return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+
+def claim(name: str, **metadata: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, **metadata},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }
+
+
+def of(user: str) -> dict[str, str]:
+    return {"hub.jupyter.org/username": user}
+
+
+def claim_in(pod: dict[str, Any]) -> str:
+    (name,) = (
+        volume["persistentVolumeClaim"]["claimName"]
+        for volume in pod["spec"]["volumes"]
+        if volume["name"] == "home"
+    )
+    return str(name)

@@ -20,6 +20,9 @@ PROXY = ROOT / "tests" / "node" / "node_modules" / "configurable-http-proxy"
 HUB_5 = ROOT / ".venv-hub5" / "bin" / "python"
 """The Python with JupyterHub 5.5; `scripts/venv hub5` makes it."""
 
+PYTHONS: Mapping[str, Path | str] = {"6": sys.executable, "5.5": HUB_5}
+"""The Pythons of the JupyterHubs that hub/ runs on."""
+
 _SIMPLE_SPAWNER = """
 c.JupyterHub.spawner_class = "simple"
 c.SimpleLocalProcessSpawner.home_dir_template = {homes!r}

@@ -19,13 +19,10 @@ c.D4ScienceAuthenticator.client_secret = {CLIENT_SECRET!r}
 c.D4ScienceAuthenticator.provider_absence_seconds = 1
 """
 
-pytestmark = pytest.mark.jupyterhub("6")
-both = pytest.mark.jupyterhub("6", "5.5")
-
 
 @pytest.fixture(scope="module")
 def site(
-    request: pytest.FixtureRequest, provider: Provider, tmp_path_factory: pytest.TempPathFactory
+    jupyterhub: str, provider: Provider, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     provider.document("/registry", XML.decode())
     provider.ticket(CLIENT, authorization={"permissions": [{"rsname": "small"}]})
@@ -40,7 +37,7 @@ def site(
         folder,
         provider,
         config,
-        version=request.param,
+        version=jupyterhub,
         fragments=("d4science",),
         name="D4ScienceAuthenticator",
     ) as running:
@@ -71,7 +68,6 @@ def test_a_visitor_gets_what_the_environment_offers(site: Site) -> None:
     assert (state["namespace"], state["label"]) == ("ns", "a label")
 
 
-@both
 def test_two_visitors_at_once_keep_their_own_contexts(site: Site) -> None:
     site.provider.user("mona")
     site.provider.user("nils")

@@ -17,16 +17,13 @@ c.EGICheckinAuthenticator.token_margin_seconds = 60
 c.EGICheckinAuthenticator.provider_absence_seconds = 3600
 """
 
-pytestmark = pytest.mark.jupyterhub("6")
-both = pytest.mark.jupyterhub("6", "5.5")
-
 
 @pytest.fixture(scope="module")
 def site(
-    request: pytest.FixtureRequest, provider: Provider, tmp_path_factory: pytest.TempPathFactory
+    jupyterhub: str, provider: Provider, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("hub")
-    with run_site(folder, provider, CONFIG, version=request.param) as running:
+    with run_site(folder, provider, CONFIG, version=jupyterhub) as running:
         yield running
 
 
@@ -47,7 +44,6 @@ def is_at_spawn_page(visitor: Visitor) -> bool:
     return page.url.path.startswith("/hub/spawn") and "What shall it be?" in page.text
 
 
-@both
 def test_a_member_logs_in_and_sees_the_spawn_page(site: Site, visitor: Visitor) -> None:
     site.provider.user("alice", entitlements=[OTHER, TRAINING, VO])
     visitor.login("alice")
@@ -62,7 +58,6 @@ def test_a_member_logs_in_and_sees_the_spawn_page(site: Site, visitor: Visitor) 
     assert state["id_token"]
 
 
-@both
 def test_somebody_in_no_allowed_group_is_told_so(site: Site, visitor: Visitor) -> None:
     site.provider.user("bob", entitlements=[OTHER])
     page = visitor.login("bob")
@@ -78,7 +73,6 @@ def test_a_denied_consent_comes_back_as_an_error_page(visitor: Visitor) -> None:
     assert "did not consent" in page.text
 
 
-@both
 def test_a_removed_member_is_turned_away_at_refresh(site: Site, visitor: Visitor) -> None:
     site.provider.user("carol", entitlements=[VO])
     visitor.login("carol")
@@ -99,7 +93,32 @@ def test_a_removed_member_is_turned_away_at_refresh(site: Site, visitor: Visitor
     assert (user["groups"], user["auth_state"]["groups"]) == ([OTHER], [OTHER])
 
 
-@pytest.mark.jupyterhub("5.5")
+def test_a_login_that_is_refused_takes_the_groups_that_were_lost(
+    site: Site, visitor: Visitor
+) -> None:
+    site.provider.user("cleo", entitlements=[VO])
+    visitor.login("cleo")
+    assert site.hub.user("cleo")["groups"] == [VO]
+    with Visitor(site.hub) as elsewhere:
+        site.provider.user("cleo", entitlements=[OTHER])
+        assert elsewhere.login("cleo").status_code == 403
+    user = site.hub.user("cleo")
+    assert (user["groups"], user["auth_state"]["groups"]) == ([OTHER], [OTHER])
+
+
+def test_a_session_of_an_earlier_authenticator_is_confirmed_too(
+    site: Site, visitor: Visitor
+) -> None:
+    """Its auth_state has the tokens, and no token_response."""
+    site.provider.user("cyril", entitlements=[VO])
+    visitor.login("cyril")
+    state = site.hub.user("cyril")["auth_state"]
+    kept = {name: state[name] for name in ("access_token", "refresh_token", "id_token")}
+    site.hub.api("PATCH", "/users/cyril", json={"auth_state": kept}).raise_for_status()
+    site.provider.user("cyril", entitlements=[OTHER])
+    wait_for(lambda: not is_at_spawn_page(visitor), "the end of cyril's welcome")
+
+
 def test_a_removed_member_s_pages_leave_no_traceback_in_the_log(
     site: Site, visitor: Visitor
 ) -> None:
@@ -115,7 +134,6 @@ def test_a_removed_member_s_pages_leave_no_traceback_in_the_log(
     assert "Traceback" not in said
 
 
-@both
 def test_a_confirmation_that_says_nothing_new_is_not_written(site: Site, visitor: Visitor) -> None:
     site.provider.user("nora", entitlements=[VO])
     visitor.login("nora")
@@ -129,7 +147,6 @@ def test_a_confirmation_that_says_nothing_new_is_not_written(site: Site, visitor
     assert site.written("nora") == before
 
 
-@both
 def test_a_user_who_never_logged_in_can_be_started_by_a_service(site: Site) -> None:
     site.hub.add_user("robot")
     assert site.hub.user("robot")["auth_state"] is None
@@ -137,7 +154,6 @@ def test_a_user_who_never_logged_in_can_be_started_by_a_service(site: Site) -> N
     site.hub.stop_server("robot")
 
 
-@both
 def test_the_primary_group_leaves_with_the_membership(site: Site, visitor: Visitor) -> None:
     site.provider.user("dora", entitlements=[VO, TRAINING])
     visitor.login("dora")
@@ -151,7 +167,6 @@ def test_the_primary_group_leaves_with_the_membership(site: Site, visitor: Visit
     assert site.hub.user("dora")["groups"] == [TRAINING]
 
 
-@both
 def test_fresh_tokens_reach_the_running_server(site: Site, visitor: Visitor) -> None:
     site.provider.user("emil", entitlements=[VO])
     site.provider.set(rotate_refresh=True, access_token_seconds=30)  # always due
@@ -233,7 +248,6 @@ def test_a_state_from_before_a_renewal_does_not_end_the_session(
     assert is_at_spawn_page(visitor)
 
 
-@both
 def test_an_ended_session_at_the_provider_asks_for_a_login(site: Site, visitor: Visitor) -> None:
     site.provider.user("gina", entitlements=[VO])
     visitor.login("gina")
@@ -247,7 +261,6 @@ def test_an_ended_session_at_the_provider_asks_for_a_login(site: Site, visitor: 
     wait_for(must_log_in, "the login page")
 
 
-@both
 def test_nobody_is_logged_out_while_the_provider_is_away(site: Site, visitor: Visitor) -> None:
     nobody_is_logged_out(site, visitor, "gone")
 
@@ -278,7 +291,6 @@ def nobody_is_logged_out(site: Site, visitor: Visitor, mode: str) -> None:
     site.hub.stop_server("hans")
 
 
-@both
 @pytest.mark.parametrize(
     "name",
     ["x" * 100, "ilse@example.org", "žofie-ångström", "a b%20c?d#e", "0123"],
@@ -291,7 +303,6 @@ def test_odd_user_names_log_in(site: Site, visitor: Visitor, name: str) -> None:
     assert site.hub.user(name)["name"] == name
 
 
-@both
 def test_the_discovery_document_is_read_once(site: Site, visitor: Visitor) -> None:
     site.provider.user("alice", entitlements=[VO])
     visitor.login("alice")
@@ -302,12 +313,17 @@ def test_the_discovery_document_is_read_once(site: Site, visitor: Visitor) -> No
     assert site.provider.count("openid-configuration") == before
 
 
-def test_what_was_confirmed_lately_is_not_asked_again(provider: Provider, tmp_path: Path) -> None:
+def test_what_was_confirmed_lately_is_not_asked_again(
+    provider: Provider, tmp_path: Path, jupyterhub: str
+) -> None:
     config = """
 c.EGICheckinAuthenticator.confirm_seconds = 3600
 c.JupyterHub.log_level = "DEBUG"
 """
-    with run_site(tmp_path, provider, config) as site, Visitor(site.hub) as visitor:
+    with (
+        run_site(tmp_path, provider, config, version=jupyterhub) as site,
+        Visitor(site.hub) as visitor,
+    ):
         provider.user("otto", entitlements=[VO])
         visitor.login("otto")
         token = site.hub.token_of("otto")

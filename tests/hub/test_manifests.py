@@ -169,6 +169,8 @@ def test_what_others_say_of_a_user_is_no_vo(group: str) -> None:
 def test_the_sources_of_entitlements_may_have_stars() -> None:
     group = "urn:geant:node.example.org:group:pp-1"
     assert names_of([group], ["urn:geant:*#"]) == {group, "pp-1"}
+    authority = "urn:mace:egi.eu:group:vo.example.org#idp.example.org#aai.egi.eu"
+    assert names_of([authority], ["urn:*#aai.egi.eu"]) == {authority}
 
 
 def test_profiles_without_claims_are_for_everyone_and_one_is_always_the_default() -> None:

@@ -10,14 +10,17 @@ from playwright.sync_api import Page
 from tests.browser import check_accessible, check_fits, screenshots, violations
 from tests.hub.process import program, tail, wait_for
 from tests.hub.provider import CLIENT_SECRET, Provider
-from tests.hub.rig import DUMMY_LOGIN, run_hub, simple_spawner
+from tests.hub.rig import DUMMY_LOGIN, PYTHONS, run_hub, simple_spawner
 from tests.hub.visitor import Visitor
 
 CLIENT = ("somebody", CLIENT_SECRET)
 
 
-def test_a_real_server_starts_and_nothing_is_left_when_the_hub_ends(tmp_path: Path) -> None:
-    with run_hub(tmp_path, DUMMY_LOGIN + simple_spawner(tmp_path)) as hub:
+def test_a_real_server_starts_and_nothing_is_left_when_the_hub_ends(
+    tmp_path: Path, jupyterhub: str
+) -> None:
+    config = DUMMY_LOGIN + simple_spawner(tmp_path)
+    with run_hub(tmp_path, config, python=PYTHONS[jupyterhub]) as hub:
         with Visitor(hub) as visitor:
             page = visitor.login_with_password("alice", "password-of-the-tests")
             assert page.url.path.startswith(("/hub/spawn", "/user/alice"))

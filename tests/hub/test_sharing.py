@@ -17,17 +17,14 @@ c.Authenticator.auth_refresh_age = 300
 c.Spawner.oauth_client_allowed_scopes += ["access:servers!server"]
 """
 
-pytestmark = pytest.mark.jupyterhub("6")
-both = pytest.mark.jupyterhub("6", "5.5")
-
 
 @pytest.fixture(scope="module")
 def site(
-    request: pytest.FixtureRequest, provider: Provider, tmp_path_factory: pytest.TempPathFactory
+    jupyterhub: str, provider: Provider, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("hub")
     fragments = ("checkin", "sharing")
-    with run_site(folder, provider, CONFIG, version=request.param, fragments=fragments) as running:
+    with run_site(folder, provider, CONFIG, version=jupyterhub, fragments=fragments) as running:
         wait_for(lambda: service(running, "unknown", "token").status_code == 401, "the service")
         yield running
 
@@ -81,14 +78,12 @@ def held(site: Site, name: str) -> str:
     return str(site.hub.user(name)["auth_state"]["access_token"])
 
 
-@both
 def test_the_page_of_ones_own_server_gets_the_token(site: Site, rosa: str) -> None:
     answer = service(site, rosa, "token")
     assert answer.json() == {"access_token": held(site, "rosa")}
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-@both
 def test_the_page_of_ones_own_server_gets_what_the_provider_says(site: Site, rosa: str) -> None:
     answer = service(site, rosa, "token_details")
     assert answer.json() == {"preferred_username": "rosa", "entitlements": [VO]}  # the chosen ones
@@ -107,7 +102,6 @@ def test_no_other_token_gets_it(site: Site, rosa: str) -> None:
     assert service(site, "unknown", "token").status_code == 401
 
 
-@both
 def test_the_first_share_revokes_what_the_server_has_seen(site: Site, rosa: str) -> None:
     before = held(site, "rosa")
     revocations = site.provider.count("/revoke")

@@ -1,7 +1,5 @@
 """D4Science's spawner: what its authenticator says becomes a pod."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,12 +36,6 @@ MAPPINGS = {
     "Shared": {"mount_path": "/home/jovyan/shared", "volume": NFS},
 }
 TOKEN_KEY = {"name": "access-token-1", "key": "d4science_token", "optional": True}
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[KubernetesStandin]:
-    with KubernetesStandin(tmp_path / "cluster") as running:
-        yield running
 
 
 def test_the_context_is_told_to_notebook_and_accounting_and_the_token_stays_in_the_secret() -> None:

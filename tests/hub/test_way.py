@@ -41,23 +41,23 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesStan
         yield running
 
 
-@pytest.fixture(scope="module", params=["6", "5.5"])
+@pytest.fixture(scope="module")
 def site(
-    request: pytest.FixtureRequest,
+    jupyterhub: str,
     provider: Provider,
     cluster: KubernetesStandin,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Site]:
     own = tmp_path_factory.mktemp("own")
     (own / "welcome.html").write_text("<h1>Notebooks of the Example Institute</h1>")
-    logo = Path(pages.LOGO).read_text(encoding="utf-8")
+    logo = Path(pages.logo()).read_text(encoding="utf-8")
     (own / "logo.svg").write_text(logo.replace("#00528f", "#123456"))
     config = PODS + MINE.format(folder=str(own), tiny=TINY)
     shown = ("checkin", "spawner", "pages")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", str(cluster.kubeconfig))
         folder = tmp_path_factory.mktemp("hub")
-        with run_site(folder, provider, config, version=request.param, fragments=shown) as running:
+        with run_site(folder, provider, config, version=jupyterhub, fragments=shown) as running:
             yield running
     for pod in cluster.all("pods"):
         cluster.remove("pods", pod["metadata"]["name"])

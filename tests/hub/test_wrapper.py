@@ -19,20 +19,17 @@ c.EGICheckinAuthenticator.jwt_token_scopes = ["self"]
 c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
 """
 
-pytestmark = pytest.mark.jupyterhub("6")
-both = pytest.mark.jupyterhub("6", "5.5")
-
 
 @pytest.fixture(scope="module")
 def site(
-    request: pytest.FixtureRequest, provider: Provider, tmp_path_factory: pytest.TempPathFactory
+    jupyterhub: str, provider: Provider, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("hub")
     with run_site(
         folder,
         provider,
         CONFIG,
-        version=request.param,
+        version=jupyterhub,
         fragments=("checkin", "programs"),
         replacing={'"hub.services.wrapper"': '"hub.services.wrapper", "--keep-seconds", "2"'},
     ) as running:
@@ -51,7 +48,6 @@ def client(site: Site) -> Iterator[httpx.Client]:
         yield made
 
 
-@both
 def test_the_answers_are_the_hubs(site: Site, client: httpx.Client) -> None:
     assert client.get("/user").json()["name"] == "paula"
     missing = client.get("/users/nobody")
@@ -60,7 +56,6 @@ def test_the_answers_are_the_hubs(site: Site, client: httpx.Client) -> None:
     assert client.get("/").json()["version"] == site.hub.api("GET", "/").json()["version"]
 
 
-@both
 def test_method_query_and_body_are_kept(client: httpx.Client) -> None:
     made = client.post("/users/paula/tokens", json={"note": "a ✓ note", "expires_in": 600})
     assert made.status_code == 201
@@ -81,7 +76,6 @@ def test_headers_of_one_connection_stay_there(client: httpx.Client) -> None:
     assert answer.headers["Content-Type"].startswith("application/json")
 
 
-@both
 def test_progress_is_streamed(site: Site, client: httpx.Client) -> None:
     assert client.post("/users/paula/server").status_code in {201, 202}
     events = []

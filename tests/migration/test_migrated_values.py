@@ -63,7 +63,6 @@ def test_the_documented_sample_becomes_these_values() -> None:
                     "CryptKeeper": {"keys": ["<a unique crypto key>"]},
                 },
                 "db": {"upgrade": True},
-                "services": {"status": {"url": "http://notebooks-monitoring:8100"}},
             },
             "proxy": {"secretToken": "<some secret>", "service": {"type": "NodePort"}},
             "ingress": {

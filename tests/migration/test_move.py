@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from hub.migration.values import migrated
-from tests.hub.checkin import CLIENT, PYTHONS, TRAINING, VO
+from tests.hub.checkin import CLIENT, TRAINING, VO
 from tests.hub.pods import tokens_in
 from tests.hub.process import wait_for
 from tests.hub.provider import CLIENT_SECRET, Provider, run_provider
-from tests.hub.rig import HUB_5, Hub, new_url, run_hub
+from tests.hub.rig import HUB_5, PYTHONS, Hub, new_url, run_hub
 from tests.hub.visitor import Visitor
 from tests.kubernetes.standin import KubernetesStandin
 

@@ -14,8 +14,11 @@ from accounting.simulation.stores.engines import free_port
 from hub.monitor.history import History
 from hub.monitor.notebook import NotebookCheck
 from hub.monitor.settings import MonitorSettings
+from tests.hub.conftest import jupyterhub, provider
 from tests.hub.process import program
-from tests.hub.rig import DUMMY_LOGIN, ROOT, Hub, run_hub, simple_spawner
+from tests.hub.rig import DUMMY_LOGIN, PYTHONS, ROOT, Hub, run_hub, simple_spawner
+
+__all__ = ["jupyterhub", "provider"]
 
 PROBE_TOKEN = "the token of the probes"
 _HUB = """
@@ -64,7 +67,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(jupyterhub: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("monitored")
     token, service_url = secrets.token_hex(16), f"http://127.0.0.1:{free_port()}"
     fragment = (ROOT / "docs" / "hub" / "monitoring.py").read_text(encoding="utf-8")
@@ -76,7 +79,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "NOTEBOOKS_MONITOR_API_TOKEN": token,
         "NOTEBOOKS_MONITOR_URL": service_url,
     }
-    with run_hub(folder, config, environment=environment) as hub:
+    with run_hub(folder, config, python=PYTHONS[jupyterhub], environment=environment) as hub:
         yield Site(hub, token, service_url, mood, folder)
 
 

@@ -7,20 +7,24 @@ from hub.monitor.notebook import NotebookCheck
 from hub.monitor.result import State
 from hub.monitor.settings import MonitorSettings
 from tests.hub.checkin import run_site
-from tests.hub.conftest import provider
 from tests.hub.provider import Provider
-
-__all__ = ["provider"]
 
 
 def test_a_user_who_never_logged_in_is_started_where_logins_are_refreshed_before_each_start(
-    provider: Provider, tmp_path: Path
+    provider: Provider, tmp_path: Path, jupyterhub: str
 ) -> None:
     token = "0123456789abcdef" * 4  # the hub takes no spaces
     replacing = {'os.environ["NOTEBOOKS_MONITOR_API_TOKEN"]': repr(token)}
     config = "c.Authenticator.refresh_pre_spawn = True"
     fragments = ("checkin", "monitoring")
-    with run_site(tmp_path, provider, config, fragments=fragments, replacing=replacing) as site:
+    with run_site(
+        tmp_path,
+        provider,
+        config,
+        version=jupyterhub,
+        fragments=fragments,
+        replacing=replacing,
+    ) as site:
         settings = MonitorSettings.model_validate(
             {
                 "hub_url": site.hub.url,

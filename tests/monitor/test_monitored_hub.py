@@ -249,7 +249,7 @@ def test_probes_get_the_state_by_their_token_or_the_hubs(site: Site, service: st
 
 
 def test_egi_s_earlier_probe_finds_code_and_msg_at_its_own_address(
-    site: Site, service: str, tmp_path: Path
+    site: Site, service: str
 ) -> None:
     answer = get(f"{site.hub.url}services/status/", PROBE_TOKEN).raise_for_status().json()
     assert answer["code"] == "OK"
@@ -261,17 +261,30 @@ def test_egi_s_earlier_probe_finds_code_and_msg_at_its_own_address(
         follow_redirects=True,
     )
     assert at_its_page.json() == get(f"{service}status.json", PROBE_TOKEN).json()
-    schedule = Schedule([], History(tmp_path / "monitor.db", 1), 3600, 3600)
-    door = Doorkeeper(HubOAuth(api_url=site.hub.api_url, api_token="x"), "/services/monitoring/")
-    there = httpx.ASGITransport(create_app(schedule, door, open_status=True))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path"),
+    [
+        ("/services/monitoring/", "/services/status/"),
+        ("/base/services/watch/", "/base/services/status/"),
+        ("/services/status/", "/services/status/"),
+    ],
+)
+def test_an_open_status_needs_no_token_whatever_the_service_is_called(
+    history: History, prefix: str, path: str
+) -> None:
+    door = Doorkeeper(HubOAuth(api_url="http://127.0.0.1:1/hub/api", api_token="x"), prefix)
+    app = create_app(Schedule([], history, 3600, 3600), door, open_status=True)
 
     async def look() -> tuple[httpx.Response, httpx.Response]:
+        there = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=there, base_url="http://monitor") as client:
-            return await client.get("/services/status/"), await client.get(f"{door.prefix}metrics")
+            return await client.get(path), await client.get(f"{prefix}metrics")
 
     with ThreadPoolExecutor(1) as thread:  # the browser's loop runs in this one
         status, metrics = thread.submit(lambda: asyncio.run(look())).result()
-    assert status.status_code == 200  # it sends no token
+    assert status.status_code == 200
     assert (status.json()["code"], status.json()["msg"]) == ("UNKNOWN", "nothing is checked")
     assert metrics.status_code == 401
 

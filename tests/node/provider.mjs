@@ -12,11 +12,13 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { SignJWT, importJWK, jwtVerify, createLocalJWKSet } from 'jose';
 import { Provider, errors } from 'oidc-provider';
+import MemoryAdapter from './node_modules/oidc-provider/lib/adapters/memory_adapter.js';
 
 const [port, realm, keyFile] = [Number(process.argv[2]), ...process.argv.slice(3)];
 const PREFIX = `/auth/realms/${realm}`;
 const ISSUER = `http://127.0.0.1:${port}${PREFIX}`;
 const CONNECT = '/protocol/openid-connect';
+const kept = new Map(); // the usual one forgets the oldest of a thousand things
 const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const UMA = 'urn:ietf:params:oauth:grant-type:uma-ticket';
 const SCOPES = {
@@ -122,6 +124,7 @@ async function exchange(ctx) {
 
 function build() {
   const built = new Provider(ISSUER, {
+    adapter: (model) => new MemoryAdapter(model, kept),
     clients: [...clients.values()],
     jwks: { keys },
     cookies: { keys: ['tests'] },

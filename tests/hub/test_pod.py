@@ -1,0 +1,166 @@
+"""A server's pod, as Kubernetes is sent it."""
+
+from typing import Any
+
+import pytest
+
+from accounting.measure import promql
+from tests.hub.pods import (
+    PROFILES,
+    TOKENS,
+    Users,
+    manifest_of,
+    spawner_of,
+    tokens_in,
+    with_users,
+)
+from tests.kubernetes.standin import KubernetesStandin
+
+ODD_NAMES = [
+    "x" * 300,
+    "alice@example.org",
+    "Zoë Ünïcode Œuvre",
+    "0123456789abcdef" * 4 + "@egi.eu",
+    "-._{userid}{{",
+    "7",
+]
+
+
+def test_the_pod_is_as_a_whole_what_it_should_be(cluster: KubernetesStandin) -> None:
+    async def work(users: Users) -> dict[str, Any]:
+        user = await users.user("alice", ["vo.example.org"], primary_group="vo.example.org")
+        return await manifest_of(spawner_of(user, "work", profile="big"))
+
+    pod = with_users(cluster, work, profile_list=PROFILES, mount_secrets_volume=True)
+    (container,) = pod["spec"]["containers"]
+    environment = {entry["name"]: entry["value"] for entry in container.pop("env")}
+    assert (
+        environment.items()
+        >= {
+            "SIZE": "big",
+            "SECRETS_MOUNT_PATH": "/var/run/secrets/egi.eu/",
+            "SECRETS_VOLUME_MOUNTED": "1",
+        }.items()
+    )
+    assert pod == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "jupyter-alice--work",
+            "annotations": {
+                "hub.jupyter.org/username": "alice",
+                "hub.jupyter.org/servername": "work",
+                "hub.jupyter.org/kubespawner-version": pod["metadata"]["annotations"][
+                    "hub.jupyter.org/kubespawner-version"
+                ],
+                "hub.jupyter.org/jupyterhub-version": pod["metadata"]["annotations"][
+                    "hub.jupyter.org/jupyterhub-version"
+                ],
+                "egi.eu/primary_group": "vo.example.org",
+                "egi.eu/flavor": "big",
+            },
+            "labels": {
+                "app": "jupyterhub",
+                "app.kubernetes.io/name": "jupyterhub",
+                "app.kubernetes.io/managed-by": "kubespawner",
+                "app.kubernetes.io/component": "singleuser-server",
+                "heritage": "jupyterhub",
+                "component": "singleuser-server",
+                "hub.jupyter.org/servername": "work",
+                "egi.eu/userid": "1",
+            },
+        },
+        "spec": {
+            "automountServiceAccountToken": False,
+            "restartPolicy": "OnFailure",
+            "imagePullSecrets": [],
+            "volumes": [
+                {"name": "home", "persistentVolumeClaim": {"claimName": "claim-1"}},
+                {
+                    "name": "secret-1-user",
+                    "secret": {"secretName": "access-token-1", "optional": True},
+                },
+            ],
+            "containers": [
+                {
+                    "name": "notebook",
+                    "image": "example.org/lab:1",
+                    "lifecycle": {},
+                    "ports": [{"name": "notebook-port", "containerPort": 8888}],
+                    "resources": {"limits": {}, "requests": {"memory": 8 * 1024**3}},
+                    "securityContext": {"allowPrivilegeEscalation": False},
+                    "volumeMounts": [
+                        {"name": "home", "mountPath": "/home/jovyan"},
+                        {
+                            "name": "secret-1-user",
+                            "mountPath": "/var/run/secrets/egi.eu/",
+                            "readOnly": True,
+                        },
+                    ],
+                }
+            ],
+        },
+    }
+
+
+def test_the_accounting_reads_the_annotations_that_the_spawner_writes(
+    cluster: KubernetesStandin,
+) -> None:
+    async def work(users: Users) -> dict[str, Any]:
+        user = await users.user("alice", primary_group="vo.example.org")
+        return await manifest_of(spawner_of(user, profile="small"))
+
+    annotations = with_users(cluster, work, profile_list=PROFILES)["metadata"]["annotations"]
+    # kube-state-metrics puts an underscore for everything that is no letter or digit
+    written = {
+        "annotation_" + "".join(c if c.isalnum() else "_" for c in name): value
+        for name, value in annotations.items()
+    }
+    read = {name: written.get(name) for name in (promql.USER, promql.GROUP, promql.FLAVOR)}
+    assert read == {
+        promql.USER: "alice",
+        promql.GROUP: "vo.example.org",
+        promql.FLAVOR: "small",
+    }
+
+
+def test_a_group_that_leaves_the_user_leaves_the_next_pod(cluster: KubernetesStandin) -> None:
+    """Trap 8."""
+
+    async def work(users: Users) -> list[dict[str, str]]:
+        user = await users.user("alice", primary_group="vo.example.org")
+        spawner = spawner_of(user, profile="small")
+        before = await manifest_of(spawner)
+        await user.save_auth_state({})
+        spawner.user_options = {}
+        spawner.profile_list = []
+        after = await manifest_of(spawner)  # the same spawner: nothing of the last start is left
+        return [pod["metadata"]["annotations"] for pod in (before, after)]
+
+    before, after = with_users(cluster, work, profile_list=PROFILES)
+    assert before.keys() - after.keys() == {"egi.eu/primary_group", "egi.eu/flavor"}
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_any_user_name_gives_valid_labels_and_starts(cluster: KubernetesStandin, name: str) -> None:
+    """Trap 13."""
+
+    async def work(users: Users) -> None:
+        spawner = spawner_of(await users.user(name, **TOKENS))
+        await spawner.start()
+        await spawner.stop(now=True)
+
+    with_users(cluster, work, extra_labels={"who": "{unescaped_username}"})
+    (home,) = cluster.all("persistentvolumeclaims")
+    assert home["metadata"]["annotations"]["hub.jupyter.org/username"] == name
+    assert tokens_in(cluster, "access-token-1") == TOKENS
+
+
+def test_a_service_selects_the_pods_of_its_user_only(cluster: KubernetesStandin) -> None:
+    async def work(users: Users) -> list[dict[str, str]]:
+        spawners = [spawner_of(await users.user(name)) for name in ("alice", "bob")]
+        return [s.get_service_manifest({}, 8888).spec.selector for s in spawners]
+
+    first, second = with_users(cluster, work)
+    assert first != second
+    assert "hub.jupyter.org/username" not in first
