@@ -8,14 +8,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 from accounting.telemetry import configure_logs
-from bench import api, backlog, broker, client, delivery, hub
+from bench import api, backlog, broker, client, delivery, hub, refreshes
 from bench.dataset import day, steady
 from bench.figures import Figure, save, show
 from bench.poll import DayPoll, forget
 from bench.steady import SteadyPolls
 
 _ROOT = Path(__file__).parent.parent
-SECTIONS = ("day", "steady", "client", "signing", "push", "broker", "backlog", "api", "hub")
+SECTIONS = (
+    "day",
+    "steady",
+    "client",
+    "signing",
+    "push",
+    "broker",
+    "backlog",
+    "api",
+    "hub",
+    "refreshes",
+)
 
 
 SIGNING_SECONDS = 0.2
@@ -30,6 +41,7 @@ class Sizes(NamedTuple):
     rounds: int
     backlog: int = 1_000_000
     records: int = 1_000_000
+    users: int = 500
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.rounds,
         options.backlog,
         options.records,
+        options.users,
     )
     data: Path = options.data.absolute()
     data.mkdir(parents=True, exist_ok=True)
@@ -61,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5, help="measured runs of each command")
     parser.add_argument("--backlog", type=int, default=1_000_000, help="records of the backlog")
     parser.add_argument("--records", type=int, default=1_000_000, help="records behind the API")
+    parser.add_argument("--users", type=int, default=500, help="users refreshed at once")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument(
         "--data", type=Path, default=_ROOT / "var" / "bench", help="where histories are kept"
@@ -84,6 +98,10 @@ def _sections(
         "backlog": (f"A backlog of {sizes.backlog:,} records", lambda: _backlog(sizes, data)),
         "api": (f"The API over {sizes.records:,} records", lambda: _api(sizes, data)),
         "hub": ("JupyterHub's logins", lambda: hub.measure(sizes.rounds)),
+        "refreshes": (
+            f"Refreshes of {sizes.users:,} users at once",
+            lambda: refreshes.measure(sizes.users),
+        ),
     }
     return [measures[name] for name in SECTIONS if name in only]
 
