@@ -1,7 +1,6 @@
 """The questions about the counters of one window, and the answers."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Iterable, Mapping
 
 from accounting.measure import promql, series, usage
 from accounting.measure.cgroups import cgroup
@@ -14,6 +13,7 @@ from accounting.model.time import Window
 from accounting.store.ledger import Ledger
 
 _OWN = SeriesKey(CounterKind.CPU, POD_LEVEL)
+_SAMPLE_SECONDS = 1800
 # Less is what a cgroup says that counts nothing.
 _HARDLY_SECONDS = 0.1
 
@@ -48,20 +48,31 @@ class CounterQuery:
         self._late: dict[str, int] = {}
         self._with_own: set[str] = set()
         self._without_path = Answer[UsageRow]()
-        self._told_elsewhere: list[Answer[UsageRow]] = []
+        self._exceeded: list[Answer[UsageRow]] = []
+        self._tolerance = 0.0
+        self._switched = Answer[str]()
+        self._is_sample = False
 
     def read_since(self, name: str, start: int) -> None:
         """Read all samples of a pod's counters from a time before the window on."""
         self._late[name] = min(start, self._window.start)
 
-    def merge(self, found: Samples, accounts: dict[str, Account], ledger: Ledger) -> None:
+    def merge(
+        self,
+        found: Samples,
+        accounts: dict[str, Account],
+        ledger: Ledger,
+        tolerance_seconds: float,
+    ) -> None:
         """Add the last values to ``found``; query again for missing or doubtful counters.
 
         Args:
             found: what the window says so far.
             accounts: the pages of its pods; those that only cAdvisor sees are added.
             ledger: knows pods that were not running before.
+            tolerance_seconds: how long a level of CPU may be silent before the next one counts.
         """
+        self._tolerance = tolerance_seconds
         scope, window = self._to.scope, self._window
         is_lacking = scope.has_names
         for metric, answer in self._last.items():
@@ -74,17 +85,20 @@ class CounterQuery:
         accounts |= ledger.accounts(unknown)
         ask = self._to.named_usage
         with_own = {
-            uid for uid, readings in found.readings.items() if _counts(accounts.get(uid), readings)
+            uid
+            for uid, readings in found.readings.items()
+            if _counts(accounts.get(uid), readings, window)
         }
         self._with_own = with_own
         names = _running(found, accounts, but=with_own)
         if scope.has_names or scope.has_otel:
             # Who has no cgroup of its own here may be told of by somebody else.
             self._suspects = names
-            self._told_elsewhere = self._ask_elsewhere(promql.NO_PATH)
+            self._exceeded.append(self._ask_exceeded(promql.NO_PATH))
         else:
-            self._suspects = _switched(accounts, but=with_own)
+            self._suspects = _switched(found, accounts, but=with_own)
         self._containers = ask(promql.container_cpu, window, names)
+        self._ask_others(_doubted(found, accounts, window, tolerance_seconds, with_own))
         silent, renewed = _doubtful(found, with_own, accounts, window, self._previous)
         self._lowest = ask(promql.lowest_cpu, window, silent)
         if self._fell is None:
@@ -95,7 +109,6 @@ class CounterQuery:
         found: Samples,
         accounts: Mapping[str, Account],
         names: PodNames,
-        tolerance_seconds: float,
     ) -> None:
         """Wait for the rest of the answers and add them to ``found``.
 
@@ -103,7 +116,6 @@ class CounterQuery:
             found: what the window says so far.
             accounts: the pages of its pods.
             names: whose a counter without a cgroup's path is.
-            tolerance_seconds: how long a level of CPU may be silent before the next one counts.
         """
         rows = self._containers.read()
         # Asked by name: earlier pods of that name may have a cgroup of their own.
@@ -114,10 +126,10 @@ class CounterQuery:
             for row in of_containers
             if (uid := cgroup(row.metric.id).uid)
         ):
-            # Not all nodes tell of pods' own cgroups: one may have stopped while pods ran.
-            self._told_elsewhere += self._ask_elsewhere(promql.WITH_PATH)
-        suspects = self._suspects | series.pods_without_path(rows)
-        for answer in (self._without_path, *self._told_elsewhere):
+            # Not all nodes tell of pods' own cgroups: some of those may count less than all.
+            self._exceeded.append(self._ask_exceeded(promql.WITH_PATH))
+        suspects = self._suspects | series.pods_without_path(rows) | self._read_others()
+        for answer in (self._without_path, *self._exceeded):
             suspects |= {row.pod for row in answer.read()}
         if self._fell is not None:
             suspects |= {row.pod for row in self._fell.read()}
@@ -141,15 +153,30 @@ class CounterQuery:
         }
         self._read_samples(found, suspects, names)
         series.set_aside_spikes(found)
-        series.keep_one_level(found, tolerance_seconds)
+        series.keep_one_level(found, self._tolerance)
 
-    def _ask_elsewhere(self, containers: str) -> list[Answer[UsageRow]]:
-        """Ask of which pods the CPU was not told by their own cgroups all the time."""
-        ask, scope, window = self._to.ask_usage, self._to.scope, self._window
-        return [
-            ask(promql.exceeded(scope, window, containers), window.end),
-            *(ask(promql.interrupted(scope, p, containers), p.end) for p in _parts(window)),
-        ]
+    def _ask_exceeded(self, containers: str) -> Answer[UsageRow]:
+        query = promql.exceeded(self._to.scope, self._window, containers)
+        return self._to.ask_usage(query, self._window.end)
+
+    def _ask_others(self, pods: set[str]) -> None:
+        """Ask of which pods others told CPU after their own cgroups had fallen silent.
+
+        If they are too many to be named, look at some instants first: a node that has changed has
+        pods at one of them.
+        """
+        if pods:
+            ask, tolerance = self._to.told_by_others, self._tolerance
+            self._is_sample = not self._to.can_name(pods)
+            named, step = ((), _SAMPLE_SECONDS) if self._is_sample else (pods, tolerance)
+            self._switched = ask(self._window, tolerance, named, step)
+
+    def _read_others(self) -> set[str]:
+        found = set(self._switched.read())
+        if found and self._is_sample:
+            tolerance = self._tolerance
+            found |= set(self._to.told_by_others(self._window, tolerance, (), tolerance).read())
+        return found
 
     def _read_samples(self, found: Samples, suspects: set[str], names: PodNames) -> None:
         """All samples of the counters of some pods."""
@@ -167,32 +194,50 @@ class CounterQuery:
                 series.merge_raw(found, self._to.source.raw(query, window.end), names.at)
 
 
-def _parts(window: Window) -> Iterator[Window]:
-    """A window's quarters: numbers of samples that are alike in all of them are so by no chance."""
-    cuts = [window.start + window.seconds * part // 4 for part in range(5)]
-    for start, end in pairwise(cuts):
-        if start < end:
-            yield Window(start, end)
-
-
-def _counts(account: Account | None, readings: Mapping[SeriesKey, float]) -> bool:
+def _counts(account: Account | None, readings: Mapping[SeriesKey, float], window: Window) -> bool:
     """Whether a pod's own cgroup counts: there are nodes on which it stays as it is.
 
-    One that does not move may be idle, so its containers are asked, too.
+    One that does not move may be idle, so its containers are asked, too. A window that is read
+    again says nothing of that beside what the ledger knows from its end.
     """
     value = readings.get(_OWN)
     if value is None:
         return False
     known = account.counters.get(_OWN) if account else None
-    return value > (known.value if known else _HARDLY_SECONDS)
+    if known is None or known.at > window.start:
+        return value > _HARDLY_SECONDS
+    return value > known.value
 
 
-def _switched(accounts: Mapping[str, Account], *, but: set[str]) -> set[str]:
+def _doubted(
+    found: Samples,
+    accounts: Mapping[str, Account],
+    window: Window,
+    tolerance_seconds: float,
+    uids: Iterable[str],
+) -> set[str]:
+    """Of some pods with counters of their own, the names of those that may go on without.
+
+    Of a pod that runs on after a short window, the next one reads all samples if need be.
+    """
+    is_short = window.seconds <= promql.RESET_LOOKBACK_SECONDS
+    late = window.end - tolerance_seconds
+    names = set()
+    for uid in uids:
+        seen, account = found.sightings.get(uid), accounts.get(uid)
+        if not (is_short and seen and (seen.last_running_at or 0.0) >= late):
+            names.add(seen.name if seen else account.pod.name if account else "")
+    return names - {""}
+
+
+def _switched(found: Samples, accounts: Mapping[str, Account], *, but: set[str]) -> set[str]:
     """The names of running pods that had a cgroup of their own before, but for some uids."""
     return {
         account.pod.name
         for uid, account in accounts.items()
-        if uid not in but and not account.pod.ended and _OWN in account.counters
+        if uid not in but
+        and (uid in found.sightings or not account.pod.ended)
+        and _OWN in account.counters
     }
 
 

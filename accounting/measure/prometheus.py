@@ -24,7 +24,7 @@ from accounting.errors import (
     SourceUnavailable,
 )
 from accounting.measure.deadline import DeadlineTransport
-from accounting.measure.samples import RawSeries, Row, Sighting, UsageRow
+from accounting.measure.samples import Labels, RawSeries, Row, Sighting, UsageRow
 from accounting.model.time import Window
 
 _TOO_LARGE = re.compile(
@@ -70,6 +70,12 @@ class _MatrixRow(msgspec.Struct, gc=False):
     values: list[tuple[float, float]]
 
 
+class _LabelsRow(msgspec.Struct, gc=False):
+    """A row of which only the labels are read."""
+
+    metric: dict[str, str]
+
+
 class _BytesRow(msgspec.Struct, gc=False):
     metric: _Labels
     values: msgspec.Raw
@@ -106,6 +112,10 @@ class _Usage(msgspec.Struct, gc=False):
 
 class _Matrix(msgspec.Struct, gc=False):
     result: list[_MatrixRow]
+
+
+class _LabelsAlone(msgspec.Struct, gc=False):
+    result: list[_LabelsRow]
 
 
 class _Undecoded(msgspec.Struct, gc=False):
@@ -199,15 +209,13 @@ class Source:
 
     def first_time(self, query: str, window: Window, step_seconds: int) -> float | None:
         """The first of a window's steps at which ``query`` has an answer."""
-        params = {
-            "query": query,
-            "start": str(window.start),
-            "end": str(window.end),
-            "step": str(step_seconds),
-        }
-        content = self._send("query_range", params)
-        rows = _decoded(content, _Answer[_Matrix], self.url).result
+        rows = self._stepped(query, window, step_seconds, _Answer[_Matrix]).result
         return min((row.values[0][0] for row in rows if row.values), default=None)
+
+    def at_any_step(self, query: str, window: Window, step_seconds: float) -> list[Labels]:
+        """The labels of all that ``query`` answers at any of a window's steps."""
+        found = self._stepped(query, window, step_seconds, _Answer[_LabelsAlone]).result
+        return [row.metric for row in found]
 
     def label_names(self, selectors: Sequence[str], start: float, end: float) -> set[str]:
         """The label names of all series that any of the selectors selects in a span."""
@@ -215,6 +223,18 @@ class Source:
         content = self._send("labels", params)
         names: list[str] = _decoded(content, _Answer[list[str]], self.url)
         return set(names)
+
+    def _stepped(
+        self, query: str, window: Window, step_seconds: float, kind: type[_Answer[T]]
+    ) -> T:
+        params = {
+            "query": query,
+            "start": str(window.start),
+            "end": str(window.end),
+            "step": f"{step_seconds:g}",
+            "timeout": f"{self._timeout:g}s",
+        }
+        return _decoded(self._send("query_range", params), kind, self.url)
 
     def _ask(self, query: str, at: float, kind: type[_Answer[T]]) -> T:
         params = {"query": query, "time": f"{at:.3f}", "timeout": f"{self._timeout:g}s"}

@@ -9,7 +9,7 @@ once (M4). Values, never ``rate`` or ``increase``: those extrapolate (M5).
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from accounting.model.time import Window
@@ -341,9 +341,9 @@ def named_containers(scope: Scope) -> str:
     return CPU + scope.usage_selector(f'{scope.usage("container")}!=""', NO_PATH)
 
 
-def otel_pods(scope: Scope) -> str:
+def otel_pods(scope: Scope, only: str = "") -> str:
     """OpenTelemetry's pods of the namespace."""
-    return OTEL_POD_CPU + _selector(f"{OTEL_NAMESPACE}={quote(scope.namespace)}")
+    return OTEL_POD_CPU + _selector(f"{OTEL_NAMESPACE}={quote(scope.namespace)}", only)
 
 
 def without_path(scope: Scope, window: Window) -> str:
@@ -359,56 +359,59 @@ def without_path(scope: Scope, window: Window) -> str:
     )
 
 
-def interrupted(scope: Scope, window: Window, containers: str = NO_PATH) -> str:
-    """Pods of which others than their own cgroup told CPU at other times, by name (M4).
-
-    Where two endpoints are scraped side by side, their numbers of samples differ by two at most.
-    """
-    own = _told_own(scope, window, "count_over_time")
-    differing = [
-        f"abs({other} - on ({scope.usage('pod')}) {own}) > 2"
-        for other in _told_by_others(scope, window, "count_over_time", containers)
-    ]
-    return _pods_where(scope, differing)
-
-
 def exceeded(scope: Scope, window: Window, containers: str = NO_PATH) -> str:
     """Pods of which others than their own cgroup told more CPU, by name (M4)."""
-    own = _told_own(scope, window, "last_over_time")
-    higher = [
-        f"{other} > on ({scope.usage('pod')}) {own} * 1.01 + 1"
-        for other in _told_by_others(scope, window, "last_over_time", containers)
-    ]
-    return _pods_where(scope, higher)
-
-
-def _pods_where(scope: Scope, conditions: Iterable[str]) -> str:
-    return " or ".join(f"group by ({scope.usage('pod')}) ({text})" for text in conditions)
-
-
-def _told_own(scope: Scope, window: Window, function: str) -> str:
-    pod = scope.usage("pod")
-    told = f"{function}({_pod_cgroup(scope)}{span(scope, window)})"
-    return f"sum by ({pod}) (max by ({pod}, id) ({told}))"
-
-
-def _told_by_others(scope: Scope, window: Window, function: str, containers: str) -> Iterator[str]:
-    """By pod: what its containers told; what OpenTelemetry did."""
     pod, container, over = scope.usage("pod"), scope.usage("container"), span(scope, window)
-    boxes = CPU + scope.usage_selector(f'{container}!=""', f'{container}!="POD"', containers)
-    each = f"max by ({pod}, {container}, id) ({function}({boxes}{over}))"
-    yield f"max by ({pod}) (sum by ({pod}, {container}) ({each}))"
+    own = f"max by ({pod}, id) (last_over_time({_pod_cgroup(scope)}{over}))"
+    boxes = CPU + _boxes(scope, containers)
+    each = f"max by ({pod}, {container}, id) (last_over_time({boxes}{over}))"
+    others = [f"max by ({pod}) (sum by ({pod}, {container}) ({each}))"]
     if scope.has_otel:
-        told = f"max by ({OTEL_POD}) ({function}({otel_pods(scope)}{over}))"
-        yield f'label_replace({told}, "{pod}", "$1", "{OTEL_POD}", "(.*)")'
+        others.append(_by_pod(scope, "max", f"last_over_time({otel_pods(scope)}{over})"))
+    return " or ".join(
+        f"group by ({pod}) ({other} > on ({pod}) sum by ({pod}) ({own}) * 1.01 + 1)"
+        for other in others
+    )
+
+
+def told_by_others(scope: Scope, seconds: float, only: str = "", pods: Sequence[str] = ()) -> str:
+    """Pods of which others than their own cgroup told CPU in the last ``seconds``, by name (M4).
+
+    Asked at steps of ``seconds`` over a window, it misses no pod of which the own cgroup was silent
+    for longer than that while others spoke: no pod's last sample can be asked for.
+
+    Args:
+        scope: which pods.
+        seconds: how long the own cgroup may be silent.
+        only: a matcher for cAdvisor's series.
+        pods: the same pods' names, for OpenTelemetry's; all if empty.
+    """
+    pod, over = scope.usage("pod"), f"[{round(seconds * 1000)}ms]"
+    others = [f"group by ({pod}) (last_over_time({CPU}{_boxes(scope, only)}{over}))"]
+    if scope.has_otel:
+        told = otel_pods(scope, one_of(OTEL_POD, pods) if pods else "")
+        others.append(_by_pod(scope, "group", f"last_over_time({told}{over})"))
+    own = f"group by ({pod}) (last_over_time({_pod_cgroup(scope, only)}{over}))"
+    return f"({' or '.join(others)}) unless on ({pod}) {own}"
+
+
+def _boxes(scope: Scope, *matchers: str) -> str:
+    """Matchers for containers' series, without the pause container's."""
+    container = scope.usage("container")
+    return scope.usage_selector(f'{container}!=""', f'{container}!="POD"', *matchers)
+
+
+def _by_pod(scope: Scope, aggregation: str, otel: str) -> str:
+    """OpenTelemetry's series under cAdvisor's label for pods."""
+    told = f"{aggregation} by ({OTEL_POD}) ({otel})"
+    renamed = f'label_replace({told}, "{scope.usage("pod")}", "$1", "{OTEL_POD}", "(.*)")'
+    return f"{aggregation} by ({scope.usage('pod')}) ({renamed})"
 
 
 def container_cpu(scope: Scope, window: Window, only: str = "") -> str:
     """CPU seconds per container, for pods whose own cgroup is not scraped (M4)."""
-    container = scope.usage("container")
-    selector = scope.usage_selector(f'{container}!=""', f'{container}!="POD"', only)
     by = f"id, name, {scope.usage('pod')}"
-    return _last(by, CPU + selector, scope, window)
+    return _last(by, CPU + _boxes(scope, only), scope, window)
 
 
 def network(scope: Scope, window: Window, metric: str) -> str:

@@ -1,9 +1,10 @@
 """Asking a source about the pods of one scope, a few questions at a time."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from accounting.measure import discovery, promql
@@ -71,9 +72,39 @@ class Querier:
             ]
         )
 
+    def told_by_others(
+        self, window: Window, seconds: float, pods: Iterable[str], step_seconds: float
+    ) -> Answer[str]:
+        """Ask which pods were told of by others than their own cgroups for ``seconds``, by name.
+
+        Args:
+            window: when.
+            seconds: how long the own cgroup may be silent.
+            pods: the pods' names; all if there are none.
+            step_seconds: how often to look.
+        """
+        parts = chunks(pods) or [[]]
+        ask = partial(self._told_by_others, window, round(seconds), round(step_seconds))
+        return Answer([self.workers.submit(ask, part) for part in parts])
+
+    def _told_by_others(
+        self, window: Window, seconds: int, step: int, pods: Sequence[str]
+    ) -> list[str]:
+        by = self.scope.usage("pod")
+        only = promql.one_of(by, pods) if pods else ""
+        query = promql.told_by_others(self.scope, seconds, only, pods)
+        # Some stores move the steps to multiples of their length.
+        wider = Window(window.start - step, window.end + step)
+        return [labels.get(by, "") for labels in self.source.at_any_step(query, wider, step)]
+
+    @staticmethod
+    def can_name(pods: Collection[str]) -> bool:
+        """Whether naming each costs less than asking for all."""
+        return len(pods) <= _MOST_NAMED
+
     def _naming(self, query: Query, window: Window, names: Iterable[str], by: str) -> list[str]:
         wanted = set(names)
-        if len(wanted) > _MOST_NAMED:
+        if not self.can_name(wanted):
             return [query(self.scope, window, "")]
         return [query(self.scope, window, promql.one_of(by, chunk)) for chunk in chunks(wanted)]
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from accounting.measure.cgroups import cgroup
 from accounting.measure.promql import (
@@ -18,6 +18,7 @@ from accounting.measure.samples import (
     MAX_BYTES,
     MAX_CORES,
     Labels,
+    Points,
     RawSeries,
     Rejected,
     Samples,
@@ -155,9 +156,9 @@ def keep_one_level(samples: Samples, tolerance_seconds: float) -> None:
     """Of the samples of CPU, keep at any time those of the best level that speaks (M4).
 
     A level counts from when all better ones have been silent for longer than ``tolerance_seconds``.
-    Its earlier samples tell nothing new.
+    Its earlier samples tell nothing new, nor does the last value of a level that is left out.
     """
-    for lines in samples.raw.values():
+    for uid, lines in samples.raw.items():
         by_level: dict[Level, list[SeriesKey]] = defaultdict(list)
         for key in lines:
             if key.kind is CounterKind.CPU:
@@ -166,15 +167,21 @@ def keep_one_level(samples: Samples, tolerance_seconds: float) -> None:
         for level in (level for level in Level if level in by_level):
             keys = by_level[level]
             last = max(lines[key][-1][0] for key in keys)
-            if last <= known_until + tolerance_seconds:
-                for key in keys:
-                    del lines[key]
-                continue
+            goes_on = last > known_until + tolerance_seconds
+            since = known_until if goes_on else last
             for key in keys:
-                lines[key] = [point for point in lines[key] if point[0] > known_until]
+                lines[key] = [point for point in lines[key] if point[0] > since]
                 if not lines[key]:
                     del lines[key]
-            known_until = last
+            known_until = last if goes_on else known_until
+        _forget_other_levels(samples.readings.get(uid, {}), lines)
+
+
+def _forget_other_levels(
+    readings: dict[SeriesKey, float], lines: Mapping[SeriesKey, Points]
+) -> None:
+    for key in [key for key in readings if key.kind is CounterKind.CPU and key not in lines]:
+        del readings[key]
 
 
 def _is_sandbox(key: SeriesKey, labels: Labels) -> bool:

@@ -107,7 +107,7 @@ class WindowQuery:
         new = self._ask_descriptions(accounts)
         vanished = self._ask_for_vanished(accounts, beat)
         # The answers at hand are merged while those are on their way.
-        self._counters.merge(found, accounts, ledger)
+        self._counters.merge(found, accounts, ledger, beat.alive_seconds)
         self._describe(new)
         for uid, owner in found.owners.items():
             if owner.user in excluded_users:
@@ -116,7 +116,7 @@ class WindowQuery:
         names = PodNames(found, accounts, beat)
         self._read_resizes()
         self._measure_memory(accounts, names)
-        self._counters.complete(found, accounts, names, beat.alive_seconds)
+        self._counters.complete(found, accounts, names)
         uids = {series.usage_uid(row, names.latest) for row in vanished.read()}
         found.orphans = {uid for uid in uids if uid}
         return accounts

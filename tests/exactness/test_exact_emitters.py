@@ -100,8 +100,9 @@ def bounds(cluster: Cluster, pod: SimulatedPod) -> tuple[float, float]:
     """What may be recorded: up to what was used by the last scrape of the pod's node.
 
     Less are: the sandbox, of which containers know nothing; parts of seconds, one a container; a
-    few scrapes' use where a container had restarted or ended before another emitter took over; and
-    runs that were over before the first scrape, where nothing counts the pod as a whole.
+    few scrapes' use where a container had restarted or ended before another emitter took over;
+    runs that were over before the first scrape, where nothing counts the pod as a whole; and two
+    scrapes' use of a pod that ended so soon after its node had changed.
     """
     kubelet = next(e for e in cluster.emitters if e.node == pod.node)
     scrapes = kubelet.scrapes(cluster.timetable.start, cluster.timetable.end, INTERVAL)
@@ -114,10 +115,18 @@ def bounds(cluster: Cluster, pod: SimulatedPod) -> tuple[float, float]:
     metrics = cluster.shapes[pod.node].metrics
     if count > len(pod.containers) or any(box.finished for box in pod.containers):
         low -= (4 + len(metrics)) * INTERVAL * most_cores(pod)
+    if ends_after_a_switch(cluster, pod, seen[-1]):
+        low -= 2 * INTERVAL * most_cores(pod)
     if not counts_whole_pod(cluster, pod, seen):
         runs = ((box, run) for box in pod.containers for run in box.incarnations)
         low -= sum(box.cpu_between(r.since, r.until) for box, r in runs if r.until <= seen[0])
     return low, high
+
+
+def ends_after_a_switch(cluster: Cluster, pod: SimulatedPod, last: float) -> bool:
+    """Whether its last scrape came within three intervals after its node's emitter changed."""
+    changes = (since for _, since, _ in parts(cluster, cluster.shape_of(pod)))
+    return any(since <= last < since + 3 * INTERVAL for since in changes)
 
 
 def counts_whole_pod(cluster: Cluster, pod: SimulatedPod, scrapes: Sequence[float]) -> bool:

@@ -44,9 +44,10 @@ QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "named containers": promql.named_containers,
     "OpenTelemetry's pods": promql.otel_pods,
     "exceeded": lambda s: promql.exceeded(s, WINDOW),
-    "interrupted": lambda s: promql.interrupted(s, WINDOW),
-    "interrupted, with OpenTelemetry": lambda s: promql.interrupted(
-        replace(s, has_otel=True), WINDOW
+    "exceeded, with OpenTelemetry": lambda s: promql.exceeded(replace(s, has_otel=True), WINDOW),
+    "told by others": lambda s: promql.told_by_others(s, 60.0),
+    "told by others of some, with OpenTelemetry": lambda s: promql.told_by_others(
+        replace(s, has_otel=True), 60.0, promql.one_of(s.usage("pod"), ["a"]), ["a"]
     ),
     "container cpu": lambda s: promql.container_cpu(s, WINDOW, ONLY),
     "network": lambda s: promql.network(s, WINDOW, promql.SENT),
