@@ -13,9 +13,8 @@ from accounting.model.time import Window
 from accounting.store.ledger import Ledger
 
 _OWN = SeriesKey(CounterKind.CPU, POD_LEVEL)
+# Of a window with very many pods, instants that are so far apart are looked at first.
 _SAMPLE_SECONDS = 1800
-# Less is what a cgroup says that counts nothing.
-_HARDLY_SECONDS = 0.1
 
 
 class CounterQuery:
@@ -48,7 +47,6 @@ class CounterQuery:
         self._late: dict[str, int] = {}
         self._with_own: set[str] = set()
         self._without_path = Answer[UsageRow]()
-        self._exceeded: list[Answer[UsageRow]] = []
         self._tolerance = 0.0
         self._switched = Answer[str]()
         self._is_sample = False
@@ -94,7 +92,6 @@ class CounterQuery:
         if scope.has_names or scope.has_otel:
             # Who has no cgroup of its own here may be told of by somebody else.
             self._suspects = names
-            self._exceeded.append(self._ask_exceeded(promql.NO_PATH))
         else:
             self._suspects = _switched(found, accounts, but=with_own)
         self._containers = ask(promql.container_cpu, window, names)
@@ -121,16 +118,8 @@ class CounterQuery:
         # Asked by name: earlier pods of that name may have a cgroup of their own.
         of_containers = [row for row in rows if cgroup(row.metric.id).uid not in self._with_own]
         series.merge_readings(found, of_containers, CPU)
-        if any(
-            uid and _OWN not in found.readings[uid]
-            for row in of_containers
-            if (uid := cgroup(row.metric.id).uid)
-        ):
-            # Not all nodes tell of pods' own cgroups: some of those may count less than all.
-            self._exceeded.append(self._ask_exceeded(promql.WITH_PATH))
         suspects = self._suspects | series.pods_without_path(rows) | self._read_others()
-        for answer in (self._without_path, *self._exceeded):
-            suspects |= {row.pod for row in answer.read()}
+        suspects |= {row.pod for row in self._without_path.read()}
         if self._fell is not None:
             suspects |= {row.pod for row in self._fell.read()}
         lowest = Samples(known_series=found.series)
@@ -154,10 +143,6 @@ class CounterQuery:
         self._read_samples(found, suspects, names)
         series.set_aside_spikes(found)
         series.keep_one_level(found, self._tolerance)
-
-    def _ask_exceeded(self, containers: str) -> Answer[UsageRow]:
-        query = promql.exceeded(self._to.scope, self._window, containers)
-        return self._to.ask_usage(query, self._window.end)
 
     def _ask_others(self, pods: set[str]) -> None:
         """Ask of which pods others told CPU after their own cgroups had fallen silent.
@@ -205,7 +190,7 @@ def _counts(account: Account | None, readings: Mapping[SeriesKey, float], window
         return False
     known = account.counters.get(_OWN) if account else None
     if known is None or known.at > window.start:
-        return value > _HARDLY_SECONDS
+        return value > series.HARDLY_SECONDS
     return value > known.value
 
 

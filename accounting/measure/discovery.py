@@ -17,6 +17,7 @@ log = structlog.get_logger(__name__)
 
 # With more other pods in the namespace, the engine leaves them out by name.
 _MANY_OTHERS = 300
+_SCHEDULED = "kube_pod_resource_request"
 _HOUR = 3600
 _DAY = 86400
 
@@ -96,12 +97,18 @@ def _spelling(
 
 
 def with_emitters(source: Source, scope: Scope, start: float, end: float) -> Scope:
-    """The scope, with what else than cAdvisor tells CPU in a span (M3)."""
+    """The scope, with what else than cAdvisor and kube-state-metrics speaks in a span (M3, M10)."""
     named = [promql.named_containers(scope), promql.POD_CPU + scope.usage_selector()]
+    scheduled = promql.named_in(scope.namespace, _SCHEDULED)
+    has_scheduling = _has_series(source, scheduled, start, end)
     return replace(
         scope,
         has_names=_has_series(source, named, start, end),
         has_otel=_has_series(source, [promql.otel_pods(scope)], start, end),
+        has_scheduling=has_scheduling,
+        exported_scheduling=_spelling(source, scope, start, end, _SCHEDULED)
+        if has_scheduling
+        else frozenset(),
     )
 
 

@@ -30,6 +30,11 @@ class PodNames:
         in_time = sorted(seen, key=lambda item: item[1].first_running_at or 0.0)
         return latest | {sighting.name: uid for uid, sighting in in_time}
 
+    @cached_property
+    def reused(self) -> set[str]:
+        """The names that several pods had."""
+        return {name for name, spans in self._lives.items() if len(spans) > 1}
+
     def at(self, name: str, at: float) -> str:
         """The uid of the pod that had ``name`` at a Unix time; empty text if there was none."""
         for start, last, uid in reversed(self._lives.get(name, [])):

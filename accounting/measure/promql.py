@@ -33,6 +33,7 @@ OTEL_NAMESPACE, OTEL_POD = "k8s_namespace_name", "k8s_pod_name"
 
 NOT_SIZES = "ephemeral_storage|storage|hugepages_.+|attachable_volumes_.+"
 """Kubernetes' own resources beside cores and memory; all others are vendors', or accelerators."""
+_SIZES = f'resource!~"{NOT_SIZES}"'
 
 # The look for counters that fell reaches this far behind its window, longer than a node takes to
 # reboot: so none can restart unseen between two windows.
@@ -56,12 +57,14 @@ class Scope:
         exported_state: labels that kube-state-metrics' series carry as ``exported_…``, because the
             scrape does not honour labels.
         exported_usage: the same for cAdvisor's series.
+        exported_scheduling: the same for kube-scheduler's.
         among_many: the namespace holds many other pods: let the engine leave them out by name.
             Otherwise its search through all names costs more than the few that are left out here.
         limits_first: limits come before requests.
         is_closed: a range includes its first instant, as in Prometheus 2.
         has_names: some series of CPU name pods and containers without a cgroup's path.
         has_otel: OpenTelemetry's kubelet metrics are there.
+        has_scheduling: kube-scheduler's /metrics/resources is scraped.
     """
 
     namespace: str
@@ -70,11 +73,13 @@ class Scope:
     label: tuple[str, str] | None = None
     exported_state: frozenset[str] = frozenset()
     exported_usage: frozenset[str] = frozenset()
+    exported_scheduling: frozenset[str] = frozenset()
     among_many: bool = False
     limits_first: bool = False
     is_closed: bool = True
     has_names: bool = False
     has_otel: bool = False
+    has_scheduling: bool = False
 
     def state(self, name: str) -> str:
         """A label's name in kube-state-metrics' series."""
@@ -84,6 +89,10 @@ class Scope:
         """A label's name in cAdvisor's series."""
         return f"exported_{name}" if name in self.exported_usage else name
 
+    def scheduling(self, name: str) -> str:
+        """A label's name in kube-scheduler's series."""
+        return f"exported_{name}" if name in self.exported_scheduling else name
+
     def state_selector(self, *matchers: str) -> str:
         """Matchers for the namespace, and pods if need be, in kube-state-metrics' series."""
         return self._matching(self.state("namespace"), self.state("pod"), *matchers)
@@ -91,6 +100,10 @@ class Scope:
     def usage_selector(self, *matchers: str) -> str:
         """Matchers for the namespace, and pods if need be, in cAdvisor's series."""
         return self._matching(self.usage("namespace"), self.usage("pod"), *matchers)
+
+    def scheduling_selector(self, *matchers: str) -> str:
+        """Matchers for the namespace, and pods if need be, in kube-scheduler's series."""
+        return self._matching(self.scheduling("namespace"), self.scheduling("pod"), *matchers)
 
     def _matching(self, namespace: str, pod: str, *matchers: str) -> str:
         by_name = f"{pod}=~{quote(self.pod)}" if self.among_many else ""
@@ -142,6 +155,12 @@ def renamed(namespace: str, *metrics: str) -> list[str]:
         for label in ("namespace", "pod", "container")
         for place in places
     ]
+
+
+def named_in(namespace: str, metric: str) -> list[str]:
+    """Selectors of our namespace's series, however their labels are spelled."""
+    ours = quote(namespace)
+    return [f"{metric}{{{label}={ours}}}" for label in ("namespace", "exported_namespace")]
 
 
 def unrenamed(namespace: str, *metrics: str) -> list[str]:
@@ -237,13 +256,54 @@ def other_resources(scope: Scope, window: Window, only: str = "") -> str:
 def _resources(scope: Scope, window: Window, only: str, *, limits: bool) -> str:
     selector = scope.state_selector(
         f'__name__="kube_pod_container_resource_{"limits" if limits else "requests"}"',
-        f"resource!~{quote(NOT_SIZES)}",
+        _SIZES,
         only,
     )
     per_container = _last(
         f"__name__, uid, resource, {scope.state('container')}", selector, scope, window
     )
     return f"sum by (__name__, uid, resource) ({per_container})"
+
+
+def init_resources(scope: Scope, window: Window, only: str = "") -> str:
+    """Requests and limits of each init container (M10)."""
+    selector = scope.state_selector(
+        '__name__=~"kube_pod_init_container_resource_(requests|limits)"', _SIZES, only
+    )
+    return _last(f"__name__, uid, resource, {scope.state('container')}", selector, scope, window)
+
+
+def sidecars(scope: Scope, window: Window, only: str = "") -> str:
+    """Init containers that run on beside the others (``restartPolicy: Always``)."""
+    selector = scope.state_selector('restart_policy="Always"', only)
+    by = f"uid, {scope.state('container')}"
+    return _last(by, "kube_pod_init_container_info" + selector, scope, window)
+
+
+def scheduled_resources(scope: Scope, window: Window, only: str = "") -> str:
+    """What kube-scheduler reserves: it knows the resources of the pod as a whole (M10)."""
+    by = f"__name__, {scope.scheduling('pod')}, resource"
+    return _last(by, _scheduled(scope, only), scope, window)
+
+
+def _scheduled(scope: Scope, only: str = "") -> str:
+    names = '__name__=~"kube_pod_resource_(request|limit)"'
+    return scope.scheduling_selector(names, 'resource=~"cpu|memory"', only)
+
+
+def cpu_limit(scope: Scope, window: Window, only: str = "") -> str:
+    """Cores that pods' own cgroups are limited to (M10)."""
+    quota, period = (
+        _last("id", _pod_cgroup(scope, only, metric=f"container_spec_cpu_{name}"), scope, window)
+        for name in ("quota", "period")
+    )
+    return f"{quota} / {period}"
+
+
+def memory_limit(scope: Scope, window: Window, only: str = "") -> str:
+    """Bytes that pods' own cgroups are limited to; 0 where they are not."""
+    metric = "container_spec_memory_limit_bytes"
+    return _last("id", _pod_cgroup(scope, only, metric=metric), scope, window)
 
 
 def resized(scope: Scope, window: Window, lookback_seconds: int, *, thorough: bool) -> str:
@@ -256,8 +316,12 @@ def resized(scope: Scope, window: Window, lookback_seconds: int, *, thorough: bo
         thorough: kube-state-metrics has restarted: its series before and after are compared, too.
     """
     over = span(scope, window, lookback_seconds)
-    selected = scope.state_selector('resource=~"cpu|memory"')
-    metrics = [f"kube_pod_container_resource_{kind}{selected}" for kind in ("requests", "limits")]
+    selected = scope.state_selector(_SIZES)
+    metrics = [
+        f"kube_pod_{of}container_resource_{kind}{selected}"
+        for of in ("", "init_")
+        for kind in ("requests", "limits")
+    ]
     if not thorough:
         return " or ".join(f"group by (uid) (changes({series}{over}) > 0)" for series in metrics)
     by = f"uid, resource, {scope.state('container')}"
@@ -268,14 +332,24 @@ def resized(scope: Scope, window: Window, lookback_seconds: int, *, thorough: bo
     )
 
 
+def rescheduled(scope: Scope, window: Window, lookback_seconds: int) -> str:
+    """The same of what kube-scheduler says, by name."""
+    over = span(scope, window, lookback_seconds)
+    pod = scope.scheduling("pod")
+    return f"group by ({pod}) (changes({_scheduled(scope)}{over}) > 0)"
+
+
 def raw_resources(scope: Scope, window: Window, lookback_seconds: int, only: str) -> str:
     """Raw samples of requests and limits of some pods."""
     selector = scope.state_selector(
-        '__name__=~"kube_pod_container_resource_requests|kube_pod_container_resource_limits"',
-        f"resource!~{quote(NOT_SIZES)}",
-        only,
+        '__name__=~"kube_pod_(init_)?container_resource_(requests|limits)"', _SIZES, only
     )
     return selector + span(scope, window, lookback_seconds)
+
+
+def raw_scheduled(scope: Scope, window: Window, lookback_seconds: int, only: str) -> str:
+    """The same of what kube-scheduler says."""
+    return _scheduled(scope, only) + span(scope, window, lookback_seconds)
 
 
 def images(scope: Scope, window: Window, only: str = "") -> str:
@@ -325,15 +399,13 @@ def lowest_cpu(scope: Scope, window: Window, only: str = "") -> str:
     return f"min by (id) (min_over_time({_pod_cgroup(scope, only)}{span(scope, window)}))"
 
 
-def _pod_cgroup(scope: Scope, *matchers: str) -> str:
+def _pod_cgroup(scope: Scope, *matchers: str, metric: str = CPU) -> str:
     selector = scope.usage_selector(f'{scope.usage("container")}=""', 'image=""', *matchers)
-    return CPU + selector
+    return metric + selector
 
 
 NO_PATH = 'id!~"/.*"'
 """Matches a bare container id, and a series without any."""
-WITH_PATH = 'id=~"/.*"'
-"""Matches cgroups' paths."""
 
 
 def named_containers(scope: Scope) -> str:
@@ -359,21 +431,6 @@ def without_path(scope: Scope, window: Window) -> str:
     )
 
 
-def exceeded(scope: Scope, window: Window, containers: str = NO_PATH) -> str:
-    """Pods of which others than their own cgroup told more CPU, by name (M4)."""
-    pod, container, over = scope.usage("pod"), scope.usage("container"), span(scope, window)
-    own = f"max by ({pod}, id) (last_over_time({_pod_cgroup(scope)}{over}))"
-    boxes = CPU + _boxes(scope, containers)
-    each = f"max by ({pod}, {container}, id) (last_over_time({boxes}{over}))"
-    others = [f"max by ({pod}) (sum by ({pod}, {container}) ({each}))"]
-    if scope.has_otel:
-        others.append(_by_pod(scope, "max", f"last_over_time({otel_pods(scope)}{over})"))
-    return " or ".join(
-        f"group by ({pod}) ({other} > on ({pod}) sum by ({pod}) ({own}) * 1.01 + 1)"
-        for other in others
-    )
-
-
 def told_by_others(scope: Scope, seconds: float, only: str = "", pods: Sequence[str] = ()) -> str:
     """Pods of which others than their own cgroup told CPU in the last ``seconds``, by name (M4).
 
@@ -390,7 +447,7 @@ def told_by_others(scope: Scope, seconds: float, only: str = "", pods: Sequence[
     others = [f"group by ({pod}) (last_over_time({CPU}{_boxes(scope, only)}{over}))"]
     if scope.has_otel:
         told = otel_pods(scope, one_of(OTEL_POD, pods) if pods else "")
-        others.append(_by_pod(scope, "group", f"last_over_time({told}{over})"))
+        others.append(_by_pod(scope, f"last_over_time({told}{over})"))
     own = f"group by ({pod}) (last_over_time({_pod_cgroup(scope, only)}{over}))"
     return f"({' or '.join(others)}) unless on ({pod}) {own}"
 
@@ -401,11 +458,10 @@ def _boxes(scope: Scope, *matchers: str) -> str:
     return scope.usage_selector(f'{container}!=""', f'{container}!="POD"', *matchers)
 
 
-def _by_pod(scope: Scope, aggregation: str, otel: str) -> str:
-    """OpenTelemetry's series under cAdvisor's label for pods."""
-    told = f"{aggregation} by ({OTEL_POD}) ({otel})"
-    renamed = f'label_replace({told}, "{scope.usage("pod")}", "$1", "{OTEL_POD}", "(.*)")'
-    return f"{aggregation} by ({scope.usage('pod')}) ({renamed})"
+def _by_pod(scope: Scope, otel: str) -> str:
+    """OpenTelemetry's pods under cAdvisor's label for them."""
+    renamed = f'label_replace({otel}, "{scope.usage("pod")}", "$1", "{OTEL_POD}", "(.*)")'
+    return f"group by ({scope.usage('pod')}) ({renamed})"
 
 
 def container_cpu(scope: Scope, window: Window, only: str = "") -> str:

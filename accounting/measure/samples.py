@@ -11,6 +11,7 @@ from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
 from accounting.measure.promql import (
@@ -101,6 +102,24 @@ UidAt = Callable[[str, float], str]
 """(pod name, time) → uid of the pod that had the name then, or empty text."""
 
 
+class Part(Enum):
+    """Who asks within a pod."""
+
+    CONTAINER = auto()
+    SIDECAR = auto()
+    """A native one: an init container with ``restartPolicy: Always``."""
+    INIT = auto()
+    POD = auto()
+    """The pod as a whole (``spec.resources``), or somebody who has added it all up."""
+
+
+Of = tuple[bool, str]
+"""(whether it is requested; else it limits, resource)"""
+
+Asks = dict[Of, dict[tuple[Part, str], float]]
+"""Of a pod: by (part, container), what that asks for."""
+
+
 @dataclass(slots=True)
 class Samples:
     """Everything that one window says, by pod uid. Times are Unix seconds.
@@ -109,7 +128,8 @@ class Samples:
         sightings: phases.
         times: creation, start and completion.
         owners: what the hub's annotations say.
-        resources: requests and limits: cores, bytes, accelerators.
+        asks: requests and limits, by who asks within the pod: see ``Asks``.
+        resources: what follows from them: cores, bytes, accelerators.
         resizes: times at which they changed, and what they were from then on.
         images: image names.
         claims: size of all mounted volumes, bytes.
@@ -126,6 +146,7 @@ class Samples:
     sightings: dict[str, Sighting] = field(default_factory=dict)
     times: dict[str, Times] = field(default_factory=dict)
     owners: dict[str, Owner] = field(default_factory=dict)
+    asks: dict[str, Asks] = field(default_factory=dict)
     resources: dict[str, Resources] = field(default_factory=dict)
     resizes: dict[str, Resizes] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)

@@ -31,6 +31,8 @@ from accounting.model.pods import POD_LEVEL, CounterKind, Implausible, Level, Se
 
 # The largest machines of 2026 have 960 hardware threads.
 NODE_CORES = 1024
+HARDLY_SECONDS = 0.1
+"""Of CPU: less is what a cgroup says that counts nothing."""
 _LONG_INTERVAL_SECONDS = 300
 
 
@@ -159,10 +161,7 @@ def keep_one_level(samples: Samples, tolerance_seconds: float) -> None:
     Its earlier samples tell nothing new, nor does the last value of a level that is left out.
     """
     for uid, lines in samples.raw.items():
-        by_level: dict[Level, list[SeriesKey]] = defaultdict(list)
-        for key in lines:
-            if key.kind is CounterKind.CPU:
-                by_level[level_of(key.series)].append(key)
+        by_level = _levels(lines)
         known_until = -math.inf
         for level in (level for level in Level if level in by_level):
             keys = by_level[level]
@@ -175,6 +174,26 @@ def keep_one_level(samples: Samples, tolerance_seconds: float) -> None:
                     del lines[key]
             known_until = last if goes_on else known_until
         _forget_other_levels(samples.readings.get(uid, {}), lines)
+
+
+def _levels(lines: Mapping[SeriesKey, Points]) -> dict[Level, list[SeriesKey]]:
+    """The counters of CPU by level; a pod's cgroup that stands still beside others counts nothing.
+
+    There are nodes on which the pod's processes are in other cgroups (containerd with cgroupfs
+    under a systemd kubelet).
+    """
+    by_level: dict[Level, list[SeriesKey]] = defaultdict(list)
+    for key in lines:
+        if key.kind is CounterKind.CPU:
+            by_level[level_of(key.series)].append(key)
+    moving = {level for level, keys in by_level.items() if any(_moves(lines[key]) for key in keys)}
+    if Level.POD not in moving and moving:
+        by_level.pop(Level.POD, None)
+    return by_level
+
+
+def _moves(line: Points) -> bool:
+    return line[-1][1] - line[0][1] > HARDLY_SECONDS
 
 
 def _forget_other_levels(

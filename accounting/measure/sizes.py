@@ -1,82 +1,151 @@
 """What pods asked for, and when that changed (M10). Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import groupby
 from operator import itemgetter
+from typing import NamedTuple
 
+from accounting.measure.cgroups import cgroup
 from accounting.measure.samples import (
     MAX_BYTES,
     MAX_CORES,
+    Asks,
+    Labels,
+    Of,
+    Part,
     RawSeries,
     Rejected,
     Row,
     Samples,
+    UidAt,
+    UsageRow,
     implausible,
     label,
 )
 from accounting.model.pods import Resources
 
+Sidecars = AbstractSet[tuple[str, str]]
+"""(uid, container) of native sidecars."""
 
-def merge_resources(samples: Samples, rows: Iterable[Row]) -> None:
+
+def merge_resources(
+    samples: Samples,
+    rows: Iterable[Row],
+    sidecars: Sidecars = frozenset(),
+    uid_of: Callable[[Labels], str] = lambda labels: labels.get("uid", ""),
+) -> None:
     """Add requests and limits; a request of zero reserves nothing and counts as none."""
-    found: dict[str, dict[tuple[bool, str], float]] = defaultdict(dict)
+    changed = set()
     for labels, value in rows:
-        metric = labels["__name__"]
-        resource = labels["resource"]
-        if reason := implausible(value, 0, MAX_BYTES if resource == "memory" else MAX_CORES):
+        metric, resource = labels["__name__"], labels["resource"]
+        if reason := implausible(value, 0, _high(resource)):
             samples.rejected[Rejected(metric, reason)] += 1
-        elif value > 0 and "uid" in labels:
-            found[labels["uid"]][metric.endswith("requests"), resource] = value
-    for uid, amounts in found.items():
-        known = samples.resources.get(uid)
-        new = _resources(amounts)
-        samples.resources[uid] = new if known is None else _completed(known, new)
+        elif value > 0 and (uid := uid_of(labels)):
+            asked = samples.asks.setdefault(uid, {}).setdefault(_of(metric, resource), {})
+            asked[_asking(labels, sidecars)] = value
+            changed.add(uid)
+    for uid in changed:
+        samples.resources[uid] = _resources(_effective(samples.asks[uid]))
 
 
-def merge_resizes(samples: Samples, series: Iterable[RawSeries]) -> None:
+def merge_cgroup_limits(samples: Samples, rows: Iterable[UsageRow], resource: str) -> None:
+    """Add what pods' own cgroups are limited to (``spec.resources``), where nobody else says."""
+    for row in rows:
+        uid, value = cgroup(row.metric.id).uid, row.value[1]
+        if uid and value > 0 and implausible(value, 0, _high(resource)) is None:
+            asks = samples.asks.setdefault(uid, {})
+            if (False, resource) not in asks:
+                asks[False, resource] = {(Part.POD, ""): value}
+                samples.resources[uid] = _resources(_effective(asks))
+
+
+def merge_resizes(
+    samples: Samples,
+    series: Sequence[RawSeries],
+    sidecars: Sidecars = frozenset(),
+    uid_at: UidAt | None = None,
+) -> None:
     """Add the sizes of pods that were resized: the first one, and each that followed."""
-    said: dict[str, list[tuple[float, str, tuple[bool, str], float]]] = defaultdict(list)
+    said: dict[str, list[_Point]] = defaultdict(list)
+    wanted = {labels["uid"] for labels, _ in series if "uid" in labels}
     for labels, points in series:
-        of = labels["__name__"].endswith("requests"), labels["resource"]
-        container = label(labels, "container")
-        high = MAX_BYTES if of[1] == "memory" else MAX_CORES
-        said[labels.get("uid", "")] += [
-            (at, container, of, value)
-            for at, value in points
-            if implausible(value, 0, high) is None
-        ]
-    for uid, sizes in said.items():
-        if steps := _steps(sorted(sizes)):
+        metric, resource = labels["__name__"], labels["resource"]
+        who = _asking(labels, sidecars)
+        for at, value in points:
+            uid = labels.get("uid") or (uid_at(label(labels, "pod"), at) if uid_at else "")
+            if uid in wanted and implausible(value, 0, _high(resource)) is None:
+                said[uid].append(_Point(at, who, _of(metric, resource), value))
+    for uid, points_of_pod in said.items():
+        if steps := _steps(points_of_pod):
             (_, first), *resizes = steps
             samples.resources[uid] = first
             samples.resizes[uid] = tuple(resizes)
 
 
-def _steps(
-    points: Sequence[tuple[float, str, tuple[bool, str], float]],
-) -> list[tuple[float, Resources]]:
-    """What all containers asked for together, at each time at which that changed."""
-    current: dict[tuple[bool, str], dict[str, float]] = defaultdict(dict)
+class _Point(NamedTuple):
+    at: float
+    who: tuple[Part, str]
+    of: Of
+    value: float
+
+
+def _steps(points: Sequence[_Point]) -> list[tuple[float, Resources]]:
+    """What a pod asked for, at each time at which that changed."""
+    in_time = sorted(points, key=itemgetter(0))
+    current: Asks = defaultdict(dict)
+    # Who adds it all up may be scraped later than the parts: that is no change.
+    for _, who, of, value in reversed(in_time):
+        if who[0] is Part.POD:
+            current[of] = {who: value}
+    whole = set(current)
     steps: list[tuple[float, Resources]] = []
-    for at, group in groupby(points, key=itemgetter(0)):
-        for _, container, of, value in group:
-            current[of][container] = value
-        sums = {of: sum(each.values()) for of, each in current.items()}
-        size = _resources({of: amount for of, amount in sums.items() if amount > 0})
+    for at, group in groupby(in_time, key=itemgetter(0)):
+        for _, who, of, value in group:
+            if who[0] is Part.POD or of not in whole:
+                current[of][who] = value
+        size = _resources(_effective(current))
         if not steps or steps[-1][1] != size:
             steps.append((at, size))
     return steps
 
 
-def _completed(known: Resources, new: Resources) -> Resources:
-    return Resources(
-        *(
-            new_value if value in (None, ()) else value
-            for value, new_value in zip(astuple(known), astuple(new), strict=True)
-        )
-    )
+def _asking(labels: Labels, sidecars: Sidecars) -> tuple[Part, str]:
+    metric, container = labels["__name__"], label(labels, "container")
+    if metric.startswith("kube_pod_resource_"):
+        return Part.POD, ""
+    if not metric.startswith("kube_pod_init_"):
+        return Part.CONTAINER, container
+    is_sidecar = (labels.get("uid", ""), container) in sidecars
+    return Part.SIDECAR if is_sidecar else Part.INIT, container
+
+
+def _of(metric: str, resource: str) -> Of:
+    return "_request" in metric, resource
+
+
+def _high(resource: str) -> float:
+    return MAX_BYTES if resource == "memory" else MAX_CORES
+
+
+def _effective(asks: Asks) -> dict[Of, float]:
+    """What Kubernetes reserves for a pod: ``PodRequests`` of k8s.io/component-helpers/resource.
+
+    Containers and native sidecars run together; each other init container runs beside those
+    sidecars only that begin before it, which no metric tells: it is taken alone.
+    """
+    effective = {}
+    for of, asked in asks.items():
+        by_part: dict[Part, list[float]] = {part: [] for part in Part}
+        for (part, _), value in asked.items():
+            by_part[part].append(value)
+        together = sum(by_part[Part.CONTAINER]) + sum(by_part[Part.SIDECAR])
+        inits = max(by_part[Part.INIT], default=0.0)
+        amount = max(by_part[Part.POD], default=max(together, inits))
+        if amount > 0:
+            effective[of] = amount
+    return effective
 
 
 def _resources(amounts: Mapping[tuple[bool, str], float]) -> Resources:

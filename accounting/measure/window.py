@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from accounting.measure import promql, samples, series, sizes, usage
+from accounting.measure import promql, samples, series, usage
 from accounting.measure.counters import CounterQuery
 from accounting.measure.heartbeat import Pulse
+from accounting.measure.holdings import HoldingQuery
 from accounting.measure.podnames import PodNames
 from accounting.measure.querier import Answer, Querier, Query, chunks
 from accounting.measure.samples import (
@@ -64,8 +65,7 @@ class WindowQuery:
         self.found = Samples(known_series=series)
         self.new_pods = 0
         self._to = questioner
-        self._resized = Answer[Row]()
-        self._resize_lookback = 0
+        self._holdings = HoldingQuery(questioner, window, self.found)
         scope, workers = questioner.scope, questioner.workers
         self._beats = workers.submit(questioner.beats, window)
         self._seen = Answer([workers.submit(questioner.sightings, window)])
@@ -99,7 +99,9 @@ class WindowQuery:
             The ledger's pages of all known pods that the window is about.
         """
         found = self.found
-        self._ask_resizes(beat)
+        since = min((gap.start_at for gap in beat.gaps), default=self.window.start)
+        is_doubtful = bool(beat.gaps) or len(self.beats) > 1
+        self._holdings.ask_resizes(since, thorough=is_doubtful)
         samples.merge_sightings(found, self._seen.read())
         self._keep_labelled()
         accounts = {**running, **ledger.accounts(found.sightings.keys() - running.keys())}
@@ -114,7 +116,7 @@ class WindowQuery:
                 found.sightings.pop(uid, None)
                 accounts.pop(uid, None)
         names = PodNames(found, accounts, beat)
-        self._read_resizes()
+        self._holdings.read(self._described[promql.resources].read(), new, names)
         self._measure_memory(accounts, names)
         self._counters.complete(found, accounts, names)
         uids = {series.usage_uid(row, names.latest) for row in vanished.read()}
@@ -199,33 +201,11 @@ class WindowQuery:
         samples.merge_times(
             found, answer[promql.times].read(), self.window.end + _CLOCK_SKEW_SECONDS
         )
-        sizes.merge_resources(found, answer[promql.resources].read())
         self._complete(new)
         self._measure_disks(answer[promql.mounts].read())
         owners, images = answer[promql.owners].read(), answer[promql.images].read()
         found.owners = self._first_said("kube_pod_annotations", samples.owner_of, owners)
         found.images = self._first_said("kube_pod_container_info", self._to.images_in, images)
-
-    def _ask_resizes(self, beat: Pulse) -> None:
-        """Ask which pods were resized; after a silence or a restart of the source, thoroughly."""
-        since = min((gap.start_at for gap in beat.gaps), default=self.window.start)
-        self._resize_lookback = promql.RESET_LOOKBACK_SECONDS + max(
-            0, self.window.start - int(since)
-        )
-        thorough = bool(beat.gaps) or len(self.beats) > 1
-        query = promql.resized(
-            self._to.scope, self.window, self._resize_lookback, thorough=thorough
-        )
-        self._resized = self._to.ask(query, self.window.end)
-
-    def _read_resizes(self) -> None:
-        uids = {
-            labels.get("uid", "") for labels, _ in self._resized.read()
-        } & self.found.sightings.keys()
-        for chunk in chunks(uids):
-            only = promql.one_of("uid", chunk)
-            query = promql.raw_resources(self._to.scope, self.window, self._resize_lookback, only)
-            sizes.merge_resizes(self.found, self._to.source.raw(query, self.window.end))
 
     def _measure_disks(self, mounts: list[Row]) -> None:
         claims = {labels["persistentvolumeclaim"] for labels, _ in mounts}
@@ -233,14 +213,11 @@ class WindowQuery:
         samples.merge_claims(self.found, mounts, sizes.read())
 
     def _complete(self, new: set[str]) -> None:
-        """Ask for what stands in where the usual description is missing."""
+        """Ask for what stands in where the start is missing."""
         found, window = self.found, self.window
         dateless = {uid for uid in new if not found.times.get(uid, _NO_TIMES).started_at}
-        partial = {uid for uid in new if not _is_complete(found.resources.get(uid))}
         created = self._to.named(promql.created, window, dateless)
-        others = self._to.named(promql.other_resources, window, partial)
         samples.merge_times(found, created.read(), window.end + _CLOCK_SKEW_SECONDS)
-        sizes.merge_resources(found, others.read())
 
     def _first_said(
         self, metric: str, read: Callable[[Labels], V], rows: Iterable[Row]
@@ -296,14 +273,6 @@ def _earliest(
             candidate = (times[0], repr(value), value)
             best[uid] = min(best.get(uid, candidate), candidate, key=lambda c: c[:2])
     return {uid: value for uid, (_, _, value) in best.items()}
-
-
-def _is_complete(resources: Resources | None) -> bool:
-    first = resources and (
-        (resources.cpu_request and resources.memory_request_bytes)
-        or (resources.cpu_limit and resources.memory_limit_bytes)
-    )
-    return bool(first)
 
 
 def _sizes_memory(resources: Resources | None) -> bool:

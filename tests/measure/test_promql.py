@@ -21,6 +21,7 @@ ODD = Scope(
     label=("example.org/component", "single\\user"),
     exported_state=frozenset({"namespace", "pod", "container", "node"}),
     exported_usage=frozenset({"namespace", "pod", "container"}),
+    exported_scheduling=frozenset({"namespace", "pod"}),
     among_many=True,
     limits_first=True,
 )
@@ -43,12 +44,16 @@ QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "without path": lambda s: promql.without_path(s, WINDOW),
     "named containers": promql.named_containers,
     "OpenTelemetry's pods": promql.otel_pods,
-    "exceeded": lambda s: promql.exceeded(s, WINDOW),
-    "exceeded, with OpenTelemetry": lambda s: promql.exceeded(replace(s, has_otel=True), WINDOW),
     "told by others": lambda s: promql.told_by_others(s, 60.0),
     "told by others of some, with OpenTelemetry": lambda s: promql.told_by_others(
         replace(s, has_otel=True), 60.0, promql.one_of(s.usage("pod"), ["a"]), ["a"]
     ),
+    "init resources": lambda s: promql.init_resources(s, WINDOW, ONLY),
+    "sidecars": lambda s: promql.sidecars(s, WINDOW, ONLY),
+    "scheduled resources": lambda s: promql.scheduled_resources(s, WINDOW),
+    "rescheduled": lambda s: promql.rescheduled(s, WINDOW, 900),
+    "cpu limit": lambda s: promql.cpu_limit(s, WINDOW, ONLY),
+    "memory limit": lambda s: promql.memory_limit(s, WINDOW, ONLY),
     "container cpu": lambda s: promql.container_cpu(s, WINDOW, ONLY),
     "network": lambda s: promql.network(s, WINDOW, promql.SENT),
     "resets": lambda s: promql.resets(s, WINDOW),
@@ -66,6 +71,7 @@ RAW: dict[str, Callable[[Scope], str]] = {
     "raw counters": lambda s: promql.raw_counters(s, WINDOW, ONLY),
     "raw state": lambda s: promql.raw_state(s, WINDOW, "kube_pod_annotations", ONLY),
     "raw resources": lambda s: promql.raw_resources(s, WINDOW, 900, ONLY),
+    "raw, from kube-scheduler": lambda s: promql.raw_scheduled(s, WINDOW, 900, ONLY),
     "raw, from OpenTelemetry": lambda s: promql.raw_otel(s, WINDOW, ["a-b", "c"]),
     "raw memory": lambda s: promql.raw_memory(s, WINDOW, ONLY),
 }
