@@ -12,7 +12,7 @@ from accounting.delivery.outbox import Outbox
 from accounting.errors import SettingsError
 from accounting.measure.poller import Options, Poller
 from accounting.measure.prometheus import Source
-from accounting.model.messages import address
+from accounting.model.messages import OutletKind, address
 from accounting.model.time import Month
 from accounting.store.database import Database
 from accounting.store.erasure import expire_users
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from accounting.delivery.pusher import Pusher
     from accounting.delivery.receiver import Receiver
     from accounting.delivery.recomputed import Recomputed
+    from accounting.delivery.takeover import Takeover
     from ssm.sender import Sender
 
 
@@ -216,6 +217,25 @@ def receiver_of(settings: Settings, database: Database, said: str = "") -> "Rece
     if isinstance(outlet, Computed):
         return Recomputed(database, where, outlet)
     return Receiver(database, where)
+
+
+def takeover_of(settings: Settings, database: Database, said: str = "") -> "Takeover":
+    """What takes over an earlier tool's history; see ``place_of`` for naming the destination.
+
+    Raises:
+        SettingsError: the settings have none like that, or it does not take records.
+    """
+    from accounting.delivery.takeover import Takeover  # noqa: PLC0415 - as above
+
+    place = place_of(settings, said)
+    if outlet_of(place.ssm).kind is not OutletKind.RECORDS:
+        raise SettingsError(
+            f"the destination '{place.name}' does not take records of single notebooks",
+            "name the one that the earlier tool's records went to with --destination",
+        )
+    where = addresses(settings)
+    position = [*where].index(place.name)
+    return Takeover(database, settings.site(), settings.vo_rules(), where[place.name], position)
 
 
 def pushers_of(

@@ -19,6 +19,7 @@ from accounting.cli.commands import (
     records,
     republish,
     service,
+    take_over,
 )
 from accounting.cli.program import app, group
 
@@ -47,6 +48,9 @@ _outbox.command("park")(outbox.park)
 _outbox.command("withdraw")(outbox.withdraw)
 _outbox.command("resume")(outbox.resume)
 _outbox.command("readdress")(outbox.readdress)
+
+_import = group("import", "Take over the history of an earlier tool.")
+_import.command("egi-notebooks-accounting")(take_over.egi_notebooks_accounting)
 
 _db = group("db", "Look at the ledger, and keep its database.")
 _db.command("upgrade")(database.upgrade)

@@ -12,6 +12,7 @@ from accounting.measure.heartbeat import Pulse
 from accounting.measure.samples import Points, Samples, Sighting, Times
 from accounting.measure.series import most_growth
 from accounting.model.pods import (
+    IMPORTED,
     POD_LEVEL,
     Account,
     Counter,
@@ -237,7 +238,19 @@ def totals(counters: Mapping[SeriesKey, Counter], at: int) -> Reading:
             cpu = total
     if has_levels:
         cpu = _best_level(counters)
+        received = _at_least(counters, CounterKind.RECEIVED, received)
+        sent = _at_least(counters, CounterKind.SENT, sent)
     return Reading(at, cpu, received, sent)
+
+
+def _at_least(
+    counters: Mapping[SeriesKey, Counter], kind: CounterKind, total: float | None
+) -> float | None:
+    """A total without what an earlier tool had counted; that, if it is more."""
+    earlier = counters.get(SeriesKey(kind, IMPORTED))
+    if earlier is None or total is None:
+        return total
+    return max(earlier.total, total - earlier.total)
 
 
 def _best_level(counters: Mapping[SeriesKey, Counter]) -> float:

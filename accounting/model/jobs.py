@@ -10,6 +10,7 @@ class JobKind(StrEnum):
     PUSH = "push"
     REPUBLISH = "republish"
     ERASE = "erase"
+    IMPORT = "import"
 
 
 class Ending(StrEnum):

@@ -39,6 +39,7 @@ class Level(StrEnum):
     CONTAINER = ""
     NAMED_CONTAINER = "resource/"
     OTEL_CONTAINER = "otel/"
+    IMPORTED = "imported"
 
 
 def level_of(series: str) -> Level:
@@ -51,7 +52,9 @@ def level_of(series: str) -> Level:
     return Level.CONTAINER
 
 
-_POD_LEVELS = frozenset({Level.POD, Level.NAMED_POD, Level.OTEL_POD})
+_POD_LEVELS = frozenset({Level.POD, Level.NAMED_POD, Level.OTEL_POD, Level.IMPORTED})
+IMPORTED = Level.IMPORTED.value
+"""The ``series`` of what an earlier tool had counted: figures never fall below it."""
 
 Resets = tuple[tuple[float, float], ...]
 

@@ -52,20 +52,20 @@ def fields(record: Record) -> Fields:
         "SuspendDuration": 0,  # notebooks are stopped, never suspended
         "WallDuration": record.wall_seconds,
         "CpuDuration": record.cpu_seconds,
-        "CpuCount": _decimal(record.cpu_count),
+        "CpuCount": decimal(record.cpu_count),
         "NetworkInbound": record.received_gb,
         "NetworkOutbound": record.sent_gb,
         "Memory": record.memory_mb,
         "Disk": record.disk_gb,
         "BenchmarkType": record.benchmark_type,
-        "Benchmark": _decimal(record.benchmark),
+        "Benchmark": decimal(record.benchmark),
         "ImageId": record.image,
         "CloudType": record.cloud_type,
     }
 
 
-def _decimal(value: float | None) -> str:
-    """At most three decimals, as the repository's decimal(10,3) holds them."""
+def decimal(value: float | None) -> str:
+    """A number with at most three decimals: the repository holds no more."""
     return "" if value is None else f"{value:.3f}".rstrip("0").rstrip(".")
 
 

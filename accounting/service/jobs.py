@@ -1,4 +1,4 @@
-"""Poll, push, republish, erase: each verb is done in one way, whoever asks for it.
+"""Poll, push, republish, import, erase: each verb is done in one way, whoever asks for it.
 
 Loops, runs of the API and commands all call ``Jobs``. Locks, metrics and logs of a job are here and
 nowhere else. A job's known failures are part of its ``Outcome``; an exception that nobody expected
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, tzinfo
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,14 @@ from accounting.store.database import Database
 from accounting.store.erasure import erase_user
 from accounting.store.holds import Holds
 from accounting.telemetry import Metrics
-from accounting.wiring import forgetter_of, place_of, poller_of, pushers_of, receiver_of
+from accounting.wiring import (
+    forgetter_of,
+    place_of,
+    poller_of,
+    pushers_of,
+    receiver_of,
+    takeover_of,
+)
 
 if TYPE_CHECKING:
     from prometheus_client import Counter
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
     from accounting.delivery import pusher
     from accounting.delivery.pusher import Pusher
     from accounting.delivery.receiver import Chosen, Difference
+    from accounting.delivery.takeover import Taken
     from accounting.measure.prometheus import Source
 
 log = structlog.get_logger(__name__)
@@ -298,6 +307,42 @@ class Jobs:
             return outcome.of_republish(chosen.month, compared, queued, held, told)
 
         return self._done(JobKind.REPUBLISH, work)
+
+    def take_over(
+        self,
+        path: Path,
+        notice: Notice = ignored,
+        *,
+        destination: str = "",
+        zone: tzinfo = UTC,
+        dry_run: bool = False,
+    ) -> Outcome:
+        """Take over what egi-notebooks-accounting has sent.
+
+        Args:
+            path: its SQLite file.
+            notice: told how many of how many rows are done.
+            destination: where it was sent to, by its name in the settings or its address.
+            zone: of the times in the file.
+            dry_run: only tell what would be taken.
+        """
+        from accounting.delivery.takeover import History  # noqa: PLC0415 - as below
+
+        def work() -> Outcome:
+            history = History(path, zone)
+            total = history.count()
+            takeover = takeover_of(self._settings, self._database, destination)
+
+            def watch(seen: "Taken") -> bool:
+                notice({"done": seen.rows, "rows": total})
+                return self.is_stopping
+
+            taken = takeover.take(history, watch, dry_run=dry_run)
+            return outcome.of_import(
+                taken, takeover.destination, dry_run=dry_run, stopped=taken.rows < total
+            )
+
+        return self._done(JobKind.IMPORT, work, notice)
 
     def erase(self, user: str) -> Outcome:
         """Replace a user's name everywhere (I3); the result counts the notebooks."""

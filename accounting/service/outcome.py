@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from accounting.errors import AccountingError, Busy, DeliveryError, SourceError
@@ -12,6 +12,7 @@ from accounting.model.records import Held
 if TYPE_CHECKING:
     from accounting.delivery import pusher
     from accounting.delivery.receiver import Comparison, Difference
+    from accounting.delivery.takeover import Taken
     from accounting.measure import poller
     from accounting.model.time import Month
 
@@ -171,6 +172,14 @@ def push_counts(report: "pusher.Report | Mapping[str, Any]") -> dict[str, int]:
     if isinstance(report, Mapping):
         return {name: report[name] for name in _COUNTED}
     return {name: getattr(report, name) for name in _COUNTED}
+
+
+def of_import(taken: "Taken", destination: str, *, dry_run: bool, stopped: bool = False) -> Outcome:
+    """How an import ended; it is incomplete if rows could not be taken."""
+    result = {"destination": destination, "dry_run": dry_run, **asdict(taken)}
+    if stopped:
+        return Outcome(Ending.STOPPED, result)
+    return Outcome(Ending.INCOMPLETE if taken.unusable else Ending.DONE, result)
 
 
 def of_republish(
