@@ -3,7 +3,6 @@
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from kubespawner import KubeSpawner
 from kubespawner.slugs import escape_slug, is_valid_label, safe_slug
 from traitlets import List, Unicode, default
 
@@ -11,6 +10,7 @@ from hub.spawner import home
 from hub.spawner.cluster import Cluster, ClusterError
 from hub.spawner.manifests import OWNER
 from hub.spawner.refusal import refusal
+from hub.spawner.watching import WatchingSpawner
 
 _HOME_GOES = (
     "Your home is being deleted, so your server cannot start. Stop your other servers and try again"
@@ -18,7 +18,7 @@ _HOME_GOES = (
 )
 
 
-class HomeSpawner(KubeSpawner):  # type: ignore[misc]
+class HomeSpawner(WatchingSpawner):
     """Finds the claim of the user's home before each start, and names a new one."""
 
     legacy_pvc_name_templates = List(
