@@ -16,7 +16,7 @@ import yaml
 from ssm.testing.authority import Authority
 from tests.chart import helm, manifests, pages
 from tests.chart.helm import CHARTS, ROOT
-from tests.chart.umbrella import assembled
+from tests.chart.umbrella import assembled, values_of
 from tests.images.dockerfile import read
 from tests.kubernetes.standin import KubernetesStandin
 
@@ -43,6 +43,10 @@ class Desk:
             words = words[:-2]
         if words[0] == "docker":
             return _docker(words)
+        if words[0] == "cosign":
+            return _signature(*words[1:])
+        if words[:2] == ["helm", "pull"]:
+            return _pull(*words[2:])
         if words[:3] == ["helm", "repo", "add"]:
             return _repository(*words[3:])
         if "gateway.yaml" in words:  # the cluster's stand-in has no Gateway API
@@ -107,6 +111,25 @@ def _docker(words: list[str]) -> str:
     return ""
 
 
+def _pull(place: str, *options: str) -> str:
+    """A published chart is one of this project's, in its version; it lands below ``chart``."""
+    about = yaml.safe_load((CHARTS / place.rpartition("/")[2] / "Chart.yaml").read_text())
+    assert options == ("--version", about["version"], "--untar", "--untardir", "chart")
+    return ""
+
+
+def _signature(*words: str) -> str:
+    """What is verified is what the release signs, by its workflow and the tag of its version."""
+    *_, identity, artefact = words
+    name, _, version = artefact.rpartition("/")[2].partition(":")
+    file = ".github/workflows/release.yml"
+    text = (ROOT / file).read_text()
+    assert identity.endswith(f"/{file}@refs/tags/v{version}")
+    assert f"image: {name}}}" in text or (CHARTS / name).is_dir()
+    assert "cosign sign" in text
+    return ""
+
+
 def _repository(name: str, url: str) -> str:
     """The repositories that a page adds are those of the parts."""
     about = yaml.safe_load((CHARTS / "egi-notebooks" / "Chart.yaml").read_text())
@@ -154,8 +177,8 @@ def test_the_pages_can_be_followed_from_an_empty_cluster_on(desk: Desk) -> None:
         desk.type(command)
     deployment = desk.cluster.get("deployments", "notebooks-accounting", "jupyterhub")
     image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
-    built = next(c for c in INSTALL.commands if "--target accounting" in c)
-    assert f"--tag {image} " in built
+    verified = {c.split()[-1] for c in INSTALL.commands if c.startswith("cosign")}
+    assert f"docker.io/{image}" in verified
     settings = desk.cluster.get("configmaps", "notebooks-accounting", "jupyterhub")["data"]
     assert "ams_host" not in settings["settings.yaml"], "production is the default"
     token = desk.cluster.get("secrets", "notebooks-accounting", "jupyterhub")["data"]["job-token"]
@@ -165,6 +188,20 @@ def test_the_pages_can_be_followed_from_an_empty_cluster_on(desk: Desk) -> None:
     assert desk.cluster.find("persistentvolumeclaims", "notebooks-accounting", "jupyterhub")
     assert desk.cluster.find("secrets", "notebooks-accounting", "jupyterhub")
     assert desk.cluster.get("deployments", "accounting-notebooks-accounting", "second")
+
+
+def test_images_of_one_s_own_are_those_that_are_built(desk: Desk) -> None:
+    given = [desk.folder / name for name in ("notebooks.yaml", "images.yaml")]
+    made = helm.render(desk.folder / "chart" / "egi-notebooks", *given, release="notebooks")
+    deployment = helm.find(made, "Deployment", "notebooks-accounting")
+    image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+    hub = values_of(made, "jupyterhub")
+    used = {image}
+    for part in (hub["hub"], hub["singleuser"]):
+        used.add(f"{part['image']['name']}:{part['image']['tag']}")
+    built = {c.split()[-2] for c in INSTALL.commands if c.startswith("docker build")}
+    pushed = {c.split()[-1] for c in INSTALL.commands if c.startswith("docker push")}
+    assert used == built == pushed
 
 
 def test_every_part_of_the_umbrella_has_its_repository_on_the_page() -> None:
