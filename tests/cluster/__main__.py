@@ -7,12 +7,10 @@ import time
 from pathlib import Path
 
 from tests.cluster.control_plane import run_cluster
-from tests.cluster.programs import build
 
 
 def main() -> None:
-    """Build what is missing, start, say how to reach it, and stop at Ctrl-C or SIGTERM."""
-    build()
+    """Start, say how to reach it, and stop at Ctrl-C or SIGTERM."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cluster-") as folder:

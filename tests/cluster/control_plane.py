@@ -28,6 +28,9 @@ NODES = ("node-1", "node-2")
 POD_ADDRESSES = "127.64.0.0/22"
 """Pods' addresses: of the loopback, so that a test can answer at them."""
 
+_KUBELET = "example.org/kubelet"
+"""The label of nodes that have a kubelet."""
+
 _USERS = {
     "admin": "system:masters",
     "system:kube-controller-manager": "",
@@ -74,13 +77,14 @@ class ControlPlane:
             self._parts.start_api()
 
     @contextmanager
-    def without_kubelets(self) -> Iterator[None]:
-        """No node says that it lives."""
-        self._parts.stop_kwok()
+    def without_node(self, name: str) -> Iterator[None]:
+        """A node's kubelet says nothing for as long as the `with` lasts."""
+        self.client.patch(f"/api/v1/nodes/{name}", {"metadata": {"labels": {_KUBELET: None}}})
         try:
             yield
         finally:
-            self._parts.start_kwok()
+            self.client.apply(_node(name))
+            wait_for(lambda: self.client.is_node_ready(name), f"{name} again")
 
 
 class _Parts:
@@ -92,7 +96,6 @@ class _Parts:
         self.usage_port = free_port()
         self._stack = stack
         self._api = ExitStack()
-        self._kwok = ExitStack()
         self._tokens = {name: secrets.token_urlsafe(24) for name in _USERS}
         self._authority = Authority.create(folder / "pki")
         san = ("127.0.0.1", "kubernetes.default.svc")
@@ -107,8 +110,7 @@ class _Parts:
         self.start_api()
         self._stack.callback(self.stop_api)
         self._start_controllers()
-        self.start_kwok()
-        self._stack.callback(self.stop_kwok)
+        self._start_kwok()
 
     def kubeconfig(self, name: str, token: str, namespace: str) -> Path:
         cluster = {"server": self.url, "certificate-authority": str(self._authority.ca_file)}
@@ -216,26 +218,23 @@ class _Parts:
     def _serving_context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self._authority.ca_file))
 
-    def start_kwok(self) -> None:
+    def _start_kwok(self) -> None:
         config = self.folder / "kwok.yaml"
         config.write_text(
             "\n---\n".join(json.dumps(document) for document in (*stages(), *usage()))
         )
         self._run(
-            self._kwok,
+            self._stack,
             "kwok",
             lambda: httpx.get(f"http://127.0.0.1:{self.usage_port}/healthz").is_success,
             f"--kubeconfig={self.admin}",
             f"--config={config}",
-            "--manage-all-nodes=true",
+            f"--manage-nodes-with-label-selector={_KUBELET}",
             "--node-ip=127.0.0.1",
             f"--cidr={POD_ADDRESSES}",
             f"--server-address=127.0.0.1:{self.usage_port}",
             "--node-lease-duration-seconds=10",
         )
-
-    def stop_kwok(self) -> None:
-        self._kwok.close()
 
 
 @contextmanager
@@ -269,8 +268,11 @@ def _node(name: str) -> dict[str, Any]:
         "kind": "Node",
         "metadata": {
             "name": name,
-            "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"},
-            "annotations": {"kwok.x-k8s.io/node": "fake"},
+            "labels": {
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/os": "linux",
+                _KUBELET: "kwok",
+            },
         },
         "status": {"allocatable": sizes, "capacity": sizes},
     }

@@ -41,6 +41,7 @@ containerStatuses:
   ready: true
   started: true
   restartCount: 0
+  resources: {{ .resources | toJson }}
   state: {running: {startedAt: {{ $now | Quote }}}}
 {{ end }}
 {{ with PodIPsWith .spec.nodeName false $uid .metadata.name .metadata.namespace }}
@@ -52,6 +53,13 @@ podIPs:
 {{ end }}
 hostIP: "127.0.0.1"
 hostIPs: [{ip: "127.0.0.1"}]
+"""
+_RESIZED = """
+containerStatuses:
+{{ range .spec.containers }}
+- name: {{ .name | Quote }}
+  resources: {{ .resources | toJson }}
+{{ end }}
 """
 _COMPLETE = """
 {{ $now := Now }}
@@ -73,7 +81,12 @@ containerStatuses:
 
 
 def stages() -> list[Document]:
-    """Nodes get ready; pods run, complete if a Job wants it, and go when they were deleted."""
+    """Nodes get ready; pods run, complete if a Job wants it, and go when they were deleted.
+
+    Containers say which resources they have: without that, the API server lets nobody resize them.
+    """
+    asked, held = ".spec.containers", ".status.containerStatuses"
+    in_size = f"([{asked}[].resources] == [{held}[].resources])"
     ready = '.status.conditions.[] | select( .type == "Ready" ) | .status'
     owners = ".metadata.ownerReferences.[].kind"
     return [
@@ -82,7 +95,13 @@ def stages() -> list[Document]:
             "pod-running",
             "Pod",
             [_ALIVE, _one_of(".status.phase", "Pending")],
-            {"statusTemplate": _RUNNING},
+            {"statusTemplate": _RUNNING, "event": _event("Started", "Started the containers")},
+        ),
+        _stage(
+            "pod-resized",
+            "Pod",
+            [_ALIVE, _one_of(".status.phase", "Running"), _one_of(in_size, "false")],
+            {"statusTemplate": _RESIZED},
         ),
         _stage(
             "pod-complete",
@@ -94,7 +113,7 @@ def stages() -> list[Document]:
             "pod-deleted",
             "Pod",
             [{"key": ".metadata.deletionTimestamp", "operator": "Exists"}],
-            {"delete": True},
+            {"delete": True, "event": _event("Killing", "Stopping the containers")},
         ),
     ]
 
@@ -146,6 +165,10 @@ def _stage(name: str, kind: str, conditions: list[Document], then: Document) -> 
         "next": then,
     }
     return _document("Stage", name, spec)
+
+
+def _event(reason: str, message: str) -> Document:
+    return {"type": "Normal", "reason": reason, "message": message}
 
 
 def _one_of(key: str, *values: str) -> Document:

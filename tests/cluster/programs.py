@@ -15,6 +15,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+UNAVAILABLE = 75
+"""Exit code where what this machine or its network lacks is the cause, not the project."""
+
+# What Go says when modules cannot be fetched. A wrong checksum is no such thing.
+_NETWORK = re.compile(
+    r"dial tcp|no such host|i/o timeout|TLS handshake|connection re(fused|set)|unexpected EOF"
+    r"|proxyconnect|: 5\d\d |module lookup disabled"
+)
+
 MODULES = Path(__file__).parent / "modules"
 PARALLEL = os.environ.get("CLUSTER_BUILD_JOBS", "2")
 
@@ -87,8 +96,17 @@ def version(module: str, group: str = "kubernetes") -> str:
     return found[1]
 
 
+class Unavailable(Exception):
+    """A program cannot be built here; the text says what is missing, and what to do."""
+
+
 def build() -> None:
-    """Build what is missing; one builder at a time."""
+    """Build what is missing; one builder at a time.
+
+    Raises:
+        Unavailable: Go or the network is missing.
+        subprocess.CalledProcessError: Go refused to build; it has said why.
+    """
     for group in GROUPS:
         home = _home(group)
         home.mkdir(parents=True, exist_ok=True)
@@ -100,21 +118,46 @@ def build() -> None:
 
 
 def _build(group: Group, package: str, target: Path) -> None:
-    go = shutil.which("go")
-    if go is None:
-        sys.exit("Go 1.26 or newer is needed to build the cluster's programs; it is not on PATH.")
+    go = _go(group)
     sys.stdout.write(f"Building {target.name}\n")
     sys.stdout.flush()
     unfinished = target.with_suffix(".unfinished")
     command = [go, "build", "-p", PARALLEL, "-trimpath", "-mod=readonly", f"-tags={group.tags}"]
     flags = f"-ldflags=-s -w {_stamp()}" if "k8s.io/kubernetes/" in package else "-ldflags=-s -w"
-    subprocess.run(
+    done = subprocess.run(
         [*command, flags, "-o", str(unfinished), package],
         cwd=MODULES / group.folder,
         env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"},
-        check=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
     )
+    if done.returncode:
+        sys.stderr.write(done.stderr)
+        if _NETWORK.search(done.stderr):
+            msg = f"{target.name} is not built: modules could not be fetched. Try again later."
+            raise Unavailable(msg)
+        done.check_returncode()
     unfinished.rename(target)
+
+
+def _go(group: Group) -> str:
+    """Go's path, if it is there and new enough for a group."""
+    needed = re.search(
+        r"^go (\d+)\.(\d+)", (MODULES / group.folder / "go.mod").read_text(), re.MULTILINE
+    )
+    assert needed
+    wanted = ".".join(needed.groups())
+    go = shutil.which("go")
+    if go is None:
+        msg = f"Go {wanted} or newer builds the cluster's programs; it is not on PATH."
+        raise Unavailable(msg)
+    said = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=True)
+    found = re.match(r"go(\d+)\.(\d+)", said.stdout)
+    if found is None or tuple(map(int, found.groups())) < tuple(map(int, needed.groups())):
+        msg = f"Go {wanted} or newer builds the cluster's programs; here is {said.stdout.strip()}."
+        raise Unavailable(msg)
+    return go
 
 
 def _stamp() -> str:
@@ -137,5 +180,17 @@ def _home(group: Group) -> Path:
     return cache() / f"{group.folder}-{hashlib.sha256(pins).hexdigest()[:16]}"
 
 
+def main() -> int:
+    """Build what is missing; the exit code."""
+    try:
+        build()
+    except Unavailable as exc:
+        sys.stderr.write(f"{exc}\n")
+        return UNAVAILABLE
+    except subprocess.CalledProcessError as exc:
+        return exc.returncode
+    return 0
+
+
 if __name__ == "__main__":
-    build()
+    sys.exit(main())

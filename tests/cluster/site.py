@@ -224,3 +224,26 @@ class Life:
     def is_gone(self) -> bool:
         found = self.client.find(self.path)
         return found is None or found["metadata"]["uid"] != self.uid
+
+    def is_evicted(self) -> bool:
+        """Whether it was told to end; nothing says that it has."""
+        return "deletionTimestamp" in (self.client.find(self.path) or {"metadata": {}})["metadata"]
+
+    def event(self, reason: str) -> float:
+        """When an event of the pod was first told (Unix seconds); it must have been."""
+        path = self.path.partition("/pods/")[0] + "/events"
+        chosen = f"involvedObject.uid={self.uid},reason={reason}"
+        return min(
+            seconds(one["firstTimestamp"]) for one in self.client.list(path, fieldSelector=chosen)
+        )
+
+    def resize(self, container: str, resources: dict[str, Any]) -> None:
+        """Resize a container in place, and wait until the node has done it."""
+        wanted = {"containers": [{"name": container, "resources": resources}]}
+        self.client.patch(f"{self.path}/resize", {"spec": wanted})
+
+        def done() -> bool:
+            (held,) = self.now()["status"]["containerStatuses"]
+            return all(held["resources"][kind] == resources[kind] for kind in resources)
+
+        wait_for(done, "the resize")

@@ -137,15 +137,25 @@ def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def both(cluster: Cluster, standin: Client) -> dict[str, tuple[httpx.Response, httpx.Response]]:
+def both(
+    cluster: Cluster, standin: Client
+) -> Iterator[dict[str, tuple[httpx.Response, httpx.Response]]]:
     """All answers: the real one, and the stand-in's."""
-    cluster.client.apply(namespace_manifest(SPACE))
-    account = f"{HERE}/serviceaccounts/default"
-    wait_for(lambda: cluster.client.find(account) is not None, "the default service account")
-    return {
+    settle(cluster.client, SPACE)
+    yield {
         name: (ask(cluster.client, wanted), ask(standin, wanted))
         for name, wanted in REQUESTS.items()
     }
+    cluster.client.delete(f"/api/v1/namespaces/{SPACE}")
+
+
+def settle(client: Client, space: str) -> str:
+    """A namespace in which pods can be made; its path."""
+    client.apply(namespace_manifest(space))
+    here = f"/api/v1/namespaces/{space}"
+    account = f"{here}/serviceaccounts/default"
+    wait_for(lambda: client.find(account) is not None, "the default service account")
+    return here
 
 
 def ask(client: Client, wanted: Ask) -> httpx.Response:
@@ -206,18 +216,20 @@ def labels_by_family(text: str, where: str) -> dict[str, set[frozenset[str]]]:
 
 
 def test_the_simulated_kube_state_metrics_has_the_labels_of_the_real_one(
-    control_plane: ControlPlane, both: object
+    control_plane: ControlPlane,
 ) -> None:
-    assert both
     client = control_plane.client
-    path = f"{HERE}/pods/jupyter-alice"
+    there = settle(client, "told")
+    client.post(f"{there}/persistentvolumeclaims", CLAIM)
+    client.post(f"{there}/pods", POD)
+    path = f"{there}/pods/jupyter-alice"
     wait_for(lambda: client.get(path)["status"]["phase"] == "Running", "the pod")
     with run_state_metrics(control_plane) as address:
 
         def told() -> str:
             return httpx.get(f"http://{address}/metrics").text
 
-        here = f'namespace="{SPACE}"'
+        here = 'namespace="told"'
         spoken = [family for family in FAMILIES if family != "kube_pod_completion_time"]
         wait_for(
             lambda: all(labels_by_family(told(), here)[family] for family in spoken),

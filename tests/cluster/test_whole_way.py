@@ -3,7 +3,9 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from time import time
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.cluster.conftest import namespace_manifest
-from tests.cluster.control_plane import NODES, ControlPlane
+from tests.cluster.control_plane import ControlPlane
 from tests.cluster.site import SCRAPE_SECONDS, Life, Measured, run_measured, run_notebooks
 from tests.hub.checkin import TRAINING, VO, Site, run_site
 from tests.hub.cloud import PODS
@@ -20,6 +22,9 @@ from tests.hub.provider import Provider
 from tests.hub.visitor import Visitor
 
 SPACE = "hub"
+AWAY_SECONDS = 60
+SHOWN = ("checkin", "spawner", "pages")
+REQUESTED = "kube_pod_container_resource_requests"
 TWO_SCRAPES = 2 * SCRAPE_SECONDS + 1  # and the second that Kubernetes' times are rounded to
 CONFIG = (
     PODS
@@ -27,6 +32,7 @@ CONFIG = (
 c.KubeSpawner.image_pull_policy = "IfNotPresent"
 c.KubeSpawner.port = {port}
 c.KubeSpawner.k8s_api_request_retry_timeout = 10
+c.KubeSpawner.poll_interval = 5
 c.EGISpawner.profile_list.append({{
     "display_name": "Tiny",
     "slug": "tiny",
@@ -59,6 +65,7 @@ class Whole:
     site: Site
     measured: Measured
     cluster: ControlPlane
+    config: str
 
     def start(self, user: str, server: str = "", profile: str = "small") -> Life:
         """A running server of a user who never logged in, once Prometheus has seen it."""
@@ -72,9 +79,13 @@ class Whole:
     def knows(self, user: str) -> bool:
         return self.site.hub.api("GET", f"/users/{user}").is_success
 
-    def pod_of(self, user: str, server: str, name: str) -> str:
-        model = self.site.hub.user(user)["servers"][server]
+    def pod_of(self, user: str, server: str, name: str, site: Site | None = None) -> str:
+        model = (site or self.site).hub.user(user)["servers"][server]
         return str(model["state"]["pod_name"]) if model.get("state") else name
+
+    def restartable(self, folder: Path, provider: Provider) -> AbstractContextManager[Site]:
+        """Another hub over the same namespace, which goes on where its folder left off."""
+        return run_site(folder / "hub", provider, self.config, fragments=SHOWN)
 
     def measured_end(self, life: Life) -> float:
         """Wait until the pod is gone, and Prometheus knows; when it went (Unix seconds)."""
@@ -116,10 +127,9 @@ def whole(
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("KUBECONFIG", str(control_plane.kubeconfig_of(SPACE, "hub")))
-        shown = ("checkin", "spawner", "pages")
         config = CONFIG.format(port=port)
-        with run_site(folder / "hub", provider, config, fragments=shown) as site:
-            yield Whole(site, measured, control_plane)
+        with run_site(folder / "hub", provider, config, fragments=SHOWN) as site:
+            yield Whole(site, measured, control_plane, config)
 
 
 def log_in(page: Page, site: Site, name: str) -> None:
@@ -129,6 +139,11 @@ def log_in(page: Page, site: Site, name: str) -> None:
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("button").first.click()  # consent
     page.wait_for_url("**/hub/spawn*")
+
+
+def work_on(life: Life) -> None:
+    """Let a pod run for longer than its measure may err."""
+    wait_for(lambda: time() > life.start + 4 * TWO_SCRAPES, "a while of work")
 
 
 def test_a_notebook_started_by_browser_becomes_a_received_record(whole: Whole, page: Page) -> None:
@@ -144,13 +159,16 @@ def test_a_notebook_started_by_browser_becomes_a_received_record(whole: Whole, p
         for key, value in life.pod["metadata"]["annotations"].items()
         if key.startswith("egi.eu/")
     } == {"egi.eu/primary_group": VO, "egi.eu/flavor": "large"}
+    work_on(life)
     whole.site.hub.stop_server("alice")
-    gone = whole.measured_end(life)
+    whole.measured_end(life)
+    lasted = life.event("Killing") - life.event("Started")
 
     wait_for(
         lambda: whole.measured.records()[life.uid]["status"] == "completed", "a completed record"
     )
-    assert whole.wall(life) == pytest.approx(gone - life.start, abs=TWO_SCRAPES)
+    assert lasted > 3 * TWO_SCRAPES
+    assert whole.wall(life) == pytest.approx(lasted, abs=TWO_SCRAPES)
     received = whole.measured.received()[life.uid]
     assert received.values["GlobalUserName"] == "alice"
     assert received.vo == "vo.example.org"
@@ -158,18 +176,22 @@ def test_a_notebook_started_by_browser_becomes_a_received_record(whole: Whole, p
     assert received.values["Memory"] == 32 * 1024
     assert received.values["ImageId"] == "example.org/lab:1"
     assert received.values["Status"] == "completed"
-    assert received.integer("WallDuration") == pytest.approx(gone - life.start, abs=TWO_SCRAPES)
-    assert received.integer("CpuDuration") == pytest.approx(0.25 * (gone - life.start), abs=2)
+    assert received.integer("WallDuration") == pytest.approx(lasted, abs=TWO_SCRAPES)
+    assert received.integer("CpuDuration") == pytest.approx(0.25 * lasted, abs=2)
 
 
 def test_two_named_servers_of_a_user_are_two_records(whole: Whole) -> None:
     lives = [whole.start("bob", server) for server in ("one", "two")]
+    work_on(lives[1])
     for server in ("one", "two"):
         whole.site.hub.stop_server("bob", server)
     for life in lives:
         whole.measured_end(life)
     records = whole.measured.records()
     assert {records[life.uid]["user"] for life in lives} == {"bob"}
+    for life in lives:
+        lasted = life.event("Killing") - life.event("Started")
+        assert records[life.uid]["wall_seconds"] == pytest.approx(lasted, abs=TWO_SCRAPES)
 
 
 def test_a_profile_that_is_not_open_starts_no_pod(whole: Whole) -> None:
@@ -180,6 +202,48 @@ def test_a_profile_that_is_not_open_starts_no_pod(whole: Whole) -> None:
     assert answer.status_code == 403
     found = whole.cluster.client.list(f"/api/v1/namespaces/{SPACE}/pods")
     assert not [pod for pod in found if "carol" in pod["metadata"]["name"]]
+
+
+def test_a_pod_that_is_resized_in_place_holds_its_sizes_one_after_the_other(whole: Whole) -> None:
+    life = whole.start("hanna")
+    (held,) = life.now()["status"]["containerStatuses"]
+    assert held["resources"]["requests"]["cpu"] == "1"
+    life.resize("notebook", {"requests": {"cpu": "4", "memory": str(8 * 2**30)}})
+    resized = time()
+    wait_for(
+        lambda: bool(whole.measured.query(f'{REQUESTED}{{uid="{life.uid}",resource="cpu"}} == 4')),
+        "the new size in Prometheus",
+    )
+    wait_for(lambda: time() > resized + 3 * TWO_SCRAPES, "a while in the new size")
+    open_ = whole.measured.records()[life.uid]
+    assert (open_["cpu_count"], open_["memory_mb"]) == (4, 8 * 1024), "the highest so far"
+    whole.site.hub.stop_server("hanna")
+    whole.measured_end(life)
+    ended = life.event("Killing")
+    record = whole.measured.records()[life.uid]
+    expected = (resized - life.start) + 4 * (ended - resized)
+    assert record["core_seconds"] == pytest.approx(expected, abs=4 * TWO_SCRAPES)
+    assert record["cpu_count"] == pytest.approx(expected / (ended - life.start), abs=1)
+    assert "resized" in record["flags"]
+
+
+def test_a_server_outlives_its_hub_s_restart_and_stays_one_record(
+    whole: Whole, provider: Provider, tmp_path: Path
+) -> None:
+    with whole.restartable(tmp_path, provider) as site:
+        site.hub.add_user("ida")
+        site.hub.start_server("ida", profile="small")
+        life = Life(whole.cluster, SPACE, whole.pod_of("ida", "", "jupyter-ida", site))
+    wait_for(lambda: whole.measured.seen(life.uid), "the pod in Prometheus")
+    with whole.restartable(tmp_path, provider) as site:
+        wait_for(lambda: bool(site.hub.user("ida")["servers"][""]["ready"]), "the server again")
+        assert not life.is_gone()
+        site.hub.stop_server("ida")
+        whole.measured_end(life)
+    lasted = life.event("Killing") - life.event("Started")
+    found = [one for one in whole.measured.records().values() if one["user"] == "ida"]
+    assert [one["uid"] for one in found] == [life.uid]
+    assert found[0]["wall_seconds"] == pytest.approx(lasted, abs=TWO_SCRAPES)
 
 
 @pytest.mark.parametrize("how", ["evicted", "deleted by force", "drained"])
@@ -206,9 +270,14 @@ def test_while_the_api_server_is_away_nothing_ends_and_nothing_is_lost(whole: Wh
     life = whole.start("fred")
     with whole.cluster.without_api():
         away = time()
-        wait_for(lambda: time() > away + 15, "a while without the API server", 60)
+        wait_for(lambda: time() > away + AWAY_SECONDS, "a while without the API server")
         assert life.uid in whole.measured.records()
-    # kube-state-metrics asks again after a growing wait: a new pod shows that it has.
+    # Scheduler and kube-state-metrics ask again after growing waits: a new pod shows that they did.
+    whole.site.hub.add_user("fiona")
+    whole.site.hub.api("POST", "/users/fiona/server", json={"profile": "small"}).raise_for_status()
+    wait_for(
+        lambda: bool(whole.site.hub.user("fiona")["servers"][""]["ready"]), "a new server", 240
+    )
     whole.start("fiona")
     whole.site.hub.stop_server("fred")
     gone = whole.measured_end(life)
@@ -216,17 +285,22 @@ def test_while_the_api_server_is_away_nothing_ends_and_nothing_is_lost(whole: Wh
     assert record["wall_seconds"] == pytest.approx(gone - life.start, abs=TWO_SCRAPES)
 
 
-def test_a_node_that_goes_away_ends_its_pods(whole: Whole) -> None:
+def test_a_node_that_falls_silent_and_is_removed_ends_its_pods(whole: Whole) -> None:
     life = whole.start("gina")
-    client = whole.cluster.client
-    with whole.cluster.without_kubelets():
-        wait_for(
-            lambda: "deletionTimestamp" in (client.find(life.path) or {"metadata": {}})["metadata"],
-            "the eviction by taint",
-        )
+    node = life.pod["spec"]["nodeName"]
+    with whole.cluster.without_node(node):
+        wait_for(life.is_evicted, "the eviction by taint")
+        assert whole.measured.records()[life.uid]["status"] == "started"
+        whole.cluster.client.delete(f"/api/v1/nodes/{node}")
+        gone = whole.measured_end(life)
+    assert whole.wall(life) == pytest.approx(gone - life.start, abs=TWO_SCRAPES)
+
+
+def test_a_node_that_falls_silent_and_comes_back_ends_its_pods(whole: Whole) -> None:
+    life = whole.start("greta")
+    with whole.cluster.without_node(life.pod["spec"]["nodeName"]):
+        wait_for(life.is_evicted, "the eviction by taint")
     gone = whole.measured_end(life)
-    for node in NODES:
-        wait_for(lambda node=node: client.is_node_ready(node), f"{node} again")  # type: ignore[misc]
     assert whole.wall(life) == pytest.approx(gone - life.start, abs=TWO_SCRAPES)
 
 

@@ -26,6 +26,7 @@ def provision(client: Client) -> Iterator[None]:
                 "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
             },
             "provisioner": _PROVISIONER,
+            "allowVolumeExpansion": True,
         }
     )
     over = threading.Event()
