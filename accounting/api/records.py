@@ -150,12 +150,10 @@ def selected(*, pod: str, **more: Any) -> Selection:
 def _file(service: Service, viewer: Viewer, question: Question, kind: Format) -> Response:
     if kind is Format.PARQUET:
         parquet_libraries()
-    # In the order of the key: no sort holds all of them at once.
-    ordered = replace(question, sort=Sort.POD, descending=False)
-    entries = records.stream(service.database, viewer, ordered)
+    found = records.stream(service.database, viewer, question)
     month = question.selection.month
     name = f"records{f'-{month}' if month else ''}.{'txt' if kind is Format.APEL else kind}"
-    pieces = WRITERS[kind](entry.record for entry in entries)
+    pieces = WRITERS[kind](found)
     weight = HEAVY if kind is Format.PARQUET else 1
     return service.exports.begin(viewer, pieces, MEDIA_TYPES[kind], name, weight)
 

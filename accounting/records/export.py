@@ -8,8 +8,10 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from enum import StrEnum
+from functools import lru_cache
 from importlib import import_module
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -32,51 +34,14 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
-def row_of(record: Record) -> dict[str, Any]:
-    """A record as one level of names and values; times are Unix seconds."""
-    return {
-        "uid": record.uid,
-        "month": str(record.month),
-        "site": record.site,
-        "compute_service": record.compute_service,
-        "cloud_type": record.cloud_type,
-        "machine": record.machine,
-        "user": record.user,
-        "group": record.group,
-        "status": record.status.value,
-        "created_at": record.created_at,
-        "start_at": record.start_at,
-        "end_at": record.end_at,
-        "wall_seconds": record.wall_seconds,
-        "cpu_seconds": record.cpu_seconds,
-        "used_wall_seconds": record.used_wall_seconds,
-        "used_cpu_seconds": record.used_cpu_seconds,
-        "core_seconds": record.core_seconds,
-        "memory_mb_seconds": record.memory_mb_seconds,
-        "gpu_seconds": record.gpu_seconds,
-        "cpu_count": record.cpu_count,
-        "received_gb": record.received_gb,
-        "sent_gb": record.sent_gb,
-        "memory_mb": record.memory_mb,
-        "disk_gb": record.disk_gb,
-        "image": record.image,
-        "flavor": record.flavor,
-        "gpu_count": record.gpu_count,
-        "gpu_resource": record.gpu_resource,
-        "benchmark_type": record.benchmark_type,
-        "benchmark": record.benchmark,
-        "flags": list(record.flags),
-        "held": record.held.value,
-        "problem": record.problem,
-        "digest": record.digest,
-        "vo": record.vo.name,
-        "fqan": record.vo.fqan,
-        "vo_rule": record.vo.rule,
-        "vo_source": record.vo.source,
-        "accelerators": [asdict(accelerator) for accelerator in record.accelerators],
-    }
-
-
+_PATHS = {
+    "status": "status.value",
+    "held": "held.value",
+    "vo": "vo.name",
+    "fqan": "vo.fqan",
+    "vo_rule": "vo.rule",
+    "vo_source": "vo.source",
+}
 COLUMNS = (
     "uid",
     "month",
@@ -119,6 +84,24 @@ COLUMNS = (
     "accelerators",
 )
 """The names of a row, in the order of the columns of CSV and Parquet."""
+
+_values = attrgetter(*(_PATHS.get(name, name) for name in COLUMNS))
+_MONTH, _FLAGS, _ACCELERATORS = map(COLUMNS.index, ("month", "flags", "accelerators"))
+_month_text = lru_cache(maxsize=64)(str)
+
+
+def row_of(record: Record) -> dict[str, Any]:
+    """A record as one level of names and values; times are Unix seconds."""
+    return dict(zip(COLUMNS, _row(record), strict=True))
+
+
+def _row(record: Record) -> list[Any]:
+    row = list(_values(record))
+    row[_MONTH] = _month_text(record.month)
+    row[_FLAGS] = list(record.flags)
+    row[_ACCELERATORS] = [asdict(accelerator) for accelerator in record.accelerators]
+    return row
+
 
 _WHOLE = frozenset(
     {
@@ -164,27 +147,43 @@ def _apel(found: Iterable[Record]) -> Iterator[bytes]:
 def _csv(found: Iterable[Record]) -> Iterator[bytes]:
     yield csv_line(COLUMNS)
     for chunk in _chunks(found, _AT_ONCE):
-        rows = (
-            {
-                **row_of(record),
-                "flags": "; ".join(record.flags),
-                "accelerators": "; ".join(map(accelerators.text, record.accelerators)),
-            }
-            for record in chunk
-        )
-        yield b"".join(csv_line(row.values()) for row in rows)
+        yield _lines([_cells(record) for record in chunk])
+
+
+def _cells(record: Record) -> list[Any]:
+    cells = list(_values(record))
+    cells[_MONTH] = _month_text(record.month)
+    cells[_FLAGS] = "; ".join(record.flags)
+    cells[_ACCELERATORS] = "; ".join(map(accelerators.text, record.accelerators))
+    return cells
 
 
 def csv_line(values: Iterable[object]) -> bytes:
     """A line of CSV (RFC 4180, with line feeds only)."""
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(map(_harmless, values))
-    return line.getvalue().encode()
+    return _lines([list(values)])
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_BEGINS = tuple(f"{before}{sign}" for before in ',"\n' for sign in _FORMULA)
+
+
+def _lines(rows: Sequence[Sequence[object]]) -> bytes:
+    """Lines of CSV; looks at single values only where one of them could be a formula."""
+    written = _written(rows)
+    if written.startswith(_FORMULA) or any(begin in written for begin in _FORMULA_BEGINS):
+        written = _written([list(map(_harmless, row)) for row in rows])
+    return written.encode()
+
+
+def _written(rows: Iterable[Sequence[object]]) -> str:
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows(rows)
+    return lines.getvalue()
 
 
 def _harmless(value: object) -> object:
     """Text that a spreadsheet would take for a formula is led by an apostrophe."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+    if isinstance(value, str) and value.startswith(_FORMULA):
         return f"'{value}"
     return value
 
@@ -206,8 +205,12 @@ def _parquet(found: Iterable[Record]) -> Iterator[bytes]:
     pieces = _Pieces()
     with parquet.ParquetWriter(pieces, schema, compression="zstd") as writer:
         for chunk in _chunks(found, _ROW_GROUP):
-            rows = [row_of(record) for record in chunk]
-            writer.write_table(arrow.Table.from_pylist(rows, schema))
+            columns = zip(*map(_row, chunk), strict=True)
+            arrays = [
+                arrow.array(values, field.type)
+                for values, field in zip(columns, schema, strict=True)
+            ]
+            writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
             yield pieces.taken()
     yield pieces.taken()
 

@@ -94,6 +94,10 @@ _MONTH = slice(_COLUMN_AT["year"], _COLUMN_AT["month"] + 1)
 _VO = slice(_COLUMN_AT["vo"], _COLUMN_AT["vo_source"] + 1)
 
 
+_STATUSES = {status.value: status for status in Status}
+_HOLDS = {held.value: held for held in Held}
+
+
 def record_of(row: Sequence[Any]) -> Record:
     """A record from its row, which begins with the columns of ``tables.records``.
 
@@ -102,9 +106,10 @@ def record_of(row: Sequence[Any]) -> Record:
     values = list(_plain(row))
     values[_MONTH_AT] = Month(*row[_MONTH])
     values[_VO_AT] = Vo(*row[_VO])
-    values[_STATUS_AT] = Status(values[_STATUS_AT])
-    values[_TOLD_AT] = _decode_flags(values[_TOLD_AT])
-    values[_HELD_AT] = Held(values[_HELD_AT])
+    values[_STATUS_AT] = _STATUSES[values[_STATUS_AT]]
+    flags = values[_TOLD_AT]
+    values[_TOLD_AT] = _decode_flags(flags) if flags != "[]" else ()
+    values[_HELD_AT] = _HOLDS[values[_HELD_AT]]
     accelerators = values[_ACCELERATORS_AT]
     values[_ACCELERATORS_AT] = _decode_accelerators(accelerators) if accelerators != "[]" else ()
     return Record(*values)

@@ -80,7 +80,7 @@ def seen(database: Database, viewer: Viewer, selection: Selection | None = None)
     question = Question(replace(selection or Selection(), limit=100))
     page = records.page(database, viewer, question)
     listed = {int(entry.record.uid[-12:]) for entry in page.entries}
-    streamed = {int(e.record.uid[-12:]) for e in records.stream(database, viewer, question)}
+    streamed = {int(r.uid[-12:]) for r in records.stream(database, viewer, question)}
     chosen = selection or Selection()
     for by in ((), (By.VO,), (By.DAY, By.USER)):
         asked = Sum(by, NOVEMBER, NOVEMBER, chosen.user, chosen.vo)
