@@ -189,7 +189,7 @@ def _handle_errors(app: FastAPI) -> None:
 
 
 def _failed(request: Request, exc: Exception) -> Response:
-    """What the question is to blame for is told; what the service is, is for the log."""
+    """Tell the client about its own mistakes only; the log has what is wrong with the service."""
     if isinstance(exc, BadCursor):
         return problem.answer(request, Problem(_BAD, exc.message, exc.cure))
     if isinstance(exc, Forbidden):

@@ -1,4 +1,4 @@
-"""The service's parts, and how endpoints get at them and at who asks."""
+"""The service's parts, and how endpoints get them and the viewer."""
 
 import time
 from collections.abc import Awaitable, Callable

@@ -45,7 +45,7 @@ TableQuery = Annotated[TableFormat | None, Query(alias="format", description="js
 def chosen(
     request: Request, asked: Format | None, possible: Collection[Format] = tuple(Format)
 ) -> Format:
-    """The format that the one who asks wants most.
+    """The format that the client prefers.
 
     Raises:
         Problem: none of those they accept is possible.

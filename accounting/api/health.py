@@ -36,8 +36,8 @@ async def healthz() -> dict[str, str]:
 async def readyz(service: Parts) -> dict[str, str]:
     """The service can answer: its database is there, with the tables of this version.
 
-    Whether polls go well is told by /metrics, not here. A Prometheus that is away would otherwise
-    block every rollout, and hide from people what was measured.
+    /metrics tells whether polls succeed; this path does not. Otherwise, a Prometheus that is away
+    would block every rollout, and hide from people what was measured.
     """
     try:
         async with asyncio.timeout(_LOOK_SECONDS):

@@ -1,4 +1,4 @@
-"""``/windows``, ``/gaps``, ``/status`` and ``/me``: how far the ledger has come, and who asks."""
+"""``/windows``, ``/gaps``, ``/status`` and ``/me``: progress of the ledger, and the viewer."""
 
 from dataclasses import asdict
 

@@ -205,7 +205,7 @@ def stream(database: Database, viewer: Viewer, question: Question) -> Iterator[R
     """All records that a question selects, by month and pod, read a page at a time.
 
     Between two pages nothing is held: neither a connection, however slowly they are taken, nor a
-    snapshot. A record that changes meanwhile is told once, as it is when its page is read. The
+    snapshot. A record that changes meanwhile appears once, as it is when its page is read. The
     order is that of the table, so that no index is followed and no sort holds all of them.
 
     Raises:
@@ -352,7 +352,7 @@ def notebook(
     """All that is recorded of one notebook; None if nothing is.
 
     Raises:
-        Forbidden: it is not the viewer's, or there is none: only an admin is told which.
+        Forbidden: it is not the viewer's, or does not exist; only an admin learns which.
     """
     selection = Selection(uid=uid)
     query = _selected(viewer, Question(selection, open_from=open_from)).order_by(_c.year, _c.month)

@@ -178,7 +178,7 @@ class Summaries:
         if is_ours:
             try:
                 kept.set_result(find())
-            except BaseException as exc:  # noqa: BLE001 - whoever waits is told of it
+            except BaseException as exc:  # noqa: BLE001 - every waiting thread gets it
                 with self._lock:
                     self._kept.pop(key, None)
                 kept.set_exception(exc)

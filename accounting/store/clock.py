@@ -91,7 +91,7 @@ def _is_ahead(late: float) -> Any:
 
 
 def _told(late: float) -> Any:
-    """What the age of the outbox, and of the last delivery, is told by."""
+    """Messages whose times give the ages of the outbox and of the last delivery."""
     return or_(messages.c.built_at > late, messages.c.sent_at > late)
 
 

@@ -75,7 +75,7 @@ class Connection(psycopg.Connection[Any]):
 
 
 def bounds() -> tuple[str, ...]:
-    """What a new connection is told: when the server is to give up by itself."""
+    """Statements for a new connection: after how long the server gives up by itself."""
     return (
         f"SET statement_timeout = '{STATEMENT_SECONDS}s'",
         f"SET lock_timeout = '{LOCK_SECONDS}s'",

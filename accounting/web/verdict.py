@@ -64,7 +64,7 @@ def verdict(
     allowed_lag_seconds: float,
     failure: AccountingError | None = None,
 ) -> Verdict:
-    """What a viewer is told.
+    """The verdict that a viewer sees.
 
     Args:
         status: how things stand, as far as the viewer may know.

@@ -48,7 +48,7 @@ def poll(
     """Read usage from Prometheus, from where the last poll ended up to now.
 
     Times are ISO 8601 (UTC if they name no zone) or Unix seconds. Where Prometheus has no data for
-    a while, that is a gap: it is told, nothing is guessed, and the exit code is 3.
+    a while, the command reports a gap, guesses nothing, and exits with 3.
     """
     settings = program_of(ctx).settings()
     if service := service_of(settings, url, token_file):
