@@ -127,7 +127,7 @@ def _observed(metrics: Metrics) -> Callable[[str, int, float], None]:
 
 
 def area_of(route: str) -> str:
-    """What a route is about, for metrics: one of few words, whatever was asked for."""
+    """The metrics' label of a route: one of a few words, whatever was asked for."""
     first = route.removeprefix(API).strip("/").partition("/")[0]
     if not route.startswith(API):
         return _PLACES.get(first, "pages") if route else "other"
@@ -207,7 +207,7 @@ def _failed(request: Request, exc: Exception) -> Response:
 
 
 def _unexpected(request: Request, exc: Exception) -> Response:
-    """Its own text may hold anything: where it happened is for the log."""
+    """The exception's text may hold secrets: it goes to the debug log only."""
     log.debug("request failed unexpectedly", exc_info=exc)
     return problem.answer(
         request,
@@ -216,7 +216,7 @@ def _unexpected(request: Request, exc: Exception) -> Response:
 
 
 def _openapi(app: FastAPI, prefix: str) -> dict[str, Any]:
-    """FastAPI's, with the one shape that refusals have."""
+    """FastAPI's description, with problem details as the shape of all refusals."""
     if app.openapi_schema is None:
         found = get_openapi(
             title=app.title,

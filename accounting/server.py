@@ -32,10 +32,10 @@ from accounting.wiring import places, source_of
 log = structlog.get_logger(__name__)
 
 HTTP_SECONDS = 5.0
-"""What answers that are under way have to end in, when the service stops; then they are cut off."""
+"""Grace period of requests under way when the service stops; then their connections are closed."""
 
 WINDOW_SECONDS = 20.0
-"""What a poll's window has then, at least; a message has the longest time of its call."""
+"""Least grace period of a poll's window; a message has the longest time of its call."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ def listening(host: str, port: int) -> socket.socket:
             f"cannot listen on {host} port {port}: {str(exc.strerror).partition(' (')[0]}",
             "choose others with --host and --port, or stop what listens there",
         ) from exc
-    # Its connections have it from here: without it, each small answer waits 40 ms for the client's
-    # acknowledgement of its head.
+    # Connections inherit it. Without it, each small answer waits 40 ms until the client has
+    # acknowledged its head.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
@@ -131,7 +131,7 @@ def serve(
             where = listener.getsockname()
             log.info("serving", host=where[0], port=where[1])
             ready(serving)
-            # What lives as long as the service is not looked through again. Without it, p99 of a
+            # The garbage collector skips what lives as long as the service. Without it, p99 of a
             # month's summary is 133 ms instead of 45 ms (`make bench`, API, 200,000 records).
             gc.collect()
             gc.freeze()
@@ -142,7 +142,7 @@ def serve(
 
 
 def _end(service: Service, threads: list[threading.Thread]) -> None:
-    """Let what is under way end: a poll after its window, a push after its message."""
+    """Wait for the loops: a poll ends after its window, a push after its message."""
     until = time.monotonic() + max(WINDOW_SECONDS, service.settings.ssm.total_timeout)
     service.runs.close(until - time.monotonic())
     for thread in threads:
@@ -157,11 +157,11 @@ def _end(service: Service, threads: list[threading.Thread]) -> None:
 
 
 class _Http(uvicorn.Server):
-    """Stops when it is told to, and ends then; uvicorn's own dies of the signal.
+    """Returns after a signal to stop; uvicorn's own raises the signal again and dies of it.
 
     Args:
         config: uvicorn's.
-        stopping: told at once, while answers that are under way still end.
+        stopping: called at once, while requests under way still end.
     """
 
     def __init__(self, config: uvicorn.Config, stopping: Callable[[], None]) -> None:
@@ -174,7 +174,7 @@ class _Http(uvicorn.Server):
         self._stopping()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let answers that are under way end, and cut off those that take too long."""
+        """Let requests under way end; close those that take too long."""
         asyncio.get_running_loop().call_later(HTTP_SECONDS, self._cut_off)
         await super().shutdown(sockets)
 
@@ -184,7 +184,7 @@ class _Http(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take the signals as requests to stop. They are not raised again at the end."""
+        """Treat the signals as requests to stop; do not raise them again at the end."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

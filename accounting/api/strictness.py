@@ -6,6 +6,7 @@ so, too. Every endpoint of the API takes its options in the address, each once, 
 
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
+from itertools import islice
 from urllib.parse import parse_qs
 
 from fastapi import Request
@@ -19,6 +20,8 @@ from accounting.guard.problem import Problem
 API = "/api/v1"
 _BAD = 400
 _SHOWN = 100
+_MOST_TOLD = 5
+"""To look for what was meant takes time, and an address holds thousands of options."""
 _EMPTY = (b"", b"{}")
 
 
@@ -31,7 +34,7 @@ async def strict(request: Request) -> None:
     route = request.scope["route"]
     assert isinstance(route, APIRoute)  # noqa: S101 - this is a dependency of such only
     known = _parameters(route.dependant)
-    if errors := list(_misused(request, known)):
+    if errors := list(islice(_misused(request, known), _MOST_TOLD)):
         names = ", ".join(sorted(known)) or "none"
         raise wrong(errors, f"the options here are: {names}")
     if not _is_nothing(await request.body()):

@@ -61,6 +61,7 @@ async def summarise(
     kind: TableQuery = None,
 ) -> Response:
     """What you may see of what was used; the sums are those that APEL gets."""
+    by = list(dict.fromkeys(by))
     if month:
         refuse_useless(request, ("first_month", "last_month"), "beside month")
     wanted = chosen(request, Format(kind) if kind else None, (Format.JSON, Format.CSV))

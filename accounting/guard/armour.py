@@ -16,10 +16,11 @@ MOST_BODY_BYTES = 64 * 1024
 ANSWER_SECONDS = 30.0
 """Until an answer begins; a streamed one may then take longer."""
 STREAM_SECONDS = 900.0
-"""For a file; other answers must have been read after ``ANSWER_SECONDS`` more."""
+"""For a file, from its first byte; for other answers, ``ANSWER_SECONDS``."""
 MOST_AT_ONCE = 200
-"""Answers that are under way; further requests are told to come back."""
+"""Requests under way; further ones get 503."""
 
+_BAD = 400
 _TOO_LARGE = 413
 _TOO_SLOW = 503
 
@@ -48,6 +49,25 @@ def page_policy(nonce: str) -> str:
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
+_ONCE = frozenset(
+    {
+        b"host",
+        b"authorization",
+        b"content-type",
+        b"origin",
+        b"sec-fetch-site",
+        b"sec-fetch-mode",
+        b"sec-fetch-dest",
+        b"x-csrf-token",
+    }
+)
+"""Headers that decide something. Given twice, a proxy may have looked at the other one."""
+
+
+class _Twice(Exception):
+    """A header is given twice."""
+
+
 class _TooLarge(Exception):
     """More was sent than may be."""
 
@@ -61,7 +81,7 @@ class _TooMany(Exception):
 class Armour:
     """Bounds requests in size and time, and puts the security headers on answers.
 
-    ``request.state.csp_nonce`` is for what a page's own style or script elements carry.
+    A page's style and script elements must carry ``request.state.csp_nonce``.
 
     Args:
         app: what is behind it.
@@ -115,13 +135,14 @@ class Armour:
             await sending(message)
 
         try:
+            _require_once(scope)
             whole = await _whole(scope, receive)
             if whole is None:
                 return
             with self._turn(scope):
                 async with asyncio.timeout(self._seconds) as deadline:
                     await self.app(scope, whole, answering)
-        except (TimeoutError, _TooLarge, _TooMany) as exc:
+        except (TimeoutError, _Twice, _TooLarge, _TooMany) as exc:
             if status:  # the answer has begun: cut it off, so that it does not seem complete
                 raise
             request = Request(scope)
@@ -132,7 +153,7 @@ class Armour:
 
     @contextmanager
     def _turn(self, scope: Scope) -> Iterator[None]:
-        """One of the answers that may be under way.
+        """Count a request as under way.
 
         Raises:
             _TooMany: too many are.
@@ -147,7 +168,20 @@ class Armour:
             self._under_way -= 1
 
 
+def _require_once(scope: Scope) -> None:
+    """Refuse a request that can be read in two ways.
+
+    Raises:
+        _Twice: it can.
+    """
+    names = [name for name, _ in scope["headers"] if name in _ONCE]
+    if len(names) != len(set(names)):
+        raise _Twice(next(name for name in names if names.count(name) > 1).decode())
+
+
 def _worded(exc: Exception, seconds: float) -> Problem:
+    if isinstance(exc, _Twice):
+        return Problem(_BAD, f"the header {exc} is given twice", "send it once")
     if isinstance(exc, _TooLarge):
         return Problem(
             _TOO_LARGE,
@@ -163,10 +197,10 @@ def _worded(exc: Exception, seconds: float) -> Problem:
 
 
 async def _whole(scope: Scope, receive: Receive) -> Receive | None:
-    """A ``receive`` that gives the body, which is all here by now; None if its sender has gone.
+    """Read the body, and return a ``receive`` that gives it; None if the client has gone.
 
-    So nothing that a request takes here waits for its sender. How long the sender may take is
-    bounded where connections are (``guard.connections``).
+    The body is read before anything else is done, so that a slow upload holds no thread and no
+    connection to the database. ``guard.connections`` bounds how long it may take.
 
     Raises:
         _TooLarge: more is announced, or comes, than may be.
@@ -201,7 +235,7 @@ def _is_file(message: Message) -> bool:
 
 
 def _dress(message: Message, nonce: str, scope: Scope) -> None:
-    """Add the headers that an answer lacks. On the bare list: every answer passes here."""
+    """Add the headers that an answer lacks. Hot path: works on the bare list."""
     headers = list(message.get("headers", ()))
     known = dict(headers)
     policy = _DATA_POLICY

@@ -1,8 +1,8 @@
 """Bounds on what a client may hold open: how many connections, how long, how many bytes.
 
-uvicorn reads HTTP. It waits for a request's head and body as long as the client likes, and keeps a
-head of any size; the bounds on that are here. Where there are too many connections, those that have
-kept the service waiting the longest make room: whoever sends a whole request at once gets in.
+uvicorn reads HTTP, but bounds neither the time and size of a request's head nor the time of its
+body. This module does. If there are too many connections, it closes those that have waited longest
+for their clients. Clients that send a whole request at once are served.
 """
 
 import asyncio
@@ -18,9 +18,13 @@ MOST_WAITING = 200
 """Connections without a whole request; no more of one address than half of them."""
 MOST_WAITING_OF_ONE = MOST_WAITING // 2
 MOST_OPEN = 500
-"""Connections that wait, those that have just come included."""
+"""Connections without a whole request, new ones included."""
 SOON_SECONDS = 1.0
 """An honest client sends a whole request within that time of connecting."""
+
+READ_SECONDS = 30.0
+LEAST_READ_BYTES = 64 * 1024
+"""What a client takes in that time of an answer that waits for it."""
 
 _TIMEOUT, _HEAD_TOO_LARGE = 408, 431
 
@@ -40,10 +44,11 @@ class Connection(HttpToolsProtocol):
     _head_bytes = 0
     _has_ended = False
     _deadline: asyncio.TimerHandle | None = None
+    _stall: asyncio.TimerHandle | None = None
 
     # uvicorn's own method takes a Transport, too, which is narrower than asyncio.Protocol's.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start to wait for a request; others may have to go for it."""
+        """Wait for a request; close other connections if there are too many."""
         super().connection_made(transport)
         self._wait()
         known = (c for c in self.connections if isinstance(c, Connection))
@@ -53,6 +58,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""
         self._cease()
+        self._unwatch()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -78,7 +84,7 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is whole: it is answered as soon as its body is."""
+        """The head is whole; a body may follow."""
         self._is_head = False
         super().on_headers_complete()
 
@@ -94,6 +100,33 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         if self.waits_since is None:
             self.waits_since = self.loop.time()
+
+    def pause_writing(self) -> None:
+        """The client takes less than it is sent: see that it goes on reading."""
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        """It has taken nearly all of it."""
+        super().resume_writing()
+        self._unwatch()
+
+    def _watch(self) -> None:
+        self._unwatch()
+        unread = self.transport.get_write_buffer_size()
+        self._stall = self.loop.call_later(READ_SECONDS, self._require_progress, unread)
+
+    def _unwatch(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+    def _require_progress(self, unread: int) -> None:
+        """An unread answer takes memory: its client reads on, or loses its connection."""
+        if self.transport.get_write_buffer_size() > unread - LEAST_READ_BYTES:
+            self.transport.abort()
+        else:
+            self._watch()
 
     def _wait(self) -> None:
         self.waits_since = self.loop.time()
@@ -124,8 +157,8 @@ class Connection(HttpToolsProtocol):
 def surplus(connections: Iterable[Connection], now: float) -> list[Connection]:
     """Which connections must go, because too many wait for their clients.
 
-    An address has as many of those that send nothing, and as many again of those that have asked
-    before and may ask again. So neither kind pushes out the other, nor those that have just come.
+    Silent connections and idle ones (which have asked before) are counted apart, so that neither
+    group closes connections of the other. New connections are in neither group.
 
     Args:
         connections: all.

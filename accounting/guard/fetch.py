@@ -22,7 +22,7 @@ _FORBIDDEN = 403
 
 
 def require_own_page(request: Request, session: Session) -> None:
-    """Take a browser's cookie only where a person opens a page, or a page of ours asks.
+    """Accept a browser's cookie only if a person opens a page, or one of our pages asks.
 
     Opening a page in a window is no action, and shows nothing to the page that led there. Frames
     and prefetches are refused. Actions and scripts must repeat what only our own pages know.

@@ -1,13 +1,14 @@
-"""The gate: every request but liveness, readiness and logging in must show who asks.
+"""The gate: every request must be authenticated, except for health and login.
 
-As a middleware it comes before all routes, those that do not exist included: who is nobody learns
-nothing, not even which paths there are.
+It runs before all routes. So a client without a token does not even learn which paths exist.
 """
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qs, quote
 
 import structlog
@@ -32,9 +33,14 @@ log = structlog.get_logger(__name__)
 
 OPEN = frozenset({"/healthz", "/readyz"})
 LOGIN = frozenset({"/login", "/oauth_callback"})
-"""Where people show who they are; these look at what they are shown themselves."""
+"""These check credentials themselves."""
+
+MOST_OF_ONE = 30
+"""Requests of one viewer that are under way; the threads that answer are 40."""
 
 CSRF_FIELD = "csrf_token"
+_SESSION_ID = 64
+"""Characters of the hub's session id; it has 32."""
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
 _UNAVAILABLE = 503
@@ -44,7 +50,7 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="notebooks-accounting"'}
 
 @dataclass(frozen=True)
 class Identity:
-    """Who asks, and by which session, if it is a browser.
+    """Who asks, and the session if it is a browser.
 
     Attributes:
         is_narrowed: the viewer may see more, but not at this address (``guard.origin``).
@@ -57,7 +63,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Doors:
-    """The ways of showing who one is."""
+    """How requests are authenticated."""
 
     tokens: StaticTokens
     hub: Hub | None
@@ -68,10 +74,10 @@ class Doors:
     _suspects: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
 
     async def identify(self, request: Request) -> Identity | None:
-        """Who asks; None if they show nothing.
+        """Who asks; None if there are no credentials.
 
         Raises:
-            Problem: what they show is not good, or cannot be looked at now.
+            Problem: the credentials are wrong, or cannot be checked now.
         """
         shown = request.headers.get("authorization")
         if shown is not None:
@@ -93,7 +99,7 @@ class Doors:
         )
 
     async def admit(self, request: Request, token: str) -> Viewer:
-        """Whose token it is; guesses are counted.
+        """Whose token it is; wrong ones are counted.
 
         Raises:
             Problem: it is nobody's.
@@ -105,7 +111,6 @@ class Doors:
         if viewer is not None:
             return viewer
         self.note_failure()
-        log.warning("failed login", client=client)
         if wait := self.throttle.guessed(client):
             raise Problem(
                 _TOO_MANY,
@@ -113,24 +118,25 @@ class Doors:
                 f"wait {math.ceil(wait)} s, then try again with the right token",
                 {"Retry-After": str(math.ceil(wait))},
             )
+        log.warning("failed login", client=client)  # as often as guesses are allowed
         raise unauthorized("the token is not one that this service knows")
 
     async def _of_hub(self, hub: Hub, token: str, client: str) -> Viewer | None:
-        """Whose token it is at the hub, which guesses must not keep busy."""
+        """Ask the hub whose token it is; addresses that guess share two places in the queue."""
         if not self.throttle.is_suspect(client):
             return await hub.viewer(token)
         async with self._suspects:
             return await hub.viewer(token)
 
     async def _again(self, request: Request, session: Session) -> Viewer | None:
-        """Whether what a session's user showed is still good."""
+        """Re-check the session's credential; None if it was revoked."""
         if session.digest:
             return self._of_file(session.digest)
         if self.hub is None:
             return None
-        return await self.hub.viewer(
-            session.hub_token, request.cookies.get("jupyterhub-session-id", "")
-        )
+        # The hub's answers are kept by it: a browser could fill the memory with longer ones.
+        session_id = request.cookies.get("jupyterhub-session-id", "")[:_SESSION_ID]
+        return await self.hub.viewer(session.hub_token, session_id)
 
     def _of_file(self, digest: bytes) -> Viewer | None:
         try:
@@ -143,7 +149,7 @@ class Doors:
 
 
 def unauthorized(detail: str) -> Problem:
-    """Nobody without a token."""
+    """The refusal of a request without a good token."""
     return Problem(
         _UNAUTHORIZED,
         detail,
@@ -153,7 +159,7 @@ def unauthorized(detail: str) -> Problem:
 
 
 def _narrowed(request: Request, viewer: Viewer, session: Session) -> Identity:
-    """A session where notebooks may be of the same origin: its user's own usage, and no actions.
+    """A session on an origin that notebooks share: its user's own usage, and no actions.
 
     Raises:
         Problem: it is an action.
@@ -180,6 +186,7 @@ class Gate:
     def __init__(self, app: ASGIApp, doors: Doors) -> None:
         self.app = app
         self.doors = doors
+        self._under_way: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, or refuse it."""
@@ -196,10 +203,31 @@ class Gate:
             refusal = await self._refusal(request, state)
             if refusal is not None:
                 await refusal(scope, receive, send)
-                return
+            else:
+                await self._counted(state["identity"].viewer, scope, receive, send)
+            return
         await self.app(scope, receive, send)
 
-    async def _refusal(self, request: Request, state: dict[str, object]) -> Response | None:
+    async def _counted(self, viewer: Viewer, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a viewer's request, if not too many of theirs are under way."""
+        owner = f"{viewer.name} {viewer.user}"
+        if self._under_way[owner] >= MOST_OF_ONE:
+            busy = Problem(
+                _TOO_MANY,
+                f"{MOST_OF_ONE} of your requests are under way",
+                "let some end, then ask again",
+                {"Retry-After": "2"},
+            )
+            await problem.answer(Request(scope), busy)(scope, receive, send)
+            return
+        self._under_way[owner] += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._under_way[owner] -= 1
+            self._under_way += Counter()  # forgets viewers without requests
+
+    async def _refusal(self, request: Request, state: dict[str, Any]) -> Response | None:
         try:
             identity = await self.doors.identify(request)
             if identity is None:
@@ -235,7 +263,7 @@ def _is_form(scope: Scope) -> bool:
 async def _form_token(receive: Receive) -> tuple[Receive, str]:
     """The token in a form; and a ``receive`` that gives the form once more.
 
-    All of it is here by now (``guard.armour``).
+    ``guard.armour`` has read the whole body already.
     """
     body = (await receive())["body"]
     given = parse_qs(body.decode("latin-1")).get(CSRF_FIELD, [""])

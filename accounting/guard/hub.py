@@ -1,8 +1,8 @@
 """JupyterHub's login: its tokens, its users and groups, and OAuth for browsers.
 
-``jupyterhub.services.auth.HubOAuth`` asks the hub, always asynchronously: its other calls would
-hold up everybody while the hub is slow. State and PKCE verifier travel in a cookie of our own,
-signed, because HubOAuth's is for tornado only.
+``jupyterhub.services.auth.HubOAuth`` asks the hub. All calls are asynchronous: a slow hub would
+otherwise block every request. State and PKCE verifier are in a signed cookie of ours, because
+HubOAuth's cookie works with tornado only.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ def hub_of(settings: Settings) -> "Hub | None":
         SettingsError: it is wanted, but the extra ``login`` is missing, or the token is.
     """
     hub, token = settings.hub, ""
-    # A notebook's terminal has a token as well: only a service has a service's name.
+    # Notebooks have JUPYTERHUB_API_TOKEN, too; JUPYTERHUB_SERVICE_NAME is set for services only.
     if hub.api_token_file is not None:
         token = read_secret(hub.api_token_file, "hub.api_token_file").decode()
     elif os.environ.get("JUPYTERHUB_SERVICE_NAME"):
@@ -65,7 +65,7 @@ def hub_of(settings: Settings) -> "Hub | None":
 
 
 def _traits(settings: Settings, token: str) -> dict[str, Any]:
-    """HubOAuth's options; what is left out comes from the hub's own variables."""
+    """HubOAuth's options; it reads those that are left out from the hub's variables."""
     hub, prefix = settings.hub, prefix_of(settings)
     traits: dict[str, Any] = {
         "api_token": token,
@@ -109,7 +109,7 @@ class Hub:
     def __init__(self, auth: Any, settings: HubSettings) -> None:
         self._auth = auth
         self._settings = settings
-        # A login that was begun before a restart is begun anew.
+        # A new key at each start: a login that a restart interrupts begins again.
         self._signer = URLSafeTimedSerializer(secrets.token_bytes(32), salt="login")
 
     async def viewer(self, token: str, session_id: str = "") -> Viewer | None:
@@ -206,8 +206,8 @@ def _challenge(verifier: str) -> str:
 def viewer_of(model: Mapping[str, Any], settings: HubSettings) -> Viewer:
     """What the hub says about a user or service → what they may see.
 
-    A token may say less than the hub knows: without the scope ``read:users:groups`` its owner is
-    only themselves here.
+    For a token without the scope ``read:users:groups`` the hub tells no groups: its user then sees
+    their own usage only.
     """
     groups = frozenset(model.get("groups") or ())
     is_admin = bool(model.get("admin")) or bool(groups & settings.admin_groups)

@@ -1,10 +1,10 @@
-"""Whose origin the pages are on, and so how much a browser's session is worth there.
+"""Whose origin the pages are on, and so what a browser's session may do there.
 
-A browser keeps pages of one origin (scheme, host name, port) apart from those of others, and from
-nothing on their own. Where notebooks share the hub's host name with this service, a page in one
-user's notebook can open ours, read it and act in it, with the cookies of whoever looks at it; a
-service worker can do so unseen. No header tells such a request from one of ours. So on a shared
-origin a session shows no more than its user's own usage, and can start nothing.
+A browser separates pages of different origins (scheme, host name, port). It does not separate pages
+of one origin. Where notebooks share the host name with this service, a page in a notebook can open
+our pages, read them and act in them, with the cookies of the person who views it. A service worker
+can do so unseen. No header distinguishes such a request from one of ours. So on a shared origin a
+session shows only its user's own usage, and starts nothing.
 """
 
 import os
@@ -42,7 +42,7 @@ class Origin:
     def is_apart(self, request: Request) -> bool:
         """Whether no notebook can be of the origin that a browser asks at.
 
-        A service with a host name of its own may still be reached by the hub's: then it is not.
+        False, too, if somebody reaches a service with its own host name by another name.
         """
         if self.kind == SHARED:
             return False

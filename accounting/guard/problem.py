@@ -18,7 +18,7 @@ _PROGRAMS = ("/api/", "/metrics", "/healthz", "/readyz")
 
 
 class Problem(Exception):
-    """A refusal or failure, to be told to whoever asked.
+    """A refusal or failure that the client is told.
 
     Args:
         status: the HTTP status.
@@ -79,7 +79,7 @@ def wants_page(request: Request) -> bool:
 
 
 def answer(request: Request, problem: Problem) -> Response:
-    """A problem as the one who asked can read it."""
+    """A problem as a page for browsers, as JSON for programs."""
     page: ErrorPage | None = getattr(request.app.state, "error_page", None)
     if page is not None and wants_page(request):
         response = page(request, problem)

@@ -1,7 +1,7 @@
 """Browser sessions: kept here, so that they can be ended; the cookie only holds a random key.
 
-A session holds what its user showed: the hash of a static token, or a token of the hub. Both are
-looked at again with every request, so that a session ends when its token does.
+A session holds its user's credential: the hash of a static token, or a token of the hub. Each
+request checks it again, so that a session ends when its token does.
 """
 
 import hmac
@@ -25,11 +25,11 @@ _TICKET_SECONDS = 3600.0
 
 @dataclass(slots=True)
 class Session:
-    """One browser's.
+    """A browser's session.
 
     Attributes:
-        owner: whose it is: nobody's sessions push out another's.
-        digest: hash of the static token that was shown; empty if it was the hub's.
+        owner: whose it is; the bound on sessions is per owner.
+        digest: hash of the static token; empty if it was the hub's.
         hub_token: the hub's token; empty if it was a static one.
         csrf_token: what actions must repeat; other sites cannot read it.
         used_at: monotonic seconds.

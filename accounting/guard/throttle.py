@@ -1,7 +1,7 @@
-"""Guesses are counted per client and overall; beyond a rate they are told to wait.
+"""Throttles wrong tokens, per client and overall.
 
-A right token always works, whoever else guesses from the same address: behind a proxy, all of a
-cluster may share one. So a token is looked at first, and only a wrong one is a guess.
+A right token always works, even if others guess from the same address: behind a proxy, all clients
+may share one. So the token is checked first, and only a wrong one counts.
 """
 
 from ipaddress import IPv6Address, ip_address
@@ -27,7 +27,7 @@ class Throttle:
         self._limiter = MovingWindowRateLimiter(self._storage)
 
     def guessed(self, client: str) -> float:
-        """Note a guess; how many seconds its client must wait, 0: none."""
+        """Count a wrong token; how many seconds its client must wait, 0: none."""
         name = _network(client)
         if len(self._storage.events) > _MOST_CLIENTS:
             self._storage.reset()
@@ -35,13 +35,13 @@ class Throttle:
         return 0.0 if all(allowed) else SPAN_SECONDS
 
     def is_suspect(self, client: str) -> bool:
-        """Whether a client guesses too much at the moment, or all together do."""
+        """Whether a client, or all together, have sent too many wrong tokens."""
         name = _network(client)
         return not (self._limiter.test(_EACH, name) and self._limiter.test(_OVERALL))
 
 
 def _network(client: str) -> str:
-    """Who counts as one: with IPv6, each customer has a network."""
+    """What counts as one client: an IPv4 address, or an IPv6 network (/64)."""
     try:
         address = ip_address(client)
     except ValueError:

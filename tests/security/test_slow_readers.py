@@ -6,16 +6,17 @@ from contextlib import ExitStack
 import pytest
 
 from accounting.api.exports import MOST_OF_ONE
+from accounting.guard import gate
+from accounting.model.jobs import JobKind
+from accounting.service.runs import Run
 from accounting.store.access import Right, Viewer
-from tests.api.serving import ADMIN, Running, Serve
+from tests.api.serving import ADMIN, SCRAPER, Running, Serve
 from tests.delivery.books import account, write
 from tests.security.clients import connected
 
 PODS = 20_000
-CSV = (
-    b"GET /api/v1/records?format=csv HTTP/1.1\r\nHost: x\r\n"
-    b"Authorization: Bearer " + ADMIN.encode() + b"\r\n\r\n"
-)
+AS_ADMIN = f"Authorization: Bearer {ADMIN}\r\n\r\n".encode()
+CSV = b"GET /api/v1/records?format=csv HTTP/1.1\r\nHost: x\r\n" + AS_ADMIN
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,30 @@ def test_slow_downloads_hold_neither_the_database_nor_anybody_up(running: Runnin
     while running.get("/api/v1/records?format=csv&vo=vo0").status_code == 429:
         assert time.monotonic() < deadline
         time.sleep(0.1)  # their places are free as soon as the service sees them gone
+
+
+def test_one_who_asks_much_at_once_keeps_nobody_else_waiting(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for a run that does not end, and so takes a thread."""
+    run = Run("0123456789ab", JobKind.POLL, begun_at=0.0)
+    monkeypatch.setattr(running.service.runs, "find", lambda _: run)
+    asked = b"GET /api/v1/runs/0123456789ab?wait=25 HTTP/1.1\r\nHost: x\r\n" + AS_ADMIN
+    with ExitStack() as stack:
+        waiting = [stack.enter_context(connected(running.url)) for _ in range(2 * gate.MOST_OF_ONE)]
+        for one in waiting:
+            one.sendall(asked)
+        deadline = time.monotonic() + 20
+        while (answer := running.get("/api/v1/status")).status_code != 429:
+            assert time.monotonic() < deadline
+        assert answer.json()["detail"] == f"{gate.MOST_OF_ONE} of your requests are under way"
+        begun = time.monotonic()
+        assert running.get("/metrics", SCRAPER).status_code == 200
+        assert running.get("/healthz", None).status_code == 200
+        assert time.monotonic() - begun < 5
+        run.ended.set()
+    while running.get("/api/v1/status").status_code == 429:
+        assert time.monotonic() < deadline
 
 
 def test_an_export_is_whole_and_each_record_is_in_it_once(running: Running) -> None:
