@@ -15,6 +15,7 @@ from accounting.simulation.judges.repository import Repository
 from accounting.store.database import Database
 from accounting.store.ledger import Ledger, Progress, Step
 from accounting.store.records import Records
+from accounting.store.tables import windows
 
 SITE = Site("EXAMPLE-SITE")
 RULES = VoRules(default="vo.example.org")
@@ -70,6 +71,21 @@ def write(database: Database, pages: Sequence[Account]) -> None:
             rejected=0,
         )
     )
+
+
+def measured_whole(database: Database) -> None:
+    """The first window begins with the month."""
+    with database.begin() as connection:
+        connection.execute(
+            windows.insert().values(
+                start=NOVEMBER.start - 300,
+                end=NOVEMBER.start,
+                spoke=True,
+                pods=0,
+                rejected=0,
+                polled_at=1.0,
+            )
+        )
 
 
 @contextmanager

@@ -10,18 +10,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import text
-
 from accounting.model.pods import Account
-from accounting.records import apel
-from accounting.simulation.judges.repository import Repository
 from accounting.store.database import Database
 from ssm.ams import AmsSettings
 from ssm.certificate import HostCertificate
@@ -29,13 +25,26 @@ from ssm.smime import verify
 from ssm.testing.authority import Authority, Issued
 from ssm.testing.fault import Fault
 from ssm.testing.standin import AmsStandin
-from tests.delivery.books import account, ran_on, table_of_ours, write
+from tests.delivery.books import account, measured_whole, ran_on, write
 from tests.delivery.nursery import BROKEN, BUSY, DONE, LEFT
+from tests.delivery.receivers import Receiver, held, receiver_of
 
 KILLED = -9
 _ROOT = Path(__file__).parents[2]
 _QUIET_SECONDS = 60.0
 _DAYS = 86400.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """A destination: its topic, and what it takes (``individual`` or ``summary``)."""
+
+    topic: str
+    records: str = "individual"
+
+
+FIRST = Place("eu-egi-cloud-accounting")
+ALL = (FIRST, Place("copy"), Place("sums", "summary"))
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Order:
     """
 
     url: str
-    ams: dict[str, Any]
+    places: Sequence[dict[str, Any]]
     cert: str
     key: str
     records_per_message: int
@@ -97,38 +106,61 @@ class Nursery:
 
 @dataclass
 class World:
-    """One database, one broker that may be restarted, and pods that go on running."""
+    """One database, brokers that may be restarted, and pods that go on running."""
 
     database: Database
-    broker: AmsStandin
     authority: Authority
     host: Issued
     nursery: Nursery
-    journal: Path
+    folder: Path
     pages: list[Account]
+    places: Sequence[Place] = (FIRST,)
     records_per_message: int = 3
-    repository: Repository = field(default_factory=Repository)
-    latest: dict[tuple[str, Any], tuple[int, bool]] = field(default_factory=dict)
+    brokers: dict[Place, AmsStandin] = field(default_factory=dict)
+    receivers: dict[Place, Receiver] = field(default_factory=dict)
+    read: dict[Place, int] = field(default_factory=dict)
     kills: int = 0
     pushes: int = 0
 
     def __post_init__(self) -> None:
         self.certificate = HostCertificate.load(*self.host).certificate
 
-    def order(self) -> Order:
-        ams = AmsSettings(
-            host=self.broker.host,
-            port=self.broker.port,
-            authn_port=self.broker.authn_port,
+    @property
+    def broker(self) -> AmsStandin:
+        """The first destination's."""
+        return self.at(self.places[0])
+
+    def at(self, place: Place) -> AmsStandin:
+        """A destination's broker; each has its own."""
+        if place not in self.brokers:
+            self.brokers[place] = AmsStandin(
+                self.authority, topic=place.topic, journal=self.folder / place.topic
+            )
+            self.brokers[place].start()
+        return self.brokers[place]
+
+    def ams(self, place: Place) -> AmsSettings:
+        """How to reach it."""
+        broker = self.at(place)
+        return AmsSettings(
+            host=broker.host,
+            port=broker.port,
+            authn_port=broker.authn_port,
             project="accounting",
-            topic="eu-egi-cloud-accounting",
+            topic=place.topic,
             ca_file=self.authority.ca_file,
             timeout_seconds=10,
             suspect_bytes=5000,
         )
+
+    def order(self) -> Order:
         return Order(
             self.database.url.render_as_string(hide_password=False),
-            {**asdict(ams), "ca_file": str(ams.ca_file)},
+            [
+                {"records": place.records, "ams": {**asdict(ams), "ca_file": str(ams.ca_file)}}
+                for place in self.places
+                for ams in (self.ams(place),)
+            ],
             str(self.host.cert),
             str(self.host.key),
             self.records_per_message,
@@ -144,30 +176,39 @@ class World:
 
     def _wait_until_quiet(self) -> None:
         """What `Policy.settle_seconds` is for: a dead pusher's request may still be at work."""
-        for port in (self.broker.port, self.broker.authn_port):
+        for broker in self.brokers.values():
+            self._wait_for(broker)
+
+    def _wait_for(self, broker: AmsStandin) -> None:
+        for port in (broker.port, broker.authn_port):
             with socket.create_connection(("127.0.0.1", port), _QUIET_SECONDS) as last:
                 # It is answered after all that came before it were accepted.
                 last.shutdown(socket.SHUT_WR)
                 with suppress(ConnectionError):
                     last.recv(1)
         deadline = time.monotonic() + _QUIET_SECONDS
-        while self.broker.busy:
+        while broker.busy:
             assert time.monotonic() < deadline, "the broker does not come to rest"
             time.sleep(0.001)
 
-    def restart_broker(self) -> None:
+    def restart_broker(self, place: Place) -> None:
         """End it, and start it anew from its journal on the same ports."""
-        port, authn_port = self.broker.port, self.broker.authn_port
-        self.broker.stop()
-        self.broker = AmsStandin(
-            self.authority, port=port, authn_port=authn_port, journal=self.journal
+        old = self.brokers.pop(place)
+        old.stop()
+        self.brokers[place] = AmsStandin(
+            self.authority,
+            topic=place.topic,
+            port=old.port,
+            authn_port=old.authn_port,
+            journal=self.folder / place.topic,
         )
-        self.broker.start()
+        self.brokers[place].start()
 
     def finish(self) -> None:
         """A last push, without trouble."""
-        self.broker.faults.clear()
-        self.broker.broker.producer_limit = 10**6
+        for broker in self.brokers.values():
+            broker.faults.clear()
+            broker.broker.producer_limit = 10**6
         for _ in range(3):
             if self.push() == [DONE]:
                 break
@@ -176,25 +217,16 @@ class World:
         self.check()
 
     def check(self) -> None:
-        """The receiver's table is ours, and nothing older ever followed something newer."""
-        for stored in self.broker.log[self.repository.accepted :]:
-            for record in self.repository.load(verify(stored.data, self.certificate)):
-                key = (record.uuid, record.month)
-                now = (record.integer("WallDuration"), record.text("Status") == "completed")
-                before = self.latest.get(key, (0, False))
-                assert before <= now, f"{key}: {now} after {before}"
-                self.latest[key] = now
-        theirs = {
-            key: (row.text("Status"), row.integer("WallDuration"), row.integer("CpuDuration"))
-            for key, row in self.repository.rows.items()
-        }
-        assert theirs == table_of_ours(self.database)
-        with self.database.begin(reading=True) as connection:
-            held = connection.execute(text("SELECT uid, text FROM delivered")).all()
-        assert {
-            (uid, apel.parsed(said)["WallDuration"], apel.parsed(said)["Status"])
-            for uid, said in held
-        } == {(uid, str(wall), status) for (uid, _), (status, wall, _) in theirs.items()}
+        """Each receiver's table is ours, and nothing older ever followed something newer."""
+        for place in self.places:
+            receiver = self.receivers.setdefault(place, receiver_of(place.records))
+            log = self.at(place).log
+            for stored in log[self.read.get(place, 0) :]:
+                receiver.load(verify(stored.data, self.certificate))
+            self.read[place] = len(log)
+            where = self.ams(place).destination + "#summaries" * (place.records == "summary")
+            assert receiver.table() == receiver.ours(self.database, where), place
+            assert receiver.table() == held(self.database, where), place
 
 
 @contextmanager
@@ -203,27 +235,27 @@ def world(
 ) -> Iterator[World]:
     """An empty one."""
     folder.mkdir(parents=True, exist_ok=True)
-    journal = folder / "journal"
     with Database(url) as database:
         database.upgrade()
-        broker = AmsStandin(authority, journal=journal)
-        broker.start()
-        made = World(database, broker, authority, host, nursery, journal, [])
+        measured_whole(database)
+        made = World(database, authority, host, nursery, folder, [])
         try:
             yield made
         finally:
-            made.broker.stop()
+            for broker in made.brokers.values():
+                broker.stop()
 
 
 def random_run(here: World, seed: int) -> None:
     """Days of pods, faults, kills, restarts and rivals, all from one seed; then the check."""
     chance = random.Random(seed)  # noqa: S311 - not for secrets
     here.records_per_message = chance.choice((1, 2, 3, 7))
+    here.places = chance.choice((ALL[:1], ALL[1:], ALL, ALL))
     for number in range(chance.randint(2, 5)):
         _live_on(here, chance)
         _trouble(here, chance)
         # The first one dies for sure: so early that it had something to do.
-        death = _death(chance) if number else {"kill_at": chance.randint(1, 15)}
+        death = _death(chance, len(here.places)) if number else {"kill_at": chance.randint(1, 15)}
         here.push(**death, seed=seed)
     here.finish()
 
@@ -240,10 +272,17 @@ def _live_on(here: World, chance: random.Random) -> None:
 
 
 def _trouble(here: World, chance: random.Random) -> None:
-    """What the broker will do wrong."""
+    """What the brokers will do wrong."""
+    for place in here.places:
+        _trouble_at(here, place, chance)
+
+
+def _trouble_at(here: World, place: Place, chance: random.Random) -> None:
+    broker = here.at(place)
     if chance.random() < 0.2:
-        here.restart_broker()
-    here.broker.broker.producer_limit = chance.choice((10**6, 10**6, 5000))
+        here.restart_broker(place)
+        broker = here.at(place)
+    broker.broker.producer_limit = chance.choice((10**6, 10**6, 5000))
     for _ in range(chance.randint(0, 3)):
         fault = chance.choice(
             (
@@ -259,10 +298,10 @@ def _trouble(here: World, chance: random.Random) -> None:
                 Fault.SLOW,
             )
         )
-        here.broker.fail(fault, seconds=chance.uniform(0, 0.05), on="any")
+        broker.fail(fault, seconds=chance.uniform(0, 0.05), on="any")
 
 
-def _death(chance: random.Random) -> dict[str, Any]:
+def _death(chance: random.Random, places: int) -> dict[str, Any]:
     """When the pusher dies, and whether it has a rival."""
     match chance.randrange(5):
         case 0:
@@ -272,4 +311,4 @@ def _death(chance: random.Random) -> dict[str, Any]:
         case 2:
             return {"kill_after": chance.uniform(0, 0.15), "pushers": chance.choice((1, 2))}
         case _:
-            return {"kill_at": chance.randint(1, 45)}
+            return {"kill_at": chance.randint(1, 45 * places)}

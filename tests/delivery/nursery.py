@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,17 @@ from sqlalchemy import event
 
 from accounting.delivery.backoff import Backoff
 from accounting.delivery.outbox import Outbox
-from accounting.delivery.pusher import Policy, Pusher
+from accounting.delivery.outlets.outlet import Outlet
+from accounting.delivery.outlets.records import CloudRecords
+from accounting.delivery.outlets.summaries import Summaries
+from accounting.delivery.pusher import Policy, Pusher, Report
 from accounting.errors import Busy
 from accounting.store.database import Database
 from ssm.ams import AmsSettings
 from ssm.sender import AmsSender
 
 DONE, LEFT, BUSY, BROKEN = 0, 3, 75, 70
+OUTLETS: dict[str, Callable[[], Outlet]] = {"individual": CloudRecords, "summary": Summaries}
 NEVER_CLOSED = 1e9
 
 
@@ -75,8 +80,6 @@ def _push(order: dict[str, Any]) -> int:
         if passed == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    ams = AmsSettings(**{**order["ams"], "ca_file": Path(order["ams"]["ca_file"])})
-    sender = AmsSender(ams, Path(order["cert"]), Path(order["key"]))
     policy = Policy(
         order["records_per_message"],
         NEVER_CLOSED,
@@ -86,8 +89,20 @@ def _push(order: dict[str, Any]) -> int:
     )
     with Database(order["url"]) as database:
         _watch(database, boundary)
-        report = Pusher(Outbox(database), sender, policy, passed=boundary).push()
-    return DONE if report.is_complete else LEFT
+
+        def push(place: dict[str, Any]) -> Report:
+            outbox = Outbox(database, OUTLETS[place["records"]]())
+            return Pusher(outbox, _sender(order, place), policy, passed=boundary).push()
+
+        # All at once, as the service does: each boundary is one of any of them.
+        with ThreadPoolExecutor(len(order["places"])) as pool:
+            reports = list(pool.map(push, order["places"]))
+    return DONE if all(report.is_complete for report in reports) else LEFT
+
+
+def _sender(order: dict[str, Any], place: dict[str, Any]) -> AmsSender:
+    given = {**place["ams"], "ca_file": Path(place["ams"]["ca_file"])}
+    return AmsSender(AmsSettings(**given), Path(order["cert"]), Path(order["key"]))
 
 
 def _watch(database: Database, boundary: Callable[..., None]) -> None:

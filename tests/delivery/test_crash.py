@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from ssm.testing.authority import Authority, Issued
 from ssm.testing.fault import Fault
 from tests.delivery.books import account, ran_on, write
-from tests.delivery.crash import KILLED, Nursery, World, random_run, world
+from tests.delivery.crash import ALL, KILLED, Nursery, Place, World, random_run, world
 from tests.delivery.nursery import BUSY, DONE
 
 RUNS = int(os.environ.get("SOAK_RUNS", "6"))
@@ -45,10 +45,12 @@ def here(tmp_path: Path, authority: Authority, host: Issued, nursery: Nursery) -
         yield made
 
 
+@pytest.mark.parametrize("places", [ALL[:1], ALL[1:]], ids=["records", "records and summaries"])
 def test_killed_at_every_boundary_in_turn_nothing_is_lost_doubled_or_reordered(
-    here: World,
+    here: World, places: Sequence[Place]
 ) -> None:
     """Every statement, commit and call of a push that splits, builds and sends."""
+    here.places = places
     here.pages = [account(n) for n in range(3)]
     here.records_per_message = 2
     boundary, deaths = 0, 0

@@ -25,8 +25,15 @@ from accounting.store.database import Database
 from accounting.store.tables import records, revisions
 from accounting.wiring import addresses, place_of
 from tests.api.serving import served
-from tests.delivery.books import NOVEMBER, Inbox, account, opened, ran_on, write
-from tests.delivery.test_summaries import measured_whole
+from tests.delivery.books import (
+    NOVEMBER,
+    Inbox,
+    account,
+    measured_whole,
+    opened,
+    ran_on,
+    write,
+)
 
 PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
 NOW = NOVEMBER.end - 3600.0

@@ -10,26 +10,11 @@ from accounting.model.messages import Limit
 from accounting.records import apel
 from accounting.store.database import Database
 from accounting.store.erasure import erase_user
-from accounting.store.tables import records, windows
-from tests.delivery.books import NOVEMBER, Inbox, account, ran_on, write
+from accounting.store.tables import records
+from tests.delivery.books import NOVEMBER, Inbox, account, measured_whole, ran_on, write
 
 USER = "alice@example.org"
 POLICY = pusher.Policy(close_after_seconds=2 * 86400.0, at_once=True, settle_seconds=0)
-
-
-def measured_whole(database: Database) -> None:
-    """The first window begins with the month."""
-    with database.begin() as connection:
-        connection.execute(
-            windows.insert().values(
-                start=NOVEMBER.start - 300,
-                end=NOVEMBER.start,
-                spoke=True,
-                pods=0,
-                rejected=0,
-                polled_at=1.0,
-            )
-        )
 
 
 def push(database: Database, inbox: Inbox, at: float = NOVEMBER.end - 60.0) -> pusher.Report:
