@@ -49,13 +49,17 @@ def here(tmp_path: Path, authority: Authority, host: Issued, nursery: Nursery) -
 def test_killed_at_every_boundary_in_turn_nothing_is_lost_doubled_or_reordered(
     here: World, places: Sequence[Place]
 ) -> None:
-    """Every statement, commit and call of a push that splits, builds and sends."""
+    """Every statement, commit and call of a push that splits, builds and sends.
+
+    With two destinations every seventh; ``make soak`` takes all of them.
+    """
     here.places = places
     here.pages = [account(n) for n in range(3)]
     here.records_per_message = 2
     boundary, deaths = 0, 0
+    stride = 1 if RUNS > 100 or len(places) == 1 else 7
     while True:
-        boundary += 1
+        boundary += stride
         for page in here.pages:
             ran_on(page, 60)
         write(here.database, here.pages)
@@ -67,7 +71,7 @@ def test_killed_at_every_boundary_in_turn_nothing_is_lost_doubled_or_reordered(
         assert here.kills == deaths
         here.finish()
     print(f"{deaths} boundaries")  # noqa: T201 - for make soak
-    assert deaths > 30
+    assert deaths > 20
     here.check()
 
 
