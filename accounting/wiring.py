@@ -111,10 +111,17 @@ def places(settings: Settings) -> Iterator[Place]:
 
 def outlet_of(ssm: SsmSettings) -> "Outlet":
     """What a destination takes: its figures, their text and their keys."""
-    from accounting.delivery.outlets.records import CloudRecords  # noqa: PLC0415 - as below
+    from accounting.delivery.outlets.accelerators import Accelerators  # noqa: PLC0415 - as below
+    from accounting.delivery.outlets.records import CloudRecords  # noqa: PLC0415
     from accounting.delivery.outlets.summaries import Summaries  # noqa: PLC0415
 
-    return Summaries() if ssm.records == "summary" else CloudRecords()
+    match ssm.records:
+        case "summary":
+            return Summaries()
+        case "accelerators":
+            return Accelerators()
+        case _:
+            return CloudRecords()
 
 
 def sender_of(settings: Settings, place: Place | None = None) -> "Sender":

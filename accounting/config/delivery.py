@@ -10,14 +10,18 @@ from accounting.config.values import Group, Port, Text
 from accounting.records.apel import MAX_RECORDS
 from notebooks_settings.values import Duration, from_json
 
+Takes = Literal["individual", "summary", "accelerators"]
+_CLOUD_TOPIC = "eu-egi-cloud-accounting"
+
 
 class SsmSettings(Group):
     """How signed messages reach the accounting repository."""
 
-    records: Literal["individual", "summary"] = Field(
+    records: Takes = Field(
         default="individual",
         description="individual: a record of each notebook and month. summary: a month's sums by "
-        "user, VO, image and cores, without the notebooks.",
+        "user, VO, image and cores, without the notebooks. accelerators: what each notebook held "
+        "of each model of accelerator; no release of APEL takes these: ask for a topic first.",
         examples=["individual"],
     )
     transport: Literal["ams", "dirq"] = Field(
@@ -69,7 +73,7 @@ class SsmSettings(Group):
         default="accounting", description="The broker's project.", examples=["accounting"]
     )
     ams_topic: Text = Field(
-        default="eu-egi-cloud-accounting",
+        default=_CLOUD_TOPIC,
         description="The topic that records go to.",
         examples=["eu-egi-cloud-accounting"],
     )
@@ -132,13 +136,21 @@ class SsmSettings(Group):
     def _is_consistent(self) -> Self:
         if self.transport == "dirq" and self.dirq_path is None:
             raise ValueError(f"{PREFIX}SSM__TRANSPORT=dirq needs {PREFIX}SSM__DIRQ_PATH")
+        if self.records == "accelerators" and self.transport == "ams":
+            _require_topic(self.ams_topic)
         return self
+
+
+def _require_topic(topic: str) -> None:
+    """The loader of cloud records rejects a message of accelerators as a whole."""
+    if topic == _CLOUD_TOPIC:
+        raise ValueError("records of accelerators need an ams_topic of their own: ask APEL for one")
 
 
 class DestinationSettings(Group):
     """A further destination; what is not given is as ``ssm`` has it."""
 
-    records: Literal["individual", "summary"] | None = None
+    records: Takes | None = None
     transport: Literal["ams", "dirq"] | None = None
     dirq_path: Path | None = None
     hostcert: Path | None = None
@@ -157,6 +169,8 @@ class DestinationSettings(Group):
     def _has_a_place_of_its_own(self) -> Self:
         if self.transport == "dirq" and self.dirq_path is None:
             raise ValueError("with the transport dirq, dirq_path is needed")
+        if self.records == "accelerators" and self.transport != "dirq":
+            _require_topic(self.ams_topic or _CLOUD_TOPIC)
         return self
 
     def over(self, ssm: SsmSettings) -> SsmSettings:

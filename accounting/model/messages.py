@@ -29,6 +29,7 @@ class OutletKind(StrEnum):
 
     RECORDS = "records"
     SUMMARIES = "summaries"
+    ACCELERATORS = "accelerators"
 
 
 def address(place: str, kind: OutletKind) -> str:

@@ -1,5 +1,6 @@
 """Erases users and keeps their totals (I3)."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -105,15 +106,13 @@ def _erase_messages(connection: Connection, uids: Sequence[str]) -> None:
 
 
 def _erase_sums(connection: Connection, uids: Sequence[str]) -> None:
-    """Empty summaries that name the user; what the receiver was told of them stays as it is."""
-    sums = select(outlets.c.destination).where(outlets.c.kind == OutletKind.SUMMARIES.value)
+    """Empty computed figures that name the user; what was told of them stays as it is."""
+    sums = select(outlets.c.destination).where(outlets.c.kind != OutletKind.RECORDS.value)
     if connection.execute(sums.limit(1)).first() is None:
         return
     users = select(records.c.user).where(records.c.uid.in_(uids)).distinct()
     for user in connection.scalars(users).all():
-        line = f"\nGlobalUserName: {user}\n"
-        names = messages.c.body.contains(line, autoescape=True)
-        mine = messages.c.destination.in_(sums) & names
+        mine = messages.c.destination.in_(sums) & _names(messages.c.body, user)
         waiting = select(messages.c.id).where(mine, messages.c.state.in_(UNDELIVERED))
         if connection.execute(waiting.limit(1)).first() is not None:
             raise AccountingError(
@@ -123,12 +122,15 @@ def _erase_sums(connection: Connection, uids: Sequence[str]) -> None:
         connection.execute(update(messages).where(mine).values(body=""))
         connection.execute(
             update(delivered)
-            .where(
-                delivered.c.destination.in_(sums),
-                delivered.c.text.contains(line, autoescape=True),
-            )
+            .where(delivered.c.destination.in_(sums), _names(delivered.c.text, user))
             .values(text="")
         )
+
+
+def _names(text: ColumnElement[str], user: str) -> ColumnElement[bool]:
+    """The condition of a text that names the user: as APEL's lines do, or as JSON does."""
+    line, member = f"\nGlobalUserName: {user}\n", f'"GlobalUserName": {json.dumps(user)}'
+    return text.contains(line, autoescape=True) | text.contains(member, autoescape=True)
 
 
 def _erase_delivered(connection: Connection, uids: Sequence[str]) -> None:
