@@ -26,7 +26,16 @@ from argo_ams_library import AmsMessage, ArgoMessagingService
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from ssm.certificate import HostCertificate
-from ssm.errors import Refused, Rejected, TokenExpired, TooLarge, TransportError, Unavailable
+from ssm.errors import (
+    CertificateError,
+    Refused,
+    Rejected,
+    SsmError,
+    TokenExpired,
+    TooLarge,
+    TransportError,
+    Unavailable,
+)
 
 _BAD_REQUEST, _UNAUTHORIZED, _TOO_LARGE, _SERVER_ERROR = 400, 401, 413, 500
 # The longest true answer has some hundred bytes.
@@ -214,7 +223,7 @@ class AmsTransport:
         try:
             answer = service.do_get(url, "auth_x509", **options)
         except Exception as exc:  # noqa: BLE001 - the library lets anything out
-            raise self._login_error(call, exc, host.dn) from _without_secrets(exc)
+            raise self._login_error(call, exc, host) from _without_secrets(exc)
         token = answer.get("token") if isinstance(answer, dict) else None
         if not isinstance(token, str) or not token:
             raise _no_answer(call, "without a token")
@@ -267,11 +276,16 @@ class AmsTransport:
             )
         return size
 
-    def _login_error(self, call: _Call, exc: Exception, dn: str) -> TransportError:
+    def _login_error(self, call: _Call, exc: Exception, host: HostCertificate) -> SsmError:
+        is_cut = isinstance(exc.__context__, requests.exceptions.ConnectionError)  # TLS, too
+        unfit = None if host.may_log_in else host.unfit
+        if is_cut and call.status is None and unfit:
+            what = f"{call.purpose}: no TLS connection. {unfit.message}"
+            return CertificateError(what, unfit.cure)
         if call.status not in _LOGIN_REFUSED:
             return _unavailable(call, exc, self.settings)
         return Refused(
-            f"{call.purpose} was refused for {dn} (HTTP {call.status}{_said(exc)})",
+            f"{call.purpose} was refused for {host.dn} (HTTP {call.status}{_said(exc)})",
             "Register exactly this DN as the host DN of the service endpoint in GOCDB; a new entry "
             "takes some hours to reach the broker. Check that no proxy takes the certificate away.",
         )

@@ -1,6 +1,7 @@
 """The host certificate and its key: read when used, checked, and named as the receiver names it."""
 
 import os
+import ssl
 import stat
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,7 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509.oid import NameOID, ObjectIdentifier
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from ssm.errors import CertificateError
 
@@ -26,49 +28,43 @@ _PROXY_EXTENSIONS = (
     ObjectIdentifier("1.3.6.1.5.5.7.1.14"),
     ObjectIdentifier("1.3.6.1.4.1.3536.1.222"),
 )
+_CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
 # Before RFC 3820 a proxy was known by its last common name only.
 _LEGACY_PROXY_NAMES = ("proxy", "limited proxy")
 
-# OpenSSL's short names; an attribute not listed is printed by its number, as OpenSSL does.
-_SHORT_NAMES = {
-    NameOID.COMMON_NAME: "CN",
-    NameOID.SURNAME: "SN",
-    NameOID.SERIAL_NUMBER: "serialNumber",
-    NameOID.COUNTRY_NAME: "C",
-    NameOID.LOCALITY_NAME: "L",
-    NameOID.STATE_OR_PROVINCE_NAME: "ST",
-    NameOID.STREET_ADDRESS: "street",
-    NameOID.ORGANIZATION_NAME: "O",
-    NameOID.ORGANIZATIONAL_UNIT_NAME: "OU",
-    NameOID.ORGANIZATION_IDENTIFIER: "organizationIdentifier",
-    NameOID.TITLE: "title",
-    NameOID.GIVEN_NAME: "GN",
-    NameOID.INITIALS: "initials",
-    NameOID.POSTAL_CODE: "postalCode",
-    NameOID.DN_QUALIFIER: "dnQualifier",
-    NameOID.USER_ID: "UID",
-    NameOID.DOMAIN_COMPONENT: "DC",
-    NameOID.EMAIL_ADDRESS: "emailAddress",
-    NameOID.UNSTRUCTURED_NAME: "unstructuredName",
-}
-_PRINTABLE = range(0x20, 0x7F)
-
 
 def distinguished_name(certificate: x509.Certificate) -> str:
-    r"""The subject in OpenSSL's old form, e.g. `/DC=org/DC=example/CN=host.example.org`.
+    """The subject as the receiver reads it, e.g. `/DC=org/DC=example/CN=host.example.org`.
 
-    This is how the receiver reads the signer and how GOCDB stores a host DN. Order as in the
-    certificate; bytes outside printable ASCII as `\xHH` (OpenSSL's X509_NAME_oneline). A slash in
-    a value, as in `/CN=host/host.example.org`, stays as it is, which is how GOCDB stores it
-    (recent patch levels of OpenSSL print a backslash before it).
+    This is what must stand in GOCDB. It is what PyOpenSSL's components give, each after a slash:
+    OpenSSL's short names, values as they are in the certificate, in its order, the attributes of a
+    part with several one after the other. Nothing is escaped: a slash in a value, as in
+    `/CN=host/host.example.org`, stays as it is. So `openssl -nameopt compat`, which escapes some
+    signs and joins such parts with `+`, does not always print it.
     """
-    parts = []
-    for attribute in certificate.subject:
-        name = _SHORT_NAMES.get(attribute.oid, attribute.oid.dotted_string)
-        raw = attribute.value.encode() if isinstance(attribute.value, str) else attribute.value
-        value = "".join(chr(byte) if byte in _PRINTABLE else f"\\x{byte:02X}" for byte in raw)
-        parts.append(f"/{name}={value}")
-    return "".join(parts)
+    return "".join(
+        f"/{_short_name(attribute.oid)}={_value(attribute)}" for attribute in certificate.subject
+    )
+
+
+def _short_name(oid: ObjectIdentifier) -> str:
+    """OpenSSL's; there is no public way to ask for it."""
+    try:
+        return str(ssl._ASN1Object(oid.dotted_string).shortname)  # noqa: SLF001
+    except ValueError:
+        return "UNDEF"
+
+
+def _value(attribute: x509.NameAttribute[str | bytes]) -> str:
+    """The bytes of the certificate, read as UTF-8 whatever they are, as the receiver does."""
+    value = attribute.value
+    if isinstance(value, str):
+        value = value.encode(_ENCODINGS.get(attribute._type, "utf-8"))  # noqa: SLF001
+    return value.decode("utf-8", "replace")
+
+
+# Of the kinds of text that are not UTF-8 in a certificate.
+_ENCODINGS = {_ASN1Type.BMPString: "utf-16-be", _ASN1Type.UniversalString: "utf-32-be"}
 
 
 @dataclass(frozen=True)
@@ -103,8 +99,20 @@ class HostCertificate:
 
     @property
     def dn(self) -> str:
-        """The subject in OpenSSL's old form; must be the host DN of the GOCDB endpoint."""
+        """The subject as the receiver reads it; must be the host DN of the GOCDB endpoint."""
         return distinguished_name(self.certificate)
+
+    @property
+    def may_log_in(self) -> bool:
+        """Whether it may be shown by a TLS client, as the login at the broker does.
+
+        Public authorities leave the usage clientAuth out since 2026.
+        """
+        try:
+            usage = self.certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+        except x509.ExtensionNotFound:
+            return True
+        return any(purpose in _CLIENT for purpose in usage.value)
 
     @property
     def not_before(self) -> datetime:
@@ -139,6 +147,24 @@ class HostCertificate:
             raise CertificateError(
                 f"{where} expires within 24 hours, on {self.not_after:%Y-%m-%d %H:%M} UTC", renew
             )
+
+    @property
+    def unfit(self) -> CertificateError | None:
+        """What keeps the broker or the receiver from taking it; None: nothing."""
+        if not self.may_log_in:
+            return CertificateError(
+                f"The host certificate {self.cert_path} is not made for TLS clients"
+                " (its extended key usage lacks clientAuth), so the broker refuses the login",
+                "Request one with clientAuth and serverAuth, as the authorities of IGTF issue; "
+                "public authorities leave clientAuth out.",
+            )
+        if not self.dn.isprintable():
+            return CertificateError(
+                f"The subject of the host certificate {self.cert_path} has a value that the"
+                " receiver cannot read as text (such as a BMPString)",
+                "Request one whose subject is plain text (UTF8String or PrintableString).",
+            )
+        return None
 
     def warnings(self, now: datetime) -> tuple[str, ...]:
         """What the operator should know at `now` (aware) though sending still works."""

@@ -30,7 +30,9 @@ def _place(settings: Settings, place: Place, of: str, now: float) -> Iterator[Fi
     host = HostCertificate.load(place.ssm.hostcert, place.ssm.hostkey)
     host.check(at)
     said = f"{host.dn}, valid for {host.days_left(at):.0f} days, and its key matches"
-    if warnings := host.warnings(at):
+    if unfit := host.unfit:
+        yield Finding(f"certificate{of}", State.FAILED, unfit.message, unfit.cure)
+    elif warnings := host.warnings(at):
         yield Finding(f"certificate{of}", State.WARNING, said, warnings[0])
     else:
         yield Finding(f"certificate{of}", State.OK, said)

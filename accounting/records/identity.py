@@ -54,6 +54,7 @@ class VoRules:
 
 def decide(group: str, rules: VoRules) -> Vo:
     """The VO of a pod, from its primary group; ``Vo.name`` is empty if there is none."""
+    group = group.strip()
     pattern = _override(group, rules.overrides) if group else ""
     if pattern:
         return _named(rules.overrides[pattern], "map", pattern)
@@ -83,8 +84,12 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         return re.compile(re.escape(pattern))
 
 
+# VOMS writes what is not given as "NULL".
+_NOT_GIVEN = re.compile(r"/(?:Role|Capability)=NULL(?=/|$)", re.IGNORECASE)
+
+
 def _named(target: str, rule: str, source: str) -> Vo:
-    fqan = target if target.startswith("/") else f"/{target}"
+    fqan = _NOT_GIVEN.sub("", target if target.startswith("/") else f"/{target}")
     return Vo(fqan.split("/")[1], fqan, rule, source)
 
 

@@ -25,6 +25,7 @@ GROUPS = [
         "climate",
         "/climate/models/ocean/Role=member",
     ),
+    ("3a: after a blank", f" {EGI}vo.example.org{AT}", "vo.example.org", "/vo.example.org"),
     ("4: without an authority", f"{EGI}vo.example.org", "vo.example.org", "/vo.example.org"),
     (
         "5: percent-encoded",
@@ -54,6 +55,22 @@ OTHERS = [
         "vo.example.org",
         "/vo.example.org/sub/Role=x",
     ),
+    (  # cases.md, 21
+        "1a: an FQAN of VOMS without role and capability",
+        "/vo.example.org/sub/Role=NULL/Capability=NULL",
+        "fqan",
+        "vo.example.org",
+        "/vo.example.org/sub",
+    ),
+    (
+        "1b: an FQAN of VOMS with a role",
+        "/vo.example.org/Role=x/Capability=NULL",
+        "fqan",
+        "vo.example.org",
+        "/vo.example.org/Role=x",
+    ),
+    ("1c: a role that only begins so", "/v/Role=NULLS", "fqan", "v", "/v/Role=NULLS"),
+    ("1d: an FQAN between blanks", " /v/Role=x\n", "fqan", "v", "/v/Role=x"),
     ("2: an FQAN of a VO alone", "/vo.example.org", "fqan", "vo.example.org", "/vo.example.org"),
     ("3: a plain name", "vo.example.org", "plain", "vo.example.org", "/vo.example.org"),
     ("4: a name with a dash", "eosc-synergy_1", "plain", "eosc-synergy_1", "/eosc-synergy_1"),
@@ -62,7 +79,7 @@ OTHERS = [
     ("7: an FQAN with an empty part", "/vo//x", "none", "", ""),
     ("8: several FQANs", "/a;/b", "none", "", ""),
     ("9: a trailing slash", "/vo/", "none", "", ""),
-    ("10: a trailing line break", "vo.example.org\n", "none", "", ""),
+    ("10: a trailing line break", "vo.example.org\n", "plain", "vo.example.org", "/vo.example.org"),
     ("11: nothing", "", "none", "", ""),
     ("12: not a name", "-vo", "none", "", ""),
 ]
@@ -71,7 +88,7 @@ OTHERS = [
 @pytest.mark.parametrize(("case", "group", "vo", "fqan"), GROUPS, ids=[c[0] for c in GROUPS])
 def test_an_entitlement_names_its_vo(case: str, group: str, vo: str, fqan: str) -> None:
     rule = "entitlement" if vo else "none"
-    assert decide(group, VoRules()) == Vo(vo, fqan, rule, group), case
+    assert decide(group, VoRules()) == Vo(vo, fqan, rule, group.strip()), case
 
 
 @pytest.mark.parametrize(
@@ -80,7 +97,7 @@ def test_an_entitlement_names_its_vo(case: str, group: str, vo: str, fqan: str) 
 def test_other_groups_name_their_vo_or_none(
     case: str, group: str, rule: str, vo: str, fqan: str
 ) -> None:
-    assert decide(group, VoRules()) == Vo(vo, fqan, rule, group), case
+    assert decide(group, VoRules()) == Vo(vo, fqan, rule, group.strip()), case
 
 
 MAPS = [

@@ -363,6 +363,18 @@ def test_a_certificate_that_the_broker_does_not_trust_is_unavailable(
     assert standin.calls == ()
 
 
+def test_a_tls_failure_names_a_certificate_that_no_client_may_show(
+    settings: AmsSettings, authority: Authority, standin: AmsStandin
+) -> None:
+    """cases.md, 20."""
+    issued = authority.issue("host.example.org", key="ec", client=False)
+    error = failure(AmsTransport(settings, *issued).login)
+    assert type(error) is CertificateError
+    assert "clientAuth" in error.message
+    assert "clientAuth" in error.cure
+    assert standin.calls == ()
+
+
 def test_an_answer_lost_after_storing_is_unavailable_and_a_retry_stores_again(
     transport: AmsTransport, standin: AmsStandin
 ) -> None:

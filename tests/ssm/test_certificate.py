@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from ssm.certificate import HostCertificate, distinguished_name
@@ -39,7 +40,23 @@ def test_the_dn_is_in_the_old_form_in_the_order_of_the_certificate(host: Issued)
     assert HostCertificate.load(*host).dn == "/DC=org/DC=example/O=Example/CN=host.example.org"
 
 
-def test_the_dn_is_what_openssl_prints_for_every_kind_of_attribute(openssl: Openssl) -> None:
+def of_subject(*parts: list[x509.NameAttribute[str]]) -> x509.Certificate:
+    name = x509.Name([x509.RelativeDistinguishedName(part) for part in parts])
+    key = new_key("ec")
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(START)
+        .not_valid_after(START + timedelta(days=1))
+        .sign(key, SHA256())
+    )
+
+
+def test_the_dn_has_openssl_s_names_and_values_as_they_are(openssl: Openssl) -> None:
+    """cases.md, 19."""
     values = {
         NameOID.COUNTRY_NAME: "NL",
         NameOID.STATE_OR_PROVINCE_NAME: "Zuid-Holland, =x",
@@ -47,8 +64,16 @@ def test_the_dn_is_what_openssl_prints_for_every_kind_of_attribute(openssl: Open
         NameOID.STREET_ADDRESS: "1 Example\\Street",
         NameOID.POSTAL_CODE: "1234",
         NameOID.ORGANIZATION_NAME: "名前",
-        NameOID.ORGANIZATIONAL_UNIT_NAME: "Unit",
+        NameOID.ORGANIZATIONAL_UNIT_NAME: "Unit/Part",
         NameOID.ORGANIZATION_IDENTIFIER: "X-1",
+        NameOID.BUSINESS_CATEGORY: "Private Organization",
+        NameOID.JURISDICTION_COUNTRY_NAME: "NL",
+        NameOID.JURISDICTION_LOCALITY_NAME: "l",
+        NameOID.JURISDICTION_STATE_OR_PROVINCE_NAME: "p",
+        ObjectIdentifier("2.5.4.41"): "name",
+        NameOID.PSEUDONYM: "p",
+        NameOID.GENERATION_QUALIFIER: "q",
+        NameOID.X500_UNIQUE_IDENTIFIER: "x",
         NameOID.TITLE: "t",
         NameOID.GIVEN_NAME: "g",
         NameOID.SURNAME: "s",
@@ -59,32 +84,57 @@ def test_the_dn_is_what_openssl_prints_for_every_kind_of_attribute(openssl: Open
         NameOID.DOMAIN_COMPONENT: "example",
         NameOID.EMAIL_ADDRESS: "host@example.org",
         NameOID.UNSTRUCTURED_NAME: "n",
-        ObjectIdentifier("1.2.3.4.5.6"): "unknown",
         NameOID.COMMON_NAME: "host.example.org",
     }
-    name = x509.Name([x509.NameAttribute(oid, value) for oid, value in values.items()])
-    key = new_key("ec")
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(START)
-        .not_valid_after(START + timedelta(days=1))
-        .sign(key, SHA256())
-    )
-    printed = openssl(
-        "x509",
-        "-noout",
-        "-subject",
-        "-nameopt",
-        "compat",
-        data=certificate.public_bytes(Encoding.PEM),
-    )
-    assert printed.decode().strip().removeprefix("subject=").strip() == distinguished_name(
-        certificate
-    )
+    certificate = of_subject(*([x509.NameAttribute(*of)] for of in values.items()))
+    pem = certificate.public_bytes(Encoding.PEM)
+    names = "sep_multiline,sname,utf8"
+    printed = openssl("x509", "-noout", "-subject", "-nameopt", names, data=pem).decode()
+    parts = [line.strip() for line in printed.splitlines()[1:]]
+    assert len(parts) == len(values)
+    assert distinguished_name(certificate) == "".join(f"/{part}" for part in parts)
+
+
+def test_parts_of_several_values_and_unknown_names_are_as_the_receiver_reads_them() -> None:
+    both = [
+        x509.NameAttribute(NameOID.COMMON_NAME, "host.example.org"),
+        x509.NameAttribute(NameOID.USER_ID, "robot"),
+    ]
+    unknown = [x509.NameAttribute(ObjectIdentifier("1.2.3.4.5.6"), "x")]
+    found = distinguished_name(of_subject(unknown, both))
+    assert found in {
+        "/UNDEF=x/CN=host.example.org/UID=robot",
+        "/UNDEF=x/UID=robot/CN=host.example.org",  # in the order of the encoding
+    }
+
+
+def test_a_value_of_two_bytes_a_letter_is_told_as_unfit(tmp_path: Path) -> None:
+    wide = x509.NameAttribute(NameOID.COMMON_NAME, "host", _ASN1Type.BMPString)
+    certificate = of_subject([wide])
+    assert distinguished_name(certificate) == "/CN=\0h\0o\0s\0t"
+    unfit = HostCertificate(certificate, new_key("ec"), tmp_path / "cert.pem").unfit
+    assert unfit
+    assert "BMPString" in unfit.message
+    assert "UTF8String" in unfit.cure
+
+
+@pytest.mark.parametrize(("client", "is_fit"), [(True, True), (False, False)])
+def test_a_certificate_that_no_client_may_show_is_told(
+    authority: Authority, client: bool, is_fit: bool
+) -> None:
+    """cases.md, 20."""
+    host = HostCertificate.load(*authority.issue("host.example.org", key="ec", client=client))
+    assert host.may_log_in is is_fit
+    if host.unfit:
+        assert "clientAuth" in host.unfit.message
+    assert (host.unfit is None) is is_fit
+
+
+def test_a_certificate_without_any_named_usage_may_be_shown_by_clients(
+    authority: Authority,
+) -> None:
+    issued = authority.issue("host.example.org", key="ec", client=False, server=False)
+    assert HostCertificate.load(*issued).unfit is None
 
 
 def test_a_slash_in_a_common_name_stays_as_gocdb_stores_it(authority: Authority) -> None:
