@@ -6,8 +6,9 @@
     ├── SettingsError          wrong use: stop at once (exit code 2)
     ├── SourceError            Prometheus and its kin: the watermark stays, a later poll goes on
     │   ├── SourceUnavailable  no answer, or 5xx: try again later
-    │   │   └── SourceTooSlow  no whole answer in time
+    │   │   └── SourceTooSlow  no whole answer in time, or 503: the question may be too large
     │   ├── SourceRefused      4xx: the question or the permission is wrong
+    │   │   └── SeveralClusters  nothing tells clusters apart that it holds (exit code 3)
     │   ├── SourceTooLarge     the engine refuses the amount, or we do: ask for less at a time
     │   └── SourceGarbled      an answer that cannot be read or says itself that it is incomplete
     ├── DatabaseError          unreachable, unwritable, full, or of another version
@@ -53,11 +54,17 @@ class SourceUnavailable(SourceError):
 
 
 class SourceTooSlow(SourceUnavailable):
-    """No whole answer in time, however slowly it came."""
+    """No whole answer in time: the store is down, or the question too large for it."""
 
 
 class SourceRefused(SourceError):
     """A 4xx answer that is not about size."""
+
+
+class SeveralClusters(SourceRefused):
+    """The source holds several clusters that nothing in the settings tells apart."""
+
+    exit_code = 3
 
 
 class SourceTooLarge(SourceError):

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from accounting.config import PREFIX, Settings
 from accounting.config.delivery import SsmSettings
+from accounting.config.secret import read_secret
 from accounting.delivery.backoff import Backoff
 from accounting.delivery.outbox import Outbox
 from accounting.errors import SettingsError
+from accounting.measure.connection import Access
 from accounting.measure.poller import Options, Poller
 from accounting.measure.prometheus import Source
 from accounting.model.messages import OutletKind, address
@@ -34,23 +36,46 @@ def source_of(settings: Settings) -> Source:
     """The metrics source.
 
     Raises:
-        SettingsError: the CA file cannot be used.
+        SettingsError: a certificate or a secret's file cannot be used.
     """
     prometheus = settings.prometheus
+    access = access_of(settings)
+    for path in (prometheus.password_file, *prometheus.header_files.values()):
+        if path is not None:
+            setting = "password_file" if path == prometheus.password_file else "header_files"
+            read_secret(path, f"prometheus.{setting}")
     try:
         return Source(
             prometheus.url,
             timeout_seconds=prometheus.timeout,
-            token_file=prometheus.token_file,
-            ca_file=prometheus.ca_file,
+            access=access,
             most_bytes=prometheus.most_bytes,
         )
     except OSError as exc:  # ssl.SSLError is one
-        raise SettingsError(
-            f"{PREFIX}PROMETHEUS__CA_FILE: {prometheus.ca_file} cannot be used:"
+        raise _unusable(access, exc) from exc
+
+
+def access_of(settings: Settings) -> Access:
+    """What the metrics' store wants to be shown."""
+    return Access(**{part.name: getattr(settings.prometheus, part.name) for part in fields(Access)})
+
+
+def _unusable(access: Access, exc: OSError) -> SettingsError:
+    """Which of the certificates cannot be used."""
+    here = f"{PREFIX}PROMETHEUS__"
+    try:
+        replace(access, client_cert=None).tls()
+    except OSError:
+        return SettingsError(
+            f"{here}CA_FILE: {access.ca_file} cannot be used:"
             f" {exc.strerror or 'no certificates in it'}",
             "give a PEM file with the certificate authority of Prometheus",
-        ) from exc
+        )
+    why = "no such file" if isinstance(exc, FileNotFoundError) else "not a certificate and its key"
+    return SettingsError(
+        f"{here}CLIENT_CERT and {here}CLIENT_KEY: {access.client_cert} cannot be used: {why}",
+        "give a PEM certificate and its own key, not encrypted, readable for this program",
+    )
 
 
 def poller_of(settings: Settings, database: Database, source: Source) -> Poller:

@@ -171,6 +171,7 @@ def _pod(uid: str, user: int, start: int, end: int, chance: random.Random) -> di
         "ended": True,
         "ended_in_gap": False,
         "owner_known": True,
+        "lost_at": None,
         "counters": "[]",
         "readings": "[]",
         "accelerators": '[[["nvidia_com_gpu",1.0]]]' if flavor == "gpu" else "[]",

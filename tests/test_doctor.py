@@ -79,6 +79,7 @@ def test_a_healthy_cluster_passes_every_check() -> None:
         "settings",
         "Prometheus",
         "kube-state-metrics",
+        "clusters",
         "labels",
         "scrape interval",
         "owners",
@@ -323,6 +324,26 @@ def test_a_certificate_that_ends_is_told_in_time(
     assert said in findings["certificate"].what
     assert "enew" in findings["certificate"].cure
     assert ("AMS" in findings) == (state is State.WARNING)
+
+
+def test_a_certificate_that_no_client_may_show_is_told(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cases.md, 20."""
+    host = authority.issue("host.example.org", key="ec", client=False)
+    files = {"HOSTCERT": str(host.cert), "HOSTKEY": str(host.key)}
+    with AmsStandin(authority) as broker:
+        where = {
+            "AMS_HOST": broker.host,
+            "AMS_PORT": str(broker.port),
+            "AUTHN_PORT": str(broker.authn_port),
+            "CA_FILE": str(authority.ca_file),
+        }
+        findings = delivery(monkeypatch, **files, **where)
+    for name in ("certificate", "AMS"):
+        assert findings[name].state is State.FAILED
+        assert "clientAuth" in findings[name].what
+        assert "clientAuth" in findings[name].cure
 
 
 def test_a_key_of_another_certificate_is_told(

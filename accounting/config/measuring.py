@@ -1,10 +1,20 @@
 """Settings of what is measured, and how."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from accounting.config.values import Group, Label, Text
+from accounting.config.setting import PREFIX
+from accounting.config.values import (
+    Group,
+    HeaderFiles,
+    Headers,
+    Label,
+    Matchers,
+    Parameters,
+    Text,
+)
 from notebooks_settings.values import Duration, Pattern, Url
 
 
@@ -43,6 +53,50 @@ class PrometheusSettings(Group):
         description="File with a bearer token; read for every query, so that it may be rotated.",
         examples=["/var/run/secrets/kubernetes.io/serviceaccount/token"],
     )
+    user: Text = Field(
+        default="",
+        description="User for basic authentication, with `password_file`; a token goes before it.",
+        examples=["accounting"],
+    )
+    password_file: Path | None = Field(
+        default=None,
+        description="File with that user's password; read for every query.",
+        examples=["/etc/notebooks-accounting/prometheus.password"],
+    )
+    headers: Headers = Field(
+        default={},
+        description="Headers to send with every query, such as the tenant of Mimir, Cortex or "
+        "Thanos; JSON in the environment.",
+        examples=[{"X-Scope-OrgID": "hub"}],
+    )
+    header_files: HeaderFiles = Field(
+        default={},
+        description="Headers whose values are secrets, to the files that hold them; JSON in the "
+        "environment.",
+        examples=[{"X-Api-Key": "/etc/notebooks-accounting/api.key"}],
+    )
+    parameters: Parameters = Field(
+        default={},
+        description="Parameters to add to every query's address, such as the namespace that "
+        "OpenShift's tenancy port wants; JSON in the environment.",
+        examples=[{"namespace": "jupyterhub"}],
+    )
+    matchers: Matchers = Field(
+        default="",
+        description="Further matchers for all series, as PromQL has them: for a store that holds "
+        "several clusters.",
+        examples=['cluster="production"'],
+    )
+    client_cert: Path | None = Field(
+        default=None,
+        description="Certificate (PEM, with its chain) to show to a store that demands one.",
+        examples=["/etc/notebooks-accounting/client.pem"],
+    )
+    client_key: Path | None = Field(
+        default=None,
+        description="Its key (PEM, not encrypted), if not in the same file.",
+        examples=["/etc/notebooks-accounting/client.key"],
+    )
     ca_file: Path | None = Field(
         default=None,
         description="Certificate authorities (PEM) for https; those of the system if not given.",
@@ -67,6 +121,15 @@ class PrometheusSettings(Group):
         description="The scrape interval to assume where samples are too few to tell.",
         examples=["60s"],
     )
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        here = f"{PREFIX}PROMETHEUS__"
+        if bool(self.user) != (self.password_file is not None):
+            raise ValueError(f"{here}USER and {here}PASSWORD_FILE belong together")
+        if self.client_key and not self.client_cert:
+            raise ValueError(f"{here}CLIENT_KEY needs {here}CLIENT_CERT")
+        return self
 
 
 class PollSettings(Group):

@@ -152,6 +152,7 @@ class Settings(BaseSettings):
             pod=prometheus.pod,
             container=prometheus.container,
             label=(name, value) if name else None,
+            matchers=prometheus.matchers,
         )
 
 

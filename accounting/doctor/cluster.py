@@ -51,7 +51,7 @@ class Patient:
     @property
     def _namespace(self) -> str:
         name = self._scope.state("namespace")
-        return f"{{{name}={promql.quote(self._scope.namespace)}}}"
+        return self._scope.selector(f"{name}={promql.quote(self._scope.namespace)}")
 
     def state_metrics(self, details: Details) -> Finding:
         """Whether kube-state-metrics speaks of the namespace, and how fresh that is."""
@@ -60,7 +60,8 @@ class Patient:
         if age is None:
             age = self._age(f"kube_pod_created{self._namespace}")
         if age is None:
-            if self._number("count(last_over_time(kube_namespace_created[1d]))"):
+            known = "kube_namespace_created" + self._scope.selector()
+            if self._number(f"count(last_over_time({known}[1d]))"):
                 return Finding(
                     name,
                     State.FAILED,
@@ -78,7 +79,7 @@ class Patient:
     def kubelets(self, details: Details) -> Finding:
         """Whether cAdvisor is scraped, and how fresh that is."""
         # Of all, not of notebooks: none may be running.
-        age = self._age(f'{_CPU}{{id="/"}}')
+        age = self._age(_CPU + self._scope.selector('id="/"'))
         if age is None:
             age = self._age(_CPU + self._scope.usage_selector())
         if age is None:

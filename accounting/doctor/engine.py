@@ -6,6 +6,8 @@ from typing import Any
 
 from accounting.config import Settings
 from accounting.doctor.finding import Finding, State
+from accounting.wiring import access_of
+from notebooks_settings.proxies import proxy_of
 
 _DAY = 86400
 _DETAILS_SECONDS = 10.0
@@ -31,9 +33,17 @@ class Details:
         self._url = prometheus.url
         self._session = requests.Session()
         self._session.verify = str(prometheus.ca_file) if prometheus.ca_file else True
-        headers: dict[str, str] = {}
-        if prometheus.token_file:
-            headers["Authorization"] = f"Bearer {prometheus.token_file.read_text().strip()}"
+        access = access_of(settings)
+        self._session.trust_env = False
+        if proxy := proxy_of(prometheus.url):
+            self._session.proxies = {"http": proxy, "https": proxy}
+        if access.client_cert:
+            self._session.cert = (
+                str(access.client_cert),
+                str(access.client_key or access.client_cert),
+            )
+        self._session.params = dict(access.parameters)
+        headers = access.shown_headers()
         self._session.headers.update(headers)
         self._client = PrometheusConnect(
             prometheus.url,

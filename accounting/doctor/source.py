@@ -9,11 +9,13 @@ from accounting.doctor.cluster import Patient
 from accounting.doctor.database import watermark
 from accounting.doctor.engine import Details
 from accounting.doctor.finding import Finding, State, guarded
+from accounting.errors import SeveralClusters
 from accounting.measure import discovery
 from accounting.measure.prometheus import Source
 from accounting.measure.promql import Scope
 from accounting.wiring import source_of
 
+_HOUR = 3600
 _DAY = 86400
 
 
@@ -34,12 +36,24 @@ def _cluster(settings: Settings, source: Source, details: Details, now: float) -
     state = patient.state_metrics(details)
     yield state
     if state.state is not State.FAILED:
+        yield from _clusters(source, spelled, now)
         yield _labels(spelled)
         yield patient.scrape_interval(settings.prometheus.scrape_interval)
         yield patient.owners()
     yield patient.kubelets(details)
     yield from patient.cpu_level()
     yield from _retention(settings, details, now)
+
+
+def _clusters(source: Source, spelled: Scope, now: float) -> Iterator[Finding]:
+    """Whether the namespace is one cluster's alone."""
+    try:
+        discovery.refuse_several(source, spelled, int(now) - _HOUR, int(now))
+    except SeveralClusters as exc:
+        yield Finding("clusters", State.FAILED, exc.message, exc.cure)
+        return
+    by = f", by {spelled.matchers}" if spelled.matchers else ""
+    yield Finding("clusters", State.OK, f"one has the namespace '{spelled.namespace}'{by}")
 
 
 def _labels(spelled: Scope) -> Finding:

@@ -36,8 +36,8 @@ class _Until(threading.local):
 class DeadlineTransport(httpx.HTTPTransport):
     """Sends requests that must end in time as a whole: see ``begin``."""
 
-    def __init__(self, verify: ssl.SSLContext | bool) -> None:
-        super().__init__(verify=verify)
+    def __init__(self, verify: ssl.SSLContext | bool, proxy: str | None = None) -> None:
+        super().__init__(verify=verify, proxy=proxy)
         self._until = _Until()
         # httpx has no public way to hand a network backend to httpcore.
         self._pool._network_backend = _Backend(self._until)  # noqa: SLF001

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import structlog
 
-from accounting.errors import SourceRefused, SourceTooLarge
+from accounting.errors import SeveralClusters, SourceRefused, SourceTooLarge
 from accounting.measure import heartbeat, promql
 from accounting.measure.prometheus import Source
 from accounting.measure.promql import Scope
@@ -49,7 +50,10 @@ def oldest(source: Source, scope: Scope, until: int, history_days: int) -> int:
             " 'notebooks-accounting doctor' for whether kube-state-metrics is scraped",
         )
     near = Window(int(day) - 2 * _DAY, min(int(day) + _DAY, until))
-    hour = source.first_time(promql.presence(scope, _HOUR), near, _HOUR)
+    try:
+        hour = source.first_time(promql.presence(scope, _HOUR), near, _HOUR)
+    except SourceTooLarge:  # then to the day
+        hour = None
     return int(hour if hour is not None else day) - _HOUR
 
 
@@ -59,13 +63,14 @@ def _first_day(source: Source, scope: Scope, until: int, history_days: int) -> f
         whole = Window(until - history_days * _DAY, until)
         try:
             return source.first_time(promql.presence(scope, _DAY), whole, _DAY)
-        except SourceTooLarge:
+        except SourceTooLarge as exc:
             if history_days <= 1:
                 raise
             history_days //= 2
             log.warning(
                 "the source refuses so long a search: older data, if any, needs 'poll --since'",
                 days=history_days,
+                limit=exc.message,
             )
 
 
@@ -89,17 +94,42 @@ def _spelling(
     A second job that does not honour labels repeats what the first one says: where some series are
     as they should be, those are read.
     """
-    renamed = source.label_names(promql.renamed(scope.namespace, *metrics), start, end)
+    renamed = _label_names(source, promql.renamed(scope, *metrics), start, end)
     if not _exported(renamed):
         return frozenset()
-    plain = promql.unrenamed(scope.namespace, metrics[0])
+    plain = promql.unrenamed(scope, metrics[0])
     return frozenset() if _has_series(source, plain, start, end) else _exported(renamed)
+
+
+# Prometheus answers at most 11,000 steps.
+_MOST_STEPS = 1000
+_SHORTEST_STEP_SECONDS = 300
+
+
+def refuse_several(source: Source, scope: Scope, start: int, end: int) -> None:
+    """Several clusters' namespaces of the same name would be mixed up.
+
+    Raises:
+        SeveralClusters: there are, at some time in the span.
+    """
+    step = max(_SHORTEST_STEP_SECONDS, (end - start) // _MOST_STEPS)
+    try:
+        at = source.first_time(promql.several_clusters(scope), Window(start, end), step)
+    except SourceTooLarge:  # then at its end
+        at = float(end) if source.vector(promql.several_clusters(scope), end) else None
+    if at is not None:
+        raise SeveralClusters(
+            f"{source.url} holds several clusters with a namespace '{scope.namespace}', as of"
+            f" {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC: they would be mixed up",
+            "tell them apart with ACCOUNTING_PROMETHEUS__MATCHERS, for example"
+            ' cluster="production"; nothing was recorded',
+        )
 
 
 def with_emitters(source: Source, scope: Scope, start: float, end: float) -> Scope:
     """The scope, with what else than cAdvisor and kube-state-metrics speaks in a span (M3, M10)."""
     named = [promql.named_containers(scope), promql.POD_CPU + scope.usage_selector()]
-    scheduled = promql.named_in(scope.namespace, _SCHEDULED)
+    scheduled = promql.named_in(scope, _SCHEDULED)
     has_scheduling = _has_series(source, scheduled, start, end)
     return replace(
         scope,
@@ -114,7 +144,20 @@ def with_emitters(source: Source, scope: Scope, start: float, end: float) -> Sco
 
 def _has_series(source: Source, selectors: Sequence[str], start: float, end: float) -> bool:
     """VictoriaMetrics answers with the metric's name alone where there is no series."""
-    return bool(source.label_names(selectors, start, end) - {"__name__"})
+    return bool(_label_names(source, selectors, start, end) - {"__name__"})
+
+
+def _label_names(source: Source, selectors: Sequence[str], start: float, end: float) -> set[str]:
+    """Of a span, half by half where the source refuses its length."""
+    try:
+        return source.label_names(selectors, start, end)
+    except SourceTooLarge:
+        if end - start <= _HOUR:
+            raise
+    middle = (start + end) / 2
+    return _label_names(source, selectors, start, middle) | _label_names(
+        source, selectors, middle, end
+    )
 
 
 def is_among_many(source: Source, scope: Scope, end: int) -> bool:
@@ -149,7 +192,14 @@ def spoken(
     late = window.end
     while late > window.start:
         part = Window(max(window.start, late - step_seconds), late)
-        if found := beats(source, scope, part):
+        try:
+            found = beats(source, scope, part)
+        except SourceTooLarge:
+            if step_seconds <= _SHORTEST_STEP_SECONDS:
+                raise
+            step_seconds = max(step_seconds // 2, _SHORTEST_STEP_SECONDS)
+            continue
+        if found:
             last = max(points[-1][0] for points in found)
             interval = heartbeat.scrape_interval(found, interval)
             break

@@ -181,6 +181,7 @@ class Poller:
         report = Report(start, start)
         if start >= until:
             return report
+        discovery.refuse_several(source, scope, start, until)
         scope = discovery.with_emitters(source, scope, start, until)
         if before is None or before != self._cache.left:
             self._cache.running = self.ledger.running()

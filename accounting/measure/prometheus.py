@@ -6,9 +6,7 @@ text.
 """
 
 import re
-import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -23,7 +21,7 @@ from accounting.errors import (
     SourceTooSlow,
     SourceUnavailable,
 )
-from accounting.measure.deadline import DeadlineTransport
+from accounting.measure.connection import Access, Connection
 from accounting.measure.samples import Labels, RawSeries, Row, Sighting, UsageRow
 from accounting.model.time import Window
 
@@ -37,13 +35,11 @@ _TOO_LARGE = re.compile(
 # A gateway that gave up waiting: the question was too large for it.
 _TOO_LARGE_STATUS = {413, 504}
 _SHOWN = 200
+_NO_TENANT = "no org id"
 MOST_BYTES = 256 * 1024 * 1024
 """Of an answer, decompressed: a row takes about 400 bytes, and no query has more than three rows of
 a pod."""
 _MOST_SERIES = 1_000_000
-# A body with one of these grows by a factor of 1,000 at most, a piece at a time; one that is
-# compressed twice, by the square of it.
-_ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})
 # As many bytes of an answer tell whether its JSON is written with blanks.
 _PEEK = 64
 
@@ -140,9 +136,11 @@ class Source:
         url: its base, such as ``http://prometheus:9090`` or ``…/select/0/prometheus``.
         timeout_seconds: for each query; also told to the server. Twice that long, the whole answer
             must have come.
+        access: what it wants to be shown.
         most_bytes: of an answer, decompressed.
-        token_file: holds a bearer token; read for every query, so that it may be rotated.
-        ca_file: certificate authorities for https.
+
+    Raises:
+        OSError: a certificate cannot be used.
     """
 
     def __init__(
@@ -150,19 +148,14 @@ class Source:
         url: str,
         *,
         timeout_seconds: float = 120.0,
-        token_file: Path | None = None,
-        ca_file: Path | None = None,
+        access: Access | None = None,
         most_bytes: int = MOST_BYTES,
     ) -> None:
         self.url = url.rstrip("/")
-        self._token_file = token_file
-        self._timeout = timeout_seconds
-        verify: ssl.SSLContext | bool = True
-        if ca_file is not None:
-            verify = ssl.create_default_context(cafile=str(ca_file))
-        self._most_bytes = most_bytes
-        self._transport = DeadlineTransport(verify)
-        self._client = httpx.Client(timeout=timeout_seconds, transport=self._transport)
+        self._patience = f"{timeout_seconds * 1000:.0f}ms"  # Prometheus takes whole numbers only
+        self._connection = Connection(
+            self.url, access or Access(), timeout_seconds=timeout_seconds, most_bytes=most_bytes
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -177,7 +170,7 @@ class Source:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._connection.close()
 
     def vector(self, query: str, at: float) -> list[Row]:
         """Rows of an instant query at Unix time ``at``."""
@@ -232,85 +225,34 @@ class Source:
             "start": str(window.start),
             "end": str(window.end),
             "step": f"{step_seconds:g}",
-            "timeout": f"{self._timeout:g}s",
+            "timeout": self._patience,
         }
         return _decoded(self._send("query_range", params), kind, self.url)
 
     def _ask(self, query: str, at: float, kind: type[_Answer[T]]) -> T:
-        params = {"query": query, "time": f"{at:.3f}", "timeout": f"{self._timeout:g}s"}
+        params = {"query": query, "time": f"{at:.3f}", "timeout": self._patience}
         return _decoded(self._send("query", params), kind, self.url)
 
     def _send(self, path: str, params: Mapping[str, str | Sequence[str]]) -> bytes:
-        # Compressing raw samples costs Prometheus as much again as finding them, and more than a
-        # cluster's network needs to carry them.
-        headers = {"Accept-Encoding": "identity"}
-        if self._token_file:
-            headers["Authorization"] = f"Bearer {self._token(self._token_file)}"
-        url = f"{self.url}/api/v1/{path}"
         try:
-            self._transport.begin(2 * self._timeout)
-            with self._client.stream("POST", url, data=params, headers=headers) as response:
-                # Not into the response: it is part of a cycle, and would keep the answer with it.
-                content = self._read(response)
-        except httpx.TimeoutException as exc:
-            if self._transport.is_over:
-                raise SourceTooSlow(
-                    f"{self.url} did not give a whole answer within {2 * self._timeout:g} s",
-                    "see the network and proxies on the way, or raise"
-                    " ACCOUNTING_PROMETHEUS__TIMEOUT",
+            status, content = self._connection.ask(path, params)
+            if status != httpx.codes.OK:
+                raise _failure(self.url, status, content)
+        except SourceTooSlow as exc:
+            if self._answers():
+                raise SourceTooLarge(
+                    exc.message, f"shorten ACCOUNTING_POLL__STEP; {exc.cure}"
                 ) from exc
-            raise SourceUnavailable(
-                f"{self.url} did not answer within {self._timeout:g} s",
-                "see whether Prometheus is overloaded, or raise ACCOUNTING_PROMETHEUS__TIMEOUT",
-            ) from exc
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise SourceUnavailable(
-                f"{self.url} cannot be reached: {exc}",
-                "check that Prometheus runs there and ACCOUNTING_PROMETHEUS__URL points to it",
-            ) from exc
-        if response.status_code != httpx.codes.OK:
-            raise _failure(self.url, response.status_code, content)
+            raise
         return content
 
-    def _read(self, response: httpx.Response) -> bytes:
-        """An answer's bytes.
-
-        Raises:
-            SourceTooLarge: there are more than may be.
-            SourceGarbled: they are encoded in a way that nobody asked for.
-        """
-        encoding = response.headers.get("content-encoding", "").strip().lower()
-        if encoding not in _ENCODINGS:
-            raise SourceGarbled(
-                f"{self.url} gave an answer that is encoded as {encoding[:_SHOWN]!r}",
-                "check what ACCOUNTING_PROMETHEUS__URL points to, and the proxies on the way",
-            )
-        pieces, size = [], 0
-        for piece in response.iter_bytes():
-            size += len(piece)
-            if size > self._most_bytes:
-                raise SourceTooLarge(
-                    f"{self.url} gave an answer of more than {self._most_bytes:,} bytes",
-                    "shorten ACCOUNTING_POLL__STEP, or raise ACCOUNTING_PROMETHEUS__MOST_BYTES",
-                )
-            pieces.append(piece)
-        return b"".join(pieces)
-
-    def _token(self, path: Path) -> str:
+    def _answers(self) -> bool:
+        """Whether it answers the smallest question: then a larger one was too much for it."""
         try:
-            token = path.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as exc:
-            why = exc.strerror if isinstance(exc, OSError) else "it is no plain text"
-            raise SourceRefused(
-                f"the token for Prometheus cannot be read: {why}: {path}",
-                "check ACCOUNTING_PROMETHEUS__TOKEN_FILE and the file's permissions",
-            ) from exc
-        if not token.isprintable() or not token:
-            raise SourceRefused(
-                f"the token for Prometheus must be one line of text: {path}",
-                "put a valid token into the file that ACCOUNTING_PROMETHEUS__TOKEN_FILE names",
-            )
-        return token
+            status, _ = self._connection.ask("query", {"query": "vector(1)"})
+        except SourceError:
+            return False
+        return status == httpx.codes.OK
 
 
 def _failure(url: str, status: int, content: bytes) -> SourceError:
@@ -324,13 +266,28 @@ def _failure(url: str, status: int, content: bytes) -> SourceError:
         return SourceTooLarge(
             what, "allow Prometheus more (--query.max-samples) or shorten ACCOUNTING_POLL__STEP"
         )
-    if status in {401, 403}:
-        return SourceRefused(what, "give a valid token in ACCOUNTING_PROMETHEUS__TOKEN_FILE")
+    if status == httpx.codes.SERVICE_UNAVAILABLE:
+        return SourceTooSlow(what, "see Prometheus' log; the next poll goes on from here")
     if status in {408, 429} or status >= httpx.codes.INTERNAL_SERVER_ERROR:
         return SourceUnavailable(what, "see Prometheus' log; the next poll goes on from here")
-    return SourceRefused(
-        what, "check that ACCOUNTING_PROMETHEUS__URL is the base of a Prometheus query API"
-    )
+    body = said or content[:_SHOWN].decode(errors="replace")
+    return SourceRefused(what, _cure_of_refusal(status, body))
+
+
+def _cure_of_refusal(status: int, said: str) -> str:
+    if status in {401, 403} and _NO_TENANT in said:
+        return 'name the tenant: ACCOUNTING_PROMETHEUS__HEADERS={"X-Scope-OrgID": "…"}'
+    if status in {401, 403}:
+        return (
+            "give a valid token in ACCOUNTING_PROMETHEUS__TOKEN_FILE, or user and password in"
+            " ACCOUNTING_PROMETHEUS__USER and …PASSWORD_FILE"
+        )
+    if status == httpx.codes.REQUEST_URI_TOO_LONG:
+        return (
+            "it refuses POST and takes no long addresses: let the proxy before it pass POST, or"
+            " larger headers (large_client_header_buffers)"
+        )
+    return "check that ACCOUNTING_PROMETHEUS__URL is the base of a Prometheus query API"
 
 
 def _decoded(content: bytes, kind: type[_Answer[T]], url: str) -> T:

@@ -9,7 +9,7 @@ once (M4). Values, never ``rate`` or ``increase``: those extrapolate (M5).
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from accounting.model.time import Window
@@ -65,6 +65,7 @@ class Scope:
         has_names: some series of CPU name pods and containers without a cgroup's path.
         has_otel: OpenTelemetry's kubelet metrics are there.
         has_scheduling: kube-scheduler's /metrics/resources is scraped.
+        matchers: further ones for all series, as PromQL has them; empty for none.
     """
 
     namespace: str
@@ -80,6 +81,7 @@ class Scope:
     has_names: bool = False
     has_otel: bool = False
     has_scheduling: bool = False
+    matchers: str = ""
 
     def state(self, name: str) -> str:
         """A label's name in kube-state-metrics' series."""
@@ -107,7 +109,11 @@ class Scope:
 
     def _matching(self, namespace: str, pod: str, *matchers: str) -> str:
         by_name = f"{pod}=~{quote(self.pod)}" if self.among_many else ""
-        return _selector(f"{namespace}={quote(self.namespace)}", by_name, *matchers)
+        return self.selector(f"{namespace}={quote(self.namespace)}", by_name, *matchers)
+
+    def selector(self, *matchers: str) -> str:
+        """These matchers, and those of all series."""
+        return "{" + ",".join(matcher for matcher in (*matchers, self.matchers) if matcher) + "}"
 
 
 def quote(text: str) -> str:
@@ -125,10 +131,6 @@ def one_of(label: str, values: Iterable[str]) -> str:
     return f"{label}=~{quote('|'.join(escaped))}"
 
 
-def _selector(*matchers: str) -> str:
-    return "{" + ",".join(matcher for matcher in matchers if matcher) + "}"
-
-
 def span(scope: Scope, window: Window, extra_seconds: int = 0) -> str:
     """The range of a window: its start belongs to the window before.
 
@@ -141,32 +143,33 @@ CLOSED_RANGE = "count_over_time(vector(1)[1s:1s])"
 """At a whole second: 2 where a range includes its first instant, else 1."""
 
 
-def renamed(namespace: str, *metrics: str) -> list[str]:
+def renamed(scope: Scope, *metrics: str) -> list[str]:
     """Selectors of our namespace's series of which the scrape renamed a label that is read (M11).
 
     Usually there are none, which the index tells at once, whatever the metrics' size. Series of
     other namespaces say nothing about ours.
     """
-    ours = quote(namespace)
+    ours = quote(scope.namespace)
     places = (f'namespace={ours},exported_namespace=""', f"exported_namespace={ours}")
     return [
-        f'{metric}{{{place},exported_{label}!=""}}'
+        metric + scope.selector(place, f'exported_{label}!=""')
         for metric in metrics
         for label in ("namespace", "pod", "container")
         for place in places
     ]
 
 
-def named_in(namespace: str, metric: str) -> list[str]:
+def named_in(scope: Scope, metric: str) -> list[str]:
     """Selectors of our namespace's series, however their labels are spelled."""
-    ours = quote(namespace)
-    return [f"{metric}{{{label}={ours}}}" for label in ("namespace", "exported_namespace")]
+    ours = quote(scope.namespace)
+    places = (f"{label}={ours}" for label in ("namespace", "exported_namespace"))
+    return [metric + scope.selector(place) for place in places]
 
 
-def unrenamed(namespace: str, *metrics: str) -> list[str]:
+def unrenamed(scope: Scope, *metrics: str) -> list[str]:
     """Selectors of our namespace's series as they are where labels are honoured."""
-    ours = f'namespace={quote(namespace)},exported_namespace="",exported_pod=""'
-    return [f"{metric}{{{ours}}}" for metric in metrics]
+    ours = f'namespace={quote(scope.namespace)},exported_namespace="",exported_pod=""'
+    return [metric + scope.selector(ours) for metric in metrics]
 
 
 def running(scope: Scope, window: Window) -> str:
@@ -182,7 +185,7 @@ def heartbeat(scope: Scope, window: Window) -> str:
 
     An idle service has no pods, but its namespace goes on being reported.
     """
-    selector = _selector(f"{scope.state('namespace')}={quote(scope.namespace)}")
+    selector = scope.selector(f"{scope.state('namespace')}={quote(scope.namespace)}")
     return f"kube_namespace_created{selector}{span(scope, window)}"
 
 
@@ -192,7 +195,7 @@ def pods_heartbeat(scope: Scope, window: Window) -> str:
 
 
 def _others(scope: Scope) -> str:
-    return _selector(
+    return scope.selector(
         f"{scope.state('namespace')}={quote(scope.namespace)}",
         f"{scope.state('pod')}!~{quote(scope.pod)}",
     )
@@ -205,11 +208,35 @@ def other_pods(scope: Scope, window: Window) -> str:
 
 def presence(scope: Scope, seconds: int) -> str:
     """Whether the source knew the namespace in the last ``seconds``."""
-    selector = _selector(
+    selector = scope.selector(
         '__name__=~"kube_namespace_created|kube_pod_created"',
         f"{scope.state('namespace')}={quote(scope.namespace)}",
     )
     return f"count(last_over_time({selector}[{seconds}s]))"
+
+
+CLUSTER_LABELS = ("cluster", "cluster_id", "cluster_name", "k8s_cluster", "k8s_cluster_name")
+"""What stores usually tell clusters apart by."""
+# Longer than an instant selector looks back: of a namespace that was made anew, the one before is
+# not seen that long.
+_BESIDE_SECONDS = 600
+
+
+def several_clusters(scope: Scope) -> str:
+    """Answers if there are namespaces of that name in several clusters at the same time.
+
+    They were made at different times, or a label tells them apart. One that was deleted and made
+    anew is one after the other.
+    """
+    place = f"{scope.state('namespace')}={quote(scope.namespace)}"
+
+    def lasting(label: str = "") -> str:
+        told = f'{label}!=""' if label else ""
+        series = "kube_namespace_created" + scope.selector(place, told)
+        return f"({series} and {series} offset {_BESIDE_SECONDS}s)"
+
+    by_label = [f"count(count by ({label}) ({lasting(label)})) > 1" for label in CLUSTER_LABELS]
+    return " or ".join([f'count(count_values("made", {lasting()})) > 1', *by_label])
 
 
 def _last(by: str, selector: str, scope: Scope, window: Window) -> str:
@@ -217,8 +244,8 @@ def _last(by: str, selector: str, scope: Scope, window: Window) -> str:
 
 
 def times(scope: Scope, window: Window, only: str = "") -> str:
-    """Start and completion."""
-    names = '__name__=~"kube_pod_start_time|kube_pod_completion_time"'
+    """Creation, start and completion."""
+    names = '__name__=~"kube_pod_created|kube_pod_start_time|kube_pod_completion_time"'
     return _last("__name__, uid", scope.state_selector(names, only), scope, window)
 
 
@@ -227,13 +254,6 @@ def finished(scope: Scope, window: Window, only: str = "") -> str:
     phases = 'phase=~"Failed|Succeeded"'
     last = _last("uid", "kube_pod_status_phase" + scope.state_selector(phases, only), scope, window)
     return f"{last} == 1"
-
-
-def created(scope: Scope, window: Window, only: str = "") -> str:
-    """Creation, for pods without a start time (M6)."""
-    return _last(
-        "__name__, uid", scope.state_selector('__name__="kube_pod_created"', only), scope, window
-    )
 
 
 def owners(scope: Scope, window: Window, only: str = "") -> str:
@@ -352,6 +372,55 @@ def raw_scheduled(scope: Scope, window: Window, lookback_seconds: int, only: str
     return _scheduled(scope, only) + span(scope, window, lookback_seconds)
 
 
+_READY = 'condition="Ready",status="true"'
+
+
+def unready_nodes(scope: Scope, window: Window) -> str:
+    """Nodes that were not ready at some time of the window."""
+    series = "kube_node_status_condition" + scope.selector(_READY)
+    return f"min_over_time({series}{span(scope, window)}) == 0"
+
+
+def raw_readiness(scope: Scope, window: Window, only: str) -> str:
+    """Raw samples of whether some nodes were ready, from shortly before the window on."""
+    over = span(scope, window, RESET_LOOKBACK_SECONDS)
+    return "kube_node_status_condition" + scope.selector(_READY, only) + over
+
+
+def pods_of_nodes(scope: Scope, window: Window, only: str) -> str:
+    """Which pods were placed on some nodes."""
+    return f"last_over_time(kube_pod_info{scope.state_selector(only)}{span(scope, window)})"
+
+
+DCGM_ENGINE = "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
+DCGM_UTIL = "DCGM_FI_DEV_GPU_UTIL"
+DCGM_ENERGY = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
+
+
+def claims(scope: Scope, window: Window) -> str:
+    """Resource claims (DRA) of pods: that they exist, not how many devices they are."""
+    series = "kube_pod_resourceclaim_info" + scope.state_selector()
+    return f"last_over_time({series}{span(scope, window)})"
+
+
+def node_labels(scope: Scope, window: Window) -> str:
+    """Nodes' labels, as far as kube-state-metrics is allowed to show them."""
+    return f"last_over_time(kube_node_labels{scope.selector()}{span(scope, window)})"
+
+
+def device_use(scope: Scope, window: Window, pods: Iterable[str]) -> Iterator[str]:
+    """Raw samples of what DCGM says of the devices of some pods, in either spelling.
+
+    dcgm-exporter is usually scraped without honouring labels.
+    """
+    pods = list(pods)
+    name = f'__name__=~"{DCGM_ENGINE}|{DCGM_UTIL}|{DCGM_ENERGY}"'
+    over = span(scope, window, RESET_LOOKBACK_SECONDS)
+    for prefix, other in (("exported_", ""), ("", 'exported_pod=""')):
+        place = f"{prefix}namespace={quote(scope.namespace)}"
+        yield scope.selector(name, place, one_of(f"{prefix}pod", pods), other) + over
+
+
 def images(scope: Scope, window: Window, only: str = "") -> str:
     """The image of the notebook's container."""
     container = f"{scope.state('container')}={quote(scope.container)}"
@@ -371,7 +440,7 @@ def mounts(scope: Scope, window: Window, only: str = "") -> str:
 
 def claim_sizes(scope: Scope, window: Window, only: str = "") -> str:
     """Bytes that volume claims of the namespace request."""
-    selector = _selector(f"{scope.state('namespace')}={quote(scope.namespace)}", only)
+    selector = scope.selector(f"{scope.state('namespace')}={quote(scope.namespace)}", only)
     metric = "kube_persistentvolumeclaim_resource_requests_storage_bytes"
     return _last("persistentvolumeclaim", metric + selector, scope, window)
 
@@ -415,7 +484,7 @@ def named_containers(scope: Scope) -> str:
 
 def otel_pods(scope: Scope, only: str = "") -> str:
     """OpenTelemetry's pods of the namespace."""
-    return OTEL_POD_CPU + _selector(f"{OTEL_NAMESPACE}={quote(scope.namespace)}", only)
+    return OTEL_POD_CPU + scope.selector(f"{OTEL_NAMESPACE}={quote(scope.namespace)}", only)
 
 
 def without_path(scope: Scope, window: Window) -> str:
@@ -493,7 +562,7 @@ def raw_counters(scope: Scope, window: Window, only: str) -> str:
 
 def raw_otel(scope: Scope, window: Window, pods: Iterable[str]) -> str:
     """The same from OpenTelemetry's kubelet receiver."""
-    selector = _selector(
+    selector = scope.selector(
         f'__name__=~"{OTEL_POD_CPU}|{OTEL_CONTAINER_CPU}"',
         f"{OTEL_NAMESPACE}={quote(scope.namespace)}",
         one_of(OTEL_POD, pods),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
+from accounting.errors import SourceTooLarge
 from accounting.measure import discovery, promql
 from accounting.measure.prometheus import Source
 from accounting.measure.promql import Scope
@@ -110,7 +111,10 @@ class Querier:
 
     def beats(self, window: Window) -> list[Points]:
         """When the source spoke, in the window and the hour before."""
-        return discovery.beats(self.source, self.scope, window, _HEARTBEAT_LOOKBACK_SECONDS)
+        try:
+            return discovery.beats(self.source, self.scope, window, _HEARTBEAT_LOOKBACK_SECONDS)
+        except SourceTooLarge:  # the hour before only helps to tell the scrape interval
+            return discovery.beats(self.source, self.scope, window)
 
     def sightings(self, window: Window) -> list[Sighting]:
         """The phase series of a window, of the pods that count."""

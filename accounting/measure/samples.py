@@ -20,6 +20,7 @@ from accounting.measure.promql import (
     GROUP,
     USER,
 )
+from accounting.model.accelerators import Surroundings, Use, UseKey
 from accounting.model.pods import (
     Implausible,
     Owner,
@@ -69,7 +70,10 @@ MAX_BYTES = 2.0**60
 
 
 class Sighting(NamedTuple):
-    """One pod's phase series in one window; the running times are None if it never ran in it."""
+    """One pod's phase series in one window; the running times are None if it never ran in it.
+
+    ``lost_at`` is when its node was lost, if that bounds them.
+    """
 
     uid: str
     namespace: str
@@ -77,6 +81,7 @@ class Sighting(NamedTuple):
     first_running_at: float | None
     last_running_at: float | None
     last_listed_at: float
+    lost_at: float | None = None
 
 
 class Rejected(NamedTuple):
@@ -133,6 +138,8 @@ class Samples:
         resizes: times at which they changed, and what they were from then on.
         images: image names.
         claims: size of all mounted volumes, bytes.
+        surroundings: what nodes and resource claims say of accelerators.
+        uses: of accelerators, within days so far.
         memory_peaks: highest working set, bytes.
         readings: each counter's last value: CPU in core-seconds, network in bytes.
         raw: (time, value) of all samples, in order of time, of counters that fell or are doubtful.
@@ -151,6 +158,8 @@ class Samples:
     resizes: dict[str, Resizes] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
     claims: dict[str, float] = field(default_factory=dict)
+    surroundings: dict[str, Surroundings] = field(default_factory=dict)
+    uses: dict[str, dict[UseKey, Use]] = field(default_factory=dict)
     memory_peaks: dict[str, float] = field(default_factory=dict)
     readings: dict[str, dict[SeriesKey, float]] = field(default_factory=dict)
     raw: dict[str, dict[SeriesKey, list[tuple[float, float]]]] = field(default_factory=dict)
@@ -169,6 +178,7 @@ class Samples:
             self.resizes,
             self.images,
             self.claims,
+            self.surroundings,
         )
         return set().union(*said)
 

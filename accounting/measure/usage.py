@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from accounting.measure.heartbeat import Pulse
 from accounting.measure.samples import Points, Samples, Sighting, Times
 from accounting.measure.series import most_growth
+from accounting.model.accelerators import ALONE, Use
 from accounting.model.pods import (
     IMPORTED,
     POD_LEVEL,
@@ -65,7 +66,29 @@ def absorb(accounts: dict[str, Account], samples: Samples, window: Window) -> se
         if account is not None and peak > (account.pod.peak_memory_bytes or 0.0):
             account.pod.peak_memory_bytes = peak
             touched.add(uid)
-    return touched
+    return touched | _note_uses(accounts, samples)
+
+
+def _note_uses(accounts: Mapping[str, Account], samples: Samples) -> set[str]:
+    """What accelerators did of a day so far, which only grows; returns whose."""
+    of = samples.uses.keys() & accounts.keys()
+    for uid in of:
+        uses = accounts[uid].uses
+        for key, use in samples.uses[uid].items():
+            known = uses.get(key, _UNUSED)
+            uses[key] = Use(
+                _most(known.active_seconds, use.active_seconds),
+                _most(known.joules, use.joules),
+                known.model or use.model,
+            )
+    return of
+
+
+_UNUSED = Use(None, None)
+
+
+def _most(*values: float | None) -> float | None:
+    return max((value for value in values if value is not None), default=None)
 
 
 def _sight(accounts: dict[str, Account], seen: Sighting) -> Account | None:
@@ -76,6 +99,7 @@ def _sight(accounts: dict[str, Account], seen: Sighting) -> Account | None:
         if seen.first_running_at is not None and seen.last_running_at is not None:
             pod.first_running_at = min(pod.first_running_at, seen.first_running_at)
             pod.last_running_at = max(pod.last_running_at, seen.last_running_at)
+        _note_loss(pod, seen)
         return account
     if seen.first_running_at is None or seen.last_running_at is None:
         return None
@@ -87,8 +111,14 @@ def _sight(accounts: dict[str, Account], seen: Sighting) -> Account | None:
         seen.last_running_at,
         seen.last_listed_at,
     )
+    _note_loss(pod, seen)
     account = accounts[seen.uid] = Account(pod)
     return account
+
+
+def _note_loss(pod: Pod, seen: Sighting) -> None:
+    if seen.lost_at is not None:
+        pod.lost_at = max(seen.lost_at, pod.lost_at or 0.0)
 
 
 def _describe(pod: Pod, samples: Samples) -> None:
@@ -102,6 +132,8 @@ def _describe(pod: Pod, samples: Samples) -> None:
         pod.resources = samples.resources.get(pod.uid)
     if resizes := samples.resizes.get(pod.uid):
         pod.resizes = tuple(sorted({**dict(pod.resizes), **dict(resizes)}.items()))
+    if not pod.surroundings:
+        pod.surroundings = samples.surroundings.get(pod.uid, ALONE)
     pod.image = pod.image or samples.images.get(pod.uid, "")
     if pod.disk_bytes is None:
         pod.disk_bytes = samples.claims.get(pod.uid)

@@ -5,8 +5,10 @@ from typing import TypeVar
 
 from accounting.measure import promql, samples, series, usage
 from accounting.measure.counters import CounterQuery
+from accounting.measure.devices import DeviceQuery
 from accounting.measure.heartbeat import Pulse
 from accounting.measure.holdings import HoldingQuery
+from accounting.measure.nodes import LostNodes
 from accounting.measure.podnames import PodNames
 from accounting.measure.querier import Answer, Querier, Query, chunks
 from accounting.measure.samples import (
@@ -69,6 +71,8 @@ class WindowQuery:
         scope, workers = questioner.scope, questioner.workers
         self._beats = workers.submit(questioner.beats, window)
         self._seen = Answer([workers.submit(questioner.sightings, window)])
+        self._lost = LostNodes(questioner, window)
+        self._devices = DeviceQuery(questioner, window)
         self._counters = CounterQuery(questioner, window, previous, many_new=many_new)
         self._described: dict[Query, Answer[Row]] = {}
         if many_new:
@@ -103,6 +107,7 @@ class WindowQuery:
         is_doubtful = bool(beat.gaps) or len(self.beats) > 1
         self._holdings.ask_resizes(since, thorough=is_doubtful)
         samples.merge_sightings(found, self._seen.read())
+        self._lost.end_pods(found)
         self._keep_labelled()
         accounts = {**running, **ledger.accounts(found.sightings.keys() - running.keys())}
         self._recognise_finished(accounts)
@@ -110,7 +115,7 @@ class WindowQuery:
         vanished = self._ask_for_vanished(accounts, beat)
         # The answers at hand are merged while those are on their way.
         self._counters.merge(found, accounts, ledger, beat.alive_seconds)
-        self._describe(new)
+        self._describe()
         for uid, owner in found.owners.items():
             if owner.user in excluded_users:
                 found.sightings.pop(uid, None)
@@ -118,6 +123,7 @@ class WindowQuery:
         names = PodNames(found, accounts, beat)
         self._holdings.read(self._described[promql.resources].read(), new, names)
         self._measure_memory(accounts, names)
+        self._devices.read(found, accounts, names)
         self._counters.complete(found, accounts, names)
         uids = {series.usage_uid(row, names.latest) for row in vanished.read()}
         found.orphans = {uid for uid in uids if uid}
@@ -194,14 +200,13 @@ class WindowQuery:
                 self._described[query] = self._to.named(query, self.window, uids)
         return new
 
-    def _describe(self, new: set[str]) -> None:
+    def _describe(self) -> None:
         """Read what they are."""
         found = self.found
         answer = self._described
         samples.merge_times(
             found, answer[promql.times].read(), self.window.end + _CLOCK_SKEW_SECONDS
         )
-        self._complete(new)
         self._measure_disks(answer[promql.mounts].read())
         owners, images = answer[promql.owners].read(), answer[promql.images].read()
         found.owners = self._first_said("kube_pod_annotations", samples.owner_of, owners)
@@ -211,13 +216,6 @@ class WindowQuery:
         claims = {labels["persistentvolumeclaim"] for labels, _ in mounts}
         sizes = self._to.named(promql.claim_sizes, self.window, claims, "persistentvolumeclaim")
         samples.merge_claims(self.found, mounts, sizes.read())
-
-    def _complete(self, new: set[str]) -> None:
-        """Ask for what stands in where the start is missing."""
-        found, window = self.found, self.window
-        dateless = {uid for uid in new if not found.times.get(uid, _NO_TIMES).started_at}
-        created = self._to.named(promql.created, window, dateless)
-        samples.merge_times(found, created.read(), window.end + _CLOCK_SKEW_SECONDS)
 
     def _first_said(
         self, metric: str, read: Callable[[Labels], V], rows: Iterable[Row]

@@ -152,6 +152,7 @@ class Pod:
         ended: as of the last covered window (M7).
         ended_in_gap: the source fell silent right after ``last_running_at``.
         resizes: sizes that followed ``resources`` while it lived (in-place resize).
+        lost_at: when its node was lost; it counts unless the pod is seen running later.
         owner_known: it has annotations, or others had them while it ran (M11).
         surroundings: what its node and claims say of accelerators.
     """
@@ -173,6 +174,7 @@ class Pod:
     ended: bool = False
     ended_in_gap: bool = False
     owner_known: bool = False
+    lost_at: float | None = None
     resizes: Resizes = ()
     surroundings: Surroundings = ALONE
 
@@ -184,8 +186,18 @@ class Pod:
 
     @property
     def start_at(self) -> int:
-        """Where wall time starts (M6)."""
-        return int(self.started_at or self.created_at or self.first_running_at)
+        """Where wall time starts (M6).
+
+        The node's clock tells the start. By the API server's clock, nothing starts before it is
+        made; by the metrics' store's, nor after a sample shows it running.
+        """
+        told = self.started_at or self.created_at or self.first_running_at
+        return int(min(max(told, self.created_at or told), self.first_running_at))
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it ended with its node, as far as is known."""
+        return self.ended and self.lost_at is not None and self.last_running_at <= self.lost_at
 
     @property
     def end_at(self) -> int | None:

@@ -102,12 +102,20 @@ def _moments(account: Account) -> Iterator[_Moment]:
         yield _Moment(month, status, last_seen, end, reading)
 
 
+# Clocks that are kept differ by less.
+_CLOCKS_DIFFER_SECONDS = 60
+
+
 def _flags(pod: Pod, vo: Vo) -> list[str]:
     flags = []
     if not pod.started_at:
         flags.append("start from creation" if pod.created_at else "start from first sample")
     if pod.first_running_at == pod.last_running_at == pod.started_at:
         flags.append("known only from after its end")
+    if pod.started_at and abs(pod.start_at - pod.started_at) > _CLOCKS_DIFFER_SECONDS:
+        flags.append("clocks differ")
+    if pod.is_lost:
+        flags.append("node lost")
     if pod.ended_in_gap:
         flags.append("ended in a gap")
     if vo.rule == "default":

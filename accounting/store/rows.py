@@ -122,9 +122,9 @@ _MONTH_AT, _VO_AT, _STATUS_AT, _TOLD_AT, _HELD_AT, _ACCELERATORS_AT = (
 
 def account_of(row: Sequence[Any]) -> Account:
     """A page from its row, by position: a poll reads tens of thousands."""
-    *described, counters, readings, resizes, accelerators = row
+    *described, counters, readings, resizes, accelerators, lost_at = row
     kept = _NONE_KEPT if accelerators == "[]" else _decode_kept(accelerators)
-    pod = _pod(described, resizes, kept)
+    pod = _pod(described, lost_at, resizes, kept)
     return Account(pod, _counters(counters), _readings(readings), _uses(kept))
 
 
@@ -197,6 +197,7 @@ def account_row(account: Account) -> tuple[Any, ...]:
         *_kept(account),
         _kept_resizes(account.pod.resizes),
         _kept_accelerators(account),
+        account.pod.lost_at,
     )
 
 
@@ -218,7 +219,7 @@ def _kept(account: Account) -> tuple[str, str]:
     return _encode(counters).decode(), _encode(readings).decode()
 
 
-def _pod(row: Sequence[Any], resizes: str, kept: _Accelerators) -> Pod:
+def _pod(row: Sequence[Any], lost_at: float | None, resizes: str, kept: _Accelerators) -> Pod:
     cpu, cpu_limit, memory, memory_limit = row[_RESOURCES]
     resources = Resources(cpu, cpu_limit, memory, memory_limit, kept.held)
     fields = [
@@ -226,6 +227,7 @@ def _pod(row: Sequence[Any], resizes: str, kept: _Accelerators) -> Pod:
         Owner(*row[_OWNER]),
         None if resources == _NO_RESOURCES else resources,
         *row[_RESOURCES.stop :],
+        lost_at,
         _resizes(resizes),
         Surroundings(kept.labels, kept.claims) if kept.labels or kept.claims else ALONE,
     ]
@@ -251,7 +253,7 @@ _NO_RESOURCES = Resources()
 _OWNER = slice(POD_COLUMNS.index("user"), POD_COLUMNS.index("flavor") + 1)
 _RESOURCES = slice(POD_COLUMNS.index("cpu_request"), POD_COLUMNS.index("memory_limit_bytes") + 1)
 _OWNER_PATHS = {field.name: f"owner.{field.name}" for field in fields(Owner)}
-_KEPT_APART = {"resizes", "counters", "readings", "accelerators"}
+_KEPT_APART = {"resizes", "counters", "readings", "accelerators", "lost_at"}
 
 
 def _of_pod(names: Sequence[str]) -> Callable[[Pod], tuple[Any, ...]]:

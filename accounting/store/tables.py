@@ -62,6 +62,7 @@ pods = Table(
     Column("readings", Text, nullable=False, comment="JSON: see ledger.py"),
     Column("resizes", Text, nullable=False, server_default="[]", comment="JSON: see rows.py"),
     Column("accelerators", Text, nullable=False, server_default="[]", comment="JSON: see rows.py"),
+    Column("lost_at", Float, comment="when its node was lost"),
     sqlite_with_rowid=False,
 )
 # Users' own usage is found by the name that the hub wrote. A hash index: only equality is asked,

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from hub.monitor.result import Run, State
+from notebooks_settings.proxies import proxy_of
 
 NAME = "binder"
 STEP = "health"
@@ -31,7 +32,12 @@ class BinderCheck:
         """Ask once."""
         began_at, began = self.clock(), time.monotonic()
         try:
-            async with httpx.AsyncClient(timeout=_SECONDS, follow_redirects=True) as http:
+            async with httpx.AsyncClient(
+                timeout=_SECONDS,
+                follow_redirects=True,
+                proxy=proxy_of(self.url),
+                trust_env=False,
+            ) as http:
                 answer = await http.get(f"{self.url}/health")
             state, said = judged(answer.json())
         except httpx.HTTPError as exc:

@@ -12,6 +12,7 @@ from hub.monitor.result import State, shown_age
 from hub.program.command import USAGE_ERROR
 from hub.program.failure import WrongSetting
 from hub.program.settings import read_secret
+from notebooks_settings.proxies import proxy_of
 
 _OK = 200
 _UNSAFE = re.compile(r"[|\r\n]")  # they end the text, as Nagios reads it
@@ -49,7 +50,9 @@ def status(
         if token_file:
             headers["Authorization"] = f"Bearer {read_secret(token_file, '--token-file')}"
         where = url.rstrip("/").removesuffix("/status.json") + "/status.json"
-        answer = httpx.get(where, headers=headers, timeout=timeout)
+        answer = httpx.get(
+            where, headers=headers, timeout=timeout, proxy=proxy_of(where), trust_env=False
+        )
     except WrongSetting as exc:
         _end(State.UNKNOWN, str(exc))
     except httpx.InvalidURL:

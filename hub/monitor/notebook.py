@@ -13,6 +13,7 @@ from hub.monitor.kernel import CellFailed, run_cell
 from hub.monitor.result import Run, State
 from hub.monitor.servers import ServerFailed, Servers
 from hub.monitor.settings import MonitorSettings
+from notebooks_settings.proxies import proxy_of
 
 NAME = "notebook"
 STEPS = ("clean up", "start", "page", "kernel", "stop")
@@ -75,7 +76,12 @@ class NotebookCheck:
         """Do it once; whatever happens, nothing is left running if the hub can be asked."""
         began_at, steps, remains = self.clock(), _Steps(), 0
         headers = {"Authorization": f"token {self.token}"}
-        async with httpx.AsyncClient(headers=headers, timeout=_REQUEST_SECONDS) as http:
+        async with httpx.AsyncClient(
+            headers=headers,
+            timeout=_REQUEST_SECONDS,
+            proxy=proxy_of(self.api_url),
+            trust_env=False,
+        ) as http:
             servers = Servers(http, self.api_url, self.settings.user)
             failed = ""
             try:

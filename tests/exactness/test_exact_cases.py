@@ -3,12 +3,14 @@
 Each case has a namespace of its own in one Prometheus, so each must also stand what the others do.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 
 from accounting.measure.prometheus import Source
@@ -162,21 +164,31 @@ MADE = (
 CASES = {made.__name__.replace("_", " "): made() for made in MADE}
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder: Path = tmp_path_factory.mktemp("cases")
+def imported(url: str, cases: Iterable[Case]) -> None:
+    """Put all of the cases' series into a VictoriaMetrics."""
+    lines = [
+        f"{series} {value} {int(at * 1000)}"
+        for case in cases
+        for series, points in case.seen.items()
+        for at, value in points
+    ]
+    answer = httpx.post(f"{url}/api/v1/import/prometheus", content="\n".join(lines).encode())
+    answer.raise_for_status()
+    httpx.get(f"{url}/internal/force_flush").raise_for_status()
+
+
+@contextmanager
+def served(
+    folder: Path, cases: Iterable[Case], also: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """The address of a Prometheus with all of the cases' series, and some lines more by metric."""
     families: dict[str, list[str]] = {}
-    for case in CASES.values():
+    for case in cases:
         for series, points in case.seen.items():
             lines = families.setdefault(series.partition("{")[0], [])
             lines += [f"{series} {value} {at}" for at, value in points]
-    no_uid = (
-        f'kube_pod_status_phase{{namespace="no-uid",pod="jupyter-a",phase="Running"}} 1 {START}'
-    )
-    families["kube_pod_status_phase"].append(no_uid)
-    families["kube_pod_start_time"].append(
-        f'kube_pod_start_time{{namespace="no-uid",pod="jupyter-a"}} {START} {START}'
-    )
+    for name, line in (also or {}).items():
+        families[name].append(line)
     text = []
     for name, lines in families.items():
         kind = "counter" if name.endswith("_total") else "gauge"
@@ -185,6 +197,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     backfill([folder / "metrics"], folder / "data")
     with run_prometheus(folder / "data") as engine:
         yield engine.url
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    place = 'namespace="no-uid",pod="jupyter-a"'
+    no_uid = {
+        "kube_pod_status_phase": f'kube_pod_status_phase{{{place},phase="Running"}} 1 {START}',
+        "kube_pod_start_time": f"kube_pod_start_time{{{place}}} {START} {START}",
+    }
+    with served(tmp_path_factory.mktemp("cases"), CASES.values(), no_uid) as url:
+        yield url
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -4,6 +4,7 @@ A small server answers in place of a Prometheus, or stands before a real one and
 """
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -25,8 +26,10 @@ from accounting.errors import (
     SourceGarbled,
     SourceRefused,
     SourceTooLarge,
+    SourceTooSlow,
     SourceUnavailable,
 )
+from accounting.measure.connection import Access
 from accounting.measure.poller import Report
 from accounting.measure.prometheus import Source, running_times
 from accounting.measure.samples import Rejected
@@ -142,7 +145,7 @@ BAD = [
     Bad("too many requests", Reply(429), SourceUnavailable, "answered 429", "the next poll"),
     Bad("a broken server", Reply(500, b"oops"), SourceUnavailable, "answered 500", "the next poll"),
     Bad("a gateway without a server", Reply(502, LOGIN), SourceUnavailable, "answered 502", "log"),
-    Bad("a starting server", Reply(503), SourceUnavailable, "answered 503", "log"),
+    Bad("a starting server", Reply(503), SourceTooSlow, "answered 503", "log"),
     Bad(
         "a query that takes too long",
         says(503, **ERROR, error="query timed out in expression evaluation"),
@@ -241,7 +244,7 @@ BAD = [
     Bad(
         "a slow server",
         Reply(200, WHOLE, delay=1.0),
-        SourceUnavailable,
+        SourceTooSlow,
         "did not answer within 0.3 s",
         "ACCOUNTING_PROMETHEUS__TIMEOUT",
     ),
@@ -313,7 +316,7 @@ def test_the_token_is_read_anew_for_every_question(tmp_path: Path) -> None:
         seen.append(authorization)
         return vector()
 
-    with server(remember) as url, Source(f"{url}/", token_file=token) as source:
+    with server(remember) as url, Source(f"{url}/", access=Access(token_file=token)) as source:
         for text in ("one\n", "two"):
             token.write_text(text)
             source.vector("up", 1762000000)
@@ -331,7 +334,7 @@ def test_a_bad_token_file_is_one_clear_error(tmp_path: Path, content: bytes | No
         token.write_bytes(content)
     with (
         server(lambda *_: vector()) as url,
-        Source(url, token_file=token) as source,
+        Source(url, access=Access(token_file=token)) as source,
         pytest.raises(SourceRefused, match="the token for Prometheus") as caught,
     ):
         source.vector("up", 1762000000)
@@ -434,6 +437,70 @@ def test_a_poll_of_a_bad_source_leaves_everything_as_it_was(ledger: Database, ba
         Source(url, timeout_seconds=0.3) as source,
         pytest.raises(bad.error),
     ):
+        poller(ledger, source).poll(LAST)
+    assert everything(ledger) == before
+
+
+def longest_range(params: Params) -> float:
+    """Seconds that a question looks back from any of its steps, or that it spans."""
+    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+    ranges = re.findall(r"\[(\d+)(ms|s|m|h|d)", params.get("query", ""))
+    spans = [float(number) * units[unit] for number, unit in ranges]
+    return max([*spans, float(params.get("end", 0)) - float(params.get("start", 0))])
+
+
+REFUSED = {
+    # cases.md, 12, 13, 14 and 22: by Mimir, by Cortex, by Prometheus, by a gateway, by nobody.
+    "of its length": says(
+        422, **ERROR, error="the total query time range exceeds the limit (limit: 90m)"
+    ),
+    "of its series": says(
+        422, **ERROR, error="expanding series: the query hit the max number of series limit"
+    ),
+    "of its bytes": says(
+        422, **ERROR, error="the query exceeded the aggregated data size limit (limit: 1 bytes)"
+    ),
+    "as it takes too long": says(503, **ERROR, error="query timed out in expression evaluation"),
+    "by a gateway": Reply(504, LOGIN),
+    "by a server that gives up": Reply(503, b""),
+    "by nobody": Reply(200, WHOLE, delay=1.0),
+}
+
+
+@pytest.mark.parametrize("how", REFUSED)
+def test_every_question_that_is_refused_as_too_large_is_asked_in_parts(
+    good: Good, tmp_path: Path, right: Written, how: str
+) -> None:
+    refused = []
+
+    def answer(path: str, params: Params, _: str) -> Reply:
+        if longest_range(params) > 5400:
+            refused.append(path)
+            return REFUSED[how]
+        return Reply(200, good.answer(path, params).content)
+
+    with (
+        server(answer) as url,
+        opened(tmp_path / "ledger.db") as database,
+        Source(url, timeout_seconds=0.5) as source,
+    ):
+        database.ensure_current()
+        poller(database, source).poll(LAST, MIDDLE - 3600)
+        found = written(database)
+    assert refused
+    assert found.records == right.records
+
+
+def test_a_store_that_is_too_slow_for_the_shortest_window_is_given_up(
+    good: Good, ledger: Database
+) -> None:
+    def answer(path: str, params: Params, _: str) -> Reply:
+        if "kube_pod_status_phase" in params.get("query", ""):
+            return Reply(503)
+        return Reply(200, good.answer(path, params).content)
+
+    before = everything(ledger)
+    with server(answer) as url, Source(url) as source, pytest.raises(SourceTooLarge):
         poller(ledger, source).poll(LAST)
     assert everything(ledger) == before
 

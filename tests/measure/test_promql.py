@@ -31,7 +31,11 @@ ONLY = promql.one_of("uid", ["a-b", 'c"d', "e.f"])
 QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "times": lambda s: promql.times(s, WINDOW, ONLY),
     "finished": lambda s: promql.finished(s, WINDOW, ONLY),
-    "created": lambda s: promql.created(s, WINDOW),
+    "unready nodes": lambda s: promql.unready_nodes(s, WINDOW),
+    "claims": lambda s: promql.claims(s, WINDOW),
+    "node labels": lambda s: promql.node_labels(s, WINDOW),
+    "pods of nodes": lambda s: promql.pods_of_nodes(s, WINDOW, promql.one_of("node", ["a.b"])),
+    "several clusters": promql.several_clusters,
     "owners": lambda s: promql.owners(s, WINDOW, ONLY),
     "resources": lambda s: promql.resources(s, WINDOW, ONLY),
     "other resources": lambda s: promql.other_resources(s, WINDOW),
@@ -68,6 +72,8 @@ RAW: dict[str, Callable[[Scope], str]] = {
     "running": lambda s: promql.running(s, WINDOW),
     "heartbeat": lambda s: promql.heartbeat(s, WINDOW),
     "pods' heartbeat": lambda s: promql.pods_heartbeat(s, WINDOW),
+    "readiness": lambda s: promql.raw_readiness(s, WINDOW, promql.one_of("node", ["a.b"])),
+    "use of devices": lambda s: next(iter(promql.device_use(s, WINDOW, ["a-b", "c"]))),
     "raw counters": lambda s: promql.raw_counters(s, WINDOW, ONLY),
     "raw state": lambda s: promql.raw_state(s, WINDOW, "kube_pod_annotations", ONLY),
     "raw resources": lambda s: promql.raw_resources(s, WINDOW, 900, ONLY),
@@ -84,6 +90,13 @@ def engine(
     folder = tmp_path_factory.mktemp("engine") / "data"
     with request.param(folder) as running, Source(running.url) as source:
         yield source
+
+
+@pytest.mark.parametrize("question", [*QUESTIONS, *RAW])
+def test_every_selector_has_the_matchers_of_the_settings(question: str) -> None:
+    scope = replace(PLAIN, matchers='cluster="a"', has_otel=True)
+    text = (QUESTIONS | RAW)[question](scope)
+    assert text.count("{") == text.count('cluster="a"') > 0
 
 
 @pytest.mark.parametrize("scope", [PLAIN, ODD], ids=["plain", "odd"])

@@ -44,6 +44,8 @@ FLAGS = {
     "user name escaped": "The name holds what a record cannot carry; it goes out percent-encoded.",
     "no user": "The pod had no user annotation.",
     "ended in a gap": "The metrics fell silent when it was last seen: it may have run longer.",
+    "node lost": "Its node was lost; it ended with it, unless it comes back.",
+    "clocks differ": "The node's clock is wrong: the start is bounded by when it was seen.",
     "start from creation": "The metrics did not tell when it started.",
     "start from first sample": "The metrics told neither when it started nor when it was made.",
 }

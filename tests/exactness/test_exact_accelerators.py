@@ -1,0 +1,157 @@
+"""Accelerators: what is held, of which model and share, and what is used of it (cases.md, 5)."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pytest
+
+from accounting.measure.prometheus import Source
+from accounting.measure.promql import Scope
+from accounting.simulation.stores.engines import run_victoria_metrics
+from accounting.store.database import Database
+from accounting.store.records import Records
+from tests.exactness.polling import poller
+from tests.exactness.test_exact_cases import END, LIFE, START, Case, imported, served, usual
+
+A100 = "NVIDIA-A100-SXM4-40GB"
+BUSY = 0.5
+WATTS = 300
+
+
+@dataclass
+class Expected:
+    """The right accelerator of a case, and a flag of the record."""
+
+    case: Case
+    told: dict[str, Any]
+    flag: str = ""
+
+
+def holding(number: int, resource: str, amount: float, **labels: str) -> Case:
+    """A notebook that asks for a resource, on a node with labels."""
+    case = usual(f"devices-{number}", number)
+    node = f"node-{number}"
+    case.say(f'kube_pod_info{{{case.state},node="{node}"}}', lambda _: 1)
+    case.hold(f'{case.state},container="notebook",resource="{resource}"', amount)
+    told = "".join(f',label_{name}="{text}"' for name, text in labels.items())
+    case.say(f'kube_node_labels{{node="{node}"{told}}}', lambda _: 1)
+    return case
+
+
+def using(case: Case, more: str = "", *, exported: bool = True) -> Case:
+    """DCGM's samples of one device, which had counted energy before."""
+    prefix = "exported_" if exported else ""
+    place = f'{prefix}namespace="{case.name}",{prefix}pod="jupyter-a"'
+    other = ',namespace="gpu-operator",pod="dcgm-x"' if exported else ""
+    labels = f'{place}{other},UUID="GPU-{case.number}",modelName="NVIDIA A100"{more}'
+    case.say(f"DCGM_FI_PROF_GR_ENGINE_ACTIVE{{{labels}}}", lambda _: BUSY)
+    if not more:
+        case.say(f"DCGM_FI_DEV_GPU_UTIL{{{labels}}}", lambda _: 90)
+    series = f"DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{{{labels}}}"
+    case.say(series, lambda at: 7e9 + at * WATTS * 1000)
+    return case
+
+
+PRODUCT = {"nvidia_com_gpu_product": A100, "nvidia_com_gpu_replicas": "1"}
+SLICED = {"nvidia_com_gpu_product": f"{A100}-SHARED", "nvidia_com_gpu_replicas": "4"}
+NOTHING = {"active_seconds": None, "joules": None}
+USED = {"active_seconds": LIFE // 2, "joules": float(LIFE * WATTS), "quality": "measured"}
+
+
+def whole() -> Expected:
+    case = using(holding(60, "nvidia_com_gpu", 1, **PRODUCT))
+    return Expected(case, {"type": "GPU", "model": A100, "count": 1.0, "share": 1.0, **USED})
+
+
+def whole_with_labels_honoured() -> Expected:
+    case = using(holding(61, "nvidia_com_gpu", 1, **PRODUCT), exported=False)
+    return Expected(case, {"model": A100, "count": 1.0, **USED})
+
+
+def model_from_the_device_alone() -> Expected:
+    case = using(holding(62, "nvidia_com_gpu", 1))
+    return Expected(case, {"model": "NVIDIA A100", "count": 1.0, **USED})
+
+
+def slice_of_a_shared_device() -> Expected:
+    """cases.md, 5; DCGM shows the whole device to each pod."""
+    case = using(holding(63, "nvidia_com_gpu_shared", 1, **SLICED))
+    told = {"model": A100, "count": 0.25, "share": 0.25, "quality": "not told apart", **NOTHING}
+    return Expected(case, told, "accelerator use not told apart")
+
+
+def slice_of_mig() -> Expected:
+    mig = ',GPU_I_PROFILE="1g.5gb",GPU_I_ID="7"'
+    case = using(holding(64, "nvidia_com_mig_1g_5gb", 1, **PRODUCT), mig)
+    told = {"model": f"{A100}-MIG-1g.5gb", "count": 1.0, **USED, "joules": None}
+    return Expected(case, told)
+
+
+def device_that_nothing_tells_of() -> Expected:
+    case = holding(65, "amd_com_gpu", 2)
+    told = {"model": "amd_com_gpu", "count": 2.0, "quality": "not measured", **NOTHING}
+    return Expected(case, told)
+
+
+def resource_that_nobody_knows() -> Expected:
+    case = holding(66, "example_com_dongle", 1)
+    return Expected(case, {"type": "", "quality": "unknown resource"}, "unknown resource")
+
+
+def claim() -> Expected:
+    case = usual("devices-67", 67)
+    labels = 'claim_name="gpu",resourceclaim_name="x-1",resourceclaim_template_name="large-gpu"'
+    case.say(f"kube_pod_resourceclaim_info{{{case.state},{labels}}}", lambda _: 1)
+    told = {"model": "large-gpu", "count": None, "quality": "not countable"}
+    return Expected(case, told, "accelerators not countable")
+
+
+MADE = (
+    whole,
+    whole_with_labels_honoured,
+    model_from_the_device_alone,
+    slice_of_a_shared_device,
+    slice_of_mig,
+    device_that_nothing_tells_of,
+    resource_that_nobody_knows,
+    claim,
+)
+CASES = {made.__name__.replace("_", " "): made() for made in MADE}
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    cases = [expected.case for expected in CASES.values()]
+    with served(tmp_path_factory.mktemp("devices"), cases) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def victoria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with run_victoria_metrics(tmp_path_factory.mktemp("victoria") / "data") as engine:
+        imported(engine.url, [expected.case for expected in CASES.values()])
+        yield engine.url
+
+
+@pytest.mark.parametrize("engine", ["prometheus", "victoria"])
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_held_and_used_is_told_the_same_in_any_steps(
+    request: pytest.FixtureRequest, new_ledger: Callable[[], str], name: str, engine: str
+) -> None:
+    expected, url = CASES[name], request.getfixturevalue(engine)
+    found = []
+    for every in (600, 6 * 3600):
+        with Database(new_ledger()) as database, Source(url) as source:
+            database.ensure_current()
+            one = poller(database, source, scope=Scope(expected.case.name, "jupyter-.*"))
+            for until in [*range(START + every, END, every), END]:
+                one.poll(until)
+            found += list(Records(database).find())
+    for record in found:
+        (told,) = (asdict(one) for one in record.accelerators)
+        assert {name: told[name] for name in expected.told} == expected.told
+        assert LIFE - 120 <= told["held_seconds"] <= LIFE
+        assert expected.flag in {"", *record.flags}
+    assert len({record.accelerators for record in found}) == 1
+    assert len(found) == 2

@@ -1,0 +1,156 @@
+"""Nodes that die, and nodes whose clocks are wrong (cases.md, 6, 7, 8)."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from accounting.measure.prometheus import Source
+from accounting.measure.promql import Scope
+from accounting.store.database import Database
+from tests.exactness.polling import poller, written
+from tests.exactness.test_exact_cases import END, LIFE, START, Case, served, usual
+
+DIED = 1800
+NODE = "node-a"
+
+
+@dataclass
+class Expected:
+    """The right figures of a case, in seconds, and a flag."""
+
+    case: Case
+    wall: int
+    cpu: int | None
+    flag: str = ""
+
+
+def on_node(name: str, number: int, ready: Callable[[int], bool]) -> Case:
+    """A notebook on a node that is ready at some seconds after the start."""
+    case = usual(name, number)
+    case.say(f'kube_pod_info{{{case.state},node="{NODE}-{name}"}}', lambda _: 1)
+    condition = f'node="{NODE}-{name}",condition="Ready",status="true"'
+    series = f"kube_node_status_condition{{{condition}}}"
+    case.seen[series] = [(START + at, int(ready(at))) for at in range(-600, END - START, 60)]
+    return case
+
+
+def told_until(case: Case, *spans: tuple[int, int]) -> Case:
+    """Its kubelet is scraped in these spans only."""
+    own = case.cgroup(f"/kubepods/burstable/pod{case.uid}")
+    case.seen[own] = [
+        point
+        for point in case.seen[own]
+        if any(start <= point[0] - START <= end for start, end in spans)
+    ]
+    return case
+
+
+def dead_node() -> Expected:
+    """kube-state-metrics goes on saying Running until the pod is forgotten."""
+    case = told_until(on_node("dead", 50, lambda at: at < DIED + 40), (0, DIED))
+    return Expected(case, DIED + 60, DIED // 2, "node lost")
+
+
+def dead_node_that_is_forgotten() -> Expected:
+    """The node object and its pods are deleted an hour later."""
+    case = told_until(on_node("forgotten", 51, lambda at: at < DIED + 40), (0, DIED))
+    for series, points in case.seen.items():
+        if "namespace_created" not in series:
+            case.seen[series] = [point for point in points if point[0] <= START + 5400]
+    return Expected(case, DIED + 60, DIED // 2, "node lost")
+
+
+def node_that_comes_back() -> Expected:
+    """The pod comes back, too: it was never gone."""
+    ready = told_until(
+        on_node("back", 52, lambda at: not DIED + 40 <= at < 4000), (0, DIED), (4000, LIFE)
+    )
+    return Expected(ready, LIFE, LIFE // 2)
+
+
+def pod_that_was_evicted_from_a_node_that_comes_back() -> Expected:
+    case = told_until(on_node("evicted", 53, lambda at: not DIED + 40 <= at < 6000), (0, DIED))
+    for series, points in case.seen.items():
+        if series.startswith("kube_pod"):
+            case.seen[series] = [point for point in points if point[0] <= START + 5000]
+    return Expected(case, DIED + 60, DIED // 2, "node lost")
+
+
+def node_that_only_the_control_plane_does_not_hear() -> Expected:
+    """Its kubelet is scraped all the time."""
+    return Expected(on_node("unheard", 54, lambda at: at < DIED), LIFE, LIFE // 2)
+
+
+def clocked(name: str, number: int, ahead: int) -> Case:
+    """The node's clock tells the start; the API server's, when the pod was made."""
+    case = usual(name, number)
+    case.say(f"kube_pod_start_time{{{case.state}}}", lambda _: START + ahead)
+    case.say(f"kube_pod_created{{{case.state}}}", lambda _: START - 5)
+    return case
+
+
+def clock_ahead() -> Expected:
+    return Expected(clocked("ahead", 55, 1200), LIFE, LIFE // 2, "clocks differ")
+
+
+def clock_behind() -> Expected:
+    return Expected(clocked("behind", 56, -1800), LIFE + 5, LIFE // 2, "clocks differ")
+
+
+def clock_a_little_off() -> Expected:
+    return Expected(clocked("off", 57, 2), LIFE, LIFE // 2)
+
+
+def times_that_cannot_be() -> Expected:
+    """A start in 2027, a completion in 2018: set aside."""
+    case = usual("impossible", 58)
+    case.say(f"kube_pod_start_time{{{case.state}}}", lambda _: 1_800_000_000)
+    case.say(f"kube_pod_completion_time{{{case.state}}}", lambda _: 1_520_000_000)
+    return Expected(case, LIFE, LIFE // 2, "start from first sample")
+
+
+MADE = (
+    dead_node,
+    dead_node_that_is_forgotten,
+    node_that_comes_back,
+    pod_that_was_evicted_from_a_node_that_comes_back,
+    node_that_only_the_control_plane_does_not_hear,
+    clock_ahead,
+    clock_behind,
+    clock_a_little_off,
+    times_that_cannot_be,
+)
+CASES = {made.__name__.replace("_", " "): made() for made in MADE}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    cases = [expected.case for expected in CASES.values()]
+    with served(tmp_path_factory.mktemp("nodes"), cases) as url:
+        yield url
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_case_is_measured_right_and_the_same_in_any_steps(
+    store: str, new_ledger: Callable[[], str], name: str
+) -> None:
+    expected = CASES[name]
+    found = []
+    for every in (300, 600, 6 * 3600):
+        with Database(new_ledger()) as database, Source(store) as source:
+            database.ensure_current()
+            scope = Scope(expected.case.name, "jupyter-.*")
+            one = poller(database, source, scope=scope)
+            for until in [*range(START + every, END, every), END]:
+                one.poll(until)
+            found += list(written(database).records.values())
+    for row in found:
+        assert row["cpu_seconds"] == expected.cpu
+        assert expected.wall - 120 <= row["wall_seconds"] <= expected.wall
+        flags = {"node lost", "clocks differ", "start from first sample"}
+        assert [flag for flag in flags if flag in row["flags"]] == [expected.flag] * bool(
+            expected.flag
+        )
+    assert len({row["digest"] for row in found}) == 1
+    assert len(found) == 3
