@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from accounting.telemetry import configure_logs
-from bench import api, backlog, broker, client, delivery, hub, refreshes
+from bench import api, backlog, broker, client, delivery, destinations, hub, refreshes
 from bench.dataset import day, steady
 from bench.figures import Figure, save, show
 from bench.poll import DayPoll, forget
@@ -21,6 +21,7 @@ SECTIONS = (
     "client",
     "signing",
     "push",
+    "destinations",
     "broker",
     "backlog",
     "api",
@@ -94,6 +95,7 @@ def _sections(
         "client": ("Clients, a bulk query", lambda: _client(sizes, data)),
         "signing": ("Signing", lambda: _signing(sizes, data)),
         "push": ("Push", lambda: _push(sizes, data)),
+        "destinations": ("Several receivers", lambda: _destinations(sizes, data)),
         "broker": ("Messages to the broker's stand-in", lambda: _broker(sizes, data)),
         "backlog": (f"A backlog of {sizes.backlog:,} records", lambda: _backlog(sizes, data)),
         "api": (f"The API over {sizes.records:,} records", lambda: _api(sizes, data)),
@@ -144,6 +146,12 @@ def _push(sizes: Sizes, data: Path) -> list[Figure]:
     copy = forget(data / "work" / "push.db")
     shutil.copy(_records(sizes, data), copy)
     return delivery.measure_push(copy)
+
+
+def _destinations(sizes: Sizes, data: Path) -> list[Figure]:
+    kept = backlog.prepare(data / f"backlog-{sizes.pods}.db", sizes.pods)
+    (data / "work").mkdir(parents=True, exist_ok=True)
+    return destinations.measure(kept, data / "work", 4 * sizes.rounds)
 
 
 def _broker(sizes: Sizes, data: Path) -> list[Figure]:

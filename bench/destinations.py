@@ -1,0 +1,105 @@
+"""Pushing to several receivers of different speeds, as the service does: all at once."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from accounting.config import Settings
+from accounting.delivery.outbox import Outbox
+from accounting.delivery.pusher import Policy, Pusher
+from accounting.service.jobs import Jobs
+from accounting.store.database import Database
+from bench.figures import Figure
+
+ANSWERS_MS = (50, 100, 150, 200, 250)
+"""How long each receiver takes for a message."""
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """A receiver that takes its time and keeps nothing."""
+
+    answer_ms: int
+    ascii_only: bool = False
+
+    @property
+    def name(self) -> str:
+        """The destination."""
+        return f"bench://{self.answer_ms}-ms.example.org"
+
+    def send(self, body: str, message_id: str) -> str:
+        """Wait, as for an answer."""
+        del body, message_id
+        time.sleep(self.answer_ms / 1000)
+        return "1"
+
+    def warnings(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def check(self) -> tuple[str, ...]:
+        """Nothing can be wrong."""
+        return ()
+
+
+class _Deliveries(Jobs):
+    """The service's pushes, to receivers of different speeds."""
+
+    def __init__(self, database: Database, receivers: Sequence[Receiver], most: int) -> None:
+        super().__init__(Settings(site_name="BENCH"), database)
+        self._made = {
+            one.name: Pusher(Outbox(database), one, Policy(most), position=position)
+            for position, one in enumerate(receivers)
+        }
+
+    def _pushers(self, *, at_once: bool) -> dict[str, Pusher]:
+        del at_once
+        return self._made
+
+
+def measure(records: Path, folder: Path, messages: int) -> list[Figure]:
+    """The slowest receiver alone, then five at once; everything is due at each.
+
+    Args:
+        records: a database in which all records are due.
+        folder: for copies of it.
+        messages: into how many they are put for each receiver.
+    """
+    receivers = [Receiver(ms) for ms in ANSWERS_MS]
+    alone, count = _push(records, folder / "one.db", receivers[-1:], messages)
+    together, _ = _push(records, folder / "five.db", receivers, messages)
+    speeds = ", ".join(map(str, ANSWERS_MS))
+    note = f"{count:,} records in {messages} messages; answers take {speeds} ms"
+    return [
+        Figure("push to the slowest receiver alone", alone, "s"),
+        Figure("push to five receivers at once", together, "s", note=note),
+        Figure("… against the slowest alone", together / alone, "times", at_most=1.3),
+        Figure(
+            "… one after another, that would wait",
+            sum(ANSWERS_MS) / 1000 * messages,
+            "s",
+            note="answers alone",
+        ),
+    ]
+
+
+def _push(
+    records: Path, copy: Path, receivers: Sequence[Receiver], messages: int
+) -> tuple[float, int]:
+    """Seconds of a push, and how many records were due at each receiver."""
+    shutil.copy(records, copy)
+    with Database(f"sqlite:///{copy}") as database:
+        database.upgrade()
+        outbox = Outbox(database)
+        due = outbox.due_count(destination=receivers[0].name)
+        most = -(-due // messages)
+        begun = time.monotonic()
+        outcome = _Deliveries(database, receivers, most).push()
+        seconds = time.monotonic() - begun
+    copy.unlink()
+    sent = (outcome.result or {}).get("records", 0)
+    if sent != due * len(receivers):
+        raise RuntimeError(f"{sent} of {due * len(receivers)} records were pushed")
+    return seconds, due
