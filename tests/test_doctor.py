@@ -20,7 +20,7 @@ from accounting.simulation.stores.engines import free_port, run_prometheus, run_
 from accounting.simulation.stores.history import import_history, populate
 from accounting.simulation.stores.live import serve_targets
 from accounting.simulation.world.cluster import Cluster
-from accounting.simulation.world.features import Features
+from accounting.simulation.world.features import Endpoints, Features, NodeShape
 from accounting.store.database import Database
 from accounting.store.ledger import Ledger, Progress, Step
 from ssm.testing.authority import Authority
@@ -41,10 +41,10 @@ def _settings_of_a_site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setenv("ACCOUNTING_SSM__DIRQ_PATH", str(tmp_path / "spool"))
 
 
-def planned(features: Features, *, ago: float = 5, interval: float = 60) -> Cluster:
+def planned(features: Features, *, ago: float = 5, interval: float = 60, pods: int = 12) -> Cluster:
     end = datetime.now(UTC) - timedelta(seconds=ago)
     return Cluster.generate(
-        5, end - timedelta(hours=2), end, pods=12, features=features, interval_seconds=interval
+        5, end - timedelta(hours=2), end, pods=pods, features=features, interval_seconds=interval
     )
 
 
@@ -85,6 +85,7 @@ def test_a_healthy_cluster_passes_every_check() -> None:
         "owners",
         "cAdvisor",
         "CPU",
+        "CPU by node",
         "retention",
         "database",
         "spool",
@@ -146,6 +147,33 @@ def test_a_set_up_that_differs_is_recognised(switch: str, tmp_path: Path) -> Non
     assert what in finding.what
     assert cure in finding.cure
     assert {f.state for f in findings.values()} == {State.OK}
+
+
+def test_what_tells_each_node_s_cpu_is_named_with_what_it_lacks(tmp_path: Path) -> None:
+    told_by: tuple[Endpoints, ...] = (
+        "cadvisor",
+        "cadvisor+resource",
+        "containers",
+        "cri",
+        "otel",
+    )
+    nodes = tuple(NodeShape(metrics=(one,)) for one in told_by)
+    with history(tmp_path, planned(QUIET.but(nodes=nodes), pods=60)):
+        said = found()["CPU by node"].what.split("; ")
+    told = {part.rpartition(" on 1 node: ")[2]: part for part in said if " on " in part}
+    assert told["node-1"] == "cAdvisor on 1 node: node-1"
+    assert "resource endpoint (lacks network)" in told["node-2"]
+    assert "cAdvisor" in told["node-2"]
+    assert told["node-3"].startswith("cAdvisor, containers only (lacks")
+    assert "OpenTelemetry (lacks network and memory peaks)" in told["node-5"]
+
+
+@pytest.mark.parametrize("metrics", ["resource", "otel"])
+def test_whole_pods_are_counted_without_cadvisor_too(metrics: Endpoints, tmp_path: Path) -> None:
+    with history(tmp_path, planned(QUIET.but(nodes=(NodeShape(metrics=(metrics,)),) * 2))):
+        findings = found()
+    assert {findings[name].state for name in ("cAdvisor", "CPU")} == {State.OK}
+    assert findings["CPU"].what == "counted for whole pods"
 
 
 def test_a_source_that_fell_silent_is_a_failure(tmp_path: Path) -> None:

@@ -83,6 +83,8 @@ class Patient:
         if age is None:
             age = self._age(_CPU + self._scope.usage_selector())
         if age is None:
+            age = self._age(promql.otel_pods(self._scope))
+        if age is None:
             return Finding(
                 "cAdvisor",
                 State.FAILED,
@@ -177,12 +179,16 @@ class Patient:
     def cpu_level(self) -> Iterator[Finding]:
         """Which level of CPU counters is there (M3, M4)."""
         of_pods = self._number(f"count({promql.cpu(self._scope, self._day)})")
+        others = (promql.POD_CPU + self._scope.usage_selector(), promql.otel_pods(self._scope))
+        is_told = any(self._number(f"count(last_over_time({series}[1d]))") for series in others)
         of_containers = self._number(f"count({promql.container_cpu(self._scope, self._day)})")
         if of_pods:
             selector = self._scope.usage_selector('id!=""')
             with_id = self._number(f"count(last_over_time({_CPU}{selector}[1d]))")
             note = "" if with_id else "; 'id' is dropped, so pods are told by name"
             yield Finding("CPU", State.OK, f"counted for whole pods{note}")
+        elif is_told:
+            yield Finding("CPU", State.OK, "counted for whole pods")
         elif of_containers:
             yield Finding(
                 "CPU",

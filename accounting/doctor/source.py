@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from accounting.config import Settings
+from accounting.doctor import emitters
 from accounting.doctor.cluster import Patient
 from accounting.doctor.database import watermark
 from accounting.doctor.engine import Details
@@ -42,6 +43,7 @@ def _cluster(settings: Settings, source: Source, details: Details, now: float) -
         yield patient.owners()
     yield patient.kubelets(details)
     yield from patient.cpu_level()
+    yield from emitters.per_node(source, spelled, now)
     yield from _retention(settings, details, now)
 
 

@@ -314,7 +314,7 @@ def _scheduled(scope: Scope, only: str = "") -> str:
 def cpu_limit(scope: Scope, window: Window, only: str = "") -> str:
     """Cores that pods' own cgroups are limited to (M10)."""
     quota, period = (
-        _last("id", _pod_cgroup(scope, only, metric=f"container_spec_cpu_{name}"), scope, window)
+        _last("id", pod_cgroup(scope, only, metric=f"container_spec_cpu_{name}"), scope, window)
         for name in ("quota", "period")
     )
     return f"{quota} / {period}"
@@ -323,7 +323,7 @@ def cpu_limit(scope: Scope, window: Window, only: str = "") -> str:
 def memory_limit(scope: Scope, window: Window, only: str = "") -> str:
     """Bytes that pods' own cgroups are limited to; 0 where they are not."""
     metric = "container_spec_memory_limit_bytes"
-    return _last("id", _pod_cgroup(scope, only, metric=metric), scope, window)
+    return _last("id", pod_cgroup(scope, only, metric=metric), scope, window)
 
 
 def resized(scope: Scope, window: Window, lookback_seconds: int, *, thorough: bool) -> str:
@@ -460,15 +460,16 @@ def labelled(scope: Scope, window: Window) -> str:
 
 def cpu(scope: Scope, window: Window) -> str:
     """CPU seconds of the pods' own cgroups: one level, which survives container restarts (M4)."""
-    return _last("id", _pod_cgroup(scope), scope, window)
+    return _last("id", pod_cgroup(scope), scope, window)
 
 
 def lowest_cpu(scope: Scope, window: Window, only: str = "") -> str:
     """The lowest of the same: after a silence, it tells whether the counter fell meanwhile."""
-    return f"min by (id) (min_over_time({_pod_cgroup(scope, only)}{span(scope, window)}))"
+    return f"min by (id) (min_over_time({pod_cgroup(scope, only)}{span(scope, window)}))"
 
 
-def _pod_cgroup(scope: Scope, *matchers: str, metric: str = CPU) -> str:
+def pod_cgroup(scope: Scope, *matchers: str, metric: str = CPU) -> str:
+    """CAdvisor's series of the pods' own cgroups."""
     selector = scope.usage_selector(f'{scope.usage("container")}=""', 'image=""', *matchers)
     return metric + selector
 
@@ -517,7 +518,7 @@ def told_by_others(scope: Scope, seconds: float, only: str = "", pods: Sequence[
     if scope.has_otel:
         told = otel_pods(scope, one_of(OTEL_POD, pods) if pods else "")
         others.append(_by_pod(scope, f"last_over_time({told}{over})"))
-    own = f"group by ({pod}) (last_over_time({_pod_cgroup(scope, only)}{over}))"
+    own = f"group by ({pod}) (last_over_time({pod_cgroup(scope, only)}{over}))"
     return f"({' or '.join(others)}) unless on ({pod}) {own}"
 
 
@@ -550,7 +551,7 @@ def resets(scope: Scope, window: Window, only: str = "") -> str:
     Only a pod's own cgroup can outlive its counter, when its node reboots; containers and network
     namespaces get a new id, and with it a new series.
     """
-    fell = f"resets({_pod_cgroup(scope, only)}{span(scope, window, RESET_LOOKBACK_SECONDS)}) > 0"
+    fell = f"resets({pod_cgroup(scope, only)}{span(scope, window, RESET_LOOKBACK_SECONDS)}) > 0"
     return f"group by ({scope.usage('pod')}) ({fell})"
 
 
