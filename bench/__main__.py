@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 from accounting.telemetry import configure_logs
 from bench import api, backlog, broker, client, delivery, destinations, hub, refreshes
-from bench.dataset import day, steady
+from bench.dataset import beside, day, steady
 from bench.figures import Figure, save, show
-from bench.poll import DayPoll, forget
+from bench.poll import DayPoll, forget, measure_beside
 from bench.steady import SteadyPolls
 
 _ROOT = Path(__file__).parent.parent
 SECTIONS = (
     "day",
+    "beside",
     "steady",
     "client",
     "signing",
@@ -91,6 +92,10 @@ def _sections(
     """(title, what measures it), in the order in which they can be run."""
     measures = {
         "day": (f"A poll of 24 h, {sizes.pods:,} pods", lambda: _day(sizes, data)),
+        "beside": (
+            f"A poll of 24 h, {sizes.pods:,} pods, /metrics/resource beside cAdvisor",
+            lambda: _beside(sizes, data),
+        ),
         "steady": (f"A poll every 5 minutes, {sizes.running:,} pods", lambda: _steady(sizes, data)),
         "client": ("Clients, a bulk query", lambda: _client(sizes, data)),
         "signing": ("Signing", lambda: _signing(sizes, data)),
@@ -112,6 +117,14 @@ def _day(sizes: Sizes, data: Path) -> list[Figure]:
     dataset = day(sizes.pods)
     with dataset.served(data) as engine:
         return DayPoll(engine, dataset, data / "work").measure(sizes.rounds)
+
+
+def _beside(sizes: Sizes, data: Path) -> list[Figure]:
+    alone, both = day(sizes.pods), beside(sizes.pods)
+    with alone.served(data) as one, both.served(data) as other:
+        return measure_beside(
+            DayPoll(one, alone, data / "work"), DayPoll(other, both, data / "work"), sizes.rounds
+        )
 
 
 def _steady(sizes: Sizes, data: Path) -> list[Figure]:

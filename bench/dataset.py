@@ -8,7 +8,7 @@ take one of two cores away from what is measured.
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import rmtree
@@ -16,7 +16,7 @@ from shutil import rmtree
 from accounting.simulation.stores.engines import Engine, run_prometheus
 from accounting.simulation.stores.history import populate
 from accounting.simulation.world.cluster import NAMESPACE, Cluster
-from accounting.simulation.world.features import Features, NodeShape
+from accounting.simulation.world.features import Endpoints, Features, NodeShape
 
 READ = frozenset(
     {
@@ -36,6 +36,7 @@ READ = frozenset(
         "container_network_transmit_bytes_total",
     }
 )
+BESIDE = READ | {"pod_cpu_usage_seconds_total"}
 POD_PATTERN = "jupyter-.*"
 PODS_PER_NODE = 1000
 _BLOCK = timedelta(hours=6)
@@ -57,6 +58,8 @@ class Dataset:
         pods: notebooks that are planned.
         mean_life_seconds: how long a notebook runs on average.
         namespace: the hub's.
+        endpoints: what tells the nodes' CPU.
+        families: what is written.
     """
 
     name: str
@@ -65,6 +68,8 @@ class Dataset:
     pods: int
     mean_life_seconds: float
     namespace: str = NAMESPACE
+    endpoints: Endpoints = "cadvisor"
+    families: frozenset[str] = READ
 
     def cluster(self) -> Cluster:
         """The cluster it is the history of; the same for every call."""
@@ -74,18 +79,18 @@ class Dataset:
             datetime.fromtimestamp(self.end, UTC),
             pods=self.pods,
             mean_life=self.mean_life_seconds,
-            features=_features(self.pods),
+            features=_features(self.pods, self.endpoints),
         )
 
     def build(self, folder: Path) -> Path:
         """Its data directory below ``folder``; written if it is not there yet."""
         data = folder / f"{self.name}-{self.pods}"
         done = folder / f"{self.name}-{self.pods}.json"
-        plan = {"start": self.start, "end": self.end, "families": sorted(READ)}
+        plan = {"start": self.start, "end": self.end, "families": sorted(self.families)}
         if done.exists() and json.loads(done.read_text())["plan"] == plan:
             return data
         rmtree(data, ignore_errors=True)
-        samples = populate(self.cluster(), data, families=READ, chunk=_BLOCK)
+        samples = populate(self.cluster(), data, families=self.families, chunk=_BLOCK)
         done.write_text(json.dumps({"plan": plan, "samples": samples}))
         return data
 
@@ -102,6 +107,11 @@ def day(pods: int) -> Dataset:
     return Dataset("day", start, start + 86400, pods, 2.5 * 3600)
 
 
+def beside(pods: int) -> Dataset:
+    """The same day with the kubelets' ``/metrics/resource`` scraped beside cAdvisor."""
+    return replace(day(pods), name="beside", endpoints="cadvisor+resource", families=BESIDE)
+
+
 def steady(running: int) -> Dataset:
     """70 minutes with ``running`` notebooks at any time; in 5 minutes one in fifty is replaced."""
     start = int(_STEADY_START.timestamp())
@@ -109,7 +119,7 @@ def steady(running: int) -> Dataset:
     return Dataset("steady", start, end, int(running * _SESSIONS_PER_RUNNING_POD), 4 * 3600)
 
 
-def _features(pods: int) -> Features:
+def _features(pods: int, endpoints: Endpoints) -> Features:
     """Sessions as on any day: restarts, evictions, slow starts; claims; the hub's own pods."""
     return Features.none().but(
         quick_restarts=True,
@@ -119,5 +129,5 @@ def _features(pods: int) -> Features:
         slow_pending=True,
         claims=True,
         other_pods=True,
-        nodes=(NodeShape(),) * max(2, pods // PODS_PER_NODE),
+        nodes=(NodeShape(metrics=(endpoints,)),) * max(2, pods // PODS_PER_NODE),
     )

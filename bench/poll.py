@@ -17,6 +17,7 @@ from bench.traffic import Query, Replay, recorder
 _TICKS = os.sysconf("SC_CLK_TCK")
 _INCOMPLETE = 3
 _MOST_TIMES_CURL = 1.3
+_MOST_TIMES_BESIDE = 1.3
 
 
 def command(url: str, database: Path, since: int | None, until: int) -> Cost:
@@ -99,6 +100,10 @@ class DayPoll:
         database = forget(self.database())
         return command(url, database, self._dataset.start, self._dataset.end)
 
+    def poll_again(self) -> Cost:
+        """The same, of the engine it has."""
+        return self.poll(self._engine.url)
+
     def queries(self) -> Sequence[Query]:
         """What one poll asks."""
         with recorder(self._engine.url) as (proxied, seen):
@@ -124,6 +129,17 @@ def _against(
     return [
         Figure(f"curl, {how}", Costs.of(curls).wall_seconds, "s"),
         Figure(f"… poll / curl, {how}", ratios[len(ratios) // 2], "times", at_most=at_most),
+    ]
+
+
+def measure_beside(without: DayPoll, beside: DayPoll, rounds: int) -> list[Figure]:
+    """What a second source of CPU costs: polls of both days in turn; first runs do not count."""
+    pairs = [(without.poll_again(), beside.poll_again()) for _ in range(rounds + 1)][1:]
+    ratios = sorted(more.wall_seconds / less.wall_seconds for less, more in pairs)
+    return [
+        Figure("cAdvisor alone", Costs.of([less for less, _ in pairs]).wall_seconds, "s"),
+        Figure("with /metrics/resource", Costs.of([more for _, more in pairs]).wall_seconds, "s"),
+        Figure("… against without", ratios[len(ratios) // 2], "times", at_most=_MOST_TIMES_BESIDE),
     ]
 
 

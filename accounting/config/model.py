@@ -133,7 +133,12 @@ class Settings(BaseSettings):
             privacy=vo.privacy,
             pseudonym_key=key,
             excluded_users=vo.excluded_users,
+            ascii_users="dirq" in {self.ssm.transport, *self._other_transports},
         )
+
+    @property
+    def _other_transports(self) -> set[str | None]:
+        return {destination.transport for destination in self.destinations.values()}
 
     def scope(self) -> Scope:
         """Which pods count.

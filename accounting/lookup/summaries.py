@@ -4,11 +4,12 @@ The sums are of what records say was used within their month, and so the ledger'
 
 Days: wall time lies between a pod's start and its last sample without a break, so each day's part
 of it is exact. CPU time is known at month ends and at the last sample only: each day gets its part
-in proportion to its wall time, in whole seconds that add up to the month's exactly.
+in proportion to its wall time, in whole seconds that add up to the month's exactly. What was held
+is exact, too: of pods that were resized in the month, a record has each size and for how long.
 """
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from typing import Any
 from sqlalchemy import (
     CTE,
     ColumnElement,
+    Connection,
     Integer,
     Select,
     and_,
@@ -36,9 +38,11 @@ from sqlalchemy import (
 
 from accounting.lookup.records import allowed
 from accounting.model.time import Month
+from accounting.records import holdings
 from accounting.store.access import Viewer
 from accounting.store.database import Database
 from accounting.store.records import Selection
+from accounting.store.rows import spans_of
 from accounting.store.tables import records, revisions
 
 _DAY = 86400
@@ -206,7 +210,9 @@ def _sums(database: Database, viewer: Viewer, question: Question) -> list[Usage]
         query = query.group_by(*keys)
     with database.begin(reading=True) as connection:
         rows = connection.execute(query).all()
-    return [_usage(question, row) for row in rows if row[len(keys)]]
+        resized = _resized_by_day(connection, viewer, question) if By.DAY in question.by else {}
+    usages = [_usage(question, row) for row in rows if row[len(keys)]]
+    return [_with(usage, resized.get(tuple(usage.key.values()))) for usage in usages]
 
 
 _DESCRIBED = ("uid", "vo", "user", "flavor", "image")
@@ -259,14 +265,14 @@ def _by_day(viewer: Viewer, question: Question) -> Select[Any]:
     ended = _greater(until - 1, until - wall) // _DAY
     described = (*(c[name] for name in _DESCRIBED), _ordinal(c.year, c.month).label("month"))
     asked = _asked(viewer, question)
-    held = [c[name] for name in _INTEGRALS]
+    # What was held all the time; of the others, see `_resized_by_day`.
+    held = [case((c.spans == _NO_SPANS, c[name])).label(name) for name in _INTEGRALS]
     short = select(*described, ended.label("day"), wall.label("wall"), cpu.label("cpu"), *held)
     days = _days(month)
     low = case((days.c.day == begun, until - wall), else_=days.c.day * _DAY)
     high = case((days.c.day == ended, until), else_=(days.c.day + 1) * _DAY)
     before, after = (cpu * (edge - until + wall) // wall for edge in (low, high))
-    # A day has its share of what was held: exact unless the pod was resized that month.
-    shares = [(column * (high - low) / wall).label(column.name) for column in held]
+    shares = [(each * (high - low) / wall).label(each.name) for each in held]
     parts = ((high - low).label("wall"), (after - before).label("cpu"), *shares)
     long = select(*described, days.c.day, *parts).select_from(
         # Every record matches a day; the OUTER join keeps SQLite's join order.
@@ -276,6 +282,41 @@ def _by_day(viewer: Viewer, question: Question) -> Select[Any]:
         short.where(*asked, begun >= ended), long.where(*asked, begun < ended)
     ).subquery("by_day")
     return select(both)
+
+
+_NO_SPANS = "[]"
+
+
+def _resized_by_day(
+    connection: Connection, viewer: Viewer, question: Question
+) -> dict[tuple[str, ...], list[float]]:
+    """By the rows' keys: what those pods held that were resized within the month."""
+    c = records.c
+    month = question.first
+    query = select(
+        *(c[name] for name in _DESCRIBED), c.created_at, c.used_wall_seconds, c.spans
+    ).where(*_asked(viewer, question), c.spans != _NO_SPANS)
+    held: dict[tuple[str, ...], list[float]] = defaultdict(lambda: [0.0] * len(_INTEGRALS))
+    for row in connection.execute(query):
+        named = dict(zip(_DESCRIBED, row, strict=False)) | {By.MONTH.value: str(month)}
+        begun = row.created_at - row.used_wall_seconds
+        for day, sums in holdings.by_day(spans_of(row.spans), begun, month).items():
+            key = tuple(
+                _shown(by, day) if by is By.DAY else str(named[by.value]) for by in question.by
+            )
+            for place, amount in enumerate(sums):
+                held[key][place] += amount
+    return held
+
+
+def _with(usage: Usage, more: Sequence[float] | None) -> Usage:
+    if more is None:
+        return usage
+    sums = {
+        name: round(getattr(usage, name) + amount, 3)
+        for name, amount in zip(_INTEGRALS, more, strict=True)
+    }
+    return replace(usage, **sums)
 
 
 def _greater(one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement[int]:

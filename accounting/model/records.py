@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from accounting.model.accelerators import Accelerator
 from accounting.model.time import Month
@@ -40,6 +41,15 @@ class Vo:
     source: str
 
 
+class Span(NamedTuple):
+    """What a pod held for some seconds; None is unknown."""
+
+    seconds: float
+    cores: float | None
+    memory_mb: float | None
+    gpus: float | None
+
+
 @dataclass(slots=True)
 class Record:
     """The APEL cloud record of one pod in one month; durations cumulative since ``start_at``.
@@ -48,7 +58,9 @@ class Record:
     within the month of what the pod held; ``gpu_…`` are devices of known accelerators, which
     ``accelerators`` tells one by one. ``used_…`` is the part within the month: the previous
     month's record is subtracted, as the repository's summariser does (apel.md, rule 3). ``flags``
-    says what was estimated or incomplete; ``held`` and ``problem`` why it stays here.
+    says what was estimated or incomplete; ``held`` and ``problem`` why it stays here. ``spans`` are
+    the sizes of a pod that was resized within the month, one after another: they fill
+    ``used_wall_seconds``.
     """
 
     uid: str
@@ -87,3 +99,4 @@ class Record:
     memory_mb_seconds: float | None = None
     gpu_seconds: float | None = None
     accelerators: tuple[Accelerator, ...] = ()
+    spans: tuple[Span, ...] = ()

@@ -13,6 +13,9 @@ from accounting.records.identity import fit_user
 Fields = dict[str, str | int | None]
 """A record's keys and values as they are written."""
 
+ASCII_USER = "user name escaped to ASCII"
+"""The flag of a record of which the user's name goes out in ASCII, percent-encoded (UTF-8)."""
+
 PERSONAL = frozenset({"LocalUserId", "GlobalUserName", "MachineName"})
 """The keys whose values identify people (I3); a machine's name contains its user's."""
 
@@ -35,7 +38,7 @@ def digest_of_lines(lines: Iterable[str]) -> str:
 
 def fields(record: Record) -> Fields:
     """The record's keys and values in the repository's order; None or "" where there is none."""
-    user = fit_user(record.user)
+    user = fit_user(record.user, ascii_only=ASCII_USER in record.flags)
     return {
         "RecordCreateTime": record.created_at,
         "VMUUID": record.uid,

@@ -1,16 +1,17 @@
 """A pod's page in the ledger → its APEL records, one per month. Pure."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from accounting.model.accelerators import Accelerator, Quality
 from accounting.model.pods import ERASED, Account, Pod, Reading, Resources
-from accounting.model.records import Held, Record, Status, Vo
+from accounting.model.records import Held, Record, Span, Status, Vo
 from accounting.model.time import Month
-from accounting.records import accelerators, identity
+from accounting.records import accelerators, apel, identity
 from accounting.records.accelerators import Kinds
 from accounting.records.apel import digest_of_lines, fields, lines
+from accounting.records.holdings import Held as Holding
 from accounting.records.holdings import held as holdings_of
 from accounting.records.holdings import size_at
 from accounting.records.identity import VoRules
@@ -138,32 +139,46 @@ def _size(record: Record, account: Account, site: Site) -> None:
     The highest while the month is open; the mean over time as its last word (M10).
     """
     pod, end = account.pod, record.start_at + record.wall_seconds
-    spans = holdings_of(pod, end - record.used_wall_seconds, end)
-    cpus = [(span.seconds, _cpu_count(span.resources, site)[0]) for span in spans]
-    memories = [(s.seconds, _memory_mb(s.resources, pod, site)[0]) for s in spans]
-    gpus = [(span.seconds, _devices(span.resources, pod, site)[0]) for span in spans]
-    record.core_seconds, record.memory_mb_seconds = _integral(cpus), _integral(memories)
-    record.gpu_seconds = _integral(gpus)
+    held_spans = holdings_of(pod, end - record.used_wall_seconds, end)
+    spans = _spans(held_spans, pod, site)
+    record.core_seconds = _integral((span.seconds, span.cores) for span in spans)
+    record.memory_mb_seconds = _integral((span.seconds, span.memory_mb) for span in spans)
+    record.gpu_seconds = _integral((span.seconds, span.gpus) for span in spans)
     if pod.has_accelerators:
-        record.accelerators = accelerators.held(account, spans, record.month, site.kinds)
+        record.accelerators = accelerators.held(account, held_spans, record.month, site.kinds)
         record.flags = (*record.flags, *_accelerator_flags(record.accelerators))
     if len(spans) == 1:
         return
     record.flags = (*record.flags, "resized")
-    used = record.used_wall_seconds
-    known_cpus = [count for _, count in cpus if count is not None]
-    known_memories = [size for _, size in memories if size is not None]
-    if is_final(record) and used and record.core_seconds is not None:
+    record.spans = spans
+    used = record.used_wall_seconds if is_final(record) else 0
+    if used and record.core_seconds is not None:
         record.cpu_count = round(record.core_seconds / used, 3)
     else:
-        record.cpu_count = max(known_cpus, default=None)
-    if is_final(record) and used and record.memory_mb_seconds is not None:
+        record.cpu_count = max((s.cores for s in spans if s.cores is not None), default=None)
+    if used and record.memory_mb_seconds is not None:
         record.memory_mb = round(record.memory_mb_seconds / used)
     else:
-        record.memory_mb = max(known_memories, default=None)
+        known = (span.memory_mb for span in spans if span.memory_mb is not None)
+        record.memory_mb = max(map(round, known), default=None)
 
 
-def _integral(sizes: Sequence[tuple[float, float | None]]) -> float | None:
+def _spans(held_spans: Sequence[Holding], pod: Pod, site: Site) -> tuple[Span, ...]:
+    """What was held, in the record's figures; who has GPUs at one time has none at another."""
+    gpus = [_devices(each.resources, pod, site)[0] for each in held_spans]
+    none = 0.0 if any(gpus) else None
+    return tuple(
+        Span(
+            each.seconds,
+            _cpu_count(each.resources, site)[0],
+            _memory_mb(each.resources, pod, site)[0],
+            none if devices is None and each.resources is not None else devices,
+        )
+        for each, devices in zip(held_spans, gpus, strict=True)
+    )
+
+
+def _integral(sizes: Iterable[tuple[float, float | None]]) -> float | None:
     """Of (seconds, size): size x seconds; None if a size is unknown."""
     total = 0.0
     for seconds, size in sizes:
@@ -233,7 +248,9 @@ def _measured(pod: Pod, vo: Vo, site: Site, rules: VoRules, moment: _Moment) -> 
     if reading.cpu_seconds is None:
         flags.append("CPU time unknown")
     user = identity.shown_user(owner.user, vo.name, rules)
-    if identity.fit_user(user) != user:
+    if rules.ascii_users and not user.isascii():
+        flags.append(apel.ASCII_USER)
+    elif identity.fit_user(user) != user:
         flags.append("user name escaped")
     return Record(
         uid=pod.uid,

@@ -42,6 +42,7 @@ class VoRules:
         privacy: VO name pattern → what its records say about users; ``keep`` where none matches.
         pseudonym_key: key of the pseudonyms' hash.
         excluded_users: users that are not accounted for, such as the monitoring user (M2).
+        ascii_users: a destination carries ASCII only: escape users' other letters.
     """
 
     default: str = ""
@@ -50,6 +51,7 @@ class VoRules:
     privacy: Mapping[str, Privacy] = field(default_factory=dict)
     pseudonym_key: bytes = b""
     excluded_users: frozenset[str] = frozenset()
+    ascii_users: bool = False
 
 
 def decide(group: str, rules: VoRules) -> Vo:
@@ -114,14 +116,17 @@ def _parsed(group: str) -> Vo | None:
 
 _UNFIT = re.compile(r"%%|[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ESCAPED = re.compile(r"[%\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_ESCAPED_TO_ASCII = re.compile(r"[^\x20-\x24\x26-\x7e]")
 
 
-def fit_user(user: str) -> str:
+def fit_user(user: str, *, ascii_only: bool = False) -> str:
     """The name as a record can carry it: percent-encoded (UTF-8) where it must be, else as it is.
 
     A record carries no line break, no control character and no "%%" (apel.md, rule 8). In a name
     that is escaped, "%" is "%25": so decoding it gives the name back.
     """
+    if ascii_only and not user.isascii():
+        return _ESCAPED_TO_ASCII.sub(lambda found: quote(found[0], safe=""), user)
     if user.isprintable() and "%%" not in user:  # nearly all
         return user
     if not _UNFIT.search(user):

@@ -25,7 +25,7 @@ from accounting.model.pods import (
     Resources,
     SeriesKey,
 )
-from accounting.model.records import Held, Record, Status, Vo
+from accounting.model.records import Held, Record, Span, Status, Vo
 from accounting.model.time import Month
 from accounting.store import tables
 
@@ -61,6 +61,7 @@ _RECORD_PATHS = {
 _encode_flags = json.dumps
 _encode = msgspec.json.Encoder().encode
 _decode_flags = msgspec.json.Decoder(tuple[str, ...]).decode
+_decode_spans = msgspec.json.Decoder(tuple[Span, ...]).decode
 _decode_accelerators = msgspec.json.Decoder(tuple[Accelerator, ...]).decode
 
 
@@ -70,7 +71,7 @@ def _of_record(names: Sequence[str]) -> Callable[[Record], tuple[Any, ...]]:
 
 _FLAGS_AT = RECORD_COLUMNS.index("flags")
 _before_flags = _of_record(RECORD_COLUMNS[:_FLAGS_AT])
-_after_flags = _of_record(RECORD_COLUMNS[_FLAGS_AT + 1 : -1])
+_after_flags = _of_record(RECORD_COLUMNS[_FLAGS_AT + 1 : -2])
 record_figures = _of_record((*RECORD_FIGURES, "year", "month", "uid"))
 """Of a record: ``RECORD_FIGURES``, then its key."""
 
@@ -83,6 +84,7 @@ def record_row(record: Record) -> tuple[Any, ...]:
         _encode_flags(record.flags),
         *_after_flags(record),
         _encode(held).decode() if held else "[]",
+        _encode(record.spans).decode() if record.spans else "[]",
     )
 
 
@@ -112,11 +114,17 @@ def record_of(row: Sequence[Any]) -> Record:
     values[_HELD_AT] = _HOLDS[values[_HELD_AT]]
     accelerators = values[_ACCELERATORS_AT]
     values[_ACCELERATORS_AT] = _decode_accelerators(accelerators) if accelerators != "[]" else ()
+    values[_SPANS_AT] = spans_of(values[_SPANS_AT])
     return Record(*values)
 
 
-_MONTH_AT, _VO_AT, _STATUS_AT, _TOLD_AT, _HELD_AT, _ACCELERATORS_AT = (
-    _FIELD_AT[name] for name in ("month", "vo", "status", "flags", "held", "accelerators")
+def spans_of(kept: str) -> tuple[Span, ...]:
+    """A record's spans from their column; nearly all have none."""
+    return _decode_spans(kept) if kept != "[]" else ()
+
+
+_MONTH_AT, _VO_AT, _STATUS_AT, _TOLD_AT, _HELD_AT, _ACCELERATORS_AT, _SPANS_AT = (
+    _FIELD_AT[name] for name in ("month", "vo", "status", "flags", "held", "accelerators", "spans")
 )
 
 

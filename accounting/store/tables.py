@@ -135,6 +135,7 @@ records = Table(
     Column("memory_mb_seconds", Float, comment="held within the month: MB x seconds"),
     Column("gpu_seconds", Float, comment="held within the month: accelerators x seconds"),
     Column("accelerators", Text, nullable=False, server_default="[]", comment="JSON: see rows.py"),
+    Column("spans", Text, nullable=False, server_default="[]", comment="JSON: see rows.py"),
     PrimaryKeyConstraint("year", "month", "uid"),
     # Lists follow an index, so that a page is quick however long the list is. No index holds a
     # figure, because every poll moves those.

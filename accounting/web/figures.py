@@ -39,8 +39,10 @@ def memory(mb: float | None) -> Markup:
     return _figure(mb, f"{mb / _MB_PER_GIB:,.3g}" if mb else "0", "GiB", "MB")
 
 
-def memory_hours(mb_seconds: float) -> Markup:
+def memory_hours(mb_seconds: float | None) -> Markup:
     """Memory over time, in GiB hours."""
+    if mb_seconds is None:
+        return _UNKNOWN
     shown = number(mb_seconds / _MB_PER_GIB / _HOUR)
     return _figure(mb_seconds, shown, "GiB h", "MB s")
 

@@ -324,6 +324,20 @@ def test_a_user_name_that_no_record_carries_is_escaped_and_can_be_read_back(
         assert unquote(written) == user
 
 
+@pytest.mark.parametrize("user", ["Gündüz 5%", "user@example.org", "李\n%%"])
+def test_a_user_name_goes_into_a_spool_in_ascii_and_can_be_read_back(user: str) -> None:
+    named = page(owner=Owner(user, ENTITLEMENT, ""))
+    (shown,) = records(named, rules=VoRules(ascii_users=True))
+    written = apel.text(shown)
+    assert written.isascii()
+    assert shown.held is Held.NO
+    assert shown.user == user
+    said = str(apel.fields(shown)["GlobalUserName"])
+    assert (unquote(said) if said != user else said) == user
+    assert ("user name escaped to ASCII" in shown.flags) is (said != user)
+    assert apel.text_digest(written) == shown.digest
+
+
 HELD: list[tuple[str, dict[str, Any], Held, str]] = [
     ("1: it goes out", {}, Held.NO, ""),
     ("2: owner unknown", {"owner_known": False, "owner": Owner()}, Held.OWNER_UNKNOWN, ""),

@@ -1,13 +1,25 @@
 """What a pod held over time, and what of it goes out: the highest while open, then the mean."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
+from accounting.lookup.summaries import By, Question, Summaries
 from accounting.model.pods import Account, Owner, Pod, Reading, Resources
 from accounting.model.records import Held, Record
 from accounting.model.time import Month
 from accounting.records import builder
 from accounting.records.builder import MB, Site
 from accounting.records.identity import VoRules
+from accounting.store import tables
+from accounting.store.access import Right, Viewer
+from accounting.store.database import Database
+from accounting.store.ledger import note_change
+from accounting.store.records import Records, Selection
+from accounting.store.rows import RECORD_COLUMNS, record_row
+
+ADMIN = Viewer("test", frozenset(Right), is_admin=True)
 
 NOVEMBER = Month(2025, 11)
 T = NOVEMBER.start + 86400
@@ -69,3 +81,41 @@ def test_a_record_without_a_cpu_count_waits_for_a_default(default: float | None)
     (record,) = builder.records(account, Site("SITE", default_cpu_count=default), RULES)
     assert record.held is (Held.INVALID if default is None else Held.NO)
     assert ("ACCOUNTING_RECORD__DEFAULT_CPU_COUNT" in record.problem) is (default is None)
+
+
+def test_gpus_that_a_pod_has_only_for_a_while_are_counted_for_that_time() -> None:
+    (record,) = records(pod(T + 3600, ended=True))
+    assert record.gpu_seconds == 900
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_day_of_a_pod_that_was_resized_has_what_was_held_on_it(
+    tmp_path: Path, postgres: Callable[[], str], kind: str
+) -> None:
+    """Three days: small, then large from noon of the second on; of another pod only its share."""
+    begun, noon = T + 43200, T + 86400 + 43200
+    resized = pod(T + 3 * 86400, ended=True)
+    resized.started_at, resized.resizes = begun, ((float(noon), LARGE),)
+    steady = pod(T + 3 * 86400, ended=True)
+    steady.uid, steady.started_at, steady.resizes = "another", begun, ()
+    url = f"sqlite:///{tmp_path / 'ledger.db'}" if kind == "sqlite" else postgres()
+    with Database(url) as database:
+        database.ensure_current()
+        rows = [record_row(record) for of in (resized, steady) for record in records(of)]
+        with database.begin() as connection:
+            database.write(connection, tables.records, RECORD_COLUMNS, rows)
+            note_change(connection, {NOVEMBER})
+        kept = {record.uid: record for record in Records(database).find(Selection())}
+        by_day = Summaries(database).summary(ADMIN, Question((By.DAY,), NOVEMBER, NOVEMBER))
+        by_month = Summaries(database).summary(ADMIN, Question((By.MONTH,), NOVEMBER, NOVEMBER))
+    assert [span.cores for span in kept[resized.uid].spans] == [2.0, 8.0]
+    assert kept["another"].spans == ()
+    small, large = 2 * 43200, 8 * 43200
+    assert [row.core_seconds for row in by_day] == [
+        2 * small,
+        (small + large) + 2 * small,
+        2 * large + 2 * small,
+    ]
+    assert [row.gpu_seconds for row in by_day] == [0, 43200, 86400]
+    assert sum(row.core_seconds for row in by_day) == by_month[0].core_seconds
+    assert sum(row.memory_mb_seconds for row in by_day) == by_month[0].memory_mb_seconds

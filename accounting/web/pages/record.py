@@ -41,6 +41,7 @@ FLAGS = {
     "accelerators not countable": "The pod has a resource claim, which tells no number of devices.",
     "accelerator use not told apart": "Devices are shared; what tells use shows whole ones.",
     "default VO": "The pod had no group, or one that is sent under the default.",
+    apel.ASCII_USER: "A destination carries ASCII only; the name goes out percent-encoded.",
     "user name escaped": "The name holds what a record cannot carry; it goes out percent-encoded.",
     "no user": "The pod had no user annotation.",
     "ended in a gap": "The metrics fell silent when it was last seen: it may have run longer.",
