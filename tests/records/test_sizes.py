@@ -95,9 +95,11 @@ def test_a_day_of_a_pod_that_was_resized_has_what_was_held_on_it(
     """Three days: small, then large from noon of the second on; of another pod only its share."""
     begun, noon = T + 43200, T + 86400 + 43200
     resized = pod(T + 3 * 86400, ended=True)
-    resized.started_at, resized.resizes = begun, ((float(noon), LARGE),)
+    resized.started_at = resized.first_running_at = begun
+    resized.resizes = ((float(noon), LARGE),)
     steady = pod(T + 3 * 86400, ended=True)
-    steady.uid, steady.started_at, steady.resizes = "another", begun, ()
+    steady.uid, steady.resizes = "another", ()
+    steady.started_at = steady.first_running_at = begun
     url = f"sqlite:///{tmp_path / 'ledger.db'}" if kind == "sqlite" else postgres()
     with Database(url) as database:
         database.ensure_current()
