@@ -49,6 +49,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     made = Store(tmp_path_factory.mktemp("buildah"))
     try:
         made.make_bases()
+    except AssertionError as exc:
+        pytest.skip(f"no Debian can be made here, see that apt reaches its mirror: {exc}")
+    try:
         yield made
     finally:
         made.remove()
