@@ -1,5 +1,6 @@
 """A made-up instance of EGI's earlier hub is moved: homes, names, groups and tokens stay."""
 
+import re
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -22,6 +24,8 @@ from tests.kubernetes.standin import KubernetesStandin
 
 PEOPLE = {"alice": [TRAINING, VO], "bob": [VO]}
 NEVER_LOGGED_IN = "robot"
+PROGRAM = "a-program"
+"""A client of the provider that logs in for itself: users were called by the client's id."""
 
 EARLIER = """
 import uuid
@@ -48,6 +52,7 @@ c.KubeSpawner.volumes = [
 ]
 c.Authenticator.enable_auth_state = True
 c.Authenticator.manage_groups = True
+c.Authenticator.auth_refresh_age = 0  # so that servers of programs, too, can be started
 c.GenericOAuthenticator.auth_state_groups_key = "oauth_user.entitlements"
 c.GenericOAuthenticator.client_id = {client!r}
 c.GenericOAuthenticator.client_secret = {secret!r}
@@ -69,6 +74,8 @@ hub:
       auth_refresh_leeway: 60
       username_claim: preferred_username
       allowed_groups: ["{vo}", "{training}"]
+      allowed_users: [{program}]
+      jwt_clients: [{client}, {program}]
     Authenticator: {{enable_auth_state: true}}
     KubeSpawner: {{namespace: hub, image: "example.org/lab:1", delete_grace_period: 0}}
   extraConfig:
@@ -98,7 +105,9 @@ class Instance:
 
     def settings(self) -> str:
         """The configuration that its migrated values give, as `hub.config` is read."""
-        text = VALUES.format(issuer=self.provider.issuer, vo=VO, training=TRAINING)
+        text = VALUES.format(
+            issuer=self.provider.issuer, vo=VO, training=TRAINING, client=CLIENT, program=PROGRAM
+        )
         values = migrated(yaml.safe_load(text)).values["jupyterhub"]["hub"]
         assert "extraConfig" not in values  # nothing of it must stay code
         classes = values["config"]["JupyterHub"]
@@ -155,6 +164,7 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
 def instance(provider: Provider, tmp_path: Path) -> Iterator[Instance]:
     folder, url = tmp_path / "hub", new_url()
     provider.client(CLIENT, [f"{url}hub/oauth_callback"])
+    provider.client(PROGRAM)
     for name, groups in PEOPLE.items():
         provider.user(name, entitlements=groups)
     config = EARLIER.format(
@@ -183,9 +193,11 @@ def instance(provider: Provider, tmp_path: Path) -> Iterator[Instance]:
                 }
                 cluster.create(secret)
             hub.add_user(NEVER_LOGGED_IN)
+            hub.add_user(PROGRAM)
+            homes[PROGRAM] = start(hub, cluster, PROGRAM)
             users = {name: hub.user(name) for name in PEOPLE}
             api_tokens = {name: hub.token_of(name) for name in PEOPLE}
-            stop(hub, cluster, *PEOPLE)
+            stop(hub, cluster, *homes)
         yield Instance(folder, url, provider, cluster, homes, users, api_tokens)
 
 
@@ -233,8 +245,36 @@ def test_users_find_their_homes_names_groups_and_tokens(instance: Instance, vers
             assert number(folder, name) == numbers[name]
             # The provider's first allowed group, as the earlier authenticator chose it.
             assert hub.user(name)["auth_state"]["primary_group"] == groups[0]
-        stop(hub, cluster, *PEOPLE)
+        token = program_token(instance)
+        answer = httpx.get(
+            f"{hub.url}hub/jwt_login", headers={"Authorization": f"Bearer {token}"}, timeout=60
+        )
+        assert answer.raise_for_status().json()["user"] == PROGRAM  # no prefix, as before
+        assert start(hub, cluster, PROGRAM) == instance.homes[PROGRAM]
+        stop(hub, cluster, *instance.homes)
         claims = {c["metadata"]["name"] for c in cluster.all("persistentvolumeclaims", "hub")}
         assert claims == set(instance.homes.values())  # nobody got a second one
         names = {user["name"] for user in hub.api("GET", "/users").json()}
-        assert names == {*PEOPLE, NEVER_LOGGED_IN}
+        assert names == {*PEOPLE, NEVER_LOGGED_IN, PROGRAM}
+        anonymous = {log_in_without_a_name(hub, instance.provider) for _ in range(2)}
+        assert len(anonymous) == 1  # the same at each login
+        assert anonymous.pop().startswith("anon-")
+
+
+def program_token(instance: Instance) -> str:
+    """An access token of the program itself."""
+    form = {"grant_type": "client_credentials", "scope": "openid"}
+    url = instance.provider.endpoint("token")
+    answer = httpx.post(url, data=form, auth=(PROGRAM, CLIENT_SECRET), timeout=60)
+    return str(answer.raise_for_status().json()["access_token"])
+
+
+def log_in_without_a_name(hub: Hub, provider: Provider) -> str:
+    """Log in as somebody of whom the provider gives no name; the user that the hub knows."""
+    provider.user("nameless", preferred_username="", entitlements=[VO])
+    with Visitor(hub) as visitor:
+        visitor.login("nameless")
+        page = visitor.get("hub/home")
+    found = re.search(r'user: "([^"]+)"', page.text)
+    assert found, page.text
+    return found[1]

@@ -7,9 +7,16 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from traitlets.config import Config
 
-from hub.authenticator import EGICheckinAuthenticator, EOSCNodeAuthenticator
+from hub.authenticator import (
+    D4ScienceAuthenticator,
+    EGICheckinAuthenticator,
+    EOSCNodeAuthenticator,
+)
+from hub.migration.names import OLD_MODULES
 from hub.spawner import EGISpawner
+from hub.spawner.d4science import D4ScienceSpawner
 
 LEGACY = Path(__file__).parents[2] / "legacy"
 
@@ -18,9 +25,7 @@ LEGACY = Path(__file__).parents[2] / "legacy"
 def _importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(LEGACY)
     yield
-    for name in [
-        n for n in sys.modules if n.partition(".")[0] in ("egispawner", "egi_notebooks_hub")
-    ]:
+    for name in [n for n in sys.modules if n.partition(".")[0] in OLD_MODULES]:
         del sys.modules[name]
 
 
@@ -32,10 +37,20 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("egi_notebooks_hub.egispawner", "EGISpawner", EGISpawner),
         ("egi_notebooks_hub.egiauthenticator", "EGICheckinAuthenticator", EGICheckinAuthenticator),
         ("egi_notebooks_hub.egiauthenticator", "EOSCNodeAuthenticator", EOSCNodeAuthenticator),
+        ("egi_notebooks_hub.d4science", "D4ScienceSpawner", D4ScienceSpawner),
     ],
 )
 def test_an_old_import_path_is_the_class_of_now(module: str, name: str, now: type) -> None:
     assert getattr(importlib.import_module(module), name) is now
+
+
+@pytest.mark.usefixtures("_importable")
+@pytest.mark.parametrize("module", ["egi_notebooks_hub.d4science", "d4scienceauthenticator"])
+def test_settings_of_d4science_may_stand_under_the_old_name(module: str) -> None:
+    old = importlib.import_module(module).D4ScienceOauthenticator
+    assert issubclass(old, D4ScienceAuthenticator)
+    made = old(config=Config({"D4ScienceOauthenticator": {"client_id": "the-portal"}}))
+    assert made.client_id == "the-portal"
 
 
 @pytest.mark.usefixtures("_importable")
