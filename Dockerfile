@@ -2,8 +2,9 @@
 # Images of EGI Notebooks: docker build --target accounting .
 # A base is pinned for good by its digest beside its tag:
 # --build-arg PYTHON_IMAGE=python:3.13.14-slim-trixie@sha256:…
-# Targets: accounting, hub, monitor, backup, single-user. None keeps a build tool or runs as root;
-# all but single-user, whose notebooks write, run with a read-only root file system.
+# Targets: accounting, hub, monitor, backup, and for notebooks single-user (data science),
+# single-user-base, single-user-r, single-user-ml. None keeps a build tool or runs as root;
+# all but those for notebooks, which write, run with a read-only root file system.
 
 # As in pyproject.toml.
 ARG VERSION=0.1.0
@@ -11,7 +12,10 @@ ARG PYTHON_IMAGE=python:3.13.14-slim-trixie
 ARG UV_IMAGE=ghcr.io/astral-sh/uv:0.13.9
 # As in the chart jupyterhub of chart/egi-notebooks.
 ARG HUB_IMAGE=quay.io/jupyterhub/k8s-hub:4.4.0
+ARG BASE_NOTEBOOK_IMAGE=quay.io/jupyter/minimal-notebook:2026-08-24
 ARG SINGLE_USER_IMAGE=quay.io/jupyter/datascience-notebook:2026-08-24
+ARG R_NOTEBOOK_IMAGE=quay.io/jupyter/r-notebook:2026-08-24
+ARG ML_NOTEBOOK_IMAGE=quay.io/jupyter/pytorch-notebook:cuda12-2026-08-24
 
 FROM ${UV_IMAGE} AS uv
 
@@ -163,11 +167,30 @@ USER 10001:10001
 HEALTHCHECK NONE
 ENTRYPOINT ["python", "-m", "hub.backup"]
 
-# The users' notebooks: what the base has stays as it is, libraries.txt comes beside it.
+# The users' notebooks. What the base has stays as it is; the lists of images/single-user come beside
+# it, and images/single-user/vo/NAME.txt with --build-arg VO=NAME. Their health checks are the bases'
+# own, which know the path that the hub gives.
+FROM ${BASE_NOTEBOOK_IMAGE} AS single-user-base
+ARG REVISION=""
+ARG SOURCE=""
+ARG VERSION
+ARG VO=""
+LABEL org.opencontainers.image.title="notebooks-single-user-base" \
+      org.opencontainers.image.description="JupyterLab with Python, for EGI Notebooks" \
+      org.opencontainers.image.vendor="EGI Notebooks" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.version="${VERSION}"
+RUN --mount=type=bind,source=images/single-user,target=/image \
+    /image/install base ${VO:+"vo/${VO}"}
+USER 1000
+
 FROM ${SINGLE_USER_IMAGE} AS single-user
 ARG REVISION=""
 ARG SOURCE=""
 ARG VERSION
+ARG VO=""
 LABEL org.opencontainers.image.title="notebooks-single-user" \
       org.opencontainers.image.description="JupyterLab with the libraries that EGI Notebooks users ask for" \
       org.opencontainers.image.vendor="EGI Notebooks" \
@@ -175,13 +198,38 @@ LABEL org.opencontainers.image.title="notebooks-single-user" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.version="${VERSION}"
-SHELL ["/bin/bash", "-o", "pipefail", "-c"]
-RUN --mount=type=bind,source=images/single-user,target=/libraries \
-    pip list --format=freeze --exclude pip | sed "/ @ /d" > /tmp/base.txt \
-    && pip install --no-cache-dir --only-binary :all: \
-        --constraint /tmp/base.txt --requirement /libraries/libraries.txt \
-    && rm /tmp/base.txt \
-    && fix-permissions "${CONDA_DIR}" \
-    && fix-permissions "/home/${NB_USER}"
-# Its health check is the base's own, which knows the path that the hub gives.
+RUN --mount=type=bind,source=images/single-user,target=/image \
+    /image/install base data-science ${VO:+"vo/${VO}"}
+USER 1000
+
+FROM ${R_NOTEBOOK_IMAGE} AS single-user-r
+ARG REVISION=""
+ARG SOURCE=""
+ARG VERSION
+ARG VO=""
+LABEL org.opencontainers.image.title="notebooks-single-user-r" \
+      org.opencontainers.image.description="JupyterLab with R, for EGI Notebooks" \
+      org.opencontainers.image.vendor="EGI Notebooks" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.version="${VERSION}"
+RUN --mount=type=bind,source=images/single-user,target=/image \
+    /image/install base ${VO:+"vo/${VO}"}
+USER 1000
+
+FROM ${ML_NOTEBOOK_IMAGE} AS single-user-ml
+ARG REVISION=""
+ARG SOURCE=""
+ARG VERSION
+ARG VO=""
+LABEL org.opencontainers.image.title="notebooks-single-user-ml" \
+      org.opencontainers.image.description="JupyterLab with PyTorch and CUDA, for EGI Notebooks" \
+      org.opencontainers.image.vendor="EGI Notebooks" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.version="${VERSION}"
+RUN --mount=type=bind,source=images/single-user,target=/image \
+    /image/install base machine-learning ${VO:+"vo/${VO}"}
 USER 1000

@@ -1,6 +1,7 @@
 """The images: what the Dockerfile says, and that its steps make programs that run confined."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -22,8 +23,9 @@ from tests.images.build import ROOT, Builder, confined
 from tests.images.dockerfile import read
 
 DOCKERFILE = read(ROOT / "Dockerfile")
-TARGETS = ("accounting", "hub", "monitor", "backup", "single-user")
-LIBRARIES = ROOT / "images" / "single-user" / "libraries.txt"
+NOTEBOOKS = ("single-user", "single-user-base", "single-user-r", "single-user-ml")
+TARGETS = ("accounting", "hub", "monitor", "backup", *NOTEBOOKS)
+SINGLE_USER = ROOT / "images" / "single-user"
 _SECONDS = 60
 
 
@@ -60,7 +62,7 @@ def test_a_target_is_labelled_and_its_base_is_pinned_by_an_argument(target: str)
     base = DOCKERFILE.line(target)[0].base
     argument = re.fullmatch(r"\$\{(\w+)\}", base)
     assert argument
-    assert re.search(r":[\d.-]*\d", DOCKERFILE.arguments[argument[1]])
+    assert re.search(r":[\w.-]*\d", DOCKERFILE.arguments[argument[1]])
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -295,26 +297,80 @@ def test_the_backups_programs_from_debian_are_those_that_the_tests_use() -> None
     assert all(name in makefile for name in ("rclone", "restic"))
 
 
-def test_the_single_user_libraries_are_pinned_and_fit_together(tmp_path: Path) -> None:
+def pinned(path: Path) -> list[str]:
+    lines = path.read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def installed_lists(target: str) -> list[str]:
+    """The lists of libraries that a target's step installs."""
+    (step,) = (i.text for i in DOCKERFILE.stages[target].instructions if i.name == "RUN")
+    return re.findall(r"[a-z-]+", step.partition("/image/install ")[2].partition("$")[0])
+
+
+def test_every_list_of_libraries_is_pinned_and_installed_somewhere() -> None:
+    lists = {path.stem: pinned(path) for path in SINGLE_USER.glob("*.txt")}
+    assert {name for target in NOTEBOOKS for name in installed_lists(target)} == set(lists)
+    for lines in (*lists.values(), *(pinned(path) for path in SINGLE_USER.glob("vo/*.txt"))):
+        assert lines
+        assert [line for line in lines if not re.fullmatch(r"[a-zA-Z0-9.-]+==[\w.]+", line)] == []
+
+
+def test_the_single_user_libraries_fit_together(tmp_path: Path) -> None:
     """The base's Python is newer than many a machine's: they are installed for it, and not run."""
-    lines = LIBRARIES.read_text().splitlines()
-    pinned = [line for line in lines if line and not line.startswith("#")]
-    assert len(pinned) > 15
-    assert [line for line in pinned if not re.fullmatch(r"[a-zA-Z0-9.-]+==[\w.]+", line)] == []
+    files = [SINGLE_USER / f"{name}.txt" for name in installed_lists("single-user")]
+    lines = [line for file in files for line in pinned(file)]
     uv = Path(sys.executable).with_name("uv")
     machine = ("--python-version", "3.13", "--python-platform", "x86_64-manylinux_2_28")
     shown = ("--quiet", "--no-header", "--no-annotate", "--only-binary", ":all:")
-    compile_ = [str(uv), "pip", "compile", *shown, *machine, str(LIBRARIES)]
+    compile_ = [str(uv), "pip", "compile", *shown, *machine, *map(str, files)]
     done = run([*compile_, "--offline"])  # what earlier runs fetched, without asking again
     if done.returncode:
         done = run(compile_)
     assert done.returncode == 0, done.stderr
-    assert {line.lower() for line in pinned} <= set(done.stdout.split())
+    assert {line.lower() for line in lines} <= set(done.stdout.split())
     install = [str(uv), "pip", "install", "--quiet", "--only-binary", ":all:", *machine]
-    done = run([*install, "--target", str(tmp_path), "--requirement", str(LIBRARIES)], 300)
+    given = [word for file in files for word in ("--requirement", str(file))]
+    done = run([*install, "--target", str(tmp_path), *given], 300)
     assert done.returncode == 0, done.stderr
     there = {
         f"{d.name.replace('_', '-')}=={d.version}".lower()
         for d in distributions(path=[str(tmp_path)])
     }
-    assert {line.lower() for line in pinned} <= there
+    assert {line.lower() for line in lines} <= there
+
+
+def test_the_step_for_notebooks_installs_lists_and_a_vo_s_own_and_the_extension(
+    tmp_path: Path,
+) -> None:
+    """In an environment of its own, with short lists: real pip, JupyterLab looks for the result."""
+    image, conda = tmp_path / "image", tmp_path / "conda"
+    shutil.copytree(SINGLE_USER, image)
+    (image / "base.txt").write_text("# short\nidna==3.10\n")
+    (image / "vo" / "vo.example.org.txt").write_text("wheel==0.45.1\n")
+    assert run([sys.executable, "-m", "venv", str(conda)], 120).returncode == 0
+    no_op = conda / "bin" / "fix-permissions"
+    no_op.write_text("#!/bin/sh\n")
+    no_op.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{conda}/bin:{os.environ['PATH']}"}
+    environment |= {"CONDA_DIR": str(conda), "NB_USER": "jovyan"}
+    step = [str(image / "install"), "base", "vo/vo.example.org"]
+    done = subprocess.run(
+        step, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    there = {f"{d.name}=={d.version}" for d in distributions(path=glob_of(conda))}
+    assert {"idna==3.10", "wheel==0.45.1"} <= there
+    found = subprocess.run(
+        [str(Path(sys.executable).with_name("jupyter")), "labextension", "list"],
+        env={**environment, "JUPYTER_PATH": str(conda / "share" / "jupyter")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert re.search(r"egi-sharing v0\.1\.0 .*enabled.*OK", found.stdout + found.stderr)
+
+
+def glob_of(conda: Path) -> list[str]:
+    return [str(path) for path in conda.glob("lib/python*/site-packages")]
