@@ -101,7 +101,6 @@ def test_the_first_page_is_the_operators(site: Site, new_page: NewPage) -> None:
     screenshots(page, "hub-login")
 
 
-@pytest.mark.parametrize("site", ["6"], indirect=True)
 def test_a_notebook_opens_and_writes_into_its_users_home(
     site: Site, cluster: KubernetesStandin, page: Page
 ) -> None:
@@ -172,7 +171,6 @@ def test_two_named_servers_run_at_once_in_one_home_that_outlives_them(
     assert cluster.find("persistentvolumeclaims", first)
 
 
-@pytest.mark.parametrize("site", ["6"], indirect=True)
 def test_twelve_first_servers_at_once_all_start(site: Site, cluster: KubernetesStandin) -> None:
     site.provider.user("dora", entitlements=[VO])
     with Visitor(site.hub) as visitor:
