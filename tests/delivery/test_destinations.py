@@ -206,6 +206,24 @@ def test_the_api_and_the_metrics_tell_of_each_destination(
         assert status["due"] == 4
 
 
+def test_the_pages_tell_of_each_destination(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(site.folder, monkeypatch, NOW, site.settings) as running:
+        running.service.jobs.push(only="copy")
+        html = {"Accept": "text/html"}
+        page = running.get("/deliveries", headers=html)
+        assert page.status_code == 200
+        for said in ('href="/deliveries?destination=copy"', ">2</data> due,", "to copy</span>"):
+            assert said in page.text
+        assert (
+            "No message is like that"
+            in running.get("/deliveries?destination=sums", headers=html).text
+        )
+        only = running.get("/deliveries?destination=copy&state=sent", headers=html).text
+        assert "Messages to copy" in only
+        assert 'href="/deliveries?destination=copy&amp;state=parked"' in only
+        assert running.get("/deliveries?destination=nowhere", headers=html).status_code == 400
+
+
 def test_the_doctor_names_the_destination(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in site.settings.items():
         monkeypatch.setenv(f"ACCOUNTING_{name}", value)
