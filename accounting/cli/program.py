@@ -89,8 +89,9 @@ def _unexpected(exc: Exception, *, verbose: bool) -> str:
 app = typer.Typer(
     cls=_Commands,
     help="Exact usage accounting for EGI Notebooks: from Prometheus to signed APEL records.\n\n"
-    "Exit codes: 0 done, 1 failed, 2 wrong use, 3 incomplete (gaps, records held back, messages"
-    " that wait). Settings: environment ACCOUNTING_… or one YAML file; see docs/settings.md.",
+    "Exit codes: 0 done, 1 failed, 2 wrong use, 3 incomplete (gaps, messages that wait, and"
+    " what is held or parked and was not reported before). Settings: environment ACCOUNTING_…"
+    " or one YAML file; see docs/settings.md.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,

@@ -256,7 +256,11 @@ class Outbox:
     def set_aside(self, message: Message, failure: Failure) -> None:
         """Park a message that was just tried in vain."""
         self._change(
-            message.id, (MessageState.SENDING,), state=MessageState.PARKED.value, **_said(failure)
+            message.id,
+            (MessageState.SENDING,),
+            state=MessageState.PARKED.value,
+            reported_at=None,
+            **_said(failure),
         )
 
     def park(self, number: int, failure: Failure) -> None:

@@ -88,8 +88,8 @@ class Report:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing needs an operator's look."""
-        return not (self.gaps or self.silent_since or self.rejected or self.held)
+        """Whether the source told all that it should."""
+        return not (self.gaps or self.silent_since or self.rejected)
 
 
 Notice = Callable[[Report], bool | None]

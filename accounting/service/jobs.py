@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from accounting.config import PREFIX, Settings
+from accounting.delivery import news
 from accounting.delivery.outbox import Outbox
 from accounting.errors import AccountingError, Busy
 from accounting.measure import poller
@@ -176,7 +177,7 @@ class Jobs:
 
         report = self._poller.poll(until, since, watch)
         if stopped:
-            return outcome.of_poll(report, 0, stopped=True)
+            return outcome.of_poll(report, 0, {}, stopped=True)
         forgotten = self._forget(self._clock())
         self.progress_at = self._clock()
         self._metrics.last_poll.set(self.progress_at)
@@ -191,7 +192,7 @@ class Jobs:
             forgotten=forgotten,
             until=report.end,
         )
-        return outcome.of_poll(report, forgotten)
+        return outcome.of_poll(report, forgotten, Holds(self._database).untold(report.held))
 
     def _count(self, before: poller.Report, report: poller.Report) -> None:
         self._metrics.windows.inc(report.windows - before.windows)
@@ -247,10 +248,13 @@ class Jobs:
         failed = any(getattr(one, "error", one) is not None for one in reports)
         to = (one.destination for one in chosen.values())
         by_name = dict(zip(to, reports, strict=True))
-        return outcome.of_pushes(by_name, self._held(told=not (failed or stopped)), stopped=stopped)
+        tells = not (failed or stopped)  # otherwise the exit code is another: the next one tells
+        left_out = {one: getattr(found, "left_out", 0) for one, found in by_name.items()}
+        new = news.report(self._database, left_out, self._clock()) if tells else news.News()
+        return outcome.of_pushes(by_name, self._held(told=tells), new, stopped=stopped)
 
     def _held(self, *, told: bool) -> outcome.HeldBack:
-        """What is held back; a push that failed has another exit code: the next one reports it."""
+        """What is held back."""
         holds = Holds(self._database)
         new = holds.report(self._clock()) if told else {}
         held, acknowledged = holds.counts()

@@ -11,6 +11,7 @@ from accounting.model.records import Held
 
 if TYPE_CHECKING:
     from accounting.delivery import pusher
+    from accounting.delivery.news import News
     from accounting.delivery.receiver import Comparison, Difference
     from accounting.delivery.takeover import Taken
     from accounting.measure import poller
@@ -52,16 +53,20 @@ def of_error(error: AccountingError) -> Outcome:
     return Outcome(Ending.UNAVAILABLE if foreign else Ending.FAILED, error=error)
 
 
-def of_poll(report: "poller.Report", forgotten: int, *, stopped: bool = False) -> Outcome:
+def of_poll(
+    report: "poller.Report", forgotten: int, new: Mapping[Held, int], *, stopped: bool = False
+) -> Outcome:
     """How a poll ended.
 
     Args:
         report: what it read.
         forgotten: in how many pods user names were replaced afterwards.
+        new: how many records that were written are held, and neither acknowledged nor told by a
+            push before, by reason. Only those make the poll incomplete.
         stopped: it ended early, as it was told to.
     """
     held = Counter(reason.value for reason in report.held.values())
-    is_complete = report.is_complete and not stopped
+    is_complete = report.is_complete and not (new or stopped)
     result = {
         "start": report.start,
         "end": report.end,
@@ -70,6 +75,7 @@ def of_poll(report: "poller.Report", forgotten: int, *, stopped: bool = False) -
         "gaps": [list(gap) for gap in report.gaps],
         "silent_since": report.silent_since,
         "held": dict(held),
+        "held_new": _by_reason(new),
         "rejected": {f"{r.metric}: {r.reason}": count for r, count in report.rejected.items()},
         "forgotten": forgotten,
         "complete": is_complete,
@@ -97,6 +103,7 @@ class HeldBack:
 def of_pushes(
     reports: "Mapping[str, pusher.Report | AccountingError]",
     held: HeldBack,
+    news: "News",
     *,
     stopped: bool = False,
 ) -> Outcome:
@@ -106,6 +113,7 @@ def of_pushes(
         reports: what was delivered, or why nothing could be, by destination.
         held: records that are held back. Only new ones make the push incomplete: a job that runs
             every night must not fail each time because of a record that was reported before.
+        news: the same of messages that are stuck, and of records that a destination cannot carry.
         stopped: it ended early, as it was told to.
     """
     parts = [_of_destination(name, report) for name, report in reports.items()]
@@ -121,6 +129,7 @@ def of_pushes(
         "held": _by_reason(held.open),
         "held_new": _by_reason(held.new),
         "acknowledged": held.acknowledged,
+        **{f"{name}_new": count for name, count in asdict(news).items()},
         "error": _told(errors[0]) if errors else None,
         "destinations": parts,
     }
@@ -128,8 +137,7 @@ def of_pushes(
         return Outcome(Ending.UNAVAILABLE, result, errors[0])
     if stopped:
         return Outcome(Ending.STOPPED, result)
-    complete = (getattr(report, "is_complete", False) for report in reports.values())
-    is_complete = all(complete) and not held.new
+    is_complete = not (result["pending"] or held.new or news)
     return Outcome(Ending.DONE if is_complete else Ending.INCOMPLETE, result)
 
 

@@ -77,6 +77,19 @@ class Holds:
         with self.database.begin() as connection:
             return _report(connection, now)
 
+    def untold(self, found: Mapping[tuple[str, Month], Held]) -> Mapping[Held, int]:
+        """How many of these held records nobody acknowledged and no push has reported, by reason.
+
+        Args:
+            found: (pod, month) of records that are held → why.
+        """
+        if not found:
+            return {}
+        known = select(_h.uid, _h.year, _h.month).join(records, _same_hold)
+        with self.database.begin(reading=True) as connection:
+            told = {(row.uid, Month(row.year, row.month)) for row in connection.execute(known)}
+        return Counter(reason for key, reason in found.items() if key not in told)
+
     def acknowledge(self, selection: Selection, by: str, reason: str, now: float) -> int:
         """Accept that the selected held records stay where they are.
 

@@ -215,6 +215,7 @@ messages = Table(
     Column("cure", Text, nullable=False, server_default="", comment="what the operator does"),
     Column("origin", _Number, nullable=False, server_default="0", comment="the whole's number"),
     Column("part", String(32), nullable=False, server_default="", comment="of a split: a, b, aa …"),
+    Column("reported_at", Float, comment="when a push told that it is stuck; nothing: none did"),
     # The queue: first in, first out; the parts of a split message keep its place.
     Index(None, "destination", "state", "origin", "part"),
     Index(None, "origin"),
@@ -251,6 +252,13 @@ outlets = Table(
     Column("destination", Text, primary_key=True),
     Column("kind", String(32), nullable=False, comment="what it takes: see model/messages.py"),
     Column("position", Integer, nullable=False, comment="its place in the settings"),
+    Column(
+        "left_out",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="records that it cannot carry, as the last push told",
+    ),
 )
 
 # What each destination was last told of each figure. ``uid``, year and month are the figure's key:

@@ -53,19 +53,26 @@ def _show_push(pushed: Mapping[str, Any]) -> None:
 
 def _point_further(pushed: Mapping[str, Any]) -> None:
     for reason, count in pushed["held"].items():
-        new = pushed.get("held_new", {}).get(reason, 0)
-        said = f", {new:,} of them new" if new else ""
+        said = _new(pushed.get("held_new", {}), reason)
         notice(f"{counted(count, 'record')} held back ({reason}){said}: see 'records list --held'")
     if left_out := pushed["left_out"]:
-        notice(f"{left_out:,} records have text that this destination cannot carry")
+        new = _new(pushed, "left_out_new")
+        said = f"{counted(left_out, 'record')} left out{new}"
+        notice(f"{said}: this destination cannot carry such text")
     for warning in pushed["warnings"]:
         notice(warning)
     if parked := pushed["parked"]:
-        notice(f"{counted(parked, 'message')} parked: see 'outbox list --state parked'")
+        new = _new(pushed, "parked_new")
+        notice(f"{counted(parked, 'message')} parked{new}: see 'outbox list --state parked'")
     if elsewhere := pushed["elsewhere"]:
         notice(
-            f"{elsewhere:,} messages wait for a destination that is not in the"
+            f"{counted(elsewhere, 'message')} waiting for a destination that is not in the"
             " settings: see 'outbox status', and 'outbox readdress'"
         )
     if pushed["next_try_at"] is not None:
         notice(f"the next try is at {shown_time(pushed['next_try_at'])}, or 'push --now'")
+
+
+def _new(pushed: Mapping[str, Any], name: str) -> str:
+    count = pushed.get(name, 0)
+    return f", {count:,} of them new" if count else ""
