@@ -25,7 +25,6 @@ from accounting.store.database import Database
 from accounting.store.ledger import Ledger, Progress, Step
 from ssm.testing.authority import Authority
 from ssm.testing.standin import AmsStandin
-from tests.private import secret
 
 QUIET = Features.none()
 
@@ -97,19 +96,6 @@ def test_a_healthy_cluster_passes_every_check() -> None:
 
 
 @pytest.mark.usefixtures("_healthy")
-def test_a_token_that_everybody_can_read_is_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    file = secret(tmp_path / "token", "x" * 32)
-    monkeypatch.setenv("ACCOUNTING_API__TOKEN_FILE", str(file))
-    assert "tokens" not in found()
-    file.chmod(0o644)
-    told = found()["tokens"]
-    assert told.state is State.FAILED
-    assert "can be read by everybody" in told.what
-    assert told.cure.startswith(f"chmod 400 {file}")
-
-
 def test_looking_makes_no_database(tmp_path: Path) -> None:
     found()
     assert not (tmp_path / "ledger.db").exists()

@@ -19,7 +19,7 @@ _WORDS = {
     406: "None of the formats that are accepted can be written.",
     409: "Something else is under way.",
     413: "The request is too large.",
-    429: "Too many failed logins, or too many requests of yours under way.",
+    429: "Too many failed logins.",
     503: "The service cannot answer now.",
 }
 _ALWAYS = (400, 401, 403, 413, 429, 503)

@@ -159,6 +159,14 @@ class NotebookModel(Model):
     acknowledgements: list[AcknowledgementModel]
 
 
+class PartModel(Model):
+    """A part of what was measured."""
+
+    pods: int = _example(12, "Notebooks.")
+    wall_seconds: int = _example(43200)
+    cpu_seconds: int = _example(1800)
+
+
 class UsageModel(Model):
     """What was used; the members that the question names in ``by`` say by whom or when."""
 
@@ -176,6 +184,10 @@ class UsageModel(Model):
     memory_mb_seconds: float = _example(88473600.0, "Wall time, times the MB of each notebook.")
     gpu_seconds: float = _example(0.0, "Wall time, times the GPUs of each notebook.")
     pods_without_cpu: int = _example(0, "Their CPU time is unknown, and missing here.")
+    goes_out: PartModel = Field(description="What of it is not held back.")
+    delivered: PartModel | None = Field(
+        description="What the repository was given so far; null by day: it is given months."
+    )
 
 
 class SummaryModel(Model):

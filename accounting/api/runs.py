@@ -10,7 +10,15 @@ from starlette.responses import Response
 from accounting.api.answers import as_json, refusals
 from accounting.api.dependencies import Operator, Parts, Service
 from accounting.api.models import RunModel, RunsModel
-from accounting.api.parameters import DestinationQuery, MonthType, UserQuery, VoQuery
+from accounting.api.parameters import (
+    DestinationQuery,
+    MonthType,
+    SinceQuery,
+    UntilQuery,
+    UserQuery,
+    VoQuery,
+    moment,
+)
 from accounting.delivery.receiver import Chosen, Difference
 from accounting.errors import SettingsError
 from accounting.guard.problem import Problem
@@ -21,7 +29,7 @@ from accounting.wiring import place_of
 
 router = APIRouter(tags=["runs"])
 
-_ACCEPTED, _NOT_FOUND, _CONFLICT, _BAD_REQUEST = 202, 404, 409, 400
+_ACCEPTED, _BAD, _NOT_FOUND, _CONFLICT = 202, 400, 404, 409
 _LONGEST_WAIT = 25
 _SHOWN = 100
 _STARTED = {
@@ -35,9 +43,29 @@ _STARTED = {
 
 
 @router.post("/poll", status_code=_ACCEPTED, response_model=RunModel, responses=_STARTED)
-def start_poll(request: Request, service: Parts, _viewer: Operator) -> Response:
-    """Read usage from Prometheus, from where the last poll ended up to now."""
-    return _started(request, start(service, JobKind.POLL, poll_job(service)))
+def start_poll(
+    request: Request,
+    service: Parts,
+    _viewer: Operator,
+    *,
+    since: SinceQuery = None,
+    until: UntilQuery = None,
+) -> Response:
+    """Read usage from Prometheus, from where the last poll ended up to now.
+
+    With `since` a time is read again: what is known does not change, what was missing is added.
+    """
+    try:
+        job = poll_job(service, *to_read(service, since, until))
+    except ValueError as exc:
+        wrong = "until" if until is not None else "since"
+        raise Problem(
+            _BAD,
+            f"{wrong} {exc}",
+            "give a time that has passed, and since before until",
+            errors=[{"parameter": wrong, "problem": str(exc)}],
+        ) from exc
+    return _started(request, start(service, JobKind.POLL, job))
 
 
 @router.post("/push", status_code=_ACCEPTED, response_model=RunModel, responses=_STARTED)
@@ -118,9 +146,43 @@ def start(service: Service, kind: JobKind, job: Job, asked: Any = None) -> Run:
         raise Problem(_CONFLICT, exc.message, exc.cure, run=exc.run.id) from exc
 
 
-def poll_job(service: Service) -> Job:
-    """A poll of all that is new."""
-    return service.jobs.poll
+def poll_job(service: Service, since: int | None = None, until: int | None = None) -> Job:
+    """A poll of all that is new, or of a time: see ``Jobs.poll``."""
+    return lambda notice: service.jobs.poll(notice, since=since, until=until)
+
+
+def to_read(
+    service: Service, since: int | None, until: int | None
+) -> tuple[int | None, int | None]:
+    """A time that can be read, Unix seconds.
+
+    Raises:
+        ValueError: it has not passed yet, or ends before it begins.
+    """
+    settled = service.clock() - service.settings.poll.settle
+    if until is not None and until > settled:
+        raise ValueError("is in the future, or so young that samples may be missing")
+    if since is not None and since >= (settled if until is None else until):
+        raise ValueError("is not after since" if until is not None else "is in the future")
+    return since, until
+
+
+def span_to_read(service: Service, since: str, until: str) -> tuple[int | None, int | None]:
+    """The same, from texts; for the pages.
+
+    Raises:
+        ValueError: it says what is wrong with which.
+    """
+    found = []
+    for name, text in (("From", since), ("To", until)):
+        try:
+            found.append(moment(text.strip()))
+        except ValueError as exc:
+            raise ValueError(f"{name} {exc}") from exc
+    try:
+        return to_read(service, *found)
+    except ValueError as exc:
+        raise ValueError(f"To {exc}") from exc
 
 
 def push_job(service: Service, *, at_once: bool, only: str = "") -> Job:
@@ -139,7 +201,7 @@ def known(service: Service, destination: str) -> str:
     try:
         return place_of(service.settings, destination).name
     except SettingsError as exc:
-        raise Problem(_BAD_REQUEST, exc.message, exc.cure) from exc
+        raise Problem(_BAD, exc.message, exc.cure) from exc
 
 
 def republish_job(service: Service, chosen: Chosen, *, dry_run: bool) -> Job:

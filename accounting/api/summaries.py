@@ -1,4 +1,4 @@
-"""``/summaries``: what was used within months, added up."""
+"""``/summaries``: what was used within months, added up: measured, going out, delivered."""
 
 from operator import attrgetter
 from typing import Annotated
@@ -31,6 +31,8 @@ _SUMS = (
     "gpu_seconds",
     "pods_without_cpu",
 )
+_PART = ("pods", "wall_seconds", "cpu_seconds")
+_PARTS = ("goes_out", "delivered")
 _sums_of = attrgetter(*_SUMS)
 
 
@@ -60,7 +62,11 @@ async def summarise(
     flavor: FlavorQuery = "",
     kind: TableQuery = None,
 ) -> Response:
-    """What you may see of what was used; the sums are those that APEL gets."""
+    """What you may see of what was used.
+
+    The sums are of what was measured. `goes_out` is what of it is not held back, and `delivered`
+    what the accounting repository was given so far.
+    """
     by = list(dict.fromkeys(by))
     if month:
         refuse_useless(request, ("first_month", "last_month"), "beside month")
@@ -79,7 +85,10 @@ async def summarise(
         )
         months = question.months if question else []
         version = service.summaries.version(months)
-        tag = tag_of(version, viewer.name, viewer.role, sorted(viewer.vos), question, wanted)
+        delivered = service.summaries.deliveries()
+        tag = tag_of(
+            version, delivered, viewer.name, viewer.role, sorted(viewer.vos), question, wanted
+        )
         if (known := unchanged(request, tag)) is not None:
             return known
         rows = service.summaries.summary(viewer, question) if question else []
@@ -95,7 +104,15 @@ def _json(by: list[By], months: list[Month], rows: list[Usage], tag: str) -> Res
             "by": [one.value for one in by],
             "first_month": ends[0],
             "last_month": ends[1],
-            "rows": [row.key | dict(zip(_SUMS, _sums_of(row), strict=True)) for row in rows],
+            "rows": [
+                {
+                    **row.key,
+                    **dict(zip(_SUMS, _sums_of(row), strict=True)),
+                    "goes_out": row.goes_out,
+                    "delivered": row.delivered,
+                }
+                for row in rows
+            ],
         },
         headers=tagged(tag),
     )
@@ -128,9 +145,10 @@ def _question(
 
 def _csv(by: list[By], rows: list[Usage], tag: str) -> Response:
     names = [one.value for one in by]
-    lines = [csv_line([*names, *_SUMS])]
+    parts = [f"{part}_{name}" for part in _PARTS for name in _PART]
+    lines = [csv_line([*names, *_SUMS, *parts])]
     for row in rows:
-        values = [*(row.key[name] for name in names), *_sums_of(row)]
-        lines.append(csv_line(values))
+        told = [getattr(getattr(row, part), name, "") for part in _PARTS for name in _PART]
+        lines.append(csv_line([*(row.key[name] for name in names), *_sums_of(row), *told]))
     headers = {**tagged(tag), "Content-Disposition": 'attachment; filename="summary.csv"'}
     return Response(b"".join(lines), 200, headers, MEDIA_TYPES[Format.CSV])

@@ -27,6 +27,12 @@ class PrometheusSettings(Group):
         "(Thanos, Mimir, VictoriaMetrics).",
         examples=["http://prometheus-server.monitoring:9090"],
     )
+    public_url: Url | None = Field(
+        default=None,
+        description="Prometheus' address as people's browsers reach it: a notebook's page links its"
+        " samples there. Without it, the page has the queries to copy.",
+        examples=["https://prometheus.example.org"],
+    )
     namespace: Text = Field(
         default="",
         description="The Kubernetes namespace that the notebooks run in. Needed to poll.",

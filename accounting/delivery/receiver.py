@@ -3,7 +3,7 @@
 ``delivered`` is our copy of the receiver's table: the same key, and the last delivery wins.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
@@ -113,12 +113,19 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One group of a month: what the receiver shows now, and when all is delivered."""
+    """One group of a month.
+
+    Attributes:
+        delivered: what the receiver shows now.
+        due: what it shows when all that goes out is delivered.
+        measured: the same, and what is held back.
+    """
 
     month: Month
     group: Mapping[str, str]
     delivered: Usage
     due: Usage
+    measured: Usage
 
 
 GROUPINGS: Mapping[str, Sequence[str]] = {
@@ -225,10 +232,13 @@ class Receiver:
         with self.database.begin(reading=True) as connection:
             theirs = summarise(_pairs_delivered(connection, month, self._at(connection)), names)
             ours = summarise(pairs_due(connection, month), names)
-        shown = {key: group for key, (group, _) in (theirs | ours).items()}
+            measured = summarise(pairs_measured(connection, month), names)
+        shown = {key: group for key, (group, _) in (measured | theirs | ours).items()}
         nothing: tuple[dict[str, str], Usage] = ({}, Usage())
         return [
-            Line(month, shown[key], theirs.get(key, nothing)[1], ours.get(key, nothing)[1])
+            Line(
+                month, shown[key], *(sums.get(key, nothing)[1] for sums in (theirs, ours, measured))
+            )
             for key in sorted(shown)
         ]
 
@@ -306,6 +316,17 @@ def _pairs_delivered(
 
 def pairs_due(connection: Connection, month: Month) -> Iterator[tuple[_Texts, _Texts]]:
     """The month's records that may go out, each with the cumulative figures of the month before."""
+    return _pairs_of(connection, month, lambda table: [table.c.held == Held.NO])
+
+
+def pairs_measured(connection: Connection, month: Month) -> Iterator[tuple[_Texts, _Texts]]:
+    """The same of all the month's records, those that are held back, too."""
+    return _pairs_of(connection, month, lambda _: [])
+
+
+def _pairs_of(
+    connection: Connection, month: Month, also: Callable[[Any], list[Any]]
+) -> Iterator[tuple[_Texts, _Texts]]:
     cumulative = {
         "wall_seconds": "WallDuration",
         "cpu_seconds": "CpuDuration",
@@ -313,15 +334,11 @@ def pairs_due(connection: Connection, month: Month) -> Iterator[tuple[_Texts, _T
         "sent_gb": "NetworkOutbound",
     }
     before = records.alias()
-    sendable = _is_before(records, before, month) & (before.c.held == Held.NO)
+    earlier_month = and_(_is_before(records, before, month), *also(before))
     query = (
         select(records, *(before.c[name].label(key) for name, key in cumulative.items()))
-        .outerjoin_from(records, before, sendable)
-        .where(
-            records.c.year == month.year,
-            records.c.month == month.month,
-            records.c.held == Held.NO,
-        )
+        .outerjoin_from(records, before, earlier_month)
+        .where(records.c.year == month.year, records.c.month == month.month, *also(records))
     )
     for row in _streamed(connection, query):
         earlier = {key: str(getattr(row, key) or 0) for key in cumulative.values()}

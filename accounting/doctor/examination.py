@@ -7,7 +7,7 @@ from accounting.config import Settings
 from accounting.doctor.database import clock, database, outbox
 from accounting.doctor.delivery import delivery
 from accounting.doctor.finding import Finding, State, guarded
-from accounting.doctor.pages import pages, tokens
+from accounting.doctor.pages import pages
 from accounting.doctor.source import metrics
 
 
@@ -24,7 +24,6 @@ def examine(settings: Settings, now: float | None = None) -> Iterator[Finding]:
     yield from guarded("database", lambda: database(settings))
     yield from guarded("clock", lambda: clock(settings, at))
     yield from guarded("outbox", lambda: outbox(settings))
-    yield from guarded("tokens", lambda: tokens(settings))
     yield from guarded("pages", lambda: pages(settings))
     yield from guarded("certificate", lambda: delivery(settings, at))
 

@@ -1,4 +1,4 @@
-"""Checks of who gets in: the tokens' files, and the pages' address."""
+"""Checks of the pages' address."""
 
 from collections.abc import Iterator
 
@@ -6,17 +6,6 @@ from accounting.config import Settings
 from accounting.doctor.finding import Finding, State
 from accounting.guard.hub import hub_of
 from accounting.guard.origin import CURE, SHARED, origin_of
-from accounting.guard.tokens import StaticTokens
-
-
-def tokens(settings: Settings) -> Iterator[Finding]:
-    """Whether the tokens' files can be used; nothing if they can.
-
-    Raises:
-        SettingsError: one cannot be read, is empty, or everybody may read it.
-    """
-    StaticTokens(settings).check()
-    yield from ()
 
 
 def pages(settings: Settings) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """What was used within months, added up by any of month, day, VO, user, flavour and image.
 
-The sums are of what records say was used within their month, and so the ledger's, and APEL's.
+The sums are of what records say was used within their month: of what was measured. Beside them
+stands what of it goes out to the repository, and what was delivered (``outgoing``).
 
 Days: wall time lies between a pod's start and its last sample without a break, so each day's part
 of it is exact. CPU time is known at month ends and at the last sample only: each day gets its part
@@ -10,13 +11,13 @@ is exact, too: of pods that were resized in the month, a record has each size an
 
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
     CTE,
@@ -36,6 +37,8 @@ from sqlalchemy import (
     values,
 )
 
+from accounting.lookup import outgoing
+from accounting.lookup.outgoing import NOTHING, Lacking, Part
 from accounting.lookup.records import allowed
 from accounting.model.time import Month
 from accounting.records import holdings
@@ -67,7 +70,9 @@ class Question:
     Attributes:
         by: what rows stand for; one row for all if empty.
         first, last: the months from and to which, both included.
-        user, vo, flavor: only these; empty text: all.
+        user, vo, flavor, image: only these; empty text: all.
+        contains: (one of those, a part of its text), whatever its case.
+        days: only these days, as days since 1970, both included; None: all of the months.
     """
 
     by: tuple[By, ...]
@@ -76,11 +81,32 @@ class Question:
     user: str = ""
     vo: str = ""
     flavor: str = ""
+    image: str = ""
+    contains: tuple[tuple[By, str], ...] = ()
+    days: tuple[int, int] | None = None
 
     @property
     def months(self) -> list[Month]:
         """All months it is about."""
         return list(self.first.until(self.last))
+
+    @property
+    def is_by_months(self) -> bool:
+        """Whether it is about whole months, as the repository is given them."""
+        return self.days is None and By.DAY not in self.by
+
+    def months_by_day(self) -> list[Month]:
+        """The months of which days are told apart, or only some are asked for."""
+        if By.DAY in self.by:
+            return self.months
+        if self.days is None:
+            return []
+        first, last = self.days
+        return [
+            month
+            for month in self.months
+            if month.start < first * _DAY or (last + 1) * _DAY < month.end
+        ]
 
     def parts(self) -> Iterator["Question"]:
         """Questions that together answer this one: where rows are of one month, one for each."""
@@ -104,6 +130,9 @@ class Usage:
         memory_mb_seconds: wall time, times the MB of memory that each had.
         gpu_seconds: wall time, times the GPUs that each had.
         pods_without_cpu: those whose CPU time is unknown, which counts as nothing here.
+        goes_out: what is not held back.
+        delivered: what the repository was given so far; None where days are told apart: it is
+            given months.
     """
 
     key: dict[str, str]
@@ -115,11 +144,25 @@ class Usage:
     memory_mb_seconds: float
     gpu_seconds: float
     pods_without_cpu: int
+    goes_out: Part = NOTHING
+    delivered: Part | None = None
+
+    @property
+    def measured(self) -> Part:
+        """The figures that ``goes_out`` and ``delivered`` are parts of."""
+        return Part(self.pods, self.wall_seconds, self.cpu_seconds)
+
+    @property
+    def differs(self) -> bool:
+        """Whether not all that was measured goes out, or not all was delivered."""
+        return {self.goes_out, self.delivered or self.goes_out} != {self.measured}
 
 
 _Revision = tuple[int, int, int]
-_Key = tuple[Viewer, Question, tuple[_Revision, ...]]
+_Key = tuple[Any, ...]
 _MOST_KEPT = 1000
+_Found = TypeVar("_Found")
+_Lacking = tuple[Mapping[tuple[str, ...], Lacking], Lacking]
 
 
 def known_months(database: Database) -> tuple[Month, Month] | None:
@@ -146,7 +189,7 @@ class Summaries:
     def __init__(self, database: Database) -> None:
         self.database = database
         self._lock = threading.Lock()
-        self._kept: OrderedDict[_Key, Future[list[Usage]]] = OrderedDict()
+        self._kept: OrderedDict[_Key, Future[Any]] = OrderedDict()
 
     def version(self, months: Sequence[Month]) -> list[_Revision]:
         """The revisions of those months that have records; equal: nothing was written."""
@@ -156,6 +199,10 @@ class Summaries:
         wanted = set(months)
         return [tuple(row) for row in rows if (row.year, row.month) in wanted]
 
+    def deliveries(self) -> outgoing.Version:
+        """Equal: nothing was delivered meanwhile."""
+        return outgoing.version(self.database)
+
     def summary(self, viewer: Viewer, question: Question) -> list[Usage]:
         """The sums of a question, sorted by what they stand for.
 
@@ -163,15 +210,29 @@ class Summaries:
             Forbidden: the viewer may not ask for that user or VO.
         """
         found: list[Usage] = []
+        deliveries = self.deliveries()
         for part in question.parts():
-            version = tuple(self.version(part.months))
-            found += self._once(
-                (viewer, part, version), partial(_sums, self.database, viewer, part)
+            known = (viewer, part, tuple(self.version(part.months)))
+            sums = self._once(("measured", *known), partial(_sums, self.database, viewer, part))
+            lacking = self._once(
+                ("lacking", *known, deliveries), partial(_lacking, self.database, viewer, part)
             )
+            found += [_told(question, usage, lacking) for usage in sums]
         order = [by.value for by in question.by]
         return sorted(found, key=lambda usage: [usage.key[name] for name in order])
 
-    def _once(self, key: _Key, find: Callable[[], list[Usage]]) -> list[Usage]:
+    def names(self, viewer: Viewer, month: Month, most: int) -> Mapping[By, list[str]]:
+        """Names that a month's records have, as far as the viewer may know; in order, some of them.
+
+        Args:
+            viewer: who looks.
+            month: which month.
+            most: at most so many of each.
+        """
+        key = ("names", viewer, month, most, tuple(self.version([month])))
+        return self._once(key, partial(_names, self.database, viewer, month, most))
+
+    def _once(self, key: _Key, find: Callable[[], _Found]) -> _Found:
         with self._lock:
             kept = self._kept.get(key)
             if is_ours := kept is None:
@@ -186,17 +247,26 @@ class Summaries:
                 with self._lock:
                     self._kept.pop(key, None)
                 kept.set_exception(exc)
-        return kept.result()
+        return cast("_Found", kept.result())
 
 
-def _sums(database: Database, viewer: Viewer, question: Question) -> list[Usage]:
-    parts = _by_day(viewer, question) if By.DAY in question.by else _used(viewer, question)
-    found = parts.subquery("parts")
+def _sums(
+    database: Database, viewer: Viewer, question: Question, *more: ColumnElement[bool]
+) -> list[Usage]:
+    """The sums of what was measured.
+
+    Args:
+        database: the ledger's.
+        viewer: who looks.
+        question: about what.
+        more: further conditions on ``records``.
+    """
+    found = _parts(question, [*_asked(viewer, question), *more]).subquery("parts")
     # As expressions: SQLite would otherwise read all records in the order of an index on users.
     keys = [func.coalesce(found.c[by.value], literal_column("NULL")) for by in question.by]
     c = found.c
     # A notebook has a row per month: in a row for several months, it still counts once.
-    once = len(question.months) == 1
+    once = len(question.months) == 1 and (question.days is None or By.DAY in question.by)
     query = select(
         *keys,
         func.count() if once else func.count(c.uid.distinct()),
@@ -210,16 +280,88 @@ def _sums(database: Database, viewer: Viewer, question: Question) -> list[Usage]
         query = query.group_by(*keys)
     with database.begin(reading=True) as connection:
         rows = connection.execute(query).all()
-        resized = _resized_by_day(connection, viewer, question) if By.DAY in question.by else {}
+        resized = _resized(connection, question, [*_asked(viewer, question), *more])
     usages = [_usage(question, row) for row in rows if row[len(keys)]]
     return [_with(usage, resized.get(tuple(usage.key.values()))) for usage in usages]
 
 
+def _names(database: Database, viewer: Viewer, month: Month, most: int) -> Mapping[By, list[str]]:
+    found = {}
+    with database.begin(reading=True) as connection:
+        for by in (By.VO, By.USER, By.FLAVOR, By.IMAGE):
+            column = records.c[by.value]
+            query = select(column).where(viewer.restriction(), _of(month), column != "")
+            names = query.distinct().order_by(column).limit(most)
+            found[by] = list(connection.scalars(names))
+    return found
+
+
+def _told(question: Question, usage: Usage, lacking: _Lacking) -> Usage:
+    """A row with what of it goes out and was delivered."""
+    found, usual = lacking
+    lacks = found.get(tuple(usage.key[by.value] for by in question.by), usual)
+    measured = usage.measured
+    told = None if lacks.delivered is None else measured.more(lacks.delivered)
+    if told is None and question.is_by_months:  # nothing was delivered yet
+        told = Part()
+    return replace(usage, goes_out=measured.more(lacks.goes_out), delivered=told)
+
+
+def _lacking(database: Database, viewer: Viewer, question: Question) -> _Lacking:
+    """By the question's keys: what of the measured usage does not go out, or was not delivered.
+
+    Returns:
+        That, and what holds of all other keys.
+    """
+    c = records.c
+    if not question.is_by_months:
+        held = c.held != literal_column("''")
+        some = c.uid.in_(select(c.uid).where(held))
+        usual = Lacking(delivered=None)
+        return {
+            tuple(one.key.values()): replace(
+                usual, goes_out=Part(-one.pods, -one.wall_seconds, -one.cpu_seconds)
+            )
+            for one in _sums(database, viewer, question, some, held)
+        }, usual
+    keys = [_ordinal(c.year, c.month) if by is By.MONTH else c[by.value] for by in question.by]
+    rows, usual = outgoing.lacking(database, _asked(viewer, question), question.months, keys)
+    return {
+        tuple(_shown(by, value) for by, value in zip(question.by, key, strict=True)): lacks
+        for key, lacks in rows.items()
+    }, usual
+
+
+def _parts(question: Question, asked: list[ColumnElement[bool]]) -> Select[Any]:
+    """Per pod: what was used, by month or by day as the question needs it."""
+    if By.DAY in question.by:
+        return _within_days(_by_day(question.first, asked), question)
+    if question.days is None:
+        return _used(asked)
+    found, in_part = [], question.months_by_day()
+    for month in question.months:
+        within = [*asked, _of(month)]
+        if month not in in_part:
+            found.append(_used(within))
+            continue
+        by_day = _within_days(_by_day(month, within), question).subquery()
+        found.append(select(*(by_day.c[name] for name in (*_DESCRIBED, "month", *_FIGURES))))
+    return found[0] if len(found) == 1 else select(union_all(*found).subquery("of_days"))
+
+
+def _within_days(by_day: Select[Any], question: Question) -> Select[Any]:
+    if question.days is None:
+        return by_day
+    found = by_day.subquery("all_days")
+    return select(found).where(found.c.day.between(*question.days))
+
+
 _DESCRIBED = ("uid", "vo", "user", "flavor", "image")
 _INTEGRALS = ("core_seconds", "memory_mb_seconds", "gpu_seconds")
+_FIGURES = ("wall", "cpu", *_INTEGRALS)
 
 
-def _used(viewer: Viewer, question: Question) -> Select[Any]:
+def _used(asked: list[ColumnElement[bool]]) -> Select[Any]:
     """Per pod and month: what was used within it."""
     c = records.c
     return select(
@@ -228,7 +370,7 @@ def _used(viewer: Viewer, question: Question) -> Select[Any]:
         c.used_wall_seconds.label("wall"),
         c.used_cpu_seconds.label("cpu"),
         *(c[name] for name in _INTEGRALS),
-    ).where(*_asked(viewer, question))
+    ).where(*asked)
 
 
 def _asked(viewer: Viewer, question: Question) -> list[ColumnElement[bool]]:
@@ -239,33 +381,35 @@ def _asked(viewer: Viewer, question: Question) -> list[ColumnElement[bool]]:
         conditions.append(c.user == question.user)
     if question.vo:
         conditions.append(c.vo == question.vo)
-    if question.flavor:
-        conditions.append(c.flavor == question.flavor)
+    exact = {"flavor": question.flavor, "image": question.image}
+    conditions += [c[name] == value for name, value in exact.items() if value]
+    conditions += [c[by.value].icontains(text, autoescape=True) for by, text in question.contains]
     return conditions
 
 
+def _of(month: Month) -> ColumnElement[bool]:
+    return and_(records.c.year == month.year, records.c.month == month.month)
+
+
 def _within(question: Question) -> ColumnElement[bool]:
-    year, month = records.c.year, records.c.month
     if question.first == question.last:
-        return and_(year == question.first.year, month == question.first.month)
-    of_month = tuple_(year, month)
+        return _of(question.first)
+    of_month = tuple_(records.c.year, records.c.month)
     return and_(of_month >= tuple_(*question.first), of_month <= tuple_(*question.last))
 
 
-def _by_day(viewer: Viewer, question: Question) -> Select[Any]:
+def _by_day(month: Month, asked: list[ColumnElement[bool]]) -> Select[Any]:
     """Per pod and day of one month: its part of what was used within the month.
 
     Most pods live on one day only: those need no part to be found, and are by far the quicker way.
     """
-    month = question.first
     c = records.c
     until, wall, cpu = c.created_at, c.used_wall_seconds, c.used_cpu_seconds
     # What was used before the month began, but counts for it, counts on its first day.
     begun = _greater((until - wall) // _DAY, literal(month.start // _DAY))
     ended = _greater(until - 1, until - wall) // _DAY
     described = (*(c[name] for name in _DESCRIBED), _ordinal(c.year, c.month).label("month"))
-    asked = _asked(viewer, question)
-    # What was held all the time; of the others, see `_resized_by_day`.
+    # What was held all the time; of the others, see `_resized`.
     held = [case((c.spans == _NO_SPANS, c[name])).label(name) for name in _INTEGRALS]
     short = select(*described, ended.label("day"), wall.label("wall"), cpu.label("cpu"), *held)
     days = _days(month)
@@ -287,25 +431,27 @@ def _by_day(viewer: Viewer, question: Question) -> Select[Any]:
 _NO_SPANS = "[]"
 
 
-def _resized_by_day(
-    connection: Connection, viewer: Viewer, question: Question
+def _resized(
+    connection: Connection, question: Question, asked: Sequence[ColumnElement[bool]]
 ) -> dict[tuple[str, ...], list[float]]:
-    """By the rows' keys: what those pods held that were resized within the month."""
+    """By the rows' keys: what those pods held by day that were resized within a month."""
     c = records.c
-    month = question.first
-    query = select(
-        *(c[name] for name in _DESCRIBED), c.created_at, c.used_wall_seconds, c.spans
-    ).where(*_asked(viewer, question), c.spans != _NO_SPANS)
+    first, last = question.days or (question.first.start // _DAY, question.last.end // _DAY)
     held: dict[tuple[str, ...], list[float]] = defaultdict(lambda: [0.0] * len(_INTEGRALS))
-    for row in connection.execute(query):
-        named = dict(zip(_DESCRIBED, row, strict=False)) | {By.MONTH.value: str(month)}
-        begun = row.created_at - row.used_wall_seconds
-        for day, sums in holdings.by_day(spans_of(row.spans), begun, month).items():
-            key = tuple(
-                _shown(by, day) if by is By.DAY else str(named[by.value]) for by in question.by
-            )
-            for place, amount in enumerate(sums):
-                held[key][place] += amount
+    for month in question.months_by_day():
+        query = select(
+            *(c[name] for name in _DESCRIBED), c.created_at, c.used_wall_seconds, c.spans
+        ).where(*asked, _of(month), c.spans != _NO_SPANS)
+        for row in connection.execute(query):
+            named = dict(zip(_DESCRIBED, row, strict=False)) | {By.MONTH.value: str(month)}
+            begun = row.created_at - row.used_wall_seconds
+            for day, sums in holdings.by_day(spans_of(row.spans), begun, month).items():
+                if not first <= day <= last:
+                    continue
+                named[By.DAY.value] = _shown(By.DAY, day)
+                key = tuple(str(named[by.value]) for by in question.by)
+                for place, amount in enumerate(sums):
+                    held[key][place] += amount
     return held
 
 
@@ -325,8 +471,8 @@ def _greater(one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElemen
 
 
 def _days(month: Month) -> CTE:
-    days = range(month.start // _DAY, month.end // _DAY)
-    return values(column("day", Integer), name="days").data([(day,) for day in days]).cte("days")
+    days, name = range(month.start // _DAY, month.end // _DAY), f"days_{month.year}_{month.month}"
+    return values(column("day", Integer), name=name).data([(day,) for day in days]).cte(name)
 
 
 def _ordinal(year: ColumnElement[int], month: ColumnElement[int]) -> ColumnElement[int]:

@@ -164,6 +164,7 @@ class Ledger:
             self._move_figures(connection, step.moved)
             changed = {r.month for r in step.records} | {r.month for _, r in step.moved}
             note_change(connection, changed)
+            _disprove(connection, step)
             write(connection, gaps, ("start_at", "end_at"), [tuple(gap) for gap in step.gaps])
             columns = tuple(column.name for column in windows.columns)
             window = step.window
@@ -211,6 +212,19 @@ class Ledger:
             "the ledger has changed during this poll: by another poller, or a user was erased",
             "nothing was lost or written twice; the next poll goes on from here",
         )
+
+
+def _disprove(connection: Connection, step: Step) -> None:
+    """Forget gaps in a window that was read again, if the source tells now what it did not then."""
+    if not step.spoke:
+        return
+    connection.execute(
+        gaps.delete().where(
+            gaps.c.start_at > step.window.start,
+            gaps.c.end_at <= step.window.end,
+            gaps.c.start_at.not_in([gap.start_at for gap in step.gaps]),
+        )
+    )
 
 
 def note_change(connection: Connection, months: Iterable[Month]) -> None:

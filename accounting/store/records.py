@@ -25,7 +25,8 @@ class Selection:
     Attributes:
         month: only this month.
         since, until: only those with usage in [since, until), Unix seconds.
-        uid, machine, user, vo, flavor, status: equal to these.
+        uid, machine, user, vo, flavor, image, status: equal to these.
+        contains: (one of user, vo, flavor and image, a part of its text), whatever its case.
         held: True: only those held back; False: only those that go out.
         due: only those that must go out and are in no message yet.
         differing: only those of closed months that differ from what was queued, and wait.
@@ -41,6 +42,8 @@ class Selection:
     user: str = ""
     vo: str = ""
     flavor: str = ""
+    image: str = ""
+    contains: tuple[tuple[str, str], ...] = ()
     status: str = ""
     held: bool | None = None
     due: bool = False
@@ -117,9 +120,11 @@ def narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
             columns.year == selection.month.year, columns.month == selection.month.month
         )
     query = _overlapping(query, selection)
-    for name in ("uid", "machine", "user", "vo", "flavor", "status"):
+    for name in ("uid", "machine", "user", "vo", "flavor", "image", "status"):
         if value := getattr(selection, name):
             query = query.where(columns[name] == value)
+    for name, part in selection.contains:
+        query = query.where(columns[name].icontains(part, autoescape=True))
     if 0 < len(selection.user) <= MOST_NAME:
         query = query.where(has_usual_name)
     if selection.held is not None:

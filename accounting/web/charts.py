@@ -17,10 +17,17 @@ from pygal.style import Style
 # It takes part in every import, to find maps that we do not draw, by a protocol that Python left.
 sys.meta_path = [f for f in sys.meta_path if not isinstance(f, pygal.PluginImportFixer)]
 
-SERIES = 6
-"""So many colours can be told apart; what is beyond is one series of its own."""
+SERIES = 12
+"""So many have a colour of their own; what is beyond is one series, ``OTHERS``."""
 OTHERS = "others"
+_COLOURS = (
+    *("#005faa", "#d9730d", "#2b8a57", "#8a4fbf", "#b8336a", "#1f9aa8", "#a07d00"),
+    *("#5b6ee1", "#c2452d", "#4f7f1e", "#7a4b2a", "#d16ba5", "#6b7a89"),
+)
+"""Of pictures that leave the pages; the style sheet has those of the pages."""
 _MOST_LABELS = 31
+_FULL = 100
+"""From here on values are whole numbers."""
 _STYLE = Style(
     font_family="inherit",
     label_font_size=14,
@@ -32,19 +39,18 @@ _REFUSED = frozenset({"style", "script"})
 _DROPPED = ("tooltip", "title", "no_data")
 
 
-def top(found: Mapping[str, Sequence[float]], most: int = SERIES) -> dict[str, list[float]]:
-    """The largest series, and the sum of the others.
+def shown(found: Mapping[str, Sequence[float]], rank: int = 0) -> dict[str, list[float]]:
+    """``SERIES`` series by name, and the sum of all others.
 
     Args:
         found: name → values, all of one length.
-        most: how many series there may be at the end.
+        rank: place of the first of them, the largest first.
     """
     order = sorted(found, key=lambda name: (-sum(found[name]), name))
-    if len(order) <= most:
-        return {name: list(found[name]) for name in order}
-    kept = {name: list(found[name]) for name in order[: most - 1]}
-    rest = [found[name] for name in order[most - 1 :]]
-    return {**kept, OTHERS: [sum(values) for values in zip(*rest, strict=True)]}
+    named = order[rank : rank + SERIES]
+    rest = [found[name] for name in order if name not in named]
+    kept = {name: list(found[name]) for name in named}
+    return {**kept, OTHERS: [sum(values) for values in zip(*rest, strict=True)]} if rest else kept
 
 
 @lru_cache(maxsize=128)
@@ -63,14 +69,36 @@ def bars(
         unit: of the values, beside them on hover.
         title: what it shows, for who does not see it.
     """
-    drawn = StackedBar(_config(labels), style=_STYLE)
-    drawn.value_formatter = lambda value: f"{value:,.4g} {unit}"
+    drawn = _drawn(_config(labels), _STYLE, series, unit)
     drawn.add_xml_filter(_ours)
-    for name, values in series:
-        drawn.add(name, [round(value, 4) or None for value in values])
     picture = drawn.render(is_unicode=True, disable_xml_declaration=True)
     said = f'<svg role="img" aria-label="{escape(title)}" '
     return Markup(picture.replace("<svg ", said, 1))  # noqa: S704 - pygal escapes what it draws
+
+
+def file(
+    labels: tuple[str, ...],
+    series: tuple[tuple[str, tuple[float, ...]], ...],
+    *,
+    unit: str,
+    title: str,
+) -> str:
+    """The same as a file: with its own colours, title and legend, and without scripts."""
+    config = _config(labels)
+    config.height, config.show_legend, config.title = 480, True, title
+    drawn = _drawn(config, Style(colors=_COLOURS, background="white"), series, unit)
+    drawn.add_xml_filter(_without_scripts)
+    return str(drawn.render(is_unicode=True))
+
+
+def _drawn(
+    config: Config, style: Style, series: Sequence[tuple[str, Sequence[float]]], unit: str
+) -> StackedBar:
+    drawn = StackedBar(config, style=style)
+    drawn.value_formatter = lambda value: f"{value:,.{0 if value >= _FULL else 2}f} {unit}"
+    for name, values in series:
+        drawn.add(name or "none", [round(value, 4) or None for value in values])
+    return drawn
 
 
 def _config(labels: Sequence[str]) -> Config:
@@ -84,6 +112,14 @@ def _config(labels: Sequence[str]) -> Config:
     config.truncate_label = -1
     config.css, config.js = [], []
     return config
+
+
+def _without_scripts(root: Any) -> Any:
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if isinstance(child.tag, str) and child.tag.rpartition("}")[2] == "script":
+                parent.remove(child)
+    return root
 
 
 def _ours(root: Any) -> Any:

@@ -1,6 +1,6 @@
 """Usage over time, as a chart: by day, or by month where there are many days."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from accounting.lookup.summaries import By, Question, Summaries, Usage
 from accounting.model.time import Month
+from accounting.records.export import csv_line
 from accounting.store.access import Viewer
 from accounting.web import charts
 
@@ -43,17 +44,57 @@ MEASURES: Mapping[str, Measure] = {
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A picture, the names of its series in the order of their colours, and what it shows."""
+    """Stacked bars over time.
 
-    picture: Markup
-    series: Sequence[str]
+    Attributes:
+        title: what it shows.
+        unit: of the values.
+        labels: below the bars.
+        series: (name, a value per label), in the order of their colours.
+        rank: place of the first series among all, the largest first.
+        count: how many series there are in all; those not shown are one, ``charts.OTHERS``.
+    """
+
     title: str
+    unit: str
+    labels: tuple[str, ...]
+    series: tuple[tuple[str, tuple[float, ...]], ...]
+    rank: int
+    count: int
+
+    @property
+    def picture(self) -> Markup:
+        """As SVG, in the pages' colours."""
+        return charts.bars(self.labels, self.series, unit=self.unit, title=self.title)
+
+    @property
+    def file(self) -> str:
+        """As SVG with colours, title and legend of its own."""
+        return charts.file(self.labels, self.series, unit=self.unit, title=self.title)
+
+    @property
+    def data(self) -> dict[str, object]:
+        """For the script that draws it where scripts run."""
+        named = [{"name": name or "none", "values": values} for name, values in self.series]
+        return {"title": self.title, "unit": self.unit, "labels": self.labels, "series": named}
+
+    def csv(self) -> Iterator[bytes]:
+        """As CSV: a line per day or month."""
+        yield csv_line(["", *(name or "none" for name, _ in self.series)])
+        for place, label in enumerate(self.labels):
+            yield csv_line([label, *(values[place] for _, values in self.series)])
 
 
 def chart(
-    summaries: Summaries, viewer: Viewer, question: Question, measure: Measure, until: float
+    summaries: Summaries,
+    viewer: Viewer,
+    question: Question,
+    measure: Measure,
+    *,
+    until: float,
+    rank: int = 0,
 ) -> Chart | None:
-    """What was used over a question's months, one series for what its ``by`` names.
+    """What was used over a question's time, one series for what its ``by`` names.
 
     Args:
         summaries: adds up.
@@ -61,42 +102,48 @@ def chart(
         question: about what; ``by`` holds one thing, or nothing for a single series.
         measure: what is drawn.
         until: nothing is drawn after this time, Unix seconds.
+        rank: place of the first series to be shown by name, the largest first.
 
     Returns:
         None if there is nothing to draw.
     """
-    by_day = len(question.months) <= MOST_MONTHS
+    by_day = is_by_day(question)
     over = By.DAY if by_day else By.MONTH
     rows = summaries.summary(viewer, replace(question, by=(over, *question.by)))
     places = _days(question, until) if by_day else [str(month) for month in question.months]
+    at = {place: number for number, place in enumerate(places)}
     found: dict[str, list[float]] = {}
     for row in rows:
-        if row.key[over.value] not in places:
+        if row.key[over.value] not in at:
             continue
         name = row.key[question.by[0].value] if question.by else measure.title
         values = found.setdefault(name, [0.0] * len(places))
-        values[places.index(row.key[over.value])] += measure.value(row)
+        values[at[row.key[over.value]]] += measure.value(row)
     if not any(map(any, found.values())):
         return None
-    series = charts.top(found)
-    title = f"{measure.title} in {measure.unit} by {'day' if by_day else 'month'}"
-    labels = tuple(
-        _label(place, by_day=by_day, several=len(question.months) > 1) for place in places
-    )
-    picture = charts.bars(
-        labels,
+    series = charts.shown(found, rank)
+    return Chart(
+        f"{measure.title} in {measure.unit} by {'day' if by_day else 'month'}",
+        measure.unit,
+        tuple(_label(place, by_day=by_day, several=len(question.months) > 1) for place in places),
         tuple((name, tuple(values)) for name, values in series.items()),
-        unit=measure.unit,
-        title=title,
+        rank,
+        len(found),
     )
-    return Chart(picture, list(series), title)
+
+
+def is_by_day(question: Question) -> bool:
+    """Whether a question's chart has a bar per day, and not per month."""
+    months = len(question.months)
+    return months <= MOST_MONTHS + (question.days is not None)
 
 
 def _days(question: Question, until: float) -> list[str]:
-    end = min(question.last.end, int(until) // _DAY * _DAY + _DAY)
+    first, last = question.days or (question.first.start // _DAY, question.last.end // _DAY - 1)
+    last = min(last, int(until) // _DAY)
     return [
-        datetime.fromtimestamp(at, UTC).date().isoformat()
-        for at in range(question.first.start, max(end, question.first.start + _DAY), _DAY)
+        datetime.fromtimestamp(day * _DAY, UTC).date().isoformat()
+        for day in range(first, max(last, first) + 1)
     ]
 
 

@@ -5,11 +5,14 @@ fields as they were.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 
-from accounting.api.parameters import month
+from accounting.api.parameters import moment, month
 from accounting.model.time import Month
 
 _LONGEST = 300
+_DAY = 86400
+_DIGITS = 4
 
 
 class Fields:
@@ -48,9 +51,31 @@ class Fields:
         if not said:
             return None
         try:
-            return month(said)
+            found = month(said)
+            moment(str(found.start - 1))  # there are months before it, and
+            moment(str(found.end))  # after it
         except ValueError:
             self.wrong[name] = "A month, for example 2026-11."
+            return None
+        return found
+
+    def number(self, name: str) -> int:
+        """A whole number of at most four digits; 0 if there is none."""
+        said = self._given.get(name, "").strip()
+        if said and not (said.isascii() and said.isdigit() and len(said) <= _DIGITS):
+            self.wrong[name] = "A whole number."
+            return 0
+        return int(said or 0)
+
+    def day(self, name: str) -> int | None:
+        """A UTC day, as days since 1970."""
+        said = self._given.get(name, "").strip()
+        if not said:
+            return None
+        try:
+            return moment(date.fromisoformat(said).isoformat()) // _DAY
+        except ValueError:
+            self.wrong[name] = "A day, for example 2026-11-03."
             return None
 
 

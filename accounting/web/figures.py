@@ -100,6 +100,11 @@ def moment(at: float | None) -> Markup:
     ).format(when)
 
 
+def iso(at: float) -> str:
+    """A time as ISO 8601, to the second, UTC."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 def day_name(day: date) -> str:
     """``Sat 1 Nov``."""
     return f"{day:%a} {day.day} {day:%b}"
@@ -108,6 +113,11 @@ def day_name(day: date) -> str:
 def month_name(text: str) -> str:
     """``2026-11`` → ``November 2026``."""
     return f"{datetime.strptime(text, '%Y-%m').replace(tzinfo=UTC):%B %Y}"
+
+
+def percent(share: float | None) -> Markup:
+    """A share of a whole."""
+    return _UNKNOWN if share is None else Markup("{:.0%}").format(share)
 
 
 def change(now: float, before: float) -> str:

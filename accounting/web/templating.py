@@ -42,9 +42,13 @@ templates.env.filters.update(
     {
         "change": figures.change,
         "count": figures.count,
+        "figure": figures.number,
+        "percent": figures.percent,
         "ago": figures.ago,
         "duration": figures.duration,
         "hours": figures.hours,
+        "iso": figures.iso,
+        "iso_day": lambda at: figures.iso(at)[:10],
         "memory": figures.memory,
         "memory_hours": figures.memory_hours,
         "moment": figures.moment,

@@ -104,6 +104,7 @@ def _measuring(
             Level.BAD,
             f"the metrics have been silent for {duration(status.now - silent.start_at)}",
             "repair what Prometheus scrapes; nothing ends meanwhile, and nothing is lost",
+            "gaps",
         )
     if failure is not None:
         yield Finding(Level.BAD, f"the last poll failed: {failure.message}", failure.cure)
@@ -127,6 +128,7 @@ def _measuring(
             f"the metrics were silent {len(ended)} {'time' if len(ended) == 1 else 'times'} in the"
             f" last weeks, {duration(seconds)} in all: usage in there is known from before and"
             " after",
+            path="gaps",
         )
 
 

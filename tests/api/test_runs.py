@@ -216,7 +216,7 @@ def test_a_body_that_nobody_reads_is_refused_before_anything_begins(
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("poll?since=never", "since is not known"),
+        ("poll?since=never", "since is not a time"),
         ("push?now=true&new=1", "new is not known; did you mean now?"),
         ("push?now=true&now=false", "now is given more than once"),
         ("push?now=perhaps", "now "),

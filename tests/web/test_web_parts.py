@@ -184,11 +184,14 @@ def test_a_poll_that_failed_is_told_with_its_cure() -> None:
     ]
 
 
-def test_many_series_become_few_and_their_sum_stays() -> None:
+def test_all_series_can_be_reached_and_their_sum_stays() -> None:
     found = {f"vo-{number:02d}": [float(number), 1.0] for number in range(20)}
-    kept = charts.top(found)
-    assert list(kept) == ["vo-19", "vo-18", "vo-17", "vo-16", "vo-15", "others"]
-    assert [sum(column) for column in zip(*kept.values(), strict=True)] == [190.0, 20.0]
+    kept = charts.shown(found)
+    assert list(kept) == [*(f"vo-{number:02d}" for number in range(19, 7, -1)), charts.OTHERS]
+    further = charts.shown(found, charts.SERIES)
+    assert list(further) == [*(f"vo-{number:02d}" for number in range(7, -1, -1)), charts.OTHERS]
+    for series in (kept, further):
+        assert [sum(column) for column in zip(*series.values(), strict=True)] == [190.0, 20.0]
 
 
 def test_a_chart_holds_nothing_that_a_strict_policy_refuses() -> None:
@@ -196,7 +199,7 @@ def test_a_chart_holds_nothing_that_a_strict_policy_refuses() -> None:
     picture = charts.bars(("1", "2"), ((name, (1.0, 2.5)),), unit="h", title='by "day"')
     assert re.search(r"<(script|style)|\son\w+=|\sstyle=|href", picture) is None
     assert 'aria-label="by &#34;day&#34;"' in picture
-    assert "<title>2: 2.5 h</title>" in picture
+    assert "<title>2: 2.50 h</title>" in picture
     assert len(re.findall(r'<rect [^>]*class="rect', picture)) == 2
 
 

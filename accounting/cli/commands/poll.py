@@ -52,9 +52,9 @@ def poll(
     """
     settings = program_of(ctx).settings()
     if service := service_of(settings, url, token_file):
-        if since is not None or until is not None:
-            raise typer.BadParameter("a service polls up to now: leave out --since and --until")
-        finish(service.run("poll"), _show_poll, _point_further, as_json=as_json)
+        asked = {"since": since, "until": until}
+        given = {name: at for name, at in asked.items() if at is not None}
+        finish(service.run("poll", given), _show_poll, _point_further, as_json=as_json)
     now = time.time()
     if until is not None and until > now:
         raise typer.BadParameter("--until is in the future")
@@ -109,6 +109,8 @@ def _point_further(polled: Mapping[str, Any]) -> None:
         times = "1 time" if len(gaps) == 1 else f"{len(gaps):,} times"
         notice(f"the source was silent {times}; see 'db gaps'")
     if polled["held"]:
-        notice("some records are held back; see 'records list --held'")
+        new = sum(polled.get("held_new", {}).values())
+        said = f"{new:,} of them new" if new else "all known"
+        notice(f"some records are held back, {said}; see 'records list --held'")
     if polled["rejected"]:
         notice("some values cannot be true and were set aside")

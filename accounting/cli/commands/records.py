@@ -249,10 +249,11 @@ def summary(
     destination: DestinationOption = "",
     as_json: Json = False,
 ) -> None:
-    """Show months as the EGI Accounting Portal will: from what was delivered, and from all.
+    """Show months added up: measured, going out, and delivered.
 
     What was used within a month is the difference of cumulative values with the month before.
-    'delivered' is what the repository shows now, 'all' what it shows when all is delivered.
+    'delivered' is what the EGI Accounting Portal shows now, 'goes out' what it shows when all is
+    delivered. 'measured' includes the records that are held back.
     """
     settings = program_of(ctx).settings()
     from accounting.delivery.receiver import Receiver
@@ -277,18 +278,19 @@ def summary(
         columns = (
             "month",
             *(name for name in (lines[0].group if lines else ["VO"])),
-            ">pods delivered",
-            ">all",
-            ">wall h delivered",
-            ">all",
-            ">CPU h delivered",
-            ">all",
+            *(f">{what} {state}" for what in ("pods", "wall h", "CPU h") for state in _STATES),
         )
         table("Used within the month", columns, map(_hours, lines))
     if held:
-        notice(f"{counted(held, 'record')} held back and not in it: see 'records list --held'")
+        notice(
+            f"{counted(held, 'record')} held back, and counted under 'measured' only: see"
+            " 'records list --held'"
+        )
     if late:
-        notice(f"{late:,} records of closed months differ from what was sent: see 'republish'")
+        notice(
+            f"{counted(late, 'correction')} waiting: closed months differ from what was sent: see"
+            " 'republish'"
+        )
 
 
 def _summed(line: "Line") -> dict[str, Any]:
@@ -297,15 +299,21 @@ def _summed(line: "Line") -> dict[str, Any]:
         **({"vo": line.group["VO"]} if "VO" in line.group else {}),
         "group": dict(line.group),
         **asdict(line.due),
+        "measured": asdict(line.measured),
+        "goes_out": asdict(line.due),
         "delivered": asdict(line.delivered),
     }
 
 
+_STATES = ("measured", "goes out", "delivered")
+
+
 def _hours(line: "Line") -> tuple[str, ...]:
-    there, all_of_it = line.delivered, line.due
-    pairs = (
-        (f"{there.pods:,}", f"{all_of_it.pods:,}"),
-        (f"{there.wall_seconds / 3600:,.2f}", f"{all_of_it.wall_seconds / 3600:,.2f}"),
-        (f"{there.cpu_seconds / 3600:,.2f}", f"{all_of_it.cpu_seconds / 3600:,.2f}"),
+    states = (line.measured, line.due, line.delivered)
+    return (
+        str(line.month),
+        *line.group.values(),
+        *(f"{one.pods:,}" for one in states),
+        *(f"{one.wall_seconds / 3600:,.2f}" for one in states),
+        *(f"{one.cpu_seconds / 3600:,.2f}" for one in states),
     )
-    return (str(line.month), *line.group.values(), *(cell for pair in pairs for cell in pair))

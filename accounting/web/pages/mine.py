@@ -57,7 +57,7 @@ def mine(request: Request, service: Parts, viewer: Reader) -> Response:
             viewer,
             Question((), month, month, user=viewer.user),
             MEASURES[show],
-            until,
+            until=until,
         ),
         "running": records.page(
             service.database,

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
@@ -12,11 +11,12 @@ from starlette.responses import RedirectResponse, Response
 from accounting.api.dependencies import Parts, Reader, Service
 from accounting.lookup import status, windows
 from accounting.lookup.messages import Messages
-from accounting.lookup.summaries import By, Question
+from accounting.lookup.summaries import By, Question, Usage
 from accounting.model.time import Month
 from accounting.store.access import Role, Viewer
 from accounting.web.coverage import days
 from accounting.web.templating import templates
+from accounting.web.totals import total
 from accounting.web.verdict import verdict
 from accounting.wiring import names_of
 
@@ -57,10 +57,7 @@ class Compared:
     """What a VO used this month, and in the month before up to the same day and as a whole."""
 
     vo: str
-    pods: int
-    users: int
-    wall_seconds: int
-    cpu_seconds: int
+    now: Usage
     wall_before_seconds: int
     wall_last_seconds: int
 
@@ -75,21 +72,14 @@ def compared(service: Service, viewer: Viewer, month: Month, day: int) -> list[C
         day: its day, up to and with which the months are compared.
     """
     last = _before(month)
-    now = {
-        row.key["vo"]: (row.pods, row.users, row.wall_seconds, row.cpu_seconds)
-        for row in service.summaries.summary(viewer, _by(month, By.VO))
-    }
+    now = {row.key["vo"]: row for row in service.summaries.summary(viewer, _by(month, By.VO))}
     before: Mapping[str, list[int]] = defaultdict(lambda: [0, 0])
     for row in service.summaries.summary(viewer, _by(last, By.DAY, By.VO)):
         sums = before[row.key["vo"]]
         sums[0] += row.wall_seconds * (int(row.key["day"][-2:]) <= day)
         sums[1] += row.wall_seconds
-    found = []
-    for vo in {*now, *before}:
-        used = now.get(vo, (0, 0, 0, 0))
-        part, whole = before[vo]
-        found.append(Compared(vo, *used, part, whole))
-    return sorted(found, key=lambda row: (-row.wall_seconds, -row.wall_last_seconds, row.vo))
+    found = [Compared(vo, now.get(vo) or total([]), *before[vo]) for vo in sorted({*now, *before})]
+    return sorted(found, key=lambda row: (-row.now.wall_seconds, -row.wall_last_seconds))
 
 
 def _before(month: Month) -> Month:
@@ -100,6 +90,10 @@ def _by(month: Month, *by: By) -> Question:
     return Question(by, month, month)
 
 
-def _total(rows: Sequence[Compared]) -> dict[str, Any]:
-    names = ("pods", "wall_seconds", "cpu_seconds", "wall_before_seconds", "wall_last_seconds")
-    return {name: sum(getattr(row, name) for row in rows) for name in names}
+def _total(rows: Sequence[Compared]) -> Compared:
+    return Compared(
+        "",
+        total([row.now for row in rows]),
+        sum(row.wall_before_seconds for row in rows),
+        sum(row.wall_last_seconds for row in rows),
+    )

@@ -3,16 +3,21 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from accounting.api.dependencies import Admin, Parts, Reader
+from accounting.api.dependencies import Admin, Parts, Reader, Service
 from accounting.api.records import acknowledge
+from accounting.errors import SettingsError
 from accounting.guard.problem import Problem
 from accounting.lookup import records
+from accounting.lookup.evidence import Evidence, evidence
 from accounting.lookup.records import Delivery, Entry, Forbidden
+from accounting.measure import promql
 from accounting.model.records import Held, Record
 from accounting.model.time import Month
 from accounting.records import apel
@@ -24,6 +29,8 @@ router = APIRouter()
 
 _UID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _WIDTH, _MARGIN = 960.0, 8.0
+_AROUND_SECONDS = 600
+"""Prometheus shows so much around a notebook's life."""
 
 FLAGS = {
     "CPU time unknown": "cAdvisor never showed the pod; the record goes out without it.",
@@ -84,6 +91,7 @@ def notebook(request: Request, service: Parts, viewer: Reader, uid: str) -> Resp
     if found is None:
         raise _missing()
     last = found.months[-1].record
+    rests_on = evidence(service.database, uid)
     context = {
         "notebook": found,
         "last": last,
@@ -101,6 +109,8 @@ def notebook(request: Request, service: Parts, viewer: Reader, uid: str) -> Resp
             for entry in found.months
         },
         "line": line_of(found.months),
+        "evidence": rests_on,
+        "queries": _queries(service, rests_on) if rests_on else [],
         "month_of": lambda key: str(Month(*key)),
     }
     return templates.TemplateResponse(request, "record.html", context)
@@ -126,6 +136,28 @@ def act(
         raise Problem(400, "a month and a reason are needed", "go back and fill in the reason")
     acknowledge(service, viewer, uid, of, why if action == "acknowledge" else "")
     return RedirectResponse(f"{request.scope.get('root_path', '')}/records/{uid}", 303)
+
+
+def _queries(service: Service, rests_on: Evidence) -> list[tuple[str, str, str]]:
+    """(what it shows, PromQL, its address in Prometheus if people can reach that)."""
+    try:
+        scope = service.settings.scope()
+    except SettingsError:
+        return []
+    pod = rests_on.pod
+    end = int(max(pod.last_listed_at, pod.last_running_at)) + _AROUND_SECONDS
+    public = service.settings.prometheus.public_url
+    found = []
+    for title, query in promql.of_pod(scope, pod.uid).items():
+        shown = {
+            "g0.expr": query,
+            "g0.tab": "0",
+            "g0.range_input": f"{end - pod.start_at + _AROUND_SECONDS}s",
+            "g0.end_input": f"{datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M:%S}",
+        }
+        link = f"{str(public).rstrip('/')}/graph?{urlencode(shown)}" if public else ""
+        found.append((title, query, link))
+    return found
 
 
 def _missing() -> Problem:

@@ -1,5 +1,6 @@
-"""``/records``: search; the address holds the whole question."""
+"""``/records``: search, with sums; the address holds the whole question."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from urllib.parse import urlencode
@@ -7,18 +8,25 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from accounting.api.dependencies import Parts, Reader
+from accounting.api.dependencies import Parts, Reader, Service
 from accounting.api.records import selected
 from accounting.lookup import records, summaries
 from accounting.lookup.records import Delivery, Page, Question, Sort
+from accounting.lookup.summaries import Usage
 from accounting.model.records import Status
+from accounting.model.time import Month
+from accounting.store.access import Viewer
 from accounting.web.fields import Fields, months_back
+from accounting.web.filters import TITLES, Filters, filters_of, offered
+from accounting.web.span import Span, span_of
 from accounting.web.templating import templates
+from accounting.web.totals import total
 from accounting.wiring import open_from
 
 router = APIRouter()
 
 _AT_ONCE = 50
+_DAY = 86400
 _SORTS = {
     "-month": "latest first",
     "month": "earliest first",
@@ -37,49 +45,107 @@ _DELIVERIES = {
     Delivery.PARKED: "set aside",
     Delivery.SENT: "delivered",
 }
-_NAMES = ("month", "vo", "user", "flavor", "pod", "status", "delivery", "sort")
+_TIMES = ("range", "since", "until", "first", "last")
+_NAMES = ("month", *_TIMES, *(by.value for by in TITLES), "pod", "status", "delivery", "sort")
 
 
 @router.get("/records")
 def search(request: Request, service: Parts, viewer: Reader) -> Response:
-    """A page of records."""
+    """A page of records, and what all that fit come to."""
     fields = Fields(request.query_params)
-    sort = fields.choice("sort", list(_SORTS), "-month")
-    delivery = fields.choice("delivery", [one.value for one in Delivery])
-    selection = selected(
-        pod=fields.text("pod"),
-        month=fields.month("month"),
-        user=fields.text("user"),
-        vo=fields.text("vo"),
-        flavor=fields.text("flavor"),
-        status=fields.choice("status", [one.value for one in Status]),
+    known = summaries.known_months(service.database)
+    span = _span(fields, service)
+    everything = span or (Span.of_months(*known) if known else None)
+    filters = (
+        filters_of(fields, service.database, viewer, everything) if everything else Filters({}, ())
     )
-    question = Question(
-        replace(selection, limit=_AT_ONCE),
-        Delivery(delivery) if delivery else None,
-        open_from(service.settings, service.clock()),
-        Sort(sort.removeprefix("-")),
+    sort = fields.choice("sort", list(_SORTS), "-month")
+    question = replace(
+        _question(fields, service, filters, span),
+        sort=Sort(sort.removeprefix("-")),
         descending=sort.startswith("-"),
         cursor=request.query_params.get("cursor", ""),
     )
     # Without the field that is wrong, the list would show more than was meant.
     page = Page([], "") if fields.wrong else records.page(service.database, viewer, question)
     asked = {name: value for name in _NAMES if (value := request.query_params.get(name, ""))}
+    # A file is of months and names as the API has them: of nothing else there is one.
+    plain = set(asked) <= {"month", "vo", "user", "flavor", "pod", "status", "delivery", "sort"}
     context = {
         "fields": fields,
         "asked": asked,
+        "span": span,
+        "filters": filters.asked,
+        "things": TITLES,
+        "offered": offered(service.summaries, viewer, everything.last) if everything else {},
         "sort": sort,
         "sorts": _SORTS,
         "deliveries": _DELIVERIES,
         "statuses": list(Status),
-        "months": months_back(summaries.known_months(service.database)),
+        "months": months_back(known),
         "page": page,
         "is_first": not question.cursor,
         "first": urlencode(asked),
         "next": urlencode({**asked, "cursor": page.next}) if page.next else "",
-        "files": _files(asked),
+        "files": _files(asked) if plain and not filters.contains else {},
+        "sums": _sums(service, viewer, question, filters, span) if page.entries else None,
     }
     return templates.TemplateResponse(request, "records.html", context)
+
+
+def _span(fields: Fields, service: Service) -> Span | None:
+    """The time that is asked for; None: all."""
+    month = fields.month("month")
+    if month is not None:
+        return Span.of_months(month, month)
+    if "month" in fields.wrong or not any(fields.text(name) for name in _TIMES):
+        return None
+    return span_of(fields, service.clock(), Month.of(service.clock()))
+
+
+def _question(fields: Fields, service: Service, filters: Filters, span: Span | None) -> Question:
+    delivery = fields.choice("delivery", [one.value for one in Delivery])
+    one_month = span is not None and span.days is None and span.first == span.last
+    selection = selected(
+        pod=fields.text("pod"),
+        month=span.first if span and one_month else None,
+        since=span.start * _DAY if span and not one_month else None,
+        until=(span.end + 1) * _DAY if span and not one_month else None,
+        **filters.named(),
+        contains=tuple((by.value, text) for by, text in filters.contains),
+        status=fields.choice("status", [one.value for one in Status]),
+    )
+    return Question(
+        replace(selection, limit=_AT_ONCE),
+        Delivery(delivery) if delivery else None,
+        open_from(service.settings, service.clock()),
+    )
+
+
+def _sums(
+    service: Service,
+    viewer: Viewer,
+    question: Question,
+    filters: Filters,
+    span: Span | None,
+) -> Mapping[str, object] | None:
+    """What all records that fit come to: as ``/usage`` has it, where it can be asked there.
+
+    None where it would take long and tell little: of all times, nearly all records are delivered.
+    """
+    chosen = question.selection
+    is_narrow = span or filters.asked or chosen.status or chosen.uid or chosen.machine
+    if not is_narrow and question.delivery in {None, Delivery.SENT}:
+        return None
+    count = records.count(service.database, viewer, question)
+    if question.delivery or chosen.status or chosen.uid or chosen.machine or span is None:
+        used = records.used(service.database, viewer, question)
+        return {"count": count, "used": used, "usage": None}
+    asked = summaries.Question(
+        (), span.first, span.last, **filters.named(), contains=filters.contains, days=span.days
+    )
+    found: list[Usage] = service.summaries.summary(viewer, asked)
+    return {"count": count, "used": None, "usage": total(found)}
 
 
 def _files(asked: dict[str, str]) -> dict[str, str]:

@@ -1,108 +1,190 @@
-"""``/usage``: over time, and by VO, user, flavour or image."""
+"""``/usage``: over time, and by VO, user, flavour or image; crossed, compared, and as files."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from accounting.api.dependencies import Parts, Reader, Service
-from accounting.lookup import summaries
+from accounting.guard.problem import Problem
+from accounting.lookup import summaries, windows
 from accounting.lookup.summaries import By, Question, Usage
 from accounting.model.time import Month
 from accounting.store.access import Viewer
 from accounting.store.ledger import Ledger
-from accounting.web.daily import MEASURES, chart, until_of
+from accounting.web import charts
+from accounting.web.daily import MEASURES, Chart, chart, is_by_day, until_of
 from accounting.web.fields import Fields, months_back
+from accounting.web.filters import TITLES, Filters, filters_of, offered
+from accounting.web.span import RANGES, Span, span_of
+from accounting.web.table import SORTS, Crossing, crossed, csv_of, rows_of
 from accounting.web.templating import templates
+from accounting.web.totals import total
 
-router = APIRouter()
+router = APIRouter(prefix="/usage")
 
-_BY = {By.VO: "VO", By.USER: "User", By.FLAVOR: "Flavour", By.IMAGE: "Image"}
 _MOST_ROWS = 100
+_ACROSS = {By.MONTH: "Month", By.VO: "VO"}
+_COMPARED_DAYS = 92
+"""Longer times are compared with those before them only if that is asked for: it takes twice as
+long."""
+_DAY = 86400
 
 
-@router.get("/usage")
-def usage(request: Request, service: Parts, viewer: Reader) -> Response:
-    """A chart and a table of what was used in some months."""
+@dataclass(frozen=True)
+class Asked:
+    """What a form asks for, checked: see ``Fields`` for what is wrong with it."""
+
+    fields: Fields
+    span: Span
+    filters: Filters
+    by: By
+    across: By | None
+    show: str
+    sort: str
+    compare: bool
+    rank: int
+    known: tuple[Month, Month] | None
+    until: float
+    current: Month
+
+    def question(self, span: Span, *by: By) -> Question:
+        """About some days, with the form's filters."""
+        named, parts = self.filters.named(), self.filters.contains
+        return Question(by, span.first, span.last, **named, contains=parts, days=span.days)
+
+    @property
+    def address(self) -> dict[str, str]:
+        """The whole question, to be kept, shared, and changed a little."""
+        more = {"across": self.across.value if self.across else "", "sort": self.sort}
+        said = {**self.span.asked, "show": self.show, "by": self.by.value, **more}
+        compare = {"compare": "yes" if self.compare else "no"}
+        return {key: one for key, one in {**said, **compare, **self.filters.asked}.items() if one}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there can be no records; what is wrong is answered by none, too."""
+        known, span = self.known, self.span
+        outside = known is None or span.last < known[0] or span.first > known[1]
+        return bool(self.fields.wrong) or outside
+
+
+def _asked(request: Request, service: Service, viewer: Viewer) -> Asked:
     fields = Fields(request.query_params)
-    by = By(fields.choice("by", [one.value for one in _BY], By.VO.value))
-    show = fields.choice("show", list(MEASURES), "wall")
-    known = summaries.known_months(service.database)
-    until, current = _until(service)
-    first = fields.month("first") or current
-    last = fields.month("last") or first
-    if last < first:
-        fields.wrong["last"] = "This is before the month in From."
-    question = Question(
-        (by,),
-        first,
-        max(first, last),
-        fields.text("user"),
-        fields.text("vo"),
-        fields.text("flavor"),
+    progress = Ledger(service.database).progress()
+    until, current = until_of(progress.watermark if progress else None, service.clock())
+    span = span_of(fields, service.clock(), current)
+    by = By(fields.choice("by", [one.value for one in TITLES], By.VO.value))
+    across = fields.choice("across", [one.value for one in _ACROSS if one is not by])
+    short = span.end - span.start < _COMPARED_DAYS
+    compare = fields.choice("compare", ("yes", "no"), "yes" if short else "no")
+    return Asked(
+        fields,
+        span,
+        filters_of(fields, service.database, viewer, span),
+        by,
+        By(across) if across else None,
+        fields.choice("show", list(MEASURES), "wall"),
+        fields.text("sort"),
+        compare == "yes",
+        fields.number("rank"),
+        summaries.known_months(service.database),
+        until,
+        current,
     )
-    # What is wrong is not left out: the answer would look like one to the whole question.
-    rows = [] if fields.wrong else _rows(service, viewer, question, known, show)
+
+
+@router.get("")
+def usage(request: Request, service: Parts, viewer: Reader) -> Response:
+    """A chart and a table of what was used in some time."""
+    asked = _asked(request, service, viewer)
+    measure = MEASURES[asked.show]
+    found, before = _found(service, viewer, asked)
+    sort = asked.sort if asked.sort.removeprefix("-") in SORTS else f"-{asked.show}"
+    rows = rows_of(found, asked.by, sort, before)
+    drawn = _chart(service, viewer, asked) if found else None
     context = {
-        "fields": fields,
-        "question": question,
-        "by": by,
-        "by_title": _BY[by],
-        "show": show,
+        "asked": asked,
+        "fields": asked.fields,
+        "span": asked.span,
+        "ranges": RANGES,
+        "things": TITLES,
+        "acrosses": _ACROSS,
+        "offered": offered(service.summaries, viewer, min(asked.span.last, asked.current)),
         "measures": MEASURES,
-        "things": _BY,
-        "months": months_back(known) or [str(current)],
+        "months": months_back(asked.known) or [str(asked.current)],
+        "by_day": is_by_day(asked.question(asked.span)),
         "rows": rows[:_MOST_ROWS],
+        "sort": sort,
         "left_out": max(0, len(rows) - _MOST_ROWS),
-        "total": {name: sum(getattr(row, name) for row in rows) for name in _SUMMED},
-        "most": max((MEASURES[show].value(row) for row in rows), default=0.0),
-        "chart": chart(service.summaries, viewer, question, MEASURES[show], until)
-        if rows
-        else None,
-        "csv": _csv_query(question),
+        "total": total(found),
+        "total_before": None if before is None else total(before),
+        "most": max((measure.value(row.usage) for row in rows), default=0.0),
+        "chart": drawn,
+        "colours": charts.SERIES,
+        "crossing": asked.across and found and _crossing(service, viewer, asked, asked.across),
+        "query": lambda **changes: urlencode(_changed(asked.address, changes)),
+        "under": lambda **names: urlencode({**asked.span.asked, **asked.filters.asked, **names}),
     }
     return templates.TemplateResponse(request, "usage.html", context)
 
 
-_SUMMED = (
-    "pods",
-    "wall_seconds",
-    "cpu_seconds",
-    "core_seconds",
-    "memory_mb_seconds",
-    "gpu_seconds",
-    "pods_without_cpu",
-)
+@router.get("/{what}.{kind}")
+def file(request: Request, service: Parts, viewer: Reader, what: str, kind: str) -> Response:
+    """The table or the chart as CSV, the chart as SVG: what the page with this question shows."""
+    asked = _asked(request, service, viewer)
+    name = f"{what}-{'-to-'.join(asked.span.asked.values())}"
+    if asked.fields.wrong:
+        wrong = ", ".join(f"{field}: {said}" for field, said in asked.fields.wrong.items())
+        raise Problem(400, wrong, "correct the address")
+    if (what, kind) == ("table", "csv"):
+        if asked.across:
+            return _csv(_crossing(service, viewer, asked, asked.across).csv(asked.by), name)
+        found, before = _found(service, viewer, asked)
+        return _csv(csv_of(rows_of(found, asked.by, f"-{asked.show}", before), asked.by), name)
+    drawn = _chart(service, viewer, asked) if what == "chart" and not asked.is_empty else None
+    if drawn is None or kind not in {"csv", "svg"}:
+        raise Problem(404, "there is no such file, or nothing to draw", "see the page of usage")
+    if kind == "csv":
+        return _csv(drawn.csv(), name)
+    headers = {"Content-Disposition": f'attachment; filename="{name}.svg"'}
+    return Response(drawn.file, 200, headers, "image/svg+xml")
 
 
-def _rows(
-    service: Service,
-    viewer: Viewer,
-    question: Question,
-    known: tuple[Month, Month] | None,
-    show: str,
-) -> list[Usage]:
-    if known is None or question.last < known[0] or question.first > known[1]:
-        return []
-    found = service.summaries.summary(viewer, question)
-    value = MEASURES[show].value
-    return sorted(found, key=lambda row: (-value(row), -row.wall_seconds, *row.key.values()))
+def _csv(lines: Iterable[bytes], name: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    return Response(b"".join(lines), 200, headers, "text/csv; charset=utf-8")
 
 
-def _until(service: Service) -> tuple[float, Month]:
-    progress = Ledger(service.database).progress()
-    return until_of(progress.watermark if progress else None, service.clock())
+def _found(
+    service: Service, viewer: Viewer, asked: Asked
+) -> tuple[list[Usage], list[Usage] | None]:
+    """What was used, and what in the period before if that is compared and was measured."""
+    if asked.is_empty:
+        return [], None
+    found = service.summaries.summary(viewer, asked.question(asked.span, asked.by))
+    began = windows.first_start(service.database)
+    now = asked.span.until(asked.until)
+    before = asked.span.before()
+    if now != asked.span:  # it goes on: as much of the time before
+        before = replace(before, end=min(before.end, before.start + now.end - now.start))
+    if not asked.compare or began is None or began > before.start * _DAY:
+        return found, None
+    return found, service.summaries.summary(viewer, asked.question(before, asked.by))
 
 
-def _csv_query(question: Question) -> str:
-    asked = [
-        ("by", "month"),
-        ("by", question.by[0].value),
-        ("first_month", str(question.first)),
-        ("last_month", str(question.last)),
-        ("format", "csv"),
-    ]
-    asked += [
-        (name, value) for name in ("user", "vo", "flavor") if (value := getattr(question, name))
-    ]
-    return urlencode(asked)
+def _chart(service: Service, viewer: Viewer, asked: Asked) -> Chart | None:
+    question, measure = asked.question(asked.span, asked.by), MEASURES[asked.show]
+    return chart(service.summaries, viewer, question, measure, until=asked.until, rank=asked.rank)
+
+
+def _crossing(service: Service, viewer: Viewer, asked: Asked, across: By) -> Crossing:
+    question = asked.question(asked.span, asked.by, across)
+    found = [] if asked.is_empty else service.summaries.summary(viewer, question)
+    return crossed(found, asked.by, across, MEASURES[asked.show].value, asked.sort or "-sum")
+
+
+def _changed(address: dict[str, str], changes: dict[str, str]) -> dict[str, str]:
+    return {key: one for key, one in {**address, **changes}.items() if one}

@@ -1,0 +1,211 @@
+"""What of the measured usage goes out to the repository, and what of it was delivered.
+
+Nearly all records go out, and nearly all were delivered as they stand. So only those that may
+differ are looked at, one by one, and what they lack is taken off the sums of what was measured.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, func, literal_column, select, tuple_, union
+
+from accounting.model.messages import UNDELIVERED, OutletKind
+from accounting.model.time import Month
+from accounting.records import apel
+from accounting.store.database import Database
+from accounting.store.due import is_unsaid, unsettled
+from accounting.store.tables import delivered, message_records, messages, outlets, records
+
+Version = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of what was measured: notebooks, and what they used within the row's time."""
+
+    pods: int = 0
+    wall_seconds: int = 0
+    cpu_seconds: int = 0
+
+    def more(self, other: "Part") -> "Part":
+        """Both together."""
+        return Part(
+            self.pods + other.pods,
+            self.wall_seconds + other.wall_seconds,
+            self.cpu_seconds + other.cpu_seconds,
+        )
+
+
+NOTHING = Part()
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """What parts differ by from what was measured; negative where they are less.
+
+    Attributes:
+        goes_out: what is held back is missing.
+        delivered: what waits is missing, too. None: nothing was delivered at all.
+    """
+
+    goes_out: Part = NOTHING
+    delivered: Part | None = NOTHING
+
+
+def receiver(connection: Connection) -> str:
+    """The destination that is compared: the first in the settings that takes records, or none."""
+    first = (
+        select(outlets.c.destination)
+        .where(outlets.c.kind == OutletKind.RECORDS.value)
+        .order_by(outlets.c.position, outlets.c.destination)
+    )
+    return connection.execute(first.limit(1)).scalar() or ""
+
+
+def version(database: Database) -> Version:
+    """Equal: nothing was delivered, built or given up meanwhile."""
+    c = messages.c
+    query = select(c.state, func.count(), func.max(c.sent_at)).group_by(c.state).order_by(c.state)
+    with database.begin(reading=True) as connection:
+        return tuple(tuple(row) for row in connection.execute(query))
+
+
+def lacking(
+    database: Database, asked: Sequence[Any], months: Sequence[Month], keys: Sequence[Any]
+) -> tuple[Mapping[tuple[Any, ...], Lacking], Lacking]:
+    """By a question's keys: what goes out and what was delivered, against what was measured.
+
+    Args:
+        database: the ledger's.
+        asked: conditions on ``records``: whose, and of which months.
+        months: those months.
+        keys: columns of ``records``, or expressions on them.
+
+    Returns:
+        That, and what holds of all other keys.
+    """
+    with database.begin(reading=True) as connection:
+        destination = receiver(connection)
+        candidates = _candidates(connection, destination, months)
+        rows = connection.execute(_compared(destination, keys).where(*asked, candidates)).all()
+    sums: dict[tuple[Any, ...], _Sums] = defaultdict(_Sums)
+    for row in rows:
+        sums[tuple(row[: len(keys)])].add(row)
+    found = {key: one.lacking(is_told=bool(destination)) for key, one in sums.items()}
+    return found, Lacking(delivered=NOTHING if destination else None)
+
+
+def _candidates(connection: Connection, destination: str, months: Sequence[Month]) -> Any:
+    """The condition of notebooks of which something may not be as it was delivered.
+
+    In a month of which a destination was told all, and of which nothing waits, only held records
+    differ. Where a record's month before was not delivered, its own part of the sum differs.
+    """
+    c = records.c
+    held = select(c.uid).where(c.held != literal_column("''"))
+    if not destination:
+        return c.uid.in_(held)
+    waiting = (
+        select(message_records.c.uid, message_records.c.year, message_records.c.month)
+        .join(messages, messages.c.id == message_records.c.message_id)
+        .where(
+            messages.c.state.in_([state.value for state in UNDELIVERED]),
+            messages.c.destination == destination,
+        )
+    )
+    moved = {Month(*row) for row in connection.execute(unsettled(destination))}
+    moved |= {Month(row.year, row.month) for row in connection.execute(waiting.distinct())}
+    searched = sorted(set(months) & (moved | {month.next for month in moved}))
+    if not searched:
+        return c.uid.in_(held)
+    of_month = tuple_(c.year, c.month).in_([tuple(month) for month in searched])
+    spans = select(c.uid).where(of_month, c.wall_seconds > c.used_wall_seconds)
+    unsaid = select(c.uid).where(of_month, is_unsaid(destination))
+    uids = union(held, spans, unsaid, select(waiting.subquery().c.uid))
+    return c.uid.in_(uids)
+
+
+def _compared(destination: str, keys: Sequence[Any]) -> Select[Any]:
+    """Records, each with its month before, and both beside what was delivered of them."""
+    c, before = records.c, records.alias("before")
+    now, earlier = delivered.alias("now"), delivered.alias("earlier")
+    place, its_place = c.year * 12 + c.month, before.c.year * 12 + before.c.month
+    columns = (
+        c.uid,
+        c.held,
+        c.used_wall_seconds,
+        c.used_cpu_seconds,
+        before.c.held.label("held_before"),
+        before.c.wall_seconds.label("wall_before"),
+        before.c.cpu_seconds.label("cpu_before"),
+        now.c.text.label("told"),
+        earlier.c.text.label("told_before"),
+    )
+    return (
+        select(*keys, *columns)
+        .outerjoin_from(records, before, and_(before.c.uid == c.uid, its_place == place - 1))
+        .outerjoin(
+            now,
+            and_(
+                *(now.c[name] == c[name] for name in ("year", "month", "uid")),
+                now.c.destination == destination,
+            ),
+        )
+        .outerjoin(
+            earlier,
+            and_(
+                earlier.c.year == before.c.year,
+                earlier.c.month == before.c.month,
+                earlier.c.uid == before.c.uid,
+                earlier.c.destination == destination,
+            ),
+        )
+    )
+
+
+class _Sums:
+    """What some records of one key lack."""
+
+    def __init__(self) -> None:
+        self._measured: set[str] = set()
+        self._outgoing: set[str] = set()
+        self._told: set[str] = set()
+        self._goes_out = Part()
+        self._delivered = Part()
+
+    def add(self, row: Any) -> None:
+        """Take one record in."""
+        wall, cpu = row.used_wall_seconds, row.used_cpu_seconds or 0
+        self._measured.add(row.uid)
+        if row.held:
+            self._goes_out = self._goes_out.more(Part(0, -wall, -cpu))
+        else:
+            self._outgoing.add(row.uid)
+            if row.held_before:  # the repository knows of no earlier month to take off
+                extra = Part(0, row.wall_before, row.cpu_before or 0)
+                self._goes_out = self._goes_out.more(extra)
+        if row.told is None:
+            self._delivered = self._delivered.more(Part(0, -wall, -cpu))
+            return
+        self._told.add(row.uid)
+        if row.told:  # else its text is forgotten, with its user: as measured
+            there = dict(_figures(row.told, row.told_before or ""))
+            more = Part(0, there["WallDuration"] - wall, there["CpuDuration"] - cpu)
+            self._delivered = self._delivered.more(more)
+
+    def lacking(self, *, is_told: bool) -> Lacking:
+        """All together; pods count once, whatever months they ran in."""
+        pods = len(self._measured)
+        return Lacking(
+            replace(self._goes_out, pods=len(self._outgoing) - pods),
+            replace(self._delivered, pods=len(self._told) - pods) if is_told else None,
+        )
+
+
+def _figures(now: str, before: str) -> Iterator[tuple[str, int]]:
+    """What a delivered record adds within its month: cumulative figures less the month before."""
+    later, earlier = apel.parsed(now), apel.parsed(before)
+    for name in ("WallDuration", "CpuDuration"):
+        yield name, int(later.get(name, 0)) - int(earlier.get(name, 0))

@@ -1,0 +1,153 @@
+// Draws a figure's data-chart with Chart.js in place of the SVG, which is for those without scripts.
+// Mouse and touch show a tooltip with all names, values and the total; so do the arrow keys. The
+// legend's buttons hide and show series.
+"use strict";
+
+const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const numbers = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
+const drawn = [];
+
+function colours(chart) {
+  chart.data.datasets.forEach((series, place) => {
+    series.backgroundColor = style(`--series-${place % 13}`);
+  });
+  for (const axis of Object.values(chart.options.scales)) {
+    axis.ticks.color = style("--muted");
+    axis.grid.color = style("--line");
+  }
+  const tooltip = chart.options.plugins.tooltip;
+  tooltip.backgroundColor = style("--text");
+  for (const part of ["titleColor", "bodyColor", "footerColor"]) tooltip[part] = style("--surface");
+}
+
+function options(data) {
+  const said = (value) => `${numbers.format(value)} ${data.unit}`;
+  return {
+    animation: false,
+    maintainAspectRatio: false,
+    interaction: { mode: "index", intersect: false },
+    scales: {
+      x: { stacked: true, grid: { display: false }, ticks: { autoSkipPadding: 12, maxRotation: 0 } },
+      y: { stacked: true, grid: {}, ticks: { callback: (value) => numbers.format(value) } },
+    },
+    plugins: {
+      legend: { display: false },
+      tooltip: {
+        itemSort: (one, other) => other.raw - one.raw,
+        filter: (item) => item.raw > 0,
+        callbacks: {
+          label: (item) => ` ${item.dataset.label}: ${said(item.raw)}`,
+          footer: (items) => `Total: ${said(items.reduce((sum, item) => sum + item.raw, 0))}`,
+        },
+      },
+    },
+  };
+}
+
+function follow(chart, data, canvas, spoken) {
+  let at = -1;
+  canvas.addEventListener("keydown", (event) => {
+    const last = data.labels.length - 1;
+    const to = { ArrowRight: at + 1, ArrowLeft: at < 0 ? last : at - 1, Home: 0, End: last }[event.key];
+    if (event.key === "Escape") at = -1;
+    else if (to === undefined) return;
+    else at = Math.min(Math.max(to, 0), last);
+    event.preventDefault();
+    const shown = chart.getSortedVisibleDatasetMetas().map((meta) => meta.index);
+    const active = at < 0 ? [] : shown.map((datasetIndex) => ({ datasetIndex, index: at }));
+    const middle = { x: chart.scales.x.getPixelForValue(at), y: chart.chartArea.top };
+    chart.setActiveElements(active);
+    chart.tooltip.setActiveElements(active, middle);
+    chart.update();
+    spoken.textContent = at < 0 ? "" : [data.labels[at], ...lines(chart, data, shown, at)].join("; ");
+  });
+}
+
+function lines(chart, data, shown, at) {
+  const values = shown.map((place) => [data.series[place].name, data.series[place].values[at]]);
+  const total = values.reduce((sum, [, value]) => sum + value, 0);
+  const used = values.filter(([, value]) => value > 0).sort((one, other) => other[1] - one[1]);
+  return [...used, ["Total", total]].map(([name, value]) => `${name}: ${numbers.format(value)} ${data.unit}`);
+}
+
+function legend(chart, data) {
+  const list = document.createElement("ul");
+  list.className = "legend";
+  data.series.forEach(({ name }, place) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.setAttribute("aria-pressed", "true");
+    const key = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    key.setAttribute("class", `key serie-${place % 13}`);
+    key.setAttribute("viewBox", "0 0 12 12");
+    key.setAttribute("aria-hidden", "true");
+    const square = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    square.setAttribute("width", "12");
+    square.setAttribute("height", "12");
+    key.append(square);
+    button.append(key, name);
+    button.addEventListener("click", () => {
+      const visible = !chart.isDatasetVisible(place);
+      chart.setDatasetVisibility(place, visible);
+      chart.update();
+      button.setAttribute("aria-pressed", String(visible));
+    });
+    const item = document.createElement("li");
+    item.append(button);
+    list.append(item);
+  });
+  return list;
+}
+
+function picture(chart, data) {
+  const link = document.createElement("a");
+  link.href = "#";
+  link.textContent = "PNG";
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    const saved = document.createElement("a");
+    saved.href = chart.toBase64Image();
+    saved.download = `${data.title.toLowerCase().replaceAll(" ", "-")}.png`;
+    saved.click();
+  });
+  return link;
+}
+
+function draw(figure) {
+  const data = JSON.parse(figure.dataset.chart);
+  const place = document.createElement("div");
+  place.className = "drawing";
+  const canvas = document.createElement("canvas");
+  canvas.tabIndex = 0;
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", `${data.title}. Arrow keys tell the values; the table below has them, too.`);
+  const spoken = document.createElement("p");
+  spoken.className = "hidden";
+  spoken.setAttribute("aria-live", "polite");
+  place.append(canvas);
+  figure.append(place, spoken);
+  figure.classList.add("drawn");
+  const chart = new Chart(canvas, {
+    type: "bar",
+    data: {
+      labels: data.labels,
+      datasets: data.series.map(({ name, values }) => ({ label: name, data: values })),
+    },
+    options: options(data),
+  });
+  colours(chart);
+  chart.update();
+  follow(chart, data, canvas, spoken);
+  if (data.series.length > 1) figure.append(legend(chart, data));
+  const files = figure.parentElement.querySelector(".head .actions");
+  if (files && files.tagName === "P") files.append(" ", picture(chart, data));
+  drawn.push(chart);
+}
+
+document.querySelectorAll("figure[data-chart]").forEach(draw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const chart of drawn) {
+    colours(chart);
+    chart.update();
+  }
+});

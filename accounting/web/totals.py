@@ -1,0 +1,38 @@
+"""Rows of a table added up."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from accounting.lookup.outgoing import NOTHING, Part
+from accounting.lookup.summaries import Usage
+
+_SUMMED = (
+    "pods",
+    "wall_seconds",
+    "cpu_seconds",
+    "core_seconds",
+    "memory_mb_seconds",
+    "gpu_seconds",
+    "pods_without_cpu",
+)
+_ZERO = Usage({}, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0)
+
+
+def total(rows: Sequence[Usage]) -> Usage:
+    """The sum of rows; users are counted by none, as one may be in several rows."""
+    sums = {name: sum(getattr(row, name) for row in rows) for name in _SUMMED}
+    told = [row.delivered for row in rows if row.delivered is not None]
+    return replace(
+        _ZERO,
+        **sums,
+        goes_out=added(row.goes_out for row in rows),
+        delivered=added(told) if len(told) == len(rows) else None,
+    )
+
+
+def added(parts: Iterable[Part]) -> Part:
+    """Parts of several rows together."""
+    whole = NOTHING
+    for part in parts:
+        whole = whole.more(part)
+    return whole

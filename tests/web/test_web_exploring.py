@@ -1,0 +1,371 @@
+"""Exploring usage: times, filters, tables, files and charts; what figures rest on; gaps."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from accounting.lookup.gaps import Effect, effects
+from accounting.lookup.summaries import By, Question, Summaries
+from accounting.model.time import Month
+from accounting.store.access import Right, Viewer
+from accounting.web import assets
+from accounting.web.fields import Fields
+from accounting.web.span import span_of
+from tests.api.serving import Running
+from tests.browser import NewPage
+from tests.delivery.books import write
+from tests.web import month
+from tests.web.conftest import Site, started
+from tests.web.test_web_pages import look_at, watched  # noqa: F401 - a fixture
+
+DAY = 86400
+NODE = Path(__file__).parents[1] / "node" / "node_modules"
+ADMIN = Viewer("admin", frozenset({Right.READ}), is_admin=True)
+NOVEMBER = Month(2026, 11)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with started(tmp_path_factory.mktemp("exploring"), month.NOW) as (found, _broker):
+        yield found
+
+
+def page_of(running: Running, path: str) -> str:
+    answer = running.get(path, headers={"Accept": "text/html"})
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def table_of(running: Running, query: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(running.get(f"/usage/table.csv?{query}").text)))
+
+
+def said(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) // DAY
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [
+        ({"range": "7d"}, "2026-11-19", "2026-11-25"),
+        ({"range": "30d"}, "2026-10-27", "2026-11-25"),
+        ({"range": "90d"}, "2026-08-28", "2026-11-25"),
+        ({"range": "month"}, "2026-11-01", "2026-11-30"),
+        ({"range": "last-month"}, "2026-10-01", "2026-10-31"),
+        ({"since": "2026-11-03", "until": "2026-11-05"}, "2026-11-03", "2026-11-05"),
+        ({"first": "2026-09", "last": "2026-10"}, "2026-09-01", "2026-10-31"),
+        ({}, "2026-11-01", "2026-11-30"),
+    ],
+)
+def test_times_are_given_in_days_months_or_back_from_today(
+    asked: dict[str, str], first: str, last: str
+) -> None:
+    span = span_of(Fields(asked), month.NOW, NOVEMBER)
+    assert (span.start, span.end) == (said(first), said(last))
+    before = span.before()
+    assert before.end == span.start - 1
+    assert span_of(Fields(span.asked), month.NOW, NOVEMBER) == span
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"since": "2026-11-05", "until": "2026-11-03"}, "until"),
+        ({"since": "yesterday"}, "since"),
+        ({"since": "2020-01-01", "until": "2026-01-01"}, "until"),
+        ({"first": "9999-12"}, "first"),
+        ({"first": "0001-01"}, "first"),
+        ({"range": "8d"}, "range"),
+        ({"first": "2026-11", "last": "2026-10"}, "last"),
+    ],
+)
+def test_times_that_make_no_sense_are_said_to(
+    asked: dict[str, str], field: str, running: Running
+) -> None:
+    fields = Fields(asked)
+    span_of(fields, month.NOW, NOVEMBER)
+    assert set(fields.wrong) == {field}
+    query = "&".join(f"{name}={value}" for name, value in asked.items())
+    page = page_of(running, f"/usage?{query}")
+    assert fields.wrong[field] in page
+    assert "<tbody>" not in page
+    assert running.get(f"/usage/table.csv?{query}").status_code == 400
+
+
+def test_days_add_up_to_their_months_and_a_part_to_its_days(running: Running) -> None:
+    summaries = Summaries(running.service.database)
+    october = Month(2026, 10)
+
+    def used(by: tuple[By, ...], first: Month, days: tuple[int, int] | None) -> tuple[int, ...]:
+        rows = summaries.summary(ADMIN, Question(by, first, NOVEMBER, days=days))
+        return tuple(sum(getattr(row, n) for row in rows) for n in ("wall_seconds", "cpu_seconds"))
+
+    whole = (october.start // DAY, NOVEMBER.end // DAY - 1)
+    assert used((), october, whole) == used((), october, None)
+    week = (said("2026-10-28"), said("2026-11-03"))
+    by_day = summaries.summary(ADMIN, Question((By.DAY,), october, NOVEMBER))
+    days = {row.key["day"]: row for row in by_day if "2026-10-28" <= row.key["day"] <= "2026-11-03"}
+    assert used((), october, week) == (
+        sum(row.wall_seconds for row in days.values()),
+        sum(row.cpu_seconds for row in days.values()),
+    )
+    assert used((By.DAY,), october, week) == used((By.VO,), october, week)
+
+
+def test_names_are_found_by_a_part_whatever_its_case(running: Running) -> None:
+    (physics,) = table_of(running, "range=last-month&vo=physics")
+    assert table_of(running, "range=last-month&vo=PHYS") == [physics]
+    users = {row["user"] for row in table_of(running, "by=user&user=Ology-1&first=2026-10")}
+    assert users == {"biology-1"}
+    images = {row["image"] for row in table_of(running, "by=image&image=NOTEBOOKS/small")}
+    assert images == {"registry.example.org/notebooks/small:2026.11"}
+    assert table_of(running, "flavor=%25") == []  # no wildcard
+    page = page_of(running, "/usage")
+    assert '<datalist id="known-vo">' in page
+    assert '<option value="physics">' in page
+
+
+def test_tables_cross_vos_and_months_and_users_and_vos(running: Running) -> None:
+    crossed = table_of(running, "by=vo&across=month&first=2026-10&last=2026-11")
+    for row in crossed:
+        plain = table_of(running, f"vo={row['vo']}&first=2026-11")
+        assert float(row["2026-11"]) == pytest.approx(int(plain[0]["wall_seconds"]) / 3600)
+        assert float(row["sum"]) == pytest.approx(float(row["2026-10"]) + float(row["2026-11"]))
+    users = table_of(running, "by=user&across=vo")
+    assert {"user", "physics", "biology", "sum"} <= set(users[0])
+    page = page_of(running, "/usage?by=vo&across=month&first=2026-10&last=2026-11&sort=-2026-10")
+    names = re.findall(r'<tr><th scope="row" class="wrap">(\w+)</th>', page)
+    ordered = sorted(crossed, key=lambda row: -float(row["2026-10"]))
+    assert names == [row["vo"] for row in ordered]
+
+
+@pytest.mark.parametrize("sort", ["name", "-wall", "cpu", "-efficiency", "pods", "-gpu"])
+def test_tables_are_sorted_as_the_address_says(sort: str, running: Running) -> None:
+    page = page_of(running, f"/usage?by=user&sort={sort}")
+    direction = "descending" if sort.startswith("-") else "ascending"
+    assert page.count(f'aria-sort="{direction}"') == 1
+    column = {"name": "user", "wall": "wall_seconds", "cpu": "cpu_seconds", "pods": "pods"}
+    column |= {"efficiency": "cpu_per_core", "gpu": "gpu_seconds"}
+    rows = {row["user"]: row[column[sort.lstrip("-")]] for row in table_of(running, "by=user")}
+    shown = re.findall(r'<tr><th scope="row" class="wrap"><a [^>]+>([^<]+)</a>', page)
+    values = [rows[name] if sort == "name" else float(rows[name]) for name in shown]
+    assert values == sorted(values, reverse=sort.startswith("-"))
+
+
+def test_the_time_before_is_as_long_and_of_as_much_as_has_passed(running: Running) -> None:
+    (row,) = table_of(running, "vo=physics&range=month")
+    (before,) = table_of(running, "vo=physics&since=2026-10-01&until=2026-10-25&compare=no")
+    assert row["before_wall_seconds"] == before["wall_seconds"]
+    assert "before_pods" not in before
+    assert "with nothing" not in page_of(running, "/usage?range=90d")
+    assert "there is nothing to compare with" in page_of(running, "/usage?range=90d")
+
+
+def test_every_figure_leads_to_its_records_and_they_come_to_the_same(running: Running) -> None:
+    for query in (
+        "by=vo&first=2026-10&last=2026-11",
+        "by=user&vo=physics&range=30d",
+        "by=flavor&since=2026-11-03&until=2026-11-05",
+        "by=image",
+    ):
+        page = page_of(running, f"/usage?{query}")
+        by = parse_qs(query)["by"][0]
+        rows = {row[by]: row for row in table_of(running, query)}
+        links = set(re.findall(r'class="figure" href="(/records\?[^"]+)"', page))
+        for link in links:
+            asked = parse_qs(urlsplit(link.replace("&amp;", "&")).query)
+            if by not in asked:
+                continue  # that of the sum
+            assert {"vo"} & set(parse_qs(query)) <= set(asked)
+            found = page_of(running, link.replace("&amp;", "&"))
+            row = rows[asked[by][0]]
+            sums = found[found.index('class="truth"') : found.index("</dl>")]
+            shown = re.findall(r'value="(\d+)"', sums[: sums.index("Goes out")])
+            assert shown == [row["pods"], row["wall_seconds"], row["cpu_seconds"]]
+
+
+def test_records_are_summed_up_whatever_is_asked(running: Running) -> None:
+    listed = running.get("/api/v1/records?vo=physics&status=completed&limit=1000").json()["records"]
+    page = page_of(running, "/records?vo=physics&status=completed")
+    assert f'<data value="{len(listed)}">' in page
+    assert f'value="{sum(one["used_wall_seconds"] for one in listed)}"' in page
+
+
+def test_charts_are_files_too(running: Running) -> None:
+    picture = running.get("/usage/chart.svg?first=2026-10&last=2026-11")
+    assert picture.headers["Content-Type"].startswith("image/svg+xml")
+    assert "attachment" in picture.headers["Content-Disposition"]
+    assert "physics" in picture.text
+    assert "<script" not in picture.text
+    rows = list(csv.DictReader(io.StringIO(running.get("/usage/chart.csv?range=7d").text)))
+    assert [row[""] for row in rows] == [f"{day} Nov" for day in range(19, 26)] or len(rows) == 7
+    (whole,) = table_of(running, "range=7d&vo=physics")
+    hours = sum(float(row["physics"]) for row in rows)
+    assert hours == pytest.approx(int(whole["wall_seconds"]) / 3600)
+    for path in ("/usage/chart.png", "/usage/other.csv", "/usage/chart.svg?first=2025-01"):
+        assert running.get(path).status_code == 404, path
+
+
+def test_the_charts_library_is_the_one_that_the_lock_names() -> None:
+    ours = assets.text("chart.umd.js")
+    assert ours == (NODE / "chart.js" / "dist" / "chart.umd.min.js").read_text(encoding="utf-8")
+    lock = json.loads((NODE.parent / "package-lock.json").read_text(encoding="utf-8"))
+    assert f"Chart.js v{lock['packages']['node_modules/chart.js']['version']}" in ours
+    licence = Path(assets.__file__).parent / "static" / "chart.umd.LICENSE.md"
+    assert licence.read_bytes() == (NODE / "chart.js" / "LICENSE.md").read_bytes()
+
+
+def test_a_notebook_s_page_shows_what_it_rests_on(running: Running) -> None:
+    page = page_of(running, f"/records/{month.ADAS_LONG_ONE}")
+    facts = page[page.index("What it rests on") :]
+    for title in ("First Running sample", "Last Running sample", "cover its life", "2026-10-"):
+        assert title in facts
+    assert "2026-10-30 09:00" in facts or "2026-10-2" in facts  # a gap in its life
+    assert f"uid=&#34;{month.ADAS_LONG_ONE}&#34;" in facts
+    assert "jupyter-" not in facts[facts.index("See it in Prometheus") :].partition("</section>")[0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ("since=2026-11-03&until=2026-11-04", 202),
+        ("since=2026-11-03", 202),
+        ("since=yesterday", 400),
+        ("since=2026-11-04&until=2026-11-03", 400),
+        ("until=2030-01-01", 400),
+        ("since=2030-01-01", 400),
+    ],
+)
+def test_a_time_is_read_again_through_the_api(asked: str, status: int, running: Running) -> None:
+    answer = running.post(f"/api/v1/poll?{asked}")
+    assert answer.status_code == status, answer.text
+    if status == 202:
+        running.get(f"/api/v1/runs/{answer.json()['id']}?wait=20")
+    else:
+        assert answer.json()["errors"][0]["parameter"] in {"since", "until"}
+
+
+def test_gaps_tell_whom_they_affected_and_how(running: Running) -> None:
+    page = page_of(running, "/gaps")
+    assert page.count("Notebooks of the gap from") == len(month.GAPS)
+    assert "ran through" in page
+    assert f"/records/{month.ADAS_LONG_ONE}" in page
+    assert "No gaps" in page_of(running, "/gaps?since=2026-11-20&until=2026-11-21")
+    assert "This is before the first day." in page_of(
+        running, "/gaps?since=2026-11-20&until=2026-11-19"
+    )
+
+
+def test_charts_are_read_by_mouse_touch_and_keys_and_series_are_toggled(
+    site: Site,
+    watched: Page,  # noqa: F811
+) -> None:
+    site.open(watched, "/usage?first=2026-10&last=2026-11")
+    canvas = watched.locator("figure canvas")
+    expect(canvas).to_be_visible()
+    expect(watched.locator(".pygal-chart")).to_be_hidden()
+    canvas.focus()
+    watched.keyboard.press("ArrowRight")
+    watched.keyboard.press("End")
+    spoken = watched.locator("figure [aria-live]")
+    expect(spoken).to_contain_text(re.compile(r"25 Nov; biology: [\d,.]+ h; .*Total: [\d,.]+ h"))
+    look_at(watched, "usage-tooltip")
+    button = watched.locator("figure .legend button", has_text="biology")
+    expect(button).to_have_attribute("aria-pressed", "true")
+    button.click()
+    expect(button).to_have_attribute("aria-pressed", "false")
+    canvas.focus()
+    watched.keyboard.press("End")
+    expect(spoken).to_have_text(re.compile("^25 Nov; (?!.*biology)"))
+    canvas.hover()
+    shown = "Chart.getChart(document.querySelector('figure canvas')).tooltip"
+    assert watched.evaluate(f"{shown}.opacity") == 1
+    assert "Total: " in watched.evaluate(f"{shown}.footer[0]")
+    with watched.expect_download() as downloading:
+        watched.click("text=PNG")
+    assert downloading.value.path().read_bytes().startswith(b"\x89PNG")
+
+
+def test_pages_of_times_tables_and_gaps_look_right(site: Site, watched: Page) -> None:  # noqa: F811
+    for name, path in (
+        ("usage-days", "/usage?range=30d&by=user&show=cpu"),
+        ("usage-crossed", "/usage?by=user&across=vo&range=30d"),
+        ("records-days", "/records?since=2026-11-03&until=2026-11-05&vo=physics"),
+        ("gaps", "/gaps"),
+    ):
+        site.open(watched, path)
+        look_at(watched, name)
+
+
+def test_deliveries_of_records_are_seen_at_every_width(site: Site, new_page: NewPage) -> None:
+    for width in (390, 683, 1024, 1366, 3840):
+        page = new_page(width=width)
+        site.open(page, "/records")
+        box = page.locator("tbody td[data-label=Delivery]").first.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= width, width
+
+
+def test_labels_of_a_life_never_overlap(site: Site, watched: Page) -> None:  # noqa: F811
+    site.open(watched, "/records")
+    uids = {a.pod.uid for a in month.accounts()}
+    for uid in [month.ADAS_LONG_ONE, month.BOBS, month.HELD, *sorted(uids)[:20]]:
+        watched.goto(f"{site.url}/records/{uid}")
+        for width in (390, 1366):
+            watched.set_viewport_size({"width": width, "height": 900})
+            boxes = watched.locator(".timeline text").evaluate_all(
+                "all => all.filter(t => t.textContent).map(t => t.getBoundingClientRect())"
+                ".map(b => [b.left, b.top, b.right, b.bottom])"
+            )
+            for place, one in enumerate(boxes):
+                for other in boxes[place + 1 :]:
+                    apart = one[2] <= other[0] or other[2] <= one[0]
+                    assert apart or one[3] <= other[1] + 1 or other[3] <= one[1] + 1, uid
+
+
+def test_managers_see_their_role_and_vo_and_everybody_can_take_their_usage_away(
+    site: Site,
+    watched: Page,  # noqa: F811
+) -> None:
+    site.open(watched, "/", "mia")
+    expect(watched.locator(".who")).to_contain_text("manages physics")
+    site.open(watched, "/usage?vo=bio")
+    expect(watched.locator("h1")).to_have_text("This is not open to you")
+    watched.goto(f"{site.url}/usage?vo=PHYS")
+    expect(watched.locator("tbody th").first).to_have_text("physics")
+
+
+def test_users_take_their_usage_away(site: Site, watched: Page) -> None:  # noqa: F811
+    site.open(watched, "/my", "ada")
+    with watched.expect_download() as downloading:
+        watched.locator("text=Download as CSV").first.click()
+    with downloading.value.path().open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert "2026-11" in {row["month"] for row in rows}
+    watched.locator("td a.figure").first.click()
+    expect(watched.locator(".truth").first).to_be_visible()
+
+
+def test_a_notebook_that_ended_in_a_gap_is_told_to_count_up_to_its_last_sample(
+    tmp_path: Path,
+) -> None:
+    with started(tmp_path, month.NOW) as (found, _broker):
+        gap = month.GAPS[0]
+        one = next(a for a in month.accounts() if a.pod.uid == month.BOBS)
+        one.pod.started_at = one.pod.first_running_at = gap.start_at - 3600
+        one.pod.last_running_at = one.pod.last_listed_at = gap.start_at
+        one.pod.ended_in_gap, one.readings = True, {}
+        write(found.service.database, [one])
+        told = effects(found.service.database, ADMIN, gap, month.NOW, 10)
+        assert (told.estimates, told.shown[0].uid) == (1, month.BOBS)
+        assert told.shown[0].effect is Effect.ENDED
+        nobody = Viewer("nobody", frozenset({Right.READ}))
+        assert effects(found.service.database, nobody, gap, month.NOW, 10).counts == {}
