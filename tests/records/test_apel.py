@@ -232,8 +232,11 @@ def test_a_counter_that_was_read_after_the_end_counts_for_the_last_month() -> No
 
 
 def test_wall_time_is_never_negative() -> None:
+    """A start after the samples that show it running is by another clock: the first one counts."""
     account = lived(T + 5000, T + 4000)
     account.pod.first_running_at = T + 3990.0
+    assert [r.wall_seconds for r in records(account)] == [10]
+    account.pod.first_running_at = T + 4000.9
     assert [r.wall_seconds for r in records(account)] == [0]
 
 
