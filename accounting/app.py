@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from accounting import web
-from accounting.api import health, ledger, messages, records, runs, summaries
+from accounting.api import health, ledger, messages, reconciliations, records, runs, summaries
 from accounting.api.dependencies import Service
 from accounting.api.sentences import problem_of
 from accounting.api.strictness import API, strict, wrong
@@ -98,7 +98,7 @@ def create_app(service: Service, doors: Doors | None = None) -> FastAPI:
     app.state.doors = doors
     app.state.error_page = web.error_page
     api = APIRouter(prefix=API, dependencies=[Depends(strict)])
-    for part in (records, summaries, ledger, messages, runs):
+    for part in (records, summaries, ledger, messages, reconciliations, runs):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.router)
@@ -151,6 +151,8 @@ _API_AREAS = {
     "poll": "runs",
     "push": "runs",
     "republish": "runs",
+    "reconcile": "runs",
+    "reconciliations": "messages",
     "openapi.json": "other",
 }
 

@@ -14,7 +14,8 @@
     ├── DatabaseError          unreachable, unwritable, full, or of another version
     ├── ClockError             what is kept is of later than now: the clock ran ahead (exit code 3)
     ├── Busy                   another process is doing the same job
-    └── DeliveryError          messages stay in the outbox
+    ├── DeliveryError          messages stay in the outbox
+    └── PortalError            the accounting portal gave no usable answer
 """
 
 from typing import ClassVar
@@ -91,3 +92,7 @@ class Busy(AccountingError):
 
 class DeliveryError(AccountingError):
     """A message could not be delivered; it stays in the outbox."""
+
+
+class PortalError(AccountingError):
+    """The accounting portal cannot be reached, or what it answers cannot be read."""

@@ -24,7 +24,7 @@ from accounting.guard.connections import Connection
 from accounting.guard.gate import Doors
 from accounting.guard.origin import CURE, SHARED
 from accounting.service.jobs import Jobs
-from accounting.service.loops import PollLoop, PushLoop
+from accounting.service.loops import PollLoop, PushLoop, ReconcileLoop
 from accounting.store.database import Database
 from accounting.telemetry import Metrics
 from accounting.wiring import places, source_of
@@ -113,7 +113,9 @@ def serve(
             if place.ssm.interval
         ]
         service = Service(settings, database, metrics, jobs, polling)
-        loops: list[PollLoop | PushLoop] = [polling, *pushing]
+        every = settings.portal.interval
+        comparing = [ReconcileLoop(jobs, interval_seconds=every)] if every else []
+        loops: list[PollLoop | PushLoop | ReconcileLoop] = [polling, *pushing, *comparing]
         threads = [
             threading.Thread(target=loop.run, name=type(loop).__name__, daemon=True)
             for loop in loops

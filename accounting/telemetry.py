@@ -22,6 +22,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from accounting.model.jobs import Ending, JobKind, RunState
 from accounting.model.messages import MessageState
 from accounting.model.pods import Implausible
+from accounting.model.reconciliation import Cause
 from accounting.model.records import Held
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -137,12 +138,16 @@ class Standing:
         acknowledged: held records that an operator accepted.
         destinations: how delivery stands, by the destinations' names in the settings, and
             ``ELSEWHERE``.
+        differences: where the accounting portal differs from what was delivered, by cause.
+        reconciled_at: when that was last looked at, Unix seconds.
     """
 
     lag_seconds: float | None = None
     held: Mapping[Held, int] | None = None
     acknowledged: int | None = None
     destinations: Mapping[str, Outgoing] = field(default_factory=dict)
+    differences: Mapping[Cause, int] | None = None
+    reconciled_at: float | None = None
 
 
 class Metrics:
@@ -206,6 +211,16 @@ class Metrics:
         self.late = gauge(
             "differing_records", "Records of closed months that differ from what was sent.", to
         )
+        self.last_reconciliation = gauge(
+            "last_reconciliation_timestamp_seconds",
+            "When what was delivered was last compared with the accounting portal.",
+        )
+        self.reconciliation = gauge(
+            "reconciliation_differences",
+            "Sites and VOs of a month where the portal's last figures differ from what was "
+            "delivered, by likely cause.",
+            ("cause",),
+        )
         self.answers = Histogram(
             "notebooks_accounting_http_answer_duration_seconds",
             "How long answers took, by what they were about.",
@@ -248,6 +263,14 @@ class Metrics:
             if reason:
                 count = None if standing.held is None else standing.held.get(reason, 0)
                 self.held.labels(reason.value).set(_known(count))
+
+        self.last_reconciliation.set(_known(standing.reconciled_at))
+        for cause in Cause:
+            if cause:
+                found = standing.differences
+                self.reconciliation.labels(cause.value).set(
+                    _known(None if found is None else found.get(cause, 0))
+                )
 
     def _show(self, name: str, outgoing: Outgoing) -> None:
         self.due.labels(name).set(_known(outgoing.due))

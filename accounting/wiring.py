@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from accounting.delivery.pusher import Pusher
     from accounting.delivery.receiver import Receiver
     from accounting.delivery.recomputed import Recomputed
+    from accounting.delivery.reconciler import Reconciler
     from accounting.delivery.takeover import Takeover
     from ssm.sender import Sender
 
@@ -249,6 +250,30 @@ def receiver_of(settings: Settings, database: Database, said: str = "") -> "Rece
     if isinstance(outlet, Computed):
         return Recomputed(database, where, outlet)
     return Receiver(database, where)
+
+
+def reconciler_of(settings: Settings, database: Database, said: str = "") -> "Reconciler":
+    """What holds deliveries against the portal; see ``place_of`` for naming the destination.
+
+    Raises:
+        SettingsError: the settings have none like that, or the portal shows nothing of its kind.
+    """
+    from accounting.delivery.reconciler import Policy, Reconciler  # noqa: PLC0415 - as above
+    from accounting.model.reconciliation import Unit  # noqa: PLC0415
+
+    place = place_of(settings, said)
+    kind = outlet_of(place.ssm).kind
+    if kind not in {OutletKind.RECORDS, OutletKind.SUMMARIES}:
+        raise SettingsError(
+            f"the destination '{place.name}' takes {kind}, which the portal does not show",
+            "name one that takes records or summaries with --destination",
+        )
+    portal = settings.portal
+    policy = Policy(
+        portal.tolerance, portal.delay, None if portal.unit == "auto" else Unit(portal.unit)
+    )
+    where = addresses(settings)[place.name]
+    return Reconciler(database, where, kind, settings.site().name, policy)
 
 
 def takeover_of(settings: Settings, database: Database, said: str = "") -> "Takeover":

@@ -76,7 +76,7 @@ def test_metric_names_follow_the_rule() -> None:
     assert "build_info" in names
     allowed = re.compile(
         r"build_info|.*(_total|_created|_seconds|_seconds_(bucket|sum|count)|_days)"
-        r"|(due|held|differing)_records|outbox_messages|stopped_destinations"
+        r"|(due|held|differing)_records|outbox_messages|reconciliation_differences|stopped_destinations"
     )
     assert [name for name in names if not allowed.fullmatch(name)] == []
 
@@ -104,8 +104,10 @@ def test_what_is_not_known_is_nan() -> None:
         "lag_seconds",
         "last_poll_timestamp_seconds",
         "last_push_timestamp_seconds",
+        "last_reconciliation_timestamp_seconds",
         "outbox_messages",
         "outbox_oldest_seconds",
+        "reconciliation_differences",
         "stopped_destinations",
     }
 

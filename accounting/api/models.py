@@ -349,7 +349,7 @@ class RunErrorModel(Model):
 
 
 class RunModel(Model):
-    """A poll, push or republishing."""
+    """A poll, push, republishing or reconciliation."""
 
     id: str = _example("3f2a9c01b7de")
     kind: JobKind = _example("push")

@@ -1,4 +1,4 @@
-"""``POST /poll`` and ``/push`` start runs; ``/runs`` follows them."""
+"""``POST /poll``, ``/push`` and others start runs; ``/runs`` follows them."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -23,6 +23,7 @@ from accounting.delivery.receiver import Chosen, Difference
 from accounting.errors import SettingsError
 from accounting.guard.problem import Problem
 from accounting.model.jobs import JobKind
+from accounting.model.time import Month
 from accounting.records import apel
 from accounting.service.runs import Job, Run, Underway
 from accounting.wiring import place_of
@@ -108,6 +109,20 @@ def start_republish(
     return _started(request, start(service, JobKind.REPUBLISH, job, chosen))
 
 
+@router.post("/reconcile", status_code=_ACCEPTED, response_model=RunModel, responses=_STARTED)
+def start_reconcile(
+    request: Request,
+    service: Parts,
+    _viewer: Operator,
+    *,
+    month: Annotated[MonthType, Query(description="The month (UTC).", examples=["2026-11"])],
+    destination: DestinationQuery = "",
+) -> Response:
+    """Hold what the accounting portal shows of a month against what was delivered."""
+    job = reconcile_job(service, month, known(service, destination))
+    return _started(request, start(service, JobKind.RECONCILE, job))
+
+
 @router.get("/runs", response_model=RunsModel, responses=refusals())
 def list_runs(service: Parts, _viewer: Operator) -> Response:
     """The runs since the service has started, the latest first; a hundred at most."""
@@ -188,6 +203,11 @@ def span_to_read(service: Service, since: str, until: str) -> tuple[int | None, 
 def push_job(service: Service, *, at_once: bool, only: str = "") -> Job:
     """A push of all that is due; to one destination, or to all."""
     return lambda notice: service.jobs.push(notice, at_once=at_once, only=only)
+
+
+def reconcile_job(service: Service, month: Month, destination: str = "") -> Job:
+    """A comparison of a month with the accounting portal."""
+    return lambda _notice: service.jobs.reconcile(month, destination=destination)
 
 
 def known(service: Service, destination: str) -> str:

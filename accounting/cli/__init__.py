@@ -16,6 +16,7 @@ from accounting.cli.commands import (
     outbox,
     poll,
     push,
+    reconcile,
     records,
     republish,
     service,
@@ -29,6 +30,7 @@ app.command()(doctor.doctor)
 app.command()(poll.poll)
 app.command()(push.push)
 app.command()(republish.republish)
+app.command()(reconcile.reconcile)
 app.command()(service.serve)
 app.command()(demo.demo)
 

@@ -7,7 +7,7 @@ from accounting.config.delivery import Destinations, SsmSettings
 from accounting.config.measuring import PollSettings, PrometheusSettings
 from accounting.config.records import RecordSettings, VoSettings
 from accounting.config.secret import read_secret
-from accounting.config.service import ApiSettings, HubSettings, LogSettings
+from accounting.config.service import ApiSettings, HubSettings, LogSettings, PortalSettings
 from accounting.config.setting import PREFIX, Setting
 from accounting.config.values import SiteName, Text
 from accounting.errors import SettingsError
@@ -68,6 +68,7 @@ class Settings(BaseSettings):
         "ams_topic, records_per_message and interval; the others are as `ssm` has them.",
         examples=[{"second": {"ams_topic": "notebooks-copy"}}],
     )
+    portal: PortalSettings = Field(default_factory=PortalSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
     hub: HubSettings = Field(default_factory=HubSettings)
     log: LogSettings = Field(default_factory=LogSettings)

@@ -7,7 +7,7 @@ from pydantic import AliasChoices, Field, model_validator
 
 from accounting.config.setting import PREFIX
 from accounting.config.values import Group, Names, Prefix, Text
-from notebooks_settings.values import Pattern, Url
+from notebooks_settings.values import Duration, Pattern, Url
 
 
 class ApiSettings(Group):
@@ -113,6 +113,55 @@ class HubSettings(Group):
         if self.api_token_file is not None and self.api_url is None:
             raise ValueError(f"{PREFIX}HUB__API_TOKEN_FILE needs {PREFIX}HUB__API_URL")
         return self
+
+
+class PortalSettings(Group):
+    """The accounting portal, whose figures `reconcile` holds against what was delivered."""
+
+    url: Url = Field(
+        default="https://accounting.egi.eu/json",
+        description="The portal's open data, JSON or CSV.",
+        examples=["https://accounting.egi.eu/json"],
+    )
+    interval: Duration = Field(
+        default=0.0,
+        ge=0,
+        description="How often `serve` reconciles the last two months that have ended; 0 for "
+        "never. The portal is updated once a day.",
+        examples=["24h"],
+    )
+    unit: Literal["auto", "seconds", "minutes", "hours", "days"] = Field(
+        default="auto",
+        description="In what the portal counts time, which it does not say. auto: as in the last "
+        "month that agreed, or else what fits best.",
+        examples=["hours"],
+    )
+    tolerance: float = Field(
+        default=0.01,
+        ge=0,
+        lt=1,
+        description="Differences up to this part of a figure are none.",
+        examples=[0.01],
+    )
+    delay: Duration = Field(
+        default=172800.0,
+        ge=0,
+        description="What was delivered within this time before the portal was read may not be "
+        "shown yet.",
+        examples=["48h"],
+    )
+    timeout: Duration = Field(
+        default=300.0,
+        gt=0,
+        description="Longest time for reading the portal: it sends the data of all sites.",
+        examples=["5m"],
+    )
+    most_bytes: int = Field(
+        default=512 * 1024 * 1024,
+        ge=1,
+        description="Most bytes of the portal's answer.",
+        examples=[536870912],
+    )
 
 
 class LogSettings(Group):

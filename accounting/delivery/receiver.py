@@ -296,13 +296,23 @@ def _added(so_far: Usage, now: _Texts, before: _Texts) -> Usage:
     )
 
 
-def _pairs_delivered(
+def delivered_rows(
     connection: Connection, month: Month, destination: str
-) -> Iterator[tuple[_Texts, _Texts]]:
+) -> Iterator[tuple[str, str | None, int, float]]:
+    """What was delivered of a month, streamed.
+
+    Yields:
+        (text, that of the same key in the month before, message, when it was delivered).
+    """
     before = delivered.alias()
     earlier = _is_before(delivered, before, month) & (before.c.destination == destination)
     query = (
-        select(delivered.c.text, before.c.text)
+        select(
+            delivered.c.text,
+            before.c.text.label("earlier"),
+            delivered.c.message_id,
+            delivered.c.delivered_at,
+        )
         .outerjoin_from(delivered, before, earlier)
         .where(
             delivered.c.year == month.year,
@@ -310,7 +320,14 @@ def _pairs_delivered(
             delivered.c.destination == destination,
         )
     )
-    for now, earlier in _streamed(connection, query):
+    for row in _streamed(connection, query):
+        yield tuple(row)
+
+
+def _pairs_delivered(
+    connection: Connection, month: Month, destination: str
+) -> Iterator[tuple[_Texts, _Texts]]:
+    for now, earlier, _, _ in delivered_rows(connection, month, destination):
         yield apel.parsed(now), apel.parsed(earlier or "")
 
 

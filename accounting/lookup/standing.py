@@ -9,11 +9,13 @@ from accounting.config.delivery import SsmSettings
 from accounting.delivery.outbox import Outbox
 from accounting.lookup.messages import Destination, Messages
 from accounting.model.messages import MessageState
+from accounting.model.reconciliation import Cause
 from accounting.model.time import Month
 from accounting.store.clock import age
 from accounting.store.database import Database
 from accounting.store.holds import Holds
 from accounting.store.ledger import Ledger
+from accounting.store.reconciliations import Reconciliations
 from accounting.telemetry import ELSEWHERE, Outgoing, Standing
 from accounting.wiring import names_of, open_from, outlet_of, places
 
@@ -26,11 +28,16 @@ def standing_of(settings: Settings, database: Database, now: float) -> Standing:
     """
     progress = Ledger(database).progress()
     held, acknowledged = Holds(database).counts()
+    compared = Reconciliations(database).latest()
     return Standing(
         lag_seconds=None if progress is None else age(progress.watermark, now),
         held=held,
         acknowledged=acknowledged,
         destinations=_outgoing(settings, database, now),
+        differences={
+            cause: sum(made.causes[cause] for made in compared) for cause in Cause if cause
+        },
+        reconciled_at=max((made.made_at for made in compared), default=None),
     )
 
 

@@ -11,6 +11,7 @@ class JobKind(StrEnum):
     REPUBLISH = "republish"
     ERASE = "erase"
     IMPORT = "import"
+    RECONCILE = "reconcile"
 
 
 class Ending(StrEnum):

@@ -1,4 +1,4 @@
-"""Poll, push, republish, import, erase: each verb is done in one way, whoever asks for it.
+"""Poll, push, republish, import, reconcile, erase: each verb is done in one way, whoever asks.
 
 Loops, runs of the API and commands all call ``Jobs``. Locks, metrics and logs of a job are here and
 nowhere else. A job's known failures are part of its ``Outcome``; an exception that nobody expected
@@ -26,6 +26,7 @@ from accounting.delivery.outbox import Outbox
 from accounting.errors import AccountingError, Busy
 from accounting.measure import poller
 from accounting.model.jobs import Ending, JobKind
+from accounting.model.time import Month
 from accounting.service import outcome
 from accounting.service.outcome import Outcome
 from accounting.store.clock import require_past
@@ -39,6 +40,7 @@ from accounting.wiring import (
     poller_of,
     pushers_of,
     receiver_of,
+    reconciler_of,
     takeover_of,
 )
 
@@ -347,6 +349,36 @@ class Jobs:
             )
 
         return self._done(JobKind.IMPORT, work, notice)
+
+    def reconcile(
+        self, month: Month, *, destination: str = "", file: Path | None = None
+    ) -> Outcome:
+        """Hold what the accounting portal shows of a month against what was delivered.
+
+        Args:
+            month: the month.
+            destination: whose deliveries, by its name in the settings or its address.
+            file: the portal's data, where the network does not reach it.
+        """
+        from accounting.records import portal as data  # noqa: PLC0415 - as below
+        from accounting.service import portal  # noqa: PLC0415
+
+        def work() -> Outcome:
+            reconciler = reconciler_of(self._settings, self._database, destination)
+            now = self._clock()
+            page = portal.of_file(file) if file else portal.fetched(self._settings.portal, now)
+            answer = data.read(page.content, reconciler.wanted(month))
+            made = reconciler.reconcile(month, answer, page.source, page.read_at, now)
+            log.info(
+                "reconciled",
+                month=str(month),
+                lines=len(made.lines),
+                differing=len(made.differing),
+                unit=made.unit.value,
+            )
+            return outcome.of_reconciliation(made)
+
+        return self._done(JobKind.RECONCILE, work)
 
     def erase(self, user: str) -> Outcome:
         """Replace a user's name everywhere (I3); the result counts the notebooks."""

@@ -3,9 +3,11 @@
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from accounting.errors import AccountingError
 from accounting.model.jobs import Ending, JobKind
+from accounting.model.time import Month
 from accounting.service.jobs import Jobs, unexpected
 from accounting.service.outcome import Outcome
 
@@ -131,6 +133,40 @@ class PushLoop:
         ended = outlived(lambda: self._jobs.push(waits=False, only=self._only))
         self._next_try_at = (ended.result or {}).get("next_try_at")
         return ended
+
+
+class ReconcileLoop:
+    """Reconciles the last two months that have ended, until told to stop.
+
+    Args:
+        jobs: does it.
+        interval_seconds: from the end of one to the next.
+        clock: tells Unix time.
+    """
+
+    def __init__(
+        self, jobs: Jobs, *, interval_seconds: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.interval_seconds = interval_seconds
+        self._jobs = jobs
+        self._clock = clock
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """End after the current month."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Reconcile until told to stop."""
+        while not self._stop.is_set():
+            self.reconcile_once()
+            self._stop.wait(self.interval_seconds)
+
+    def reconcile_once(self) -> list[Outcome]:
+        """Both months; a failure never ends the loop."""
+        last = Month.of(Month.of(self._clock()).start - 1)
+        before = Month.of(last.start - 1)
+        return [outlived(partial(self._jobs.reconcile, month)) for month in (before, last)]
 
 
 def outlived(job: Callable[[], Outcome]) -> Outcome:

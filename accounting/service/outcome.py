@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from accounting.errors import AccountingError, Busy, DeliveryError, SourceError
+from accounting.errors import AccountingError, Busy, DeliveryError, PortalError, SourceError
 from accounting.model.jobs import Ending
 from accounting.model.records import Held
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from accounting.delivery.receiver import Comparison, Difference
     from accounting.delivery.takeover import Taken
     from accounting.measure import poller
+    from accounting.model.reconciliation import Reconciliation
     from accounting.model.time import Month
 
 DONE, FAILED, INCOMPLETE = 0, 1, 3
@@ -49,7 +50,7 @@ def of_error(error: AccountingError) -> Outcome:
     """A job that did nothing."""
     if isinstance(error, Busy):
         return Outcome(Ending.BUSY, error=error)
-    foreign = isinstance(error, SourceError | DeliveryError)
+    foreign = isinstance(error, SourceError | DeliveryError | PortalError)
     return Outcome(Ending.UNAVAILABLE if foreign else Ending.FAILED, error=error)
 
 
@@ -188,6 +189,25 @@ def of_import(taken: "Taken", destination: str, *, dry_run: bool, stopped: bool 
     if stopped:
         return Outcome(Ending.STOPPED, result)
     return Outcome(Ending.INCOMPLETE if taken.unusable else Ending.DONE, result)
+
+
+def of_reconciliation(made: "Reconciliation") -> Outcome:
+    """How a comparison with the portal ended; it is incomplete if something differs."""
+    return Outcome(Ending.INCOMPLETE if made.differing else Ending.DONE, reconciled(made))
+
+
+def reconciled(made: "Reconciliation") -> dict[str, Any]:
+    """A comparison with the portal as data."""
+    return {
+        "month": str(made.month),
+        "destination": made.destination,
+        "made_at": made.made_at,
+        "source": made.source,
+        "unit": made.unit.value,
+        "partial": made.is_partial,
+        "differing": len(made.differing),
+        "lines": [asdict(line) for line in made.lines],
+    }
 
 
 def of_republish(

@@ -325,3 +325,17 @@ holds = Table(
     Column("acknowledged_by", Text, nullable=False, server_default=""),
     Column("reason", Text, nullable=False, server_default=""),
 )
+
+# What the accounting portal showed of a month, beside what had been delivered; all are kept.
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("year", Integer, primary_key=True),
+    Column("month", Integer, primary_key=True),
+    Column("made_at", Float, primary_key=True),
+    Column("source", Text, nullable=False, comment="where the portal's figures came from"),
+    Column("unit", String(16), nullable=False, comment="what the portal's times were taken for"),
+    Column("is_partial", Boolean, nullable=False),
+    Column("lines", Text, nullable=False, comment="JSON: see reconciliations.py"),
+)

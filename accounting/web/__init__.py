@@ -8,6 +8,7 @@ from accounting.web.pages import (
     gaps,
     mine,
     overview,
+    reconciliation,
     record,
     records,
     republish,
@@ -20,5 +21,17 @@ from accounting.web.refusal import error_page
 __all__ = ["error_page", "reference", "router"]
 
 router = APIRouter(include_in_schema=False)
-for _part in (assets, overview, usage, records, record, republish, deliveries, gaps, runs, mine):
+for _part in (
+    assets,
+    overview,
+    usage,
+    records,
+    record,
+    republish,
+    reconciliation,
+    deliveries,
+    gaps,
+    runs,
+    mine,
+):
     router.include_router(_part.router)

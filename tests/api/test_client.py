@@ -78,6 +78,7 @@ def test_operations_have_speaking_names(running: Running) -> None:
         "list_destinations",
         "list_gaps",
         "list_messages",
+        "list_reconciliations",
         "list_records",
         "list_runs",
         "list_windows",
@@ -86,6 +87,7 @@ def test_operations_have_speaking_names(running: Running) -> None:
         "retry_message",
         "start_poll",
         "start_push",
+        "start_reconcile",
         "start_republish",
         "summarise",
         "withdraw_message",
@@ -105,6 +107,7 @@ def test_every_operation_answers_with_its_type(client: ModuleType, running: Runn
         "park_message": {"number": 1},
         "withdraw_message": {"number": 1},
         "get_run": {"name": run},
+        "start_reconcile": {"month": "2026-11"},
         "start_republish": {"month": "2026-11"},
     }
     described = running.get("/api/v1/openapi.json").json()["paths"]
