@@ -13,9 +13,12 @@ from dirq.QueueSimple import QueueSimple
 
 from accounting.errors import AccountingError
 from accounting.model.jobs import Ending, JobKind
+from accounting.model.reconciliation import Cause, Line, Reconciliation, Unit, Used
+from accounting.model.time import Month
 from accounting.service.client import Client, ServiceError
 from accounting.service.jobs import Notice
 from accounting.service.outcome import Outcome
+from accounting.store.reconciliations import Reconciliations
 from tests.api.serving import ADMIN, JOB, SCRAPER, Running, Serve
 from tests.private import secret
 
@@ -277,3 +280,36 @@ def test_a_month_is_republished_after_a_dry_run_has_shown_what_differs(running: 
     due = running.get(f"/api/v1/records?delivery=due&vo={record['vo']}").json()["records"]
     assert len(due) == ended["queued"]
     assert running.post("/api/v1/republish").status_code == 400
+
+
+def test_a_comparison_with_the_portal_is_on_the_page_in_the_api_and_in_the_metrics(
+    running: Running,
+) -> None:
+    assert "Nothing was compared yet" in running.get("/deliveries/reconciliation").text
+    line = Line(
+        "EXAMPLE",
+        "vo.example.org",
+        Used(1, 3600, 60),
+        Used(2, 7200, 120),
+        Cause.REFUSED,
+        "what is missing is what this message said",
+        (7,),
+    )
+    made = Reconciliation(
+        Month(2026, 10),
+        "dirq://spool",
+        1e9,
+        "portal.csv",
+        Unit.HOURS,
+        is_partial=False,
+        lines=[line],
+    )
+    Reconciliations(running.service.database).keep(made)
+    page = running.get("/deliveries/reconciliation")
+    assert page.status_code == 200
+    for said in ("October 2026", "vo.example.org", "refused", "deliveries/7", "portal.csv"):
+        assert said in page.text
+    (told,) = running.get("/api/v1/reconciliations?month=2026-10").json()["reconciliations"]
+    assert (told["differing"], told["lines"][0]["messages"]) == (1, [7])
+    assert running.get("/api/v1/reconciliations", JOB).status_code == 403
+    assert 'reconciliation_differences{cause="refused"} 1.0' in running.get("/metrics").text
