@@ -110,7 +110,7 @@ class Outgoing:
     Attributes:
         address: how messages name it.
         due: records that must go there and are in no message yet.
-        late: records of closed months that differ from what was sent.
+        differing: records of closed months that differ from what was sent.
         messages: messages in the outbox, by state.
         oldest_seconds: age of the oldest message that waits; 0 if none does.
         last_push_at: when a message was last delivered, Unix seconds.
@@ -120,7 +120,7 @@ class Outgoing:
 
     address: str = ""
     due: int | None = None
-    late: int | None = None
+    differing: int | None = None
     messages: Mapping[str, int] = field(default_factory=dict)
     oldest_seconds: float | None = None
     last_push_at: float | None = None
@@ -208,7 +208,7 @@ class Metrics:
         self.pushes = counter("pushes", "Pushes, by how they ended.", ("result",))
         self.delivered = counter("delivered_records", "Records that were delivered.", to)
         self.stopped = gauge("stopped_destinations", "Destinations that take nothing for now.", to)
-        self.late = gauge(
+        self.differing = gauge(
             "differing_records", "Records of closed months that differ from what was sent.", to
         )
         self.last_reconciliation = gauge(
@@ -274,7 +274,7 @@ class Metrics:
 
     def _show(self, name: str, outgoing: Outgoing) -> None:
         self.due.labels(name).set(_known(outgoing.due))
-        self.late.labels(name).set(_known(outgoing.late))
+        self.differing.labels(name).set(_known(outgoing.differing))
         self.oldest.labels(name).set(_known(outgoing.oldest_seconds))
         self.last_push.labels(name).set(_known(outgoing.last_push_at))
         self.certificate.labels(name).set(_known(outgoing.certificate_days))

@@ -42,7 +42,7 @@ LONGEST = (
     "monitor/test_monitored_hub.py",
     "backup/test_backup_in_a_cluster.py",
     "test_bench.py",
-    "test_cli.py",
+    "cli/test_cli_use.py",
     "backup/test_volume.py",
     "monitor/test_monitored_checkin.py",
     "exactness/test_exact_worlds.py",

@@ -25,9 +25,7 @@ router = APIRouter(prefix="/messages", tags=["messages"])
 _SORT = "-id"
 _NOT_FOUND, _CONFLICT, _BAD_REQUEST = 404, 409, 400
 _LARGEST = 2**63 - 1
-_SET_ASIDE = Failure(
-    FailureKind.OPERATOR, "set aside by an administrator", "retry it, or withdraw it"
-)
+_SET_ASIDE = Failure(FailureKind.OPERATOR, "parked by an administrator", "retry it, or withdraw it")
 Number = Annotated[int, Path(ge=1, le=_LARGEST, description="The message's id.")]
 
 
@@ -167,7 +165,7 @@ def _destination(found: Destination, stand: Outgoing | None) -> dict[str, Any]:
         "name": found.name,
         "alias": found.alias,
         "due": stand.due if stand else None,
-        "late": stand.late if stand else None,
+        "differing": stand.differing if stand else None,
         "messages": {state.value: count for state, count in found.messages.items()},
         "oldest_at": found.oldest_at,
         "last_sent_at": found.last_sent_at,

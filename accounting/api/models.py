@@ -272,7 +272,7 @@ class DestinationModel(Model):
     name: str = _example("ams://msg.example.org/accounting/eu-egi-cloud-accounting", "Its address.")
     alias: str = _example("apel", "Its name in the settings; empty: it is not there.")
     due: int | None = _example(0, "Records that must go there and are in no message yet.")
-    late: int | None = _example(0, "Records of closed months that differ from what was sent.")
+    differing: int | None = _example(0, "Records of closed months that differ from what was sent.")
     messages: dict[str, int] = _example({"pending": 0, "sent": 12})
     oldest_at: float | None = _example(None, "When the oldest undelivered message was built.")
     last_sent_at: float | None = _example(1793516401.0, "Unix seconds.")
@@ -292,7 +292,7 @@ class OutgoingModel(Model):
 
     address: str = _example("ams://msg.example.org/accounting/eu-egi-cloud-accounting")
     due: int | None = _example(0, "Records that must go there and are in no message yet.")
-    late: int | None = _example(0, "Records of closed months that differ from what was sent.")
+    differing: int | None = _example(0, "Records of closed months that differ from what was sent.")
     messages: dict[str, int] = _example({"pending": 0, "sent": 12})
     oldest_seconds: float | None = _example(0.0, "Age of the oldest message that waits.")
     last_push_at: float | None = _example(1793516401.0, "Unix seconds.")

@@ -86,10 +86,10 @@ class Outbox:
                 return self.outlet.due_count(connection, destination, open_from)
             return connection.execute(select(func.count()).where(is_due(open_from))).scalar_one()
 
-    def late_count(self, open_from: Month, destination: str) -> int:
+    def differing_count(self, open_from: Month, destination: str) -> int:
         """How many corrections of closed months wait for ``republish`` to a destination."""
         with self.database.begin(reading=True) as connection:
-            return self.outlet.late_count(connection, destination, open_from)
+            return self.outlet.differing_count(connection, destination, open_from)
 
     def settle(self, destination: str) -> None:
         """Note which months this destination was told all of; nobody searches them again."""

@@ -15,7 +15,7 @@ from accounting.model.records import Record
 from accounting.model.time import Month
 from accounting.store.access import Right, Viewer, own
 from accounting.store.database import Database
-from accounting.store.due import NOTHING_CLOSED, is_due, is_late
+from accounting.store.due import NOTHING_CLOSED, is_differing, is_due
 from accounting.store.holds import Acknowledgement, Holds, is_acknowledged
 from accounting.store.records import Selection, narrowed
 from accounting.store.rows import record_of
@@ -27,20 +27,20 @@ _AT_ONCE = 1000
 class Delivery(StrEnum):
     """How far a record's content has come.
 
-    ``acknowledged`` is held too, and an operator accepted it. ``late`` is a correction of a closed
-    month: it waits for ``republish``.
+    ``acknowledged`` is held too, and an operator accepted it. ``differing`` is a correction of a
+    closed month: it waits for ``republish``.
     """
 
     HELD = "held"
     ACKNOWLEDGED = "acknowledged"
     DUE = "due"
-    LATE = "late"
+    DIFFERING = "differing"
     PENDING = "pending"
     PARKED = "parked"
     SENT = "sent"
 
 
-_RARE = (Delivery.ACKNOWLEDGED, Delivery.HELD, Delivery.DUE, Delivery.LATE)
+_RARE = (Delivery.ACKNOWLEDGED, Delivery.HELD, Delivery.DUE, Delivery.DIFFERING)
 """States that only a few records are in; before the first push, most are."""
 
 
@@ -120,7 +120,7 @@ class Question:
     Attributes:
         selection: which; its limit is the page's.
         delivery: only those that have come this far.
-        open_from: the first month that is not closed, which decides what is due and what late.
+        open_from: the first month that is not closed, which decides what is due and what differing.
         sort: by what.
         descending: the largest first.
         cursor: where the page before ended; empty for the first.
@@ -281,17 +281,17 @@ def _is(delivery: Delivery, open_from: Month) -> ColumnElement[bool]:
     """The condition of a record whose content has come this far."""
     held = _c.held != literal_column("''")
     due: ColumnElement[bool] = is_due(open_from)
-    late: ColumnElement[bool] = is_late(open_from)
+    differing: ColumnElement[bool] = is_differing(open_from)
     rare = {
         Delivery.ACKNOWLEDGED: is_acknowledged,
         Delivery.HELD: held & ~is_acknowledged,
         Delivery.DUE: due,
-        Delivery.LATE: late,
+        Delivery.DIFFERING: differing,
     }
     if delivery in rare:
         return rare[delivery]
     states = [state.value for state in _STATES[delivery]]
-    return and_(~held, ~due, ~late, _state().in_(states))
+    return and_(~held, ~due, ~differing, _state().in_(states))
 
 
 def allowed(viewer: Viewer, selection: Selection) -> list[ColumnElement[bool]]:

@@ -57,11 +57,17 @@ def _outgoing(settings: Settings, database: Database, now: float) -> dict[str, O
         for address, name in names.items()
     }
     old = [one for address, one in found.items() if address not in names]
-    return {**told, ELSEWHERE: Outgoing(due=0, late=0, is_stopped=False, **_messages(old, now))}
+    return {
+        **told,
+        ELSEWHERE: Outgoing(due=0, differing=0, is_stopped=False, **_messages(old, now)),
+    }
 
 
 def _figures(outbox: Outbox, address: str, first: Month) -> dict[str, Any]:
-    return {"due": outbox.due_count(first, address), "late": outbox.late_count(first, address)}
+    return {
+        "due": outbox.due_count(first, address),
+        "differing": outbox.differing_count(first, address),
+    }
 
 
 def _messages(found: Sequence[Destination], now: float) -> dict[str, Any]:

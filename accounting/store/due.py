@@ -27,7 +27,7 @@ def is_due(open_from: Month = NOTHING_CLOSED, destination: str = "") -> Any:
     return _unsaid(destination, lambda at: ~(_is_final(at) & _is_closed(open_from)), first=True)
 
 
-def is_late(open_from: Month, destination: str = "") -> Any:
+def is_differing(open_from: Month, destination: str = "") -> Any:
     """The condition of a correction that came after its month was closed, and waits (D6)."""
     return _unsaid(destination, lambda at: _is_final(at) & _is_closed(open_from), first=False)
 

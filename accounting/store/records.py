@@ -10,7 +10,7 @@ from accounting.errors import AccountingError
 from accounting.model.records import Held, Record
 from accounting.model.time import Month
 from accounting.store.database import Database
-from accounting.store.due import NOTHING_CLOSED, is_due, is_late
+from accounting.store.due import NOTHING_CLOSED, is_differing, is_due
 from accounting.store.rows import record_of
 from accounting.store.tables import MOST_NAME, has_usual_name, records
 
@@ -132,7 +132,7 @@ def narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
     if selection.due:
         query = query.where(is_due(selection.open_from))
     if selection.differing:
-        query = query.where(is_late(selection.open_from))
+        query = query.where(is_differing(selection.open_from))
     return query.limit(selection.limit)
 
 

@@ -159,7 +159,7 @@ def _delivering(
     if parked:
         yield Finding(
             Level.WARN,
-            f"{_counted(parked, 'message')} set aside",
+            f"{_counted(parked, 'message')} parked",
             "see why, then retry or withdraw",
             "deliveries?state=parked",
         )

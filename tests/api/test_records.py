@@ -145,7 +145,7 @@ def test_delivery_tells_how_far_a_record_has_come(changing: Running) -> None:
     assert (took["state"], took["is_current"], took["month"]) == ("sent", False, "2026-11")
     assert one["months"][0]["vo_rule"] == "plain"
     changing.clock.now = NOVEMBER.end + 40 * 86400.0
-    late = listed(changing, "delivery=late")
+    late = listed(changing, "delivery=differing")
     ended = account(5, user="user-1@example.org", group="vo2")
     assert ended.pod.uid not in {record["uid"] for record in late}
 

@@ -162,7 +162,7 @@ def test_a_correction_of_a_closed_month_waits_for_republish(ledger: Database) ->
     write(ledger, [page])
     assert push(ledger, inbox, closed).built == 0
     outbox = Outbox(ledger, Accelerators())
-    assert outbox.late_count(Month.of(closed - 2 * 86400), ADDRESS) == 1
+    assert outbox.differing_count(Month.of(closed - 2 * 86400), ADDRESS) == 1
     receiver = Recomputed(ledger, ADDRESS, Accelerators())
     (found,) = receiver.differences(Chosen(NOVEMBER, vo="vo.example.org"))
     assert (found.kind, found.wall_seconds) == (Kind.CHANGED, 40)

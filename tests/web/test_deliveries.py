@@ -64,7 +64,7 @@ def test_an_outage_is_seen_cured_and_over(outage: tuple[Running, AmsStandin], pa
     page.get_by_role("link", name="Deliveries").last.click()
     expect(page.locator(".verdict .badge")).to_have_text("stopped")
     expect(page.locator(".verdict")).to_contain_text("GOCDB")
-    expect(page.locator("tbody .badge.bad")).to_have_text("set aside")
+    expect(page.locator("tbody .badge.bad")).to_have_text("parked")
     look_at(page, "deliveries-stopped")
     page.goto(running.url)
     expect(page.locator("h1")).to_have_text("No: something needs to be repaired")

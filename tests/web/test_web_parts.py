@@ -127,7 +127,7 @@ def delivery(**changes: object) -> Status:
         ),
         (delivery(last_push_at=NOW - 49 * 3600), Level.GOOD, ""),
         (delivery(due=7, last_push_at=None), Level.WARN, "nothing was delivered yet"),
-        (delivery(messages={"parked": 1}), Level.WARN, "1 message is set aside"),
+        (delivery(messages={"parked": 1}), Level.WARN, "1 message is parked"),
         (delivery(held={"unmapped": 2}), Level.WARN, "2 records are held back (2 unmapped)"),
         (delivery(certificate_days=29.5), Level.WARN, "expires in 29 d 12 h"),
         (delivery(certificate_days=0.5), Level.BAD, "expires in 12 h"),

@@ -60,7 +60,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
         rows = [
             ("in the settings", one.alias or "no longer"),
             ("due", f"{stand.due:,}" if stand and stand.due else ""),
-            ("corrections that wait", f"{stand.late:,}" if stand and stand.late else ""),
+            ("differing", f"{stand.differing:,}" if stand and stand.differing else ""),
             ("messages", counts or "none"),
             ("stopped since", shown_time(one.stop.stopped_at) if one.stop else ""),
             ("oldest undelivered", shown_time(one.oldest_at)),
@@ -77,7 +77,7 @@ def _destination(one: "Destination", stand: "Outgoing | None") -> dict[str, Any]
         **asdict(one),
         "messages": {state.value: n for state, n in one.messages.items()},
         "due": stand and stand.due,
-        "late": stand and stand.late,
+        "differing": stand and stand.differing,
     }
 
 

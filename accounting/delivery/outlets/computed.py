@@ -60,10 +60,10 @@ class Computed(ABC):
         """See ``Outlet``."""
         return sum(1 for _ in self._unsaid(connection, destination, open_from))
 
-    def late_count(self, connection: Connection, destination: str, open_from: Month) -> int:
+    def differing_count(self, connection: Connection, destination: str, open_from: Month) -> int:
         """See ``Outlet``."""
         found = self._differing(connection, destination)
-        return sum(_is_late(entry, told, open_from) for entry, told in found)
+        return sum(_is_differing(entry, told, open_from) for entry, told in found)
 
     def settle(self, connection: Connection, destination: str) -> None:
         """See ``Outlet``."""
@@ -80,7 +80,7 @@ class Computed(ABC):
     ) -> Iterator[tuple[Entry, bool]]:
         """What must go there, and whether an undelivered message stands before it."""
         for entry, told in self._differing(connection, destination):
-            if not _is_late(entry, told, open_from):
+            if not _is_differing(entry, told, open_from):
                 yield entry, told is not None and told.is_waiting
 
     def _differing(
@@ -95,7 +95,7 @@ class Computed(ABC):
                     yield entry, before
 
 
-def _is_late(entry: Entry, told: queue.Told | None, open_from: Month) -> bool:
+def _is_differing(entry: Entry, told: queue.Told | None, open_from: Month) -> bool:
     """Whether it corrects a closed month's last word, and waits for ``republish`` (D6)."""
     return told is not None and told.final and entry.key.of < open_from
 

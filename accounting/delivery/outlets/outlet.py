@@ -40,7 +40,7 @@ class Outlet(Protocol):
     def due_count(self, connection: Connection, destination: str, open_from: Month) -> int:
         """How many figures must go there and are in no message yet."""
 
-    def late_count(self, connection: Connection, destination: str, open_from: Month) -> int:
+    def differing_count(self, connection: Connection, destination: str, open_from: Month) -> int:
         """How many corrections of closed months wait for ``republish`` (D6)."""
 
     def settle(self, connection: Connection, destination: str) -> None:

@@ -10,7 +10,7 @@ from accounting.model.messages import Entry, Limit, OutletKind, RecordKey
 from accounting.model.records import Record
 from accounting.model.time import Month
 from accounting.records import apel, builder
-from accounting.store.due import is_due, is_late, is_unsaid, unsettled
+from accounting.store.due import is_differing, is_due, is_unsaid, unsettled
 from accounting.store.rows import record_of
 from accounting.store.tables import records
 
@@ -37,10 +37,10 @@ class CloudRecords:
         query = select(func.count()).select_from(records)
         return connection.execute(query.where(is_due(open_from, destination))).scalar_one()
 
-    def late_count(self, connection: Connection, destination: str, open_from: Month) -> int:
+    def differing_count(self, connection: Connection, destination: str, open_from: Month) -> int:
         """See ``Outlet``."""
         query = select(func.count()).select_from(records)
-        return connection.execute(query.where(is_late(open_from, destination))).scalar_one()
+        return connection.execute(query.where(is_differing(open_from, destination))).scalar_one()
 
     def settle(self, connection: Connection, destination: str) -> None:
         """See ``Outlet``."""

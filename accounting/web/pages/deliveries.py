@@ -25,7 +25,7 @@ _SHOWN_RECORDS = 500
 _SEE_OTHER = 303
 DONE = {
     "retry": "The next push sends it, without waiting any longer.",
-    "park": "It is set aside: only what shares a notebook and month with it waits for it.",
+    "park": "It is parked: only what shares a notebook and month with it waits for it.",
     "withdraw": "It was given up: its records are due again, with what they say now.",
     "resume": "The next push tries that destination again at once.",
 }

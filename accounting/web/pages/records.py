@@ -36,15 +36,7 @@ _SORTS = {
     "user": "by user",
     "vo": "by VO",
 }
-_DELIVERIES = {
-    Delivery.HELD: "held back",
-    Delivery.ACKNOWLEDGED: "held, acknowledged",
-    Delivery.DUE: "due",
-    Delivery.LATE: "correction waits",
-    Delivery.PENDING: "in a message",
-    Delivery.PARKED: "set aside",
-    Delivery.SENT: "delivered",
-}
+_DELIVERIES = {state: state.value for state in Delivery}
 _TIMES = ("range", "since", "until", "first", "last")
 _NAMES = ("month", *_TIMES, *(by.value for by in TITLES), "pod", "status", "delivery", "sort")
 
