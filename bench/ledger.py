@@ -4,6 +4,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -71,8 +72,8 @@ def fill(database: Database, count: int) -> None:
                 (pods, [pod for pod, _ in chunk]),
                 (records, [record for _, found in chunk for record in found]),
             ):
-                names = tuple(rows[0])
-                database.write(connection, table, names, [tuple(row.values()) for row in rows])
+                names = tuple(name for name in (c.name for c in table.columns) if name in rows[0])
+                database.write(connection, table, names, list(map(itemgetter(*names), rows)))
     _note_delivery(database)
     if not database.is_sqlite:  # as autovacuum does by and by
         with database.begin() as connection:

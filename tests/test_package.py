@@ -19,13 +19,14 @@ def test_the_wheel_brings_its_migrations_and_runs_alone(tmp_path: Path) -> None:
         archive.extractall(site)
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {
         "accounting",
-        "egi_notebooks_hub",  # the names that old configuration imports from
+        "d4scienceauthenticator",  # and the next two: what old configuration imports
+        "egi_notebooks_hub",
         "egispawner",
         "hub",
         "notebooks_settings",
         "ssm",
     }
-    assert {"hub/pages/logo.svg", "hub/pages/templates/egi.css"} <= set(names)
+    assert {"hub/pages/logo-egi.svg", "hub/pages/templates/egi.css"} <= set(names)
     assert {"accounting/web/templates/base.html", "accounting/web/static/pages.css"} <= set(names)
     program = "import accounting.cli as c; print(c.__file__); c.main()"
     done = subprocess.run(

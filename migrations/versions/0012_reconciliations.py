@@ -19,10 +19,17 @@ def upgrade() -> None:
         sa.Column("year", sa.Integer(), nullable=False),
         sa.Column("month", sa.Integer(), nullable=False),
         sa.Column("made_at", sa.Float(), nullable=False),
-        sa.Column("source", sa.Text(), nullable=False),
-        sa.Column("unit", sa.String(16), nullable=False),
+        sa.Column(
+            "source", sa.Text(), nullable=False, comment="where the portal's figures came from"
+        ),
+        sa.Column(
+            "unit",
+            sa.String(16),
+            nullable=False,
+            comment="what the portal's times were taken for",
+        ),
         sa.Column("is_partial", sa.Boolean(), nullable=False),
-        sa.Column("lines", sa.Text(), nullable=False),
+        sa.Column("lines", sa.Text(), nullable=False, comment="JSON: see reconciliations.py"),
         sa.PrimaryKeyConstraint(
             "destination", "year", "month", "made_at", name="pk_reconciliations"
         ),

@@ -21,7 +21,7 @@ def test_a_push_delivers_once_and_tells_what_is_held(polled: Site) -> None:
     assert sum(first["held"].values()) == len(held)
     second = polled.run("push", "--json")
     assert json.loads(second.out)["built"] == 0
-    assert json.loads(second.out)["left_out"] == first["left_out"] == first["left_out_new"] > 0
+    assert first["left_out"] == 0, "a spool gets names in ASCII"
     assert second.code == 0, "all that is left was told before"
     status = json.loads(polled.run("db", "status", "--json").out)
     assert status["messages"].pop("sent") == first["sent"]
@@ -33,7 +33,7 @@ def test_who_looks_sees_how_far_a_push_has_come(polled: Site) -> None:
     assert "pushing records" in seen
     assert "messages delivered" in seen
     shares = [int(share) for share in re.findall(r"(\d+)%", seen)]
-    assert 50 < shares[-1] < 100, "all but what the spool cannot carry"
+    assert shares[-1] == 100
 
 
 def test_a_month_is_delivered_republished_and_added_up(polled: Site) -> None:
@@ -95,7 +95,8 @@ def test_the_outbox_can_be_looked_at_and_handled(polled: Site, tmp_path: Path) -
     failed = polled.run("push", **wrong_path)
     assert failed.code == 1
     assert "notice: the next try is at" in failed.err
-    wrong = json.loads(polled.run("outbox", "status", "--json").out)[0]
+    destinations = json.loads(polled.run("outbox", "status", "--json").out)
+    (wrong,) = (one for one in destinations if one["failure"])
     assert (wrong["messages"]["pending"], wrong["failure"]["kind"]) == (1, "unavailable")
     assert "cannot be written" in polled.run("outbox", "status").out
     assert polled.run("push", **wrong_path).code == 3

@@ -16,11 +16,14 @@ import pytest
 from sqlalchemy import update
 
 from accounting.config import load
+from accounting.model.reconciliation import Cause, Line, Reconciliation, Unit, Used
+from accounting.model.time import Month
 from accounting.service.loops import PollLoop
 from accounting.simulation.stores.engines import free_port, run_prometheus
 from accounting.simulation.stores.history import populate
 from accounting.simulation.world.cluster import Cluster
 from accounting.simulation.world.features import Features
+from accounting.store.reconciliations import Reconciliations
 from accounting.store.tables import records, revisions
 from accounting.wiring import poller_of, source_of
 from ssm.testing.authority import Authority, Issued
@@ -286,6 +289,17 @@ def test_alerts_name_the_destination_that_they_are_about(
         "Parked": set(),
         "Certificate": {"copy", "late", "sums"},
     }
+
+
+def test_a_portal_that_differs_is_told(start: Starts, quiet: tuple[str, float]) -> None:
+    now = datetime.now(UTC).timestamp()
+    life = start(quiet[0], now).go_on(2 * STEP)
+    fewer = Line("EXAMPLE", "vo.example.org", Used(1, 3600, 60), Used(2, 7200, 120), Cause.REFUSED)
+    made = Reconciliation(
+        Month.of(now), "apel", now, "portal.csv", Unit.HOURS, is_partial=False, lines=[fewer]
+    )
+    Reconciliations(life.running.service.database).keep(made)
+    assert "NotebooksAccountingPortalDiffers" in life.wait(3 * HOUR).fired()
 
 
 def test_messages_that_are_set_aside_are_told(

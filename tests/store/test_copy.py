@@ -17,7 +17,7 @@ from accounting.store import copy
 from accounting.store.database import Database
 from accounting.store.ledger import Ledger
 from accounting.store.records import Records
-from accounting.store.tables import figures, holds, messages, metadata, pods, stops
+from accounting.store.tables import figures, holds, messages, metadata, pods, reconciliations, stops
 from tests.delivery.books import NOVEMBER, Inbox, account, ran_on, table_of, table_of_ours, write
 from tests.web import month
 
@@ -45,6 +45,10 @@ def full(tmp_path_factory: pytest.TempPathFactory, inbox: Inbox) -> Iterator[Dat
             connection.execute(stops.insert(), stop | why)
             held = {"uid": "u", "year": 2025, "month": 11, "held": "invalid", "problem": "too long"}
             connection.execute(holds.insert(), held | {"reported_at": month.NOW})
+            compared = {"destination": "ams://elsewhere.example.org", "year": 2025, "month": 11}
+            made = {"made_at": month.NOW, "source": "portal.json", "unit": "hours"}
+            rest = {"is_partial": False, "lines": "[]"}
+            connection.execute(reconciliations.insert(), compared | made | rest)
             moving = (pods.c[column.name] for column in figures.columns)
             running = select(*moving).where(~pods.c.ended)
             connection.execute(figures.insert().from_select(figures.columns.keys(), running))
