@@ -21,7 +21,7 @@ c.JupyterHub.spawner_class = "simple"
 c.SimpleLocalProcessSpawner.home_dir_template = {folder!r} + "/home/{{username}}"
 c.Spawner.options_form = ""
 c.Spawner.cmd = [{singleuser!r}]
-c.Spawner.args = ["--allow-root"]
+c.Spawner.args = ["--allow-root", "--LabApp.expose_app_in_browser=True"]
 c.Spawner.default_url = "/lab"
 c.Spawner.environment = {{"JUPYTER_PATH": {folder!r}}}
 """
@@ -67,6 +67,8 @@ def test_a_server_is_shared_and_its_token_copied_by_buttons(site: Site, new_page
     dialog.get_by_role("button", name="Close").click()
     guest.goto(link)
     guest.get_by_role("button", name="Accept invitation").click()
+    # Somebody else's server asks first who looks: JupyterHub's own page of consent.
+    guest.get_by_role("button", name="Authorize").click()
     guest.wait_for_url("**/user/rosa/**")
     guest.locator("#jp-main-dock-panel").wait_for()
     assert guest.get_by_role("button", name="Share", exact=True).count() == 0
