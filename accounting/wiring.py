@@ -137,9 +137,9 @@ def places(settings: Settings) -> Iterator[Place]:
 
 def outlet_of(ssm: SsmSettings) -> "Outlet":
     """What a destination takes: its figures, their text and their keys."""
-    from accounting.delivery.outlets.accelerators import Accelerators  # noqa: PLC0415 - as below
-    from accounting.delivery.outlets.records import CloudRecords  # noqa: PLC0415
-    from accounting.delivery.outlets.summaries import Summaries  # noqa: PLC0415
+    from accounting.delivery.outlets.accelerators import Accelerators  # noqa: PLC0415 - slow to load, needed here only
+    from accounting.delivery.outlets.records import CloudRecords  # noqa: PLC0415 - slow to load, needed here only
+    from accounting.delivery.outlets.summaries import Summaries  # noqa: PLC0415 - slow to load, needed here only
 
     match ssm.records:
         case "summary":
@@ -157,8 +157,8 @@ def sender_of(settings: Settings, place: Place | None = None) -> "Sender":
         SettingsError: a name that cannot be part of the broker's addresses.
     """
     # Polling does without the broker's client and its libraries.
-    from ssm.ams import AmsSettings  # noqa: PLC0415
-    from ssm.sender import AmsSender, DirqSender  # noqa: PLC0415
+    from ssm.ams import AmsSettings  # noqa: PLC0415 - slow to load, needed here only
+    from ssm.sender import AmsSender, DirqSender  # noqa: PLC0415 - slow to load, needed here only
 
     ssm = settings.ssm if place is None else place.ssm
     if ssm.transport == "dirq" and ssm.dirq_path is not None:
@@ -241,9 +241,9 @@ def receiver_of(settings: Settings, database: Database, said: str = "") -> "Rece
     Raises:
         SettingsError: the settings have none like that.
     """
-    from accounting.delivery.outlets.computed import Computed  # noqa: PLC0415 - as above
-    from accounting.delivery.receiver import Receiver  # noqa: PLC0415
-    from accounting.delivery.recomputed import Recomputed  # noqa: PLC0415
+    from accounting.delivery.outlets.computed import Computed  # noqa: PLC0415 - slow to load, needed here only
+    from accounting.delivery.receiver import Receiver  # noqa: PLC0415 - slow to load, needed here only
+    from accounting.delivery.recomputed import Recomputed  # noqa: PLC0415 - slow to load, needed here only
 
     place = place_of(settings, said)
     where, outlet = addresses(settings)[place.name], outlet_of(place.ssm)
@@ -258,8 +258,8 @@ def reconciler_of(settings: Settings, database: Database, said: str = "") -> "Re
     Raises:
         SettingsError: the settings have none like that, or the portal shows nothing of its kind.
     """
-    from accounting.delivery.reconciler import Policy, Reconciler  # noqa: PLC0415 - as above
-    from accounting.model.reconciliation import Unit  # noqa: PLC0415
+    from accounting.delivery.reconciler import Policy, Reconciler  # noqa: PLC0415 - slow to load, needed here only
+    from accounting.model.reconciliation import Unit  # noqa: PLC0415 - slow to load, needed here only
 
     place = place_of(settings, said)
     kind = outlet_of(place.ssm).kind
@@ -282,7 +282,7 @@ def takeover_of(settings: Settings, database: Database, said: str = "") -> "Take
     Raises:
         SettingsError: the settings have none like that, or it does not take records.
     """
-    from accounting.delivery.takeover import Takeover  # noqa: PLC0415 - as above
+    from accounting.delivery.takeover import Takeover  # noqa: PLC0415 - slow to load, needed here only
 
     place = place_of(settings, said)
     if outlet_of(place.ssm).kind is not OutletKind.RECORDS:
@@ -324,7 +324,7 @@ def pushers_of(
 def _pusher_of(
     settings: Settings, database: Database, place: Place, position: int, *, at_once: bool
 ) -> "Pusher":
-    from accounting.delivery.pusher import Policy, Pusher  # noqa: PLC0415 - as for sender_of
+    from accounting.delivery.pusher import Policy, Pusher  # noqa: PLC0415 - slow to load, needed here only
 
     ssm = place.ssm
     policy = Policy(

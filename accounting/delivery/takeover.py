@@ -91,7 +91,7 @@ class History:
     def pages(self) -> Iterator[list[dict[str, Any]]]:
         """All rows, by local id, some at a time."""
         names, last = ", ".join(COLUMNS), ""
-        query = f"SELECT {names} FROM {TABLE} WHERE local_id > ? ORDER BY local_id LIMIT {_AT_ONCE}"  # noqa: S608
+        query = f"SELECT {names} FROM {TABLE} WHERE local_id > ? ORDER BY local_id LIMIT {_AT_ONCE}"  # noqa: S608 - our own
         while found := self._asked(query, last):
             yield [dict(zip(COLUMNS, row, strict=True)) for row in found]
             last = found[-1][0]

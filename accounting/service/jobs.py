@@ -303,7 +303,7 @@ class Jobs:
             dry_run: queue nothing.
             most: tell at most so many differences; all are counted.
         """
-        from accounting.delivery.receiver import Comparison  # noqa: PLC0415 - as below
+        from accounting.delivery.receiver import Comparison  # noqa: PLC0415 - slow to load, needed here only
 
         def work() -> Outcome:
             receiver = receiver_of(self._settings, self._database, chosen.destination)
@@ -332,7 +332,7 @@ class Jobs:
             zone: of the times in the file.
             dry_run: only tell what would be taken.
         """
-        from accounting.delivery.takeover import History  # noqa: PLC0415 - as below
+        from accounting.delivery.takeover import History  # noqa: PLC0415 - slow to load, needed here only
 
         def work() -> Outcome:
             history = History(path, zone)
@@ -360,8 +360,8 @@ class Jobs:
             destination: whose deliveries, by its name in the settings or its address.
             file: the portal's data, where the network does not reach it.
         """
-        from accounting.records import portal as data  # noqa: PLC0415 - as below
-        from accounting.service import portal  # noqa: PLC0415
+        from accounting.records import portal as data  # noqa: PLC0415 - slow to load, needed here only
+        from accounting.service import portal  # noqa: PLC0415 - slow to load, needed here only
 
         def work() -> Outcome:
             reconciler = reconciler_of(self._settings, self._database, destination)
