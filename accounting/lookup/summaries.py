@@ -20,24 +20,19 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
-    CTE,
     ColumnElement,
     Connection,
-    Integer,
     Select,
     and_,
     case,
-    column,
     func,
-    literal,
     literal_column,
     select,
     tuple_,
     union_all,
-    values,
 )
 
-from accounting.lookup import outgoing
+from accounting.lookup import outgoing, parts
 from accounting.lookup.outgoing import NOTHING, Lacking, Part
 from accounting.lookup.records import allowed
 from accounting.model.time import Month
@@ -48,7 +43,6 @@ from accounting.store.records import Selection
 from accounting.store.rows import spans_of
 from accounting.store.tables import records, revisions
 
-_DAY = 86400
 MOST_MONTHS_BY_DAY = 14
 
 
@@ -105,7 +99,7 @@ class Question:
         return [
             month
             for month in self.months
-            if month.start < first * _DAY or (last + 1) * _DAY < month.end
+            if month.start < first * parts.DAY_SECONDS or (last + 1) * parts.DAY_SECONDS < month.end
         ]
 
     def parts(self) -> Iterator["Question"]:
@@ -273,7 +267,7 @@ def _sums(
         func.count(c.user.distinct()),
         func.sum(c.wall),
         func.coalesce(func.sum(c.cpu), 0),
-        *(func.coalesce(func.sum(c[name]), 0.0) for name in _INTEGRALS),
+        *(func.coalesce(func.sum(c[name]), 0.0) for name in parts.INTEGRALS),
         func.sum(case((c.cpu.is_(None), 1), else_=0)),
     )
     if keys:
@@ -324,7 +318,7 @@ def _lacking(database: Database, viewer: Viewer, question: Question) -> _Lacking
             )
             for one in _sums(database, viewer, question, some, held)
         }, usual
-    keys = [_ordinal(c.year, c.month) if by is By.MONTH else c[by.value] for by in question.by]
+    keys = [parts.ordinal(c.year, c.month) if by is By.MONTH else c[by.value] for by in question.by]
     rows, usual = outgoing.lacking(database, _asked(viewer, question), question.months, keys)
     return {
         tuple(_shown(by, value) for by, value in zip(question.by, key, strict=True)): lacks
@@ -335,17 +329,17 @@ def _lacking(database: Database, viewer: Viewer, question: Question) -> _Lacking
 def _parts(question: Question, asked: list[ColumnElement[bool]]) -> Select[Any]:
     """Per pod: what was used, by month or by day as the question needs it."""
     if By.DAY in question.by:
-        return _within_days(_by_day(question.first, asked), question)
+        return _within_days(parts.by_day(question.first, asked), question)
     if question.days is None:
-        return _used(asked)
+        return parts.by_month(asked)
     found, in_part = [], question.months_by_day()
     for month in question.months:
         within = [*asked, _of(month)]
         if month not in in_part:
-            found.append(_used(within))
+            found.append(parts.by_month(within))
             continue
-        by_day = _within_days(_by_day(month, within), question).subquery()
-        found.append(select(*(by_day.c[name] for name in (*_DESCRIBED, "month", *_FIGURES))))
+        by_day = _within_days(parts.by_day(month, within), question).subquery()
+        found.append(select(*(by_day.c[name] for name in (*parts.DESCRIBED, "month", *_FIGURES))))
     return found[0] if len(found) == 1 else select(union_all(*found).subquery("of_days"))
 
 
@@ -356,21 +350,7 @@ def _within_days(by_day: Select[Any], question: Question) -> Select[Any]:
     return select(found).where(found.c.day.between(*question.days))
 
 
-_DESCRIBED = ("uid", "vo", "user", "flavor", "image")
-_INTEGRALS = ("core_seconds", "memory_mb_seconds", "gpu_seconds")
-_FIGURES = ("wall", "cpu", *_INTEGRALS)
-
-
-def _used(asked: list[ColumnElement[bool]]) -> Select[Any]:
-    """Per pod and month: what was used within it."""
-    c = records.c
-    return select(
-        *(c[name] for name in _DESCRIBED),
-        _ordinal(c.year, c.month).label("month"),
-        c.used_wall_seconds.label("wall"),
-        c.used_cpu_seconds.label("cpu"),
-        *(c[name] for name in _INTEGRALS),
-    ).where(*asked)
+_FIGURES = ("wall", "cpu", *parts.INTEGRALS)
 
 
 def _asked(viewer: Viewer, question: Question) -> list[ColumnElement[bool]]:
@@ -398,52 +378,22 @@ def _within(question: Question) -> ColumnElement[bool]:
     return and_(of_month >= tuple_(*question.first), of_month <= tuple_(*question.last))
 
 
-def _by_day(month: Month, asked: list[ColumnElement[bool]]) -> Select[Any]:
-    """Per pod and day of one month: its part of what was used within the month.
-
-    Most pods live on one day only: those need no part to be found, and are by far the quicker way.
-    """
-    c = records.c
-    until, wall, cpu = c.created_at, c.used_wall_seconds, c.used_cpu_seconds
-    # What was used before the month began, but counts for it, counts on its first day.
-    begun = _greater((until - wall) // _DAY, literal(month.start // _DAY))
-    ended = _greater(until - 1, until - wall) // _DAY
-    described = (*(c[name] for name in _DESCRIBED), _ordinal(c.year, c.month).label("month"))
-    # What was held all the time; of the others, see `_resized`.
-    held = [case((c.spans == _NO_SPANS, c[name])).label(name) for name in _INTEGRALS]
-    short = select(*described, ended.label("day"), wall.label("wall"), cpu.label("cpu"), *held)
-    days = _days(month)
-    low = case((days.c.day == begun, until - wall), else_=days.c.day * _DAY)
-    high = case((days.c.day == ended, until), else_=(days.c.day + 1) * _DAY)
-    before, after = (cpu * (edge - until + wall) // wall for edge in (low, high))
-    shares = [(each * (high - low) / wall).label(each.name) for each in held]
-    parts = ((high - low).label("wall"), (after - before).label("cpu"), *shares)
-    long = select(*described, days.c.day, *parts).select_from(
-        # Every record matches a day; the OUTER join keeps SQLite's join order.
-        records.outerjoin(days, and_(days.c.day >= begun, days.c.day <= ended))
-    )
-    both = union_all(
-        short.where(*asked, begun >= ended), long.where(*asked, begun < ended)
-    ).subquery("by_day")
-    return select(both)
-
-
-_NO_SPANS = "[]"
-
-
 def _resized(
     connection: Connection, question: Question, asked: Sequence[ColumnElement[bool]]
 ) -> dict[tuple[str, ...], list[float]]:
     """By the rows' keys: what those pods held by day that were resized within a month."""
     c = records.c
-    first, last = question.days or (question.first.start // _DAY, question.last.end // _DAY)
-    held: dict[tuple[str, ...], list[float]] = defaultdict(lambda: [0.0] * len(_INTEGRALS))
+    first, last = question.days or (
+        question.first.start // parts.DAY_SECONDS,
+        question.last.end // parts.DAY_SECONDS,
+    )
+    held: dict[tuple[str, ...], list[float]] = defaultdict(lambda: [0.0] * len(parts.INTEGRALS))
     for month in question.months_by_day():
         query = select(
-            *(c[name] for name in _DESCRIBED), c.created_at, c.used_wall_seconds, c.spans
-        ).where(*asked, _of(month), c.spans != _NO_SPANS)
+            *(c[name] for name in parts.DESCRIBED), c.created_at, c.used_wall_seconds, c.spans
+        ).where(*asked, _of(month), c.spans != parts.NO_SPANS)
         for row in connection.execute(query):
-            named = dict(zip(_DESCRIBED, row, strict=False)) | {By.MONTH.value: str(month)}
+            named = dict(zip(parts.DESCRIBED, row, strict=False)) | {By.MONTH.value: str(month)}
             begun = row.created_at - row.used_wall_seconds
             for day, sums in holdings.by_day(spans_of(row.spans), begun, month).items():
                 if not first <= day <= last:
@@ -460,24 +410,9 @@ def _with(usage: Usage, more: Sequence[float] | None) -> Usage:
         return usage
     sums = {
         name: round(getattr(usage, name) + amount, 3)
-        for name, amount in zip(_INTEGRALS, more, strict=True)
+        for name, amount in zip(parts.INTEGRALS, more, strict=True)
     }
     return replace(usage, **sums)
-
-
-def _greater(one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElement[int]:
-    """The greater of two; the engines name it differently."""
-    return case((one > other, one), else_=other)
-
-
-def _days(month: Month) -> CTE:
-    days, name = range(month.start // _DAY, month.end // _DAY), f"days_{month.year}_{month.month}"
-    return values(column("day", Integer), name=name).data([(day,) for day in days]).cte(name)
-
-
-def _ordinal(year: ColumnElement[int], month: ColumnElement[int]) -> ColumnElement[int]:
-    """A month as one number that counts on over the years."""
-    return year * 12 + month - literal(1)
 
 
 def _usage(question: Question, row: Sequence[Any]) -> Usage:
@@ -501,5 +436,5 @@ def _shown(by: By, value: Any) -> str:
     if by is By.MONTH:
         return str(_month_of(value))
     if by is By.DAY:
-        return datetime.fromtimestamp(value * _DAY, UTC).date().isoformat()
+        return datetime.fromtimestamp(value * parts.DAY_SECONDS, UTC).date().isoformat()
     return str(value)
