@@ -15,8 +15,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from accounting import web
-from accounting.api import health, ledger, messages, reconciliations, records, runs, summaries
 from accounting.api.dependencies import Service
+from accounting.api.routes import (
+    health,
+    ledger,
+    messages,
+    reconciliations,
+    records,
+    runs,
+    summaries,
+)
 from accounting.api.sentences import problem_of
 from accounting.api.strictness import API, strict, wrong
 from accounting.errors import AccountingError

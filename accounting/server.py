@@ -25,7 +25,7 @@ from accounting.guard.gate import Doors
 from accounting.guard.origin import CURE, SHARED
 from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop, PushLoop, ReconcileLoop
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.telemetry import Metrics
 from accounting.wiring import places, source_of
 

@@ -11,12 +11,12 @@ from accounting.config.secret import read_secret
 from accounting.delivery.backoff import Backoff
 from accounting.delivery.outbox import Outbox
 from accounting.errors import SettingsError
-from accounting.measure.connection import Access
 from accounting.measure.poller import Options, Poller
-from accounting.measure.prometheus import Source
+from accounting.measure.source.connection import Access
+from accounting.measure.source.prometheus import Source
 from accounting.model.messages import OutletKind, address
 from accounting.model.time import Month
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.erasure import expire_users
 from accounting.store.ledger import Ledger
 

@@ -21,7 +21,7 @@ import httpx
 import psutil
 
 from accounting.simulation.stores.engines import free_port
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from bench import ledger
 from bench.figures import Figure
 from tests.postgres import run_postgres

@@ -20,7 +20,7 @@ from accounting.model.time import Month
 from accounting.records import builder
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.ledger import note_change
 from accounting.store.rows import RECORD_COLUMNS, record_row
 from accounting.store.tables import records

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from accounting.measure import promql
-from accounting.measure.promql import Scope
+from accounting.measure.promql import ksm, kubelet
+from accounting.measure.promql.scope import Scope
 from accounting.model.time import Window
 from accounting.simulation.stores.engines import Engine
 from bench.dataset import POD_PATTERN, Dataset
@@ -69,8 +69,8 @@ def _questions(dataset: Dataset) -> list[Bulk]:
     whole = Window(dataset.start, dataset.end)
     quarter = Window(dataset.end - _SPAN_SECONDS, dataset.end)
     return [
-        Bulk("last values", promql.network(scope, whole, promql.RECEIVED), dataset.end),
-        Bulk("raw samples", promql.running(scope, quarter), dataset.end),
+        Bulk("last values", kubelet.network(scope, whole, kubelet.RECEIVED), dataset.end),
+        Bulk("raw samples", ksm.running(scope, quarter), dataset.end),
     ]
 
 
@@ -82,7 +82,7 @@ def _foreign(url: str) -> Asker:
 
 
 def _own(url: str) -> Asker:
-    from accounting.measure.prometheus import Source  # noqa: PLC0415 - its import is measured
+    from accounting.measure.source.prometheus import Source  # noqa: PLC0415 - its import is measured
 
     source = Source(url)
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.pusher import Policy, Pusher
 from accounting.records import apel
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.records import Records, Selection
 from bench import broker
 from bench.figures import Figure

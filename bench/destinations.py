@@ -10,7 +10,7 @@ from accounting.config import Settings
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.pusher import Policy, Pusher
 from accounting.service.jobs import Jobs
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from bench.figures import Figure
 
 ANSWERS_MS = (50, 100, 150, 200, 250)

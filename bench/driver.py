@@ -9,12 +9,12 @@ import sys
 import time
 
 from accounting.measure.poller import Poller
-from accounting.measure.prometheus import Source
-from accounting.measure.promql import Scope
+from accounting.measure.promql.scope import Scope
+from accounting.measure.source.prometheus import Source
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
 from accounting.simulation.world.cluster import NAMESPACE
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
 from bench.dataset import POD_PATTERN
 

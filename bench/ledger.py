@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Integer, cast, func, insert, literal, select, text, true
 
 from accounting.model.time import Month
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.tables import (
     messages,
     outlets,

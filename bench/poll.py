@@ -7,7 +7,7 @@ from pathlib import Path
 
 from accounting.simulation.stores.engines import Engine
 from accounting.simulation.world.cluster import NAMESPACE
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.records import Records
 from bench.dataset import POD_PATTERN, Dataset
 from bench.figures import Figure

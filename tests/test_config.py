@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from accounting import config
 from accounting.config import load
 from accounting.errors import SettingsError
-from accounting.measure.promql import Scope
+from accounting.measure.promql.scope import Scope
 from accounting.records.builder import Site
 from accounting.records.identity import Privacy, VoRules
 from notebooks_settings.values import seconds

@@ -21,7 +21,7 @@ from accounting.simulation.stores.history import import_history, populate
 from accounting.simulation.stores.live import serve_targets
 from accounting.simulation.world.cluster import Cluster
 from accounting.simulation.world.features import Endpoints, Features, NodeShape
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger, Progress, Step
 from ssm.testing.authority import Authority
 from ssm.testing.standin import AmsStandin

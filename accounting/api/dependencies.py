@@ -17,8 +17,8 @@ from accounting.lookup.summaries import Summaries
 from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop
 from accounting.service.runs import Runs
-from accounting.store.access import Right, Viewer
-from accounting.store.database import Database
+from accounting.store.engine.access import Right, Viewer
+from accounting.store.engine.database import Database
 from accounting.telemetry import Metrics
 
 _FORBIDDEN = 403

@@ -14,7 +14,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from accounting.guard.problem import Problem
-from accounting.store.access import Viewer
+from accounting.store.engine.access import Viewer
 
 MOST = 6
 MOST_OF_ONE = 2

@@ -22,7 +22,7 @@ from accounting.service.outcome import FAILED
 if TYPE_CHECKING:
     from accounting.config import Settings
     from accounting.service.jobs import Jobs
-    from accounting.store.database import Database
+    from accounting.store.engine.database import Database
 
 
 # What typer itself turns into a message; its base class has different names in its versions.
@@ -141,7 +141,7 @@ def program_of(ctx: typer.Context) -> Program:
 @contextmanager
 def opened(settings: "Settings", *, create: bool = False) -> "Iterator[Database]":
     """The database, with its tables; a missing one is made only where ``create`` says so."""
-    from accounting.store.database import Database
+    from accounting.store.engine.database import Database
 
     with Database(settings.database_url) as database:
         path = database.url.database

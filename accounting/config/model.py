@@ -11,7 +11,7 @@ from accounting.config.service import ApiSettings, HubSettings, LogSettings, Por
 from accounting.config.setting import PREFIX, Setting
 from accounting.config.values import SiteName, Text
 from accounting.errors import SettingsError
-from accounting.measure.promql import Scope
+from accounting.measure.promql.scope import Scope
 from accounting.records.accelerators import Kind, Kinds
 from accounting.records.builder import Site
 from accounting.records.identity import Privacy, VoRules

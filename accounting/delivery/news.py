@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select, update
 
 from accounting.model.messages import UNDELIVERED, MessageState
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.tables import messages, outlets
 
 

@@ -39,8 +39,8 @@ from accounting.model.messages import (
     Stop,
 )
 from accounting.model.time import Month
-from accounting.store.database import Database
 from accounting.store.due import NOTHING_CLOSED, is_due
+from accounting.store.engine.database import Database
 from accounting.store.tables import (
     delivered,
     message_records,

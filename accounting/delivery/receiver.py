@@ -15,7 +15,7 @@ from accounting.model.messages import OutletKind
 from accounting.model.records import Held
 from accounting.model.time import Month
 from accounting.records import apel
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.rows import record_of
 from accounting.store.tables import delivered, outlets, queued, records
 

@@ -9,7 +9,7 @@ from accounting.delivery.outlets import queue
 from accounting.delivery.outlets.computed import Computed
 from accounting.delivery.receiver import Chosen, Difference, Kind
 from accounting.model.messages import Entry
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.tables import delivered, queued
 
 _WALL, _CPU = ("WallDuration", "AvailableDuration"), ("CpuDuration",)

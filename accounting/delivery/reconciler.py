@@ -9,7 +9,7 @@ from accounting.model.reconciliation import Answer, Reconciliation, Shown, Told,
 from accounting.model.time import Month
 from accounting.records import apel
 from accounting.records.reconciliation import Key, Terms, compared, key_of
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.reconciliations import Reconciliations
 
 _Texts = Mapping[str, str]

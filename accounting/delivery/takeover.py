@@ -23,7 +23,7 @@ from accounting.records import apel, builder
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
 from accounting.records.predecessor import COLUMNS, TABLE, Past, Unusable, past
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.ledger import note_change
 from accounting.store.rows import POD_COLUMNS, RECORD_COLUMNS, account_row, record_row
 from accounting.store.tables import delivered, pods, progress, queued, records

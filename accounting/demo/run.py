@@ -30,8 +30,8 @@ from accounting.errors import AccountingError
 from accounting.guard.tokens import digest_of
 from accounting.measure import poller
 from accounting.measure.poller import Options, Poller
-from accounting.measure.prometheus import Source
-from accounting.measure.promql import Scope
+from accounting.measure.promql.scope import Scope
+from accounting.measure.source.prometheus import Source
 from accounting.server import Serving, listening, serve
 from accounting.simulation.judges.repository import Repository
 from accounting.simulation.stores.programs import find_program

@@ -25,7 +25,7 @@ from accounting.simulation.stores.live import serve_targets
 from accounting.simulation.stores.programs import ProgramError, ProgramMissingError
 from accounting.simulation.world.cluster import Cluster
 from accounting.simulation.world.features import Features
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from ssm.ams import AmsSettings
 from ssm.certificate import HostCertificate
 from ssm.sender import AmsSender

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 from accounting.doctor.engine import Details
 from accounting.doctor.finding import Finding, State
-from accounting.measure import promql
-from accounting.measure.prometheus import Source
-from accounting.measure.promql import Scope
-from accounting.measure.samples import Row
+from accounting.measure.promql import ksm, kubelet, scope
+from accounting.measure.promql.scope import Scope
+from accounting.measure.source.prometheus import Source
+from accounting.measure.usage.samples import Row
 from accounting.model.time import Window
 
 ALLOWLIST = (
@@ -51,7 +51,7 @@ class Patient:
     @property
     def _namespace(self) -> str:
         name = self._scope.state("namespace")
-        return self._scope.selector(f"{name}={promql.quote(self._scope.namespace)}")
+        return self._scope.selector(f"{name}={scope.quote(self._scope.namespace)}")
 
     def state_metrics(self, details: Details) -> Finding:
         """Whether kube-state-metrics speaks of the namespace, and how fresh that is."""
@@ -83,7 +83,7 @@ class Patient:
         if age is None:
             age = self._age(_CPU + self._scope.usage_selector())
         if age is None:
-            age = self._age(promql.otel_pods(self._scope))
+            age = self._age(kubelet.otel_pods(self._scope))
         if age is None:
             return Finding(
                 "cAdvisor",
@@ -136,7 +136,7 @@ class Patient:
                 f"no pod like '{self._scope.pod}' ran in '{self._scope.namespace}' in 24 h",
                 "start a notebook and look again; see ACCOUNTING_PROMETHEUS__POD",
             )
-        named = self._annotated(promql.USER)
+        named = self._annotated(ksm.USER)
         if not named:
             return Finding(
                 "owners",
@@ -144,7 +144,7 @@ class Patient:
                 f"none of {pods} notebooks has the hub's annotations: whose they are is unknown",
                 f"start kube-state-metrics with {ALLOWLIST}",
             )
-        grouped = self._annotated(promql.GROUP)
+        grouped = self._annotated(ksm.GROUP)
         if not grouped:
             return Finding(
                 "owners",
@@ -168,7 +168,7 @@ class Patient:
         return int(self._number(f"count({self._ran})"))
 
     def _annotated(self, label: str) -> int:
-        spellings = (label, *(label + suffix for suffix in promql.CONFLICTS))
+        spellings = (label, *(label + suffix for suffix in ksm.CONFLICTS))
         selectors = [self._scope.state_selector(f'{spelling}!=""') for spelling in spellings]
         any_of = " or ".join(
             f"group by (uid) (last_over_time(kube_pod_annotations{selector}[1d]))"
@@ -178,10 +178,10 @@ class Patient:
 
     def cpu_level(self) -> Iterator[Finding]:
         """Which level of CPU counters is there (M3, M4)."""
-        of_pods = self._number(f"count({promql.cpu(self._scope, self._day)})")
-        others = (promql.POD_CPU + self._scope.usage_selector(), promql.otel_pods(self._scope))
+        of_pods = self._number(f"count({kubelet.cpu(self._scope, self._day)})")
+        others = (kubelet.POD_CPU + self._scope.usage_selector(), kubelet.otel_pods(self._scope))
         is_told = any(self._number(f"count(last_over_time({series}[1d]))") for series in others)
-        of_containers = self._number(f"count({promql.container_cpu(self._scope, self._day)})")
+        of_containers = self._number(f"count({kubelet.container_cpu(self._scope, self._day)})")
         if of_pods:
             selector = self._scope.usage_selector('id!=""')
             with_id = self._number(f"count(last_over_time({_CPU}{selector}[1d]))")

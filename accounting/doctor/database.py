@@ -10,8 +10,8 @@ from accounting.doctor.finding import Finding, State
 from accounting.errors import AccountingError
 from accounting.lookup.messages import Destination, Messages
 from accounting.model.messages import MessageState
-from accounting.store.clock import ahead
-from accounting.store.database import Database
+from accounting.store.engine.clock import ahead
+from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
 from accounting.wiring import FIRST, names_of
 

@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from accounting.doctor.finding import Finding, State
-from accounting.measure import promql
-from accounting.measure.prometheus import Source
-from accounting.measure.promql import CPU, POD_CPU, Scope
+from accounting.measure.promql import kubelet
+from accounting.measure.promql.kubelet import CPU, POD_CPU
+from accounting.measure.promql.scope import Scope
+from accounting.measure.source.prometheus import Source
 
 _SHOWN = 3
 _RECENT = "[1h]"
@@ -51,11 +52,11 @@ def per_node(source: Source, scope: Scope, now: float) -> Iterator[Finding]:
 def _selectors(scope: Scope) -> Iterator[tuple[str, str]]:
     container = scope.usage("container")
     boxes = f'{container}!=""'
-    yield CADVISOR, promql.pod_cgroup(scope, 'id=~"/.*"')
+    yield CADVISOR, kubelet.pod_cgroup(scope, 'id=~"/.*"')
     yield CONTAINERS, CPU + scope.usage_selector(boxes, 'id=~"/.*"')
     yield CRI, CPU + scope.usage_selector(boxes, 'id=~"[0-9a-f]{64}"')
     yield RESOURCE, POD_CPU + scope.usage_selector()
-    yield OTEL, promql.otel_pods(scope)
+    yield OTEL, kubelet.otel_pods(scope)
 
 
 def _told(emitters: Iterable[str], nodes: list[str]) -> str:

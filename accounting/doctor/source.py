@@ -11,9 +11,9 @@ from accounting.doctor.database import watermark
 from accounting.doctor.engine import Details
 from accounting.doctor.finding import Finding, State, guarded
 from accounting.errors import SeveralClusters
-from accounting.measure import discovery
-from accounting.measure.prometheus import Source
-from accounting.measure.promql import Scope
+from accounting.measure.promql.scope import Scope
+from accounting.measure.source import discovery
+from accounting.measure.source.prometheus import Source
 from accounting.wiring import source_of
 
 _HOUR = 3600

@@ -27,7 +27,7 @@ from accounting.guard.problem import Problem
 from accounting.guard.sessions import Session, Sessions, set_cookie
 from accounting.guard.throttle import Throttle
 from accounting.guard.tokens import StaticTokens, digest_of
-from accounting.store.access import Viewer
+from accounting.store.engine.access import Viewer
 
 log = structlog.get_logger(__name__)
 

@@ -25,7 +25,7 @@ from accounting.config.service import HubSettings
 from accounting.errors import SettingsError
 from accounting.guard.problem import Problem
 from accounting.guard.sessions import named
-from accounting.store.access import Right, Viewer
+from accounting.store.engine.access import Right, Viewer
 
 STATE_COOKIE = "accounting-login"
 STATE_SECONDS = 600

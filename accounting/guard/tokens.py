@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from accounting.config import Settings, read_secret
-from accounting.store.access import Right, Viewer
+from accounting.store.engine.access import Right, Viewer
 
 _STATE = tuple[int, int, int, int]
 

@@ -8,7 +8,7 @@ from sqlalchemy import case, func, select
 from accounting.lookup import windows
 from accounting.model.pods import Account, Counter, Level, Pod, SeriesKey, level_of
 from accounting.model.time import Gap
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
 from accounting.store.tables import windows as windows_table
 

@@ -8,8 +8,8 @@ from enum import StrEnum
 from sqlalchemy import case, func, select, tuple_
 
 from accounting.model.time import Gap, Month
-from accounting.store.access import Viewer
-from accounting.store.database import Database
+from accounting.store.engine.access import Viewer
+from accounting.store.engine.database import Database
 from accounting.store.tables import records
 
 _ESTIMATED = "ended in a gap"

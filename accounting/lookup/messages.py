@@ -16,7 +16,7 @@ from accounting.model.messages import (
     RecordKey,
     Stop,
 )
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.tables import message_records, messages, queued, records, stops
 
 

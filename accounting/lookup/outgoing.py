@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Select, and_, func, literal_column, select, t
 from accounting.model.messages import UNDELIVERED, OutletKind
 from accounting.model.time import Month
 from accounting.records import apel
-from accounting.store.database import Database
 from accounting.store.due import is_unsaid, unsettled
+from accounting.store.engine.database import Database
 from accounting.store.tables import delivered, message_records, messages, outlets, records
 
 Version = tuple[Any, ...]

@@ -13,9 +13,9 @@ from accounting.lookup import cursor
 from accounting.model.messages import WAITING, MessageState
 from accounting.model.records import Record
 from accounting.model.time import Month
-from accounting.store.access import Right, Viewer, own
-from accounting.store.database import Database
 from accounting.store.due import NOTHING_CLOSED, is_differing, is_due
+from accounting.store.engine.access import Right, Viewer, own
+from accounting.store.engine.database import Database
 from accounting.store.holds import Acknowledgement, Holds, is_acknowledged
 from accounting.store.records import Selection, narrowed
 from accounting.store.rows import record_of

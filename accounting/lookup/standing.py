@@ -11,8 +11,8 @@ from accounting.lookup.messages import Destination, Messages
 from accounting.model.messages import MessageState
 from accounting.model.reconciliation import Cause
 from accounting.model.time import Month
-from accounting.store.clock import age
-from accounting.store.database import Database
+from accounting.store.engine.clock import age
+from accounting.store.engine.database import Database
 from accounting.store.holds import Holds
 from accounting.store.ledger import Ledger
 from accounting.store.reconciliations import Reconciliations

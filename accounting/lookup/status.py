@@ -8,9 +8,9 @@ from accounting.lookup import windows
 from accounting.lookup.standing import standing_of
 from accounting.model.messages import MessageState
 from accounting.model.time import Gap
-from accounting.store.access import Viewer
-from accounting.store.clock import age
-from accounting.store.database import Database
+from accounting.store.engine.access import Viewer
+from accounting.store.engine.clock import age
+from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
 from accounting.telemetry import Outgoing
 

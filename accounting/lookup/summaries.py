@@ -37,8 +37,8 @@ from accounting.lookup.outgoing import NOTHING, Lacking, Part
 from accounting.lookup.records import allowed
 from accounting.model.time import Month
 from accounting.records import holdings
-from accounting.store.access import Viewer
-from accounting.store.database import Database
+from accounting.store.engine.access import Viewer
+from accounting.store.engine.database import Database
 from accounting.store.records import Selection
 from accounting.store.rows import spans_of
 from accounting.store.tables import records, revisions

@@ -8,7 +8,7 @@ from sqlalchemy import Select, func, select
 
 from accounting.lookup import cursor
 from accounting.model.time import Gap
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.tables import gaps, windows
 
 _SORT = "-start"

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from accounting.errors import SourceTooLarge
-from accounting.measure import discovery, heartbeat, usage
-from accounting.measure.heartbeat import Pulse
-from accounting.measure.prometheus import Source
-from accounting.measure.promql import Scope
-from accounting.measure.querier import Querier
-from accounting.measure.samples import Points, Rejected, Samples, SeriesNames
+from accounting.measure.promql.scope import Scope
+from accounting.measure.source import discovery
+from accounting.measure.source.prometheus import Source
+from accounting.measure.source.querier import Querier
+from accounting.measure.usage import ends, heartbeat
+from accounting.measure.usage.accounts import absorb, acknowledge_owners
+from accounting.measure.usage.heartbeat import Pulse
+from accounting.measure.usage.samples import Points, Rejected, Samples, SeriesNames
 from accounting.measure.window import WindowQuery
 from accounting.model.pods import Account
 from accounting.model.records import Held, Record
@@ -302,9 +304,9 @@ class Poller:
         accounts: dict[str, Account],
     ) -> Step:
         """Merge the samples, decide what ended, and build the records."""
-        changed = usage.absorb(accounts, found, window)
+        changed = absorb(accounts, found, window)
         gaps = [*self.ledger.gaps(window.start - _DAY), *beat.gaps]
-        changed |= usage.settle(accounts, beat, found.orphans, gaps)
+        changed |= ends.settle(accounts, beat, found.orphans, gaps)
         touched = [accounts[uid] for uid in sorted(changed)]
         self._acknowledge(touched, accounts)
         moved, rest = self._moved(touched, window, before)
@@ -352,7 +354,7 @@ class Poller:
                 if a.pod.owner
             ]
             owned += self.ledger.owned_spans(min(a.pod.first_running_at for a in bare))
-        usage.acknowledge_owners(unknown, owned)
+        acknowledge_owners(unknown, owned)
 
 
 def next_window(start: int, until: int, length: int) -> Window | None:

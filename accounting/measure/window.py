@@ -3,15 +3,16 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from accounting.measure import promql, samples, series, usage
-from accounting.measure.counters import CounterQuery
-from accounting.measure.devices import DeviceQuery
-from accounting.measure.heartbeat import Pulse
-from accounting.measure.holdings import HoldingQuery
-from accounting.measure.nodes import LostNodes
-from accounting.measure.podnames import PodNames
-from accounting.measure.querier import Answer, Querier, Query, chunks
-from accounting.measure.samples import (
+from accounting.measure.promql import ksm, kubelet, scope
+from accounting.measure.queries.counters import CounterQuery
+from accounting.measure.queries.devices import DeviceQuery
+from accounting.measure.queries.holdings import HoldingQuery
+from accounting.measure.queries.nodes import LostNodes
+from accounting.measure.source.querier import Answer, Querier, Query, chunks
+from accounting.measure.usage import ends, samples, series
+from accounting.measure.usage.heartbeat import Pulse
+from accounting.measure.usage.podnames import PodNames
+from accounting.measure.usage.samples import (
     Labels,
     Points,
     RawSeries,
@@ -31,11 +32,11 @@ V = TypeVar("V")
 
 _NO_TIMES = Times()
 _DESCRIPTIONS: tuple[Query, ...] = (
-    promql.times,
-    promql.owners,
-    promql.resources,
-    promql.images,
-    promql.mounts,
+    ksm.times,
+    ksm.owners,
+    ksm.resources,
+    ksm.images,
+    ksm.mounts,
 )
 
 
@@ -121,7 +122,7 @@ class WindowQuery:
                 found.sightings.pop(uid, None)
                 accounts.pop(uid, None)
         names = PodNames(found, accounts, beat)
-        self._holdings.read(self._described[promql.resources].read(), new, names)
+        self._holdings.read(self._described[ksm.resources].read(), new, names)
         self._measure_memory(accounts, names)
         self._devices.read(found, accounts, names)
         self._counters.complete(found, accounts, names)
@@ -138,7 +139,7 @@ class WindowQuery:
         vanished = {
             account.pod.name
             for uid, account in accounts.items()
-            if not usage.is_listed_since(account.pod, sightings.get(uid), long_ago)
+            if not ends.is_listed_since(account.pod, sightings.get(uid), long_ago)
         } | {
             seen.name
             for uid, seen in sightings.items()
@@ -146,13 +147,13 @@ class WindowQuery:
         }
         spoken = int(beat.spoken_at) + 1
         shortly = Window(spoken - max(1, round(beat.alive_seconds)), spoken)
-        return self._to.named_usage(promql.seen_by_cadvisor, shortly, vanished)
+        return self._to.named_usage(kubelet.seen_by_cadvisor, shortly, vanished)
 
     def _keep_labelled(self) -> None:
         scope, window, found = self._to.scope, self.window, self.found
         if scope.label is None:
             return
-        rows = self._to.source.vector(promql.labelled(scope, window), window.end)
+        rows = self._to.source.vector(ksm.labelled(scope, window), window.end)
         wanted = {labels.get("uid", "") for labels, _ in rows}
         found.sightings = {uid: s for uid, s in found.sightings.items() if uid in wanted}
 
@@ -169,8 +170,8 @@ class WindowQuery:
         }
         if not unseen:
             return
-        ended = self._to.named(promql.finished, window, unseen)
-        times = self._to.named(promql.times, window, unseen)
+        ended = self._to.named(ksm.finished, window, unseen)
+        times = self._to.named(ksm.times, window, unseen)
         samples.merge_times(found, times.read(), window.end + _CLOCK_SKEW_SECONDS)
         for uid in {labels.get("uid", "") for labels, _ in ended.read()} & unseen:
             known = found.times.get(uid, _NO_TIMES)
@@ -196,7 +197,7 @@ class WindowQuery:
         self.new_pods = len(new)
         for query in _DESCRIPTIONS:
             if query not in self._described:
-                uids = new | ending if query is promql.times else new
+                uids = new | ending if query is ksm.times else new
                 self._described[query] = self._to.named(query, self.window, uids)
         return new
 
@@ -204,17 +205,15 @@ class WindowQuery:
         """Read what they are."""
         found = self.found
         answer = self._described
-        samples.merge_times(
-            found, answer[promql.times].read(), self.window.end + _CLOCK_SKEW_SECONDS
-        )
-        self._measure_disks(answer[promql.mounts].read())
-        owners, images = answer[promql.owners].read(), answer[promql.images].read()
+        samples.merge_times(found, answer[ksm.times].read(), self.window.end + _CLOCK_SKEW_SECONDS)
+        self._measure_disks(answer[ksm.mounts].read())
+        owners, images = answer[ksm.owners].read(), answer[ksm.images].read()
         found.owners = self._first_said("kube_pod_annotations", samples.owner_of, owners)
         found.images = self._first_said("kube_pod_container_info", self._to.images_in, images)
 
     def _measure_disks(self, mounts: list[Row]) -> None:
         claims = {labels["persistentvolumeclaim"] for labels, _ in mounts}
-        sizes = self._to.named(promql.claim_sizes, self.window, claims, "persistentvolumeclaim")
+        sizes = self._to.named(ksm.claim_sizes, self.window, claims, "persistentvolumeclaim")
         samples.merge_claims(self.found, mounts, sizes.read())
 
     def _first_said(
@@ -229,8 +228,8 @@ class WindowQuery:
                 if first.setdefault(uid, value) != value:
                     disputed.add(uid)
         for chunk in chunks(disputed):
-            only = promql.one_of("uid", chunk)
-            query = promql.raw_state(self._to.scope, self.window, metric, only)
+            only = scope.one_of("uid", chunk)
+            query = ksm.raw_state(self._to.scope, self.window, metric, only)
             first |= _earliest(self._to.source.raw(query, self.window.end), read, self.found)
         return first
 
@@ -248,11 +247,11 @@ class WindowQuery:
             resources = account.pod.resources or found.resources.get(uid)
             if not account.pod.ended and not _sizes_memory(resources):
                 bare.add(account.pod.name)
-        rows = self._to.named_usage(promql.memory_peak, self.window, bare).read()
+        rows = self._to.named_usage(kubelet.memory_peak, self.window, bare).read()
         series.merge_memory_peaks(found, rows)
         by = self._to.scope.usage("pod")
         for chunk in chunks(series.pods_without_path(rows) & bare):
-            query = promql.raw_memory(self._to.scope, self.window, promql.one_of(by, chunk))
+            query = kubelet.raw_memory(self._to.scope, self.window, scope.one_of(by, chunk))
             series.merge_raw_memory(found, self._to.source.raw(query, self.window.end), names.at)
 
 

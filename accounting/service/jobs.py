@@ -29,8 +29,8 @@ from accounting.model.jobs import Ending, JobKind
 from accounting.model.time import Month
 from accounting.service import outcome
 from accounting.service.outcome import Outcome
-from accounting.store.clock import require_past
-from accounting.store.database import Database
+from accounting.store.engine.clock import require_past
+from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user
 from accounting.store.holds import Holds
 from accounting.telemetry import Metrics
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from accounting.delivery.pusher import Pusher
     from accounting.delivery.receiver import Chosen, Difference
     from accounting.delivery.takeover import Taken
-    from accounting.measure.prometheus import Source
+    from accounting.measure.source.prometheus import Source
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ import httpx
 
 from accounting.config.service import PortalSettings
 from accounting.errors import PortalError, SettingsError
-from accounting.measure.deadline import DeadlineTransport
+from accounting.measure.source.deadline import DeadlineTransport
 
 _OK = 200
 

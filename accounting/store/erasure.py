@@ -12,8 +12,8 @@ from accounting.model.messages import UNDELIVERED, OutletKind
 from accounting.model.pods import ERASED
 from accounting.model.time import Month
 from accounting.records import apel
-from accounting.store.database import Database
 from accounting.store.due import NOTHING_CLOSED, is_due
+from accounting.store.engine.database import Database
 from accounting.store.ledger import note_change
 from accounting.store.rows import record_of
 from accounting.store.tables import (

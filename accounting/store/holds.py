@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from accounting.model.records import Held
 from accounting.model.time import Month
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.records import Selection, narrowed
 from accounting.store.tables import holds, records
 

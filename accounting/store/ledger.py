@@ -18,7 +18,7 @@ from accounting.model.pods import (
 )
 from accounting.model.records import Record
 from accounting.model.time import Gap, Month, Window
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.rows import (
     FIGURE_COLUMNS,
     POD_COLUMNS,

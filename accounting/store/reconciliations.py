@@ -9,7 +9,7 @@ from sqlalchemy import func, insert, select
 
 from accounting.model.reconciliation import Cause, Line, Reconciliation, Unit, Used
 from accounting.model.time import Month
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.tables import reconciliations
 
 

@@ -9,8 +9,8 @@ from sqlalchemy import Select, func, select, tuple_
 from accounting.errors import AccountingError
 from accounting.model.records import Held, Record
 from accounting.model.time import Month
-from accounting.store.database import Database
 from accounting.store.due import NOTHING_CLOSED, is_differing, is_due
+from accounting.store.engine.database import Database
 from accounting.store.rows import record_of
 from accounting.store.tables import MOST_NAME, has_usual_name, records
 

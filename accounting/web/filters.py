@@ -7,8 +7,8 @@ from sqlalchemy import select, tuple_
 
 from accounting.lookup.summaries import By, Summaries
 from accounting.model.time import Month
-from accounting.store.access import Role, Viewer
-from accounting.store.database import Database
+from accounting.store.engine.access import Role, Viewer
+from accounting.store.engine.database import Database
 from accounting.store.tables import records
 from accounting.web.fields import Fields
 from accounting.web.span import Span

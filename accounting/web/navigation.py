@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from accounting.store.access import Right, Role, Viewer
+from accounting.store.engine.access import Right, Role, Viewer
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from fastapi import Request
 from fastapi.templating import Jinja2Templates
 from markupsafe import Markup
 
-from accounting.web import assets, figures
+from accounting.web import assets
 from accounting.web.navigation import entries
+from accounting.web.views import figures
 
 
 def _context(request: Request) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from accounting.guard.gate import Doors
 from accounting.server import http_server
 from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.telemetry import Metrics
 from accounting.wiring import source_of
 from tests.private import secret

@@ -18,8 +18,8 @@ from accounting.records import builder
 from accounting.records.builder import Site
 from accounting.records.identity import Privacy, VoRules
 from accounting.store import erasure
-from accounting.store.access import Right, Role, Viewer
-from accounting.store.database import Database
+from accounting.store.engine.access import Right, Role, Viewer
+from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
 from accounting.store.records import Selection
 from tests.delivery.books import NOVEMBER, account, opened, write

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from accounting.store.database import HEAD
+from accounting.store.engine.database import HEAD
 from tests.cli.site import Site, held_records
 
 

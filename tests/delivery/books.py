@@ -12,7 +12,7 @@ from accounting.records import builder
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
 from accounting.simulation.judges.repository import Repository
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger, Progress, Step
 from accounting.store.records import Records
 from accounting.store.tables import windows

@@ -9,7 +9,7 @@ import pytest
 from accounting.delivery import pusher
 from accounting.delivery.backoff import Backoff
 from accounting.delivery.outbox import Outbox
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from ssm.ams import AmsSettings
 from ssm.certificate import HostCertificate
 from ssm.sender import AmsSender, Sender

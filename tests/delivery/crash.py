@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from accounting.model.pods import Account
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from ssm.ams import AmsSettings
 from ssm.certificate import HostCertificate
 from ssm.smime import verify

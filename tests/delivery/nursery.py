@@ -27,7 +27,7 @@ from accounting.delivery.outlets.records import CloudRecords
 from accounting.delivery.outlets.summaries import Summaries
 from accounting.delivery.pusher import Policy, Pusher, Report
 from accounting.errors import Busy
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from ssm.ams import AmsSettings
 from ssm.sender import AmsSender
 

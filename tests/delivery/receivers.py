@@ -13,7 +13,7 @@ from accounting.delivery.outlets import summaries
 from accounting.delivery.outlets.summaries import Summaries
 from accounting.records import apel
 from accounting.simulation.judges.repository import Repository
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.records import Records
 from accounting.store.tables import delivered
 

@@ -16,7 +16,7 @@ from accounting.model.accelerators import Accelerator, Surroundings, Use, UseKey
 from accounting.model.pods import Account, Resources
 from accounting.model.time import Month
 from accounting.records import builder
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user
 from accounting.wiring import outlet_of, place_of
 from tests.delivery.books import NOVEMBER, RULES, SITE, Inbox, account, ran_on, write

@@ -15,7 +15,7 @@ from accounting.lookup.messages import Messages
 from accounting.model.messages import Limit, MessageState
 from accounting.model.pods import Account
 from accounting.records import apel, builder
-from accounting.store.database import Database, alembic_config
+from accounting.store.engine.database import Database, alembic_config
 from accounting.store.records import Records
 from tests.delivery.books import (
     NOVEMBER,

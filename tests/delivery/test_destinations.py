@@ -21,7 +21,7 @@ from accounting.doctor.delivery import delivery
 from accounting.doctor.finding import State
 from accounting.errors import SettingsError
 from accounting.model.messages import Limit
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.tables import records, revisions
 from accounting.wiring import addresses, place_of
 from tests.api.serving import served

@@ -11,7 +11,7 @@ from accounting.errors import AccountingError
 from accounting.lookup.messages import Messages
 from accounting.records import builder
 from accounting.records.identity import Privacy
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user, expire_users
 from accounting.store.ledger import Ledger
 from accounting.store.records import Records

@@ -20,8 +20,8 @@ from accounting.model.messages import (
 )
 from accounting.model.pods import Account
 from accounting.records import apel
-from accounting.store.database import Database
 from accounting.store.due import is_due, unsettled
+from accounting.store.engine.database import Database
 from accounting.store.records import Records
 from ssm.errors import Unavailable
 from tests.delivery.books import Inbox, account, ran_on, table_of, table_of_ours, write

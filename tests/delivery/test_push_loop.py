@@ -20,7 +20,7 @@ from accounting.model.jobs import Ending, JobKind
 from accounting.service.jobs import Jobs
 from accounting.service.loops import PushLoop
 from accounting.simulation.stores.engines import free_port
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.telemetry import Metrics
 from ssm.errors import Refused, Unavailable
 from tests.delivery.books import (

@@ -24,7 +24,7 @@ from accounting.service.jobs import Jobs
 from accounting.service.loops import ReconcileLoop
 from accounting.simulation.judges.portal import Portal
 from accounting.simulation.judges.repository import Repository
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user
 from accounting.store.reconciliations import Reconciliations
 from tests.delivery.books import NOVEMBER, SITE, Inbox, account, measured_whole, ran_on, write

@@ -21,7 +21,7 @@ from accounting.model.pods import Account, Reading
 from accounting.model.time import Month
 from accounting.records import apel
 from accounting.simulation.judges.repository import Repository
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user, expire_users
 from accounting.store.records import Records, Selection
 from tests.delivery.books import (

@@ -8,7 +8,7 @@ from accounting.delivery.outlets import summaries
 from accounting.delivery.outlets.summaries import Summaries
 from accounting.model.messages import Limit
 from accounting.records import apel
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user
 from accounting.store.tables import records
 from tests.delivery.books import NOVEMBER, Inbox, account, measured_whole, ran_on, write

@@ -20,10 +20,10 @@ from accounting.delivery.outbox import Outbox
 from accounting.delivery.receiver import Chosen, Comparison, Kind, Receiver
 from accounting.delivery.takeover import BROKER_ID, History, Taken, Takeover
 from accounting.errors import AccountingError
-from accounting.measure import usage
+from accounting.measure.usage import counting
 from accounting.model.pods import IMPORTED, POD_LEVEL, Counter, CounterKind, SeriesKey
 from accounting.model.time import Month
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
 from accounting.store.records import Records, Selection
 from tests.delivery.books import NOVEMBER, RULES, SITE, Inbox, account, opened, ran_on, write
@@ -150,11 +150,11 @@ def test_figures_of_a_notebook_that_still_runs_go_on(ledger: Database, tmp_path:
     at = page.readings[NOVEMBER].at + 300
     page.counters[SeriesKey(CounterKind.CPU, POD_LEVEL)] = Counter(at, 20.0, (), (at - 60.0, 5.0))
     page.counters[SeriesKey(CounterKind.RECEIVED, "eth0")] = Counter(at, 1e6)
-    assert usage.totals(page.counters, at)[1:] == (1800.4 + 15.0, 2.0**31, 2.0**30)
+    assert counting.totals(page.counters, at)[1:] == (1800.4 + 15.0, 2.0**31, 2.0**30)
     page.counters[SeriesKey(CounterKind.CPU, POD_LEVEL)] = Counter(at, 1900.0)
     page.counters[SeriesKey(CounterKind.RECEIVED, "eth0")] = Counter(at, 3e9)
-    assert usage.totals(page.counters, at)[1:] == (1900.0, 3e9, 2.0**30)
-    page.readings[NOVEMBER] = usage.totals(page.counters, at)
+    assert counting.totals(page.counters, at)[1:] == (1900.0, 3e9, 2.0**30)
+    page.readings[NOVEMBER] = counting.totals(page.counters, at)
     write(ledger, [ran_on(page, 600, ended=True)])
     inbox = Inbox()
     pusher.Pusher(Outbox(ledger), inbox, OPEN).push()

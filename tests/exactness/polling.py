@@ -12,12 +12,12 @@ from typing import Any, TextIO
 from sqlalchemy import Row, select
 
 from accounting.measure.poller import Options, Poller, Report
-from accounting.measure.prometheus import Source
-from accounting.measure.promql import Scope
+from accounting.measure.promql.scope import Scope
+from accounting.measure.source.prometheus import Source
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
 from accounting.simulation.world.cluster import NAMESPACE
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
 from accounting.store.tables import gaps, records
 

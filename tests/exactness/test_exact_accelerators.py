@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from accounting.measure.prometheus import Source
-from accounting.measure.promql import Scope
+from accounting.measure.promql.scope import Scope
+from accounting.measure.source.prometheus import Source
 from accounting.simulation.stores.engines import run_victoria_metrics
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.records import Records
 from tests.exactness.polling import poller
 from tests.exactness.test_exact_cases import END, LIFE, START, Case, imported, served, usual

@@ -13,11 +13,11 @@ from uuid import UUID
 import httpx
 import pytest
 
-from accounting.measure.prometheus import Source
-from accounting.measure.promql import Scope
+from accounting.measure.promql.scope import Scope
+from accounting.measure.source.prometheus import Source
 from accounting.simulation.stores.engines import run_prometheus
 from accounting.simulation.stores.history import backfill
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from tests.exactness.polling import poller, written
 
 START = 1_762_430_400  # 2025-11-06 12:00 UTC

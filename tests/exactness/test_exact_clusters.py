@@ -9,10 +9,10 @@ import pytest
 from accounting.config import load
 from accounting.doctor.examination import examine
 from accounting.errors import SeveralClusters
-from accounting.measure.prometheus import Source
-from accounting.measure.promql import Scope
+from accounting.measure.promql.scope import Scope
+from accounting.measure.source.prometheus import Source
 from accounting.service.outcome import of_error
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from tests.exactness.polling import poller, written
 from tests.exactness.test_exact_cases import END, LIFE, START, Case, served, usual
 

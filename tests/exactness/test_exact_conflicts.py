@@ -10,11 +10,11 @@ from sqlalchemy import select
 
 from accounting.errors import Busy, SourceRefused, SourceTooLarge
 from accounting.measure.poller import Options, Poller, Report
-from accounting.measure.prometheus import Source
-from accounting.measure.promql import Scope
+from accounting.measure.promql.scope import Scope
+from accounting.measure.source.prometheus import Source
 from accounting.model.pods import ERASED
 from accounting.simulation.stores.engines import run_prometheus
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user
 from accounting.store.ledger import Ledger
 from accounting.store.tables import pods

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from accounting.measure.prometheus import Source
-from accounting.measure.promql import Scope
-from accounting.store.database import Database
+from accounting.measure.promql.scope import Scope
+from accounting.measure.source.prometheus import Source
+from accounting.store.engine.database import Database
 from tests.exactness.polling import poller, written
 from tests.exactness.test_exact_cases import END, LIFE, START, Case, served, usual
 

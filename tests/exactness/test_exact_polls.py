@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from accounting.measure.prometheus import Source
+from accounting.measure.source.prometheus import Source
 from accounting.model.time import Month
 from accounting.simulation.world.cluster import Cluster
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.tables import records
 from tests.conftest import START, History
 from tests.exactness import polling

@@ -8,15 +8,15 @@ import pytest
 
 from accounting.config import Settings
 from accounting.measure.poller import Options, Poller
-from accounting.measure.prometheus import Source
-from accounting.measure.promql import Scope
+from accounting.measure.promql.scope import Scope
+from accounting.measure.source.prometheus import Source
 from accounting.records.identity import VoRules
 from accounting.simulation.judges.truth import Owner, SimulatedPod
 from accounting.simulation.stores.engines import run_prometheus
 from accounting.simulation.stores.history import populate
 from accounting.simulation.world.cluster import Cluster
 from accounting.simulation.world.features import Features
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
 from hub.monitor.settings import MonitorSettings
 from tests.exactness.expected import expected, unix

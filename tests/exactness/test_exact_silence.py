@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from accounting.measure.poller import Report
-from accounting.measure.prometheus import Source
-from accounting.store.database import Database
+from accounting.measure.source.prometheus import Source
+from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
 from tests.conftest import History
 from tests.exactness.expected import completed, silences

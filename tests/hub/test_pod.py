@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from accounting.measure import promql
+from accounting.measure.promql import ksm
 from tests.hub.pods import (
     PROFILES,
     TOKENS,
@@ -116,11 +116,11 @@ def test_the_accounting_reads_the_annotations_that_the_spawner_writes(
         "annotation_" + "".join(c if c.isalnum() else "_" for c in name): value
         for name, value in annotations.items()
     }
-    read = {name: written.get(name) for name in (promql.USER, promql.GROUP, promql.FLAVOR)}
+    read = {name: written.get(name) for name in (ksm.USER, ksm.GROUP, ksm.FLAVOR)}
     assert read == {
-        promql.USER: "alice",
-        promql.GROUP: "vo.example.org",
-        promql.FLAVOR: "small",
+        ksm.USER: "alice",
+        ksm.GROUP: "vo.example.org",
+        ksm.FLAVOR: "small",
     }
 
 

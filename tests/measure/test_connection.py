@@ -19,8 +19,8 @@ from accounting.config import load
 from accounting.doctor.examination import examine
 from accounting.doctor.finding import Finding
 from accounting.errors import SettingsError, SourceError, SourceRefused, SourceUnavailable
-from accounting.measure.connection import Access
-from accounting.measure.prometheus import Source
+from accounting.measure.source.connection import Access
+from accounting.measure.source.prometheus import Source
 from accounting.simulation.stores.engines import free_port, stop
 from accounting.simulation.stores.programs import find_program
 from accounting.wiring import source_of

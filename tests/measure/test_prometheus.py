@@ -29,17 +29,17 @@ from accounting.errors import (
     SourceTooSlow,
     SourceUnavailable,
 )
-from accounting.measure.connection import Access
 from accounting.measure.poller import Report
-from accounting.measure.prometheus import Source, running_times
-from accounting.measure.samples import Rejected
+from accounting.measure.source.connection import Access
+from accounting.measure.source.prometheus import Source, running_times
+from accounting.measure.usage.samples import Rejected
 from accounting.model.pods import Implausible
 from accounting.model.time import Window
 from accounting.simulation.stores.engines import free_port, run_prometheus
 from accounting.simulation.stores.history import populate
 from accounting.simulation.world.cluster import Cluster
 from accounting.simulation.world.features import Features
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.tables import metadata
 from tests.exactness.polling import Written, poller, written
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from accounting.measure import promql
-from accounting.measure.prometheus import Source
-from accounting.measure.promql import Scope
+from accounting.measure.promql import dcgm, ksm, kubelet, presence, scheduler, scope
+from accounting.measure.promql.scope import Scope
+from accounting.measure.source.prometheus import Source
 from accounting.model.time import Window
 from accounting.simulation.stores.engines import run_prometheus, run_victoria_metrics
 
@@ -26,60 +26,60 @@ ODD = Scope(
     limits_first=True,
 )
 LABELLED = Scope("hub", "jupyter-.*", label=("component", "singleuser-server"))
-ONLY = promql.one_of("uid", ["a-b", 'c"d', "e.f"])
+ONLY = scope.one_of("uid", ["a-b", 'c"d', "e.f"])
 
 QUESTIONS: dict[str, Callable[[Scope], str]] = {
-    "times": lambda s: promql.times(s, WINDOW, ONLY),
-    "finished": lambda s: promql.finished(s, WINDOW, ONLY),
-    "unready nodes": lambda s: promql.unready_nodes(s, WINDOW),
-    "claims": lambda s: promql.claims(s, WINDOW),
-    "node labels": lambda s: promql.node_labels(s, WINDOW),
-    "pods of nodes": lambda s: promql.pods_of_nodes(s, WINDOW, promql.one_of("node", ["a.b"])),
-    "several clusters": promql.several_clusters,
-    "owners": lambda s: promql.owners(s, WINDOW, ONLY),
-    "resources": lambda s: promql.resources(s, WINDOW, ONLY),
-    "other resources": lambda s: promql.other_resources(s, WINDOW),
-    "resized": lambda s: promql.resized(s, WINDOW, 900, thorough=False),
-    "resized, thoroughly": lambda s: promql.resized(s, WINDOW, 900, thorough=True),
-    "images": lambda s: promql.images(s, WINDOW),
-    "mounts": lambda s: promql.mounts(s, WINDOW),
-    "claim sizes": lambda s: promql.claim_sizes(s, WINDOW),
-    "cpu": lambda s: promql.cpu(s, WINDOW),
-    "without path": lambda s: promql.without_path(s, WINDOW),
-    "named containers": promql.named_containers,
-    "OpenTelemetry's pods": promql.otel_pods,
-    "told by others": lambda s: promql.told_by_others(s, 60.0),
-    "told by others of some, with OpenTelemetry": lambda s: promql.told_by_others(
-        replace(s, has_otel=True), 60.0, promql.one_of(s.usage("pod"), ["a"]), ["a"]
+    "times": lambda s: ksm.times(s, WINDOW, ONLY),
+    "finished": lambda s: ksm.finished(s, WINDOW, ONLY),
+    "unready nodes": lambda s: ksm.unready_nodes(s, WINDOW),
+    "claims": lambda s: ksm.claims(s, WINDOW),
+    "node labels": lambda s: ksm.node_labels(s, WINDOW),
+    "pods of nodes": lambda s: ksm.pods_of_nodes(s, WINDOW, scope.one_of("node", ["a.b"])),
+    "several clusters": presence.several_clusters,
+    "owners": lambda s: ksm.owners(s, WINDOW, ONLY),
+    "resources": lambda s: ksm.resources(s, WINDOW, ONLY),
+    "other resources": lambda s: ksm.other_resources(s, WINDOW),
+    "resized": lambda s: ksm.resized(s, WINDOW, 900, thorough=False),
+    "resized, thoroughly": lambda s: ksm.resized(s, WINDOW, 900, thorough=True),
+    "images": lambda s: ksm.images(s, WINDOW),
+    "mounts": lambda s: ksm.mounts(s, WINDOW),
+    "claim sizes": lambda s: ksm.claim_sizes(s, WINDOW),
+    "cpu": lambda s: kubelet.cpu(s, WINDOW),
+    "without path": lambda s: kubelet.without_path(s, WINDOW),
+    "named containers": kubelet.named_containers,
+    "OpenTelemetry's pods": kubelet.otel_pods,
+    "told by others": lambda s: kubelet.told_by_others(s, 60.0),
+    "told by others of some, with OpenTelemetry": lambda s: kubelet.told_by_others(
+        replace(s, has_otel=True), 60.0, scope.one_of(s.usage("pod"), ["a"]), ["a"]
     ),
-    "init resources": lambda s: promql.init_resources(s, WINDOW, ONLY),
-    "sidecars": lambda s: promql.sidecars(s, WINDOW, ONLY),
-    "scheduled resources": lambda s: promql.scheduled_resources(s, WINDOW),
-    "rescheduled": lambda s: promql.rescheduled(s, WINDOW, 900),
-    "cpu limit": lambda s: promql.cpu_limit(s, WINDOW, ONLY),
-    "memory limit": lambda s: promql.memory_limit(s, WINDOW, ONLY),
-    "container cpu": lambda s: promql.container_cpu(s, WINDOW, ONLY),
-    "network": lambda s: promql.network(s, WINDOW, promql.SENT),
-    "resets": lambda s: promql.resets(s, WINDOW),
-    "resets of some": lambda s: promql.resets(s, WINDOW, ONLY),
-    "lowest cpu": lambda s: promql.lowest_cpu(s, WINDOW, ONLY),
-    "memory peak": lambda s: promql.memory_peak(s, WINDOW, ONLY),
-    "seen by cAdvisor": lambda s: promql.seen_by_cadvisor(s, WINDOW, ONLY),
-    "presence": lambda s: promql.presence(s, 3600),
-    "other pods": lambda s: promql.other_pods(s, WINDOW),
+    "init resources": lambda s: ksm.init_resources(s, WINDOW, ONLY),
+    "sidecars": lambda s: ksm.sidecars(s, WINDOW, ONLY),
+    "scheduled resources": lambda s: scheduler.scheduled_resources(s, WINDOW),
+    "rescheduled": lambda s: scheduler.rescheduled(s, WINDOW, 900),
+    "cpu limit": lambda s: kubelet.cpu_limit(s, WINDOW, ONLY),
+    "memory limit": lambda s: kubelet.memory_limit(s, WINDOW, ONLY),
+    "container cpu": lambda s: kubelet.container_cpu(s, WINDOW, ONLY),
+    "network": lambda s: kubelet.network(s, WINDOW, kubelet.SENT),
+    "resets": lambda s: kubelet.resets(s, WINDOW),
+    "resets of some": lambda s: kubelet.resets(s, WINDOW, ONLY),
+    "lowest cpu": lambda s: kubelet.lowest_cpu(s, WINDOW, ONLY),
+    "memory peak": lambda s: kubelet.memory_peak(s, WINDOW, ONLY),
+    "seen by cAdvisor": lambda s: kubelet.seen_by_cadvisor(s, WINDOW, ONLY),
+    "presence": lambda s: presence.recent(s, 3600),
+    "other pods": lambda s: presence.other_pods(s, WINDOW),
 }
 RAW: dict[str, Callable[[Scope], str]] = {
-    "running": lambda s: promql.running(s, WINDOW),
-    "heartbeat": lambda s: promql.heartbeat(s, WINDOW),
-    "pods' heartbeat": lambda s: promql.pods_heartbeat(s, WINDOW),
-    "readiness": lambda s: promql.raw_readiness(s, WINDOW, promql.one_of("node", ["a.b"])),
-    "use of devices": lambda s: next(iter(promql.device_use(s, WINDOW, ["a-b", "c"]))),
-    "raw counters": lambda s: promql.raw_counters(s, WINDOW, ONLY),
-    "raw state": lambda s: promql.raw_state(s, WINDOW, "kube_pod_annotations", ONLY),
-    "raw resources": lambda s: promql.raw_resources(s, WINDOW, 900, ONLY),
-    "raw, from kube-scheduler": lambda s: promql.raw_scheduled(s, WINDOW, 900, ONLY),
-    "raw, from OpenTelemetry": lambda s: promql.raw_otel(s, WINDOW, ["a-b", "c"]),
-    "raw memory": lambda s: promql.raw_memory(s, WINDOW, ONLY),
+    "running": lambda s: ksm.running(s, WINDOW),
+    "heartbeat": lambda s: presence.heartbeat(s, WINDOW),
+    "pods' heartbeat": lambda s: presence.pods_heartbeat(s, WINDOW),
+    "readiness": lambda s: ksm.raw_readiness(s, WINDOW, scope.one_of("node", ["a.b"])),
+    "use of devices": lambda s: next(iter(dcgm.device_use(s, WINDOW, ["a-b", "c"]))),
+    "raw counters": lambda s: kubelet.raw_counters(s, WINDOW, ONLY),
+    "raw state": lambda s: ksm.raw_state(s, WINDOW, "kube_pod_annotations", ONLY),
+    "raw resources": lambda s: ksm.raw_resources(s, WINDOW, 900, ONLY),
+    "raw, from kube-scheduler": lambda s: scheduler.raw_scheduled(s, WINDOW, 900, ONLY),
+    "raw, from OpenTelemetry": lambda s: kubelet.raw_otel(s, WINDOW, ["a-b", "c"]),
+    "raw memory": lambda s: kubelet.raw_memory(s, WINDOW, ONLY),
 }
 
 
@@ -106,15 +106,15 @@ def test_every_question_is_understood(engine: Source, scope: Scope) -> None:
     for ask in RAW.values():
         assert engine.raw(ask(scope), WINDOW.end) == []
     for labelled in (LABELLED, ODD):
-        assert engine.vector(promql.labelled(labelled, WINDOW), WINDOW.end) == []
+        assert engine.vector(ksm.labelled(labelled, WINDOW), WINDOW.end) == []
 
 
 def test_a_required_label_is_spelled_as_kube_state_metrics_does() -> None:
-    text = promql.labelled(ODD, WINDOW)
+    text = ksm.labelled(ODD, WINDOW)
     for spelling in ("", "_conflict1", "_conflict2"):
         assert f'label_example_org_component{spelling}="single\\\\user"' in text
     with pytest.raises(ValueError, match="no label"):
-        promql.labelled(PLAIN, WINDOW)
+        ksm.labelled(PLAIN, WINDOW)
 
 
 @pytest.mark.parametrize("name", [*QUESTIONS, *RAW])
@@ -125,15 +125,15 @@ def test_labels_that_the_scrape_renamed_are_asked_for_by_their_new_names(name: s
 
 def test_a_window_excludes_its_start() -> None:
     """Prometheus 2 includes both ends of a range: a millisecond less leaves the start out."""
-    assert promql.span(PLAIN, WINDOW) == "[3599999ms]"
-    assert promql.span(PLAIN, WINDOW, 900) == "[4499999ms]"
+    assert scope.span(PLAIN, WINDOW) == "[3599999ms]"
+    assert scope.span(PLAIN, WINDOW, 900) == "[4499999ms]"
     left_open = replace(PLAIN, is_closed=False)
-    assert promql.span(left_open, WINDOW) == "[3600000ms]"
+    assert scope.span(left_open, WINDOW) == "[3600000ms]"
 
 
 def test_texts_become_literals_and_names_alternatives() -> None:
-    assert promql.quote('a"b\\c\nž') == '"a\\"b\\\\c\\nž"'
-    assert promql.one_of("pod", ["b.c", "a"]) == r'pod=~"a|b\\.c"'
+    assert scope.quote('a"b\\c\nž') == '"a\\"b\\\\c\\nž"'
+    assert scope.one_of("pod", ["b.c", "a"]) == r'pod=~"a|b\\.c"'
 
 
 @pytest.mark.parametrize("name", [*QUESTIONS, *RAW])

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounting.measure import heartbeat, usage
-from accounting.measure.heartbeat import Pulse
-from accounting.measure.promql import RESET_LOOKBACK_SECONDS
-from accounting.measure.samples import Samples, Sighting, Times
+from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS
+from accounting.measure.usage import counting, ends, heartbeat
+from accounting.measure.usage.accounts import absorb, acknowledge_owners
+from accounting.measure.usage.heartbeat import Pulse
+from accounting.measure.usage.samples import Samples, Sighting, Times
 from accounting.model.pods import (
     POD_LEVEL,
     Account,
@@ -54,7 +55,7 @@ def window_of(points: Line, window: Window) -> Samples:
 def absorbed(points: Line, windows: Iterable[Window]) -> Account:
     accounts: dict[str, Account] = {}
     for window in windows:
-        usage.absorb(accounts, window_of(points, window), window)
+        absorb(accounts, window_of(points, window), window)
     return accounts[UID]
 
 
@@ -153,7 +154,7 @@ def test_a_pod_that_never_ran_has_no_page() -> None:
     samples = Samples(sightings={UID: sighting(None, None, T + 30)})
     samples.readings[UID] = {CPU: 5.0}
     samples.memory_peaks[UID] = 5.0
-    assert usage.absorb(accounts, samples, Window(T, T + 60)) == set()
+    assert absorb(accounts, samples, Window(T, T + 60)) == set()
     assert accounts == {}
 
 
@@ -161,13 +162,13 @@ def test_what_was_said_first_stays_and_what_is_missing_is_filled_in() -> None:
     accounts: dict[str, Account] = {}
     first = Samples(sightings={UID: sighting(T + 10, T + 40, T + 40)}, images={UID: "one:1"})
     first.times[UID] = Times(created_at=T + 1.0)
-    usage.absorb(accounts, first, Window(T, T + 60))
+    absorb(accounts, first, Window(T, T + 60))
     second = Samples(sightings={UID: sighting(T + 70, T + 100, T + 110)}, images={UID: "other:2"})
     second.times[UID] = Times(T + 2.0, T + 3.0, T + 105.0)
     second.owners[UID] = Owner("a", "vo.example.org", "small")
     second.claims[UID] = 5.0
     second.memory_peaks[UID] = 7.0
-    assert usage.absorb(accounts, second, Window(T + 60, T + 120)) == {UID}
+    assert absorb(accounts, second, Window(T + 60, T + 120)) == {UID}
     assert accounts[UID].pod == Pod(
         UID,
         "hub",
@@ -200,7 +201,7 @@ def test_cpu_is_of_one_level(case: str, values: dict[str, float], total: float |
     counters = {
         SeriesKey(CounterKind.CPU, name): Counter(T, value) for name, value in values.items()
     }
-    assert usage.totals(counters, T) == Reading(T, total, None, None), case
+    assert counting.totals(counters, T) == Reading(T, total, None, None), case
 
 
 def test_traffic_is_the_sum_of_the_interfaces_in_each_direction() -> None:
@@ -209,7 +210,7 @@ def test_traffic_is_the_sum_of_the_interfaces_in_each_direction() -> None:
         SeriesKey(CounterKind.RECEIVED, "pod/eth1"): Counter(T, 6.0, ((T - 5, 1.0),)),
         SeriesKey(CounterKind.SENT, "pod/eth0"): Counter(T, 7.0),
     }
-    assert usage.totals(counters, T) == Reading(T, None, 12.0, 7.0)
+    assert counting.totals(counters, T) == Reading(T, None, 12.0, 7.0)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +222,7 @@ def test_a_counter_has_fallen_below_what_an_earlier_window_knew(
 ) -> None:
     account = Account(ran(T, T), {CPU: Counter(at, 10.0)})
     found = {UID: {CPU: value}, "unknown": {CPU: 0.0}}
-    names = usage.fallen({UID: account}, found, Window(T, T + 60))
+    names = counting.fallen({UID: account}, found, Window(T, T + 60))
     assert names == ({"jupyter-a"} if has_fallen else set())
 
 
@@ -319,7 +320,7 @@ def test_a_pod_has_ended_when_the_source_speaks_without_it(case: Ending, before:
     pod.completed_at = None if case.completed is None else float(T + case.completed)
     pod.ended = before and case.spoken is not None  # a pod that comes back was never gone
     beat = Pulse(None if case.spoken is None else T + case.spoken, 30.0, (), spoke=True)
-    usage.settle({UID: Account(pod)}, beat, {UID} if case.orphan else set(), case.gaps)
+    ends.settle({UID: Account(pod)}, beat, {UID} if case.orphan else set(), case.gaps)
     assert (pod.ended, pod.ended_in_gap) == (case.ended, case.in_gap)
     assert pod.end_at == (None if case.end is None else T + case.end)
 
@@ -328,8 +329,8 @@ def test_only_pods_whose_state_changed_are_named() -> None:
     gone, here = ran(T, T + 10), ran(T, T + 600)
     accounts = {"gone": Account(gone), "here": Account(here)}
     beat = Pulse(T + 600.0, 30.0, (), spoke=True)
-    assert usage.settle(accounts, beat, set(), ()) == {"gone"}
-    assert usage.settle(accounts, beat, set(), ()) == set()
+    assert ends.settle(accounts, beat, set(), ()) == {"gone"}
+    assert ends.settle(accounts, beat, set(), ()) == set()
 
 
 STARTS = [
@@ -369,9 +370,9 @@ def test_the_owner_is_known_if_annotations_were_shown_at_all(  # noqa: PLR0917 -
     case: str, first: int, last: int, owner: Owner, owned: list[tuple[float, float]], known: bool
 ) -> None:
     account = Account(ran(T + first, T + last, owner=owner))
-    usage.acknowledge_owners([account], owned)
+    acknowledge_owners([account], owned)
     assert account.pod.owner_known is known, case
-    usage.acknowledge_owners([account], [])
+    acknowledge_owners([account], [])
     assert account.pod.owner_known is known, "once known, it stays so"
 
 

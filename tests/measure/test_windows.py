@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from accounting.measure import discovery, promql
-from accounting.measure.prometheus import Source
-from accounting.measure.promql import Scope
+from accounting.measure.promql.scope import Scope, span
+from accounting.measure.source import discovery
+from accounting.measure.source.prometheus import Source
 from accounting.model.time import Window
 from accounting.simulation.world.cluster import NAMESPACE
 from tests.exactness.notebooks import ENGINES, START, served
@@ -23,7 +23,7 @@ START_MS = START * 1000
 
 def selected(times_ms: Iterable[int], window: Window, *, is_closed: bool) -> list[int]:
     """The samples that an engine selects: in [end - range, end], or in (end - range, end]."""
-    text = promql.span(replace(SCOPE, is_closed=is_closed), window)
+    text = span(replace(SCOPE, is_closed=is_closed), window)
     found = re.fullmatch(r"\[(\d+)ms\]", text)
     assert found is not None
     first, last = window.end * 1000 - int(found[1]), window.end * 1000
@@ -56,7 +56,7 @@ def test_engines_select_what_a_window_holds(tmp_path: Path, engine: str) -> None
         scope = discovery.spelled(source, SCOPE, START, START + 120)
         found = {}
         for start, end in ((START - 60, START), (START, START + 60), (START + 60, START + 120)):
-            over = promql.span(scope, Window(start, end))
+            over = span(scope, Window(start, end))
             rows = source.raw(f"{series}{over}", end)
             found[start - START] = [value for _, values in rows for _, value in values]
     assert found == {-60: [0.0], 0: [1.0, 2.0, 3.0], 60: [4.0]}

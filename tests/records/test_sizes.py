@@ -13,8 +13,8 @@ from accounting.records import builder
 from accounting.records.builder import MB, Site
 from accounting.records.identity import VoRules
 from accounting.store import tables
-from accounting.store.access import Right, Viewer
-from accounting.store.database import Database
+from accounting.store.engine.access import Right, Viewer
+from accounting.store.engine.database import Database
 from accounting.store.ledger import note_change
 from accounting.store.records import Records, Selection
 from accounting.store.rows import RECORD_COLUMNS, record_row

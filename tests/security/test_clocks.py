@@ -15,8 +15,8 @@ from accounting.delivery.pusher import Pusher
 from accounting.doctor.database import clock
 from accounting.errors import ClockError
 from accounting.model.jobs import Ending
-from accounting.store.clock import ahead, mend
-from accounting.store.database import Database
+from accounting.store.engine.clock import ahead, mend
+from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
 from accounting.store.tables import messages, progress, stops, windows
 from tests.api.serving import Running, Serve

@@ -16,7 +16,7 @@ from schemathesis.core.result import Ok
 from schemathesis.schemas import APIOperation
 
 from accounting.guard.tokens import digest_of
-from accounting.store.access import Right, Viewer
+from accounting.store.engine.access import Right, Viewer
 from tests.api.serving import ADMIN, JOB, SCRAPER, Running, Serve
 
 VISIBLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"))

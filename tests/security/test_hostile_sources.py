@@ -20,7 +20,7 @@ from accounting.errors import (
     SourceTooSlow,
     SourceUnavailable,
 )
-from accounting.measure.prometheus import MOST_BYTES, Source
+from accounting.measure.source.prometheus import MOST_BYTES, Source
 from accounting.model.jobs import Ending
 from tests.api.serving import Serve
 

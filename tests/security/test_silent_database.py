@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from accounting.errors import DatabaseError
-from accounting.store import patience
-from accounting.store.database import Database
+from accounting.store.engine import patience
+from accounting.store.engine.database import Database
 from tests.api.serving import Serve
 from tests.postgres import run_postgres
 

@@ -9,7 +9,7 @@ from accounting.api.exports import MOST_OF_ONE
 from accounting.guard import gate
 from accounting.model.jobs import JobKind
 from accounting.service.runs import Run
-from accounting.store.access import Right, Viewer
+from accounting.store.engine.access import Right, Viewer
 from tests.api.serving import ADMIN, SCRAPER, Running, Serve
 from tests.delivery.books import account, write
 from tests.security.clients import connected

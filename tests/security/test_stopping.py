@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from ssm.testing.authority import Authority
 from ssm.testing.fault import Fault
 from ssm.testing.standin import AmsStandin

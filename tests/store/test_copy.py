@@ -13,8 +13,8 @@ from sqlalchemy import func, select, text
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.pusher import Policy, Pusher
 from accounting.errors import Busy, DatabaseError
-from accounting.store import copy
-from accounting.store.database import Database
+from accounting.store.engine import copy
+from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
 from accounting.store.records import Records
 from accounting.store.tables import figures, holds, messages, metadata, pods, reconciliations, stops

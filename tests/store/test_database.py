@@ -17,9 +17,9 @@ from structlog.testing import capture_logs
 
 from accounting.errors import AccountingError, Busy, DatabaseError, SettingsError
 from accounting.simulation.stores.engines import free_port
-from accounting.store import database as module
-from accounting.store import patience
-from accounting.store.database import HEAD, Database, alembic_config
+from accounting.store.engine import database as module
+from accounting.store.engine import patience
+from accounting.store.engine.database import HEAD, Database, alembic_config
 from accounting.store.tables import gaps, metadata
 from tests.private import secret
 

@@ -8,7 +8,7 @@ import pytest
 from accounting.model.pods import Account
 from accounting.model.records import Held
 from accounting.model.time import Month
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.holds import Acknowledgement, Holds
 from accounting.store.records import Selection
 from tests.delivery.books import account, opened, write

@@ -25,7 +25,7 @@ from accounting.model.time import Gap, Month, Window
 from accounting.records import builder
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
-from accounting.store.database import Database, alembic_config
+from accounting.store.engine.database import Database, alembic_config
 from accounting.store.ledger import Ledger, Progress, Step
 from accounting.store.records import Records
 from accounting.store.tables import metadata, revisions

@@ -10,7 +10,7 @@ from accounting.model.time import Gap, Month, Window
 from accounting.records import builder
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger, Progress, Step
 
 SITE = Site("EXAMPLE-NOTEBOOKS")

@@ -20,7 +20,7 @@ from accounting.model.time import Month
 from accounting.records import apel
 from accounting.service.jobs import Notice
 from accounting.service.outcome import Outcome
-from accounting.store.database import Database
+from accounting.store.engine.database import Database
 from accounting.store.records import Records
 from accounting.store.tables import records
 from ssm.testing.standin import AmsStandin

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from accounting.lookup.gaps import Effect, effects
 from accounting.lookup.summaries import By, Question, Summaries
 from accounting.model.time import Month
-from accounting.store.access import Right, Viewer
+from accounting.store.engine.access import Right, Viewer
 from accounting.web import assets
 from accounting.web.fields import Fields
 from accounting.web.span import span_of

@@ -15,11 +15,11 @@ from accounting.model.messages import Failure, FailureKind, MessageState, Stop
 from accounting.model.time import Gap, Month
 from accounting.store.tables import windows
 from accounting.telemetry import Outgoing
-from accounting.web import charts, figures
-from accounting.web.coverage import Coverage, days
 from accounting.web.fields import Fields
 from accounting.web.pages.record import FLAGS
-from accounting.web.verdict import Level, verdict
+from accounting.web.views import charts, figures
+from accounting.web.views.coverage import Coverage, days
+from accounting.web.views.verdict import Level, verdict
 from tests.api.serving import Running
 from tests.delivery.books import account, write
 from tests.web import month

@@ -16,7 +16,7 @@ from accounting.errors import AccountingError
 def upgrade(ctx: typer.Context) -> None:
     """Bring the database's tables to this version; make them if there are none."""
     settings = program_of(ctx).settings()
-    from accounting.store.database import Database
+    from accounting.store.engine.database import Database
 
     with Database(settings.database_url) as database:
         database.upgrade()
@@ -40,8 +40,8 @@ def copy(
     The service should not run meanwhile. Afterwards set ACCOUNTING_DATABASE_URL to the new one.
     """
     settings = program_of(ctx).settings()
-    from accounting.store.copy import copy as copy_all
-    from accounting.store.database import Database
+    from accounting.store.engine.copy import copy as copy_all
+    from accounting.store.engine.database import Database
 
     with opened(settings) as source, Database(url) as target:
         if target.url.password is not None:
@@ -67,7 +67,7 @@ def mend_times(ctx: typer.Context, as_json: Json = False) -> None:
     for such a time go out with the next push. The clock itself must be right.
     """
     settings = program_of(ctx).settings()
-    from accounting.store.clock import mend
+    from accounting.store.engine.clock import mend
 
     with opened(settings) as database, database.exclusive("poll"), database.exclusive("push"):
         mended = mend(database, time.time())

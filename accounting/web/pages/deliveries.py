@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from accounting.api.dependencies import Admin, Parts
-from accounting.api.messages import change, where
+from accounting.api.routes.messages import change, where
 from accounting.delivery.outbox import Outbox
 from accounting.guard.problem import Problem
 from accounting.lookup import cursor as cursors

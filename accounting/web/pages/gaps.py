@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from accounting.api.dependencies import Operator, Parts, Reader
-from accounting.api.runs import poll_job, span_to_read, start
+from accounting.api.routes.runs import poll_job, span_to_read, start
 from accounting.guard.problem import Problem
 from accounting.lookup import gaps, status, windows
 from accounting.model.jobs import JobKind

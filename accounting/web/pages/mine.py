@@ -15,9 +15,9 @@ from accounting.model.records import Status
 from accounting.model.time import Month
 from accounting.store.ledger import Ledger
 from accounting.store.records import Selection
-from accounting.web.daily import MEASURES, chart, until_of
 from accounting.web.fields import Fields, months_back
 from accounting.web.templating import templates
+from accounting.web.views.daily import MEASURES, chart, until_of
 
 router = APIRouter()
 

@@ -13,11 +13,11 @@ from accounting.lookup import status, windows
 from accounting.lookup.messages import Messages
 from accounting.lookup.summaries import By, Question, Usage
 from accounting.model.time import Month
-from accounting.store.access import Role, Viewer
-from accounting.web.coverage import days
+from accounting.store.engine.access import Role, Viewer
 from accounting.web.templating import templates
-from accounting.web.totals import total
-from accounting.web.verdict import verdict
+from accounting.web.views.coverage import days
+from accounting.web.views.totals import total
+from accounting.web.views.verdict import verdict
 from accounting.wiring import names_of
 
 router = APIRouter()

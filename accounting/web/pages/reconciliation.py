@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from accounting.api.dependencies import Admin, Parts, Service
-from accounting.api.runs import known, reconcile_job, start
+from accounting.api.routes.runs import known, reconcile_job, start
 from accounting.lookup import summaries
 from accounting.model.jobs import JobKind
 from accounting.store.reconciliations import Reconciliations

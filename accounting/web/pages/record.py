@@ -11,13 +11,13 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from accounting.api.dependencies import Admin, Parts, Reader, Service
-from accounting.api.records import acknowledge
+from accounting.api.routes.records import acknowledge
 from accounting.errors import SettingsError
 from accounting.guard.problem import Problem
 from accounting.lookup import records
 from accounting.lookup.evidence import Evidence, evidence
 from accounting.lookup.records import Delivery, Entry, Forbidden
-from accounting.measure import promql
+from accounting.measure.promql.evidence import of_pod
 from accounting.model.records import Held, Record
 from accounting.model.time import Month
 from accounting.records import apel
@@ -148,7 +148,7 @@ def _queries(service: Service, rests_on: Evidence) -> list[tuple[str, str, str]]
     end = int(max(pod.last_listed_at, pod.last_running_at)) + _AROUND_SECONDS
     public = service.settings.prometheus.public_url
     found = []
-    for title, query in promql.of_pod(scope, pod.uid).items():
+    for title, query in of_pod(scope, pod.uid).items():
         shown = {
             "g0.expr": query,
             "g0.tab": "0",

@@ -9,18 +9,18 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from accounting.api.dependencies import Parts, Reader, Service
-from accounting.api.records import selected
+from accounting.api.routes.records import selected
 from accounting.lookup import records, summaries
 from accounting.lookup.records import Delivery, Page, Question, Sort
 from accounting.lookup.summaries import Usage
 from accounting.model.records import Status
 from accounting.model.time import Month
-from accounting.store.access import Viewer
+from accounting.store.engine.access import Viewer
 from accounting.web.fields import Fields, months_back
 from accounting.web.filters import TITLES, Filters, filters_of, offered
 from accounting.web.span import Span, span_of
 from accounting.web.templating import templates
-from accounting.web.totals import total
+from accounting.web.views.totals import total
 from accounting.wiring import open_from
 
 router = APIRouter()

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from accounting.api.dependencies import Admin, Parts, Service
-from accounting.api.runs import known, republish_job, start
+from accounting.api.routes.runs import known, republish_job, start
 from accounting.delivery.receiver import Chosen
 from accounting.guard.problem import Problem
 from accounting.lookup import summaries

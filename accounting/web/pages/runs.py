@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from accounting.api.dependencies import Operator, Parts
-from accounting.api.runs import poll_job, push_job, start
+from accounting.api.routes.runs import poll_job, push_job, start
 from accounting.guard.problem import Problem
 from accounting.model.jobs import JobKind
 from accounting.web.templating import templates

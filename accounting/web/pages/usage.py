@@ -12,16 +12,16 @@ from accounting.guard.problem import Problem
 from accounting.lookup import summaries, windows
 from accounting.lookup.summaries import By, Question, Usage
 from accounting.model.time import Month
-from accounting.store.access import Viewer
+from accounting.store.engine.access import Viewer
 from accounting.store.ledger import Ledger
-from accounting.web import charts
-from accounting.web.daily import MEASURES, Chart, chart, is_by_day, until_of
 from accounting.web.fields import Fields, months_back
 from accounting.web.filters import TITLES, Filters, filters_of, offered
 from accounting.web.span import RANGES, Span, span_of
-from accounting.web.table import SORTS, Crossing, crossed, csv_of, rows_of
 from accounting.web.templating import templates
-from accounting.web.totals import total
+from accounting.web.views import charts
+from accounting.web.views.daily import MEASURES, Chart, chart, is_by_day, until_of
+from accounting.web.views.table import SORTS, Crossing, crossed, csv_of, rows_of
+from accounting.web.views.totals import total
 
 router = APIRouter(prefix="/usage")
 

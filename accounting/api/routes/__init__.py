@@ -1,0 +1,1 @@
+"""The REST API's paths, one module for each subject."""

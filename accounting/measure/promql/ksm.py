@@ -1,0 +1,189 @@
+"""Queries of kube-state-metrics: pods, their owners, what they asked for, volumes, nodes."""
+
+import re
+
+from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS, Scope, last, quote, span
+from accounting.model.time import Window
+
+USER = "annotation_hub_jupyter_org_username"
+GROUP = "annotation_egi_eu_primary_group"
+FLAVOR = "annotation_egi_eu_flavor"
+CONFLICTS = tuple(f"_conflict{number}" for number in range(1, 10))
+"""kube-state-metrics' suffixes when two annotation names become the same label name."""
+
+NOT_SIZES = "ephemeral_storage|storage|hugepages_.+|attachable_volumes_.+"
+"""Kubernetes' own resources beside cores and memory; all others are vendors', or accelerators."""
+_SIZES = f'resource!~"{NOT_SIZES}"'
+RUNNING = 'phase="Running"'
+
+
+def running(scope: Scope, window: Window) -> str:
+    """Raw samples of phase Running: first, last and whether it still is (M6).
+
+    Only raw samples carry the exact second of an end; a subquery costs more than all else.
+    """
+    return f"kube_pod_status_phase{scope.state_selector(RUNNING)}{span(scope, window)}"
+
+
+def times(scope: Scope, window: Window, only: str = "") -> str:
+    """Creation, start and completion."""
+    names = '__name__=~"kube_pod_created|kube_pod_start_time|kube_pod_completion_time"'
+    return last("__name__, uid", scope.state_selector(names, only), scope, window)
+
+
+def finished(scope: Scope, window: Window, only: str = "") -> str:
+    """Pods in a final phase (M6)."""
+    phases = 'phase=~"Failed|Succeeded"'
+    phase = last("uid", "kube_pod_status_phase" + scope.state_selector(phases, only), scope, window)
+    return f"{phase} == 1"
+
+
+def owners(scope: Scope, window: Window, only: str = "") -> str:
+    """The hub's annotations, under every spelling (M11)."""
+    labels = [USER, GROUP, FLAVOR]
+    by = ", ".join(["uid", *labels, *(label + c for label in labels for c in CONFLICTS)])
+    return last(by, "kube_pod_annotations" + scope.state_selector(only), scope, window)
+
+
+def resources(scope: Scope, window: Window, only: str = "") -> str:
+    """What comes first of requests and limits, summed over the pod's containers (M10)."""
+    return _resources(scope, window, only, limits=scope.limits_first)
+
+
+def other_resources(scope: Scope, window: Window, only: str = "") -> str:
+    """What comes second, for pods that do not give the first."""
+    return _resources(scope, window, only, limits=not scope.limits_first)
+
+
+def _resources(scope: Scope, window: Window, only: str, *, limits: bool) -> str:
+    selector = scope.state_selector(
+        f'__name__="kube_pod_container_resource_{"limits" if limits else "requests"}"',
+        _SIZES,
+        only,
+    )
+    per_container = last(
+        f"__name__, uid, resource, {scope.state('container')}", selector, scope, window
+    )
+    return f"sum by (__name__, uid, resource) ({per_container})"
+
+
+def init_resources(scope: Scope, window: Window, only: str = "") -> str:
+    """Requests and limits of each init container (M10)."""
+    selector = scope.state_selector(
+        '__name__=~"kube_pod_init_container_resource_(requests|limits)"', _SIZES, only
+    )
+    return last(f"__name__, uid, resource, {scope.state('container')}", selector, scope, window)
+
+
+def sidecars(scope: Scope, window: Window, only: str = "") -> str:
+    """Init containers that run on beside the others (``restartPolicy: Always``)."""
+    selector = scope.state_selector('restart_policy="Always"', only)
+    by = f"uid, {scope.state('container')}"
+    return last(by, "kube_pod_init_container_info" + selector, scope, window)
+
+
+def resized(scope: Scope, window: Window, lookback_seconds: int, *, thorough: bool) -> str:
+    """Pods of which a request or limit changed in or shortly before the window (M10).
+
+    Args:
+        scope: which pods.
+        window: when.
+        lookback_seconds: how far behind the window's start to look.
+        thorough: kube-state-metrics has restarted: its series before and after are compared, too.
+    """
+    over = span(scope, window, lookback_seconds)
+    selected = scope.state_selector(_SIZES)
+    metrics = [
+        f"kube_pod_{of}container_resource_{kind}{selected}"
+        for of in ("", "init_")
+        for kind in ("requests", "limits")
+    ]
+    if not thorough:
+        return " or ".join(f"group by (uid) (changes({series}{over}) > 0)" for series in metrics)
+    by = f"uid, resource, {scope.state('container')}"
+    return " or ".join(
+        f"group by (uid) (max by ({by}) (max_over_time({series}{over}))"
+        f" != min by ({by}) (min_over_time({series}{over})))"
+        for series in metrics
+    )
+
+
+def raw_resources(scope: Scope, window: Window, lookback_seconds: int, only: str) -> str:
+    """Raw samples of requests and limits of some pods."""
+    selector = scope.state_selector(
+        '__name__=~"kube_pod_(init_)?container_resource_(requests|limits)"', _SIZES, only
+    )
+    return selector + span(scope, window, lookback_seconds)
+
+
+_READY = 'condition="Ready",status="true"'
+
+
+def unready_nodes(scope: Scope, window: Window) -> str:
+    """Nodes that were not ready at some time of the window."""
+    series = "kube_node_status_condition" + scope.selector(_READY)
+    return f"min_over_time({series}{span(scope, window)}) == 0"
+
+
+def raw_readiness(scope: Scope, window: Window, only: str) -> str:
+    """Raw samples of whether some nodes were ready, from shortly before the window on."""
+    over = span(scope, window, RESET_LOOKBACK_SECONDS)
+    return "kube_node_status_condition" + scope.selector(_READY, only) + over
+
+
+def pods_of_nodes(scope: Scope, window: Window, only: str) -> str:
+    """Which pods were placed on some nodes."""
+    return f"last_over_time(kube_pod_info{scope.state_selector(only)}{span(scope, window)})"
+
+
+def claims(scope: Scope, window: Window) -> str:
+    """Resource claims (DRA) of pods: that they exist, not how many devices they are."""
+    series = "kube_pod_resourceclaim_info" + scope.state_selector()
+    return f"last_over_time({series}{span(scope, window)})"
+
+
+def node_labels(scope: Scope, window: Window) -> str:
+    """Nodes' labels, as far as kube-state-metrics is allowed to show them."""
+    return f"last_over_time(kube_node_labels{scope.selector()}{span(scope, window)})"
+
+
+def images(scope: Scope, window: Window, only: str = "") -> str:
+    """The image of the notebook's container."""
+    container = f"{scope.state('container')}={quote(scope.container)}"
+    return last(
+        "uid, image",
+        "kube_pod_container_info" + scope.state_selector(container, only),
+        scope,
+        window,
+    )
+
+
+def mounts(scope: Scope, window: Window, only: str = "") -> str:
+    """Which volume claims a pod mounts."""
+    info = "kube_pod_spec_volumes_persistentvolumeclaims_info" + scope.state_selector(only)
+    return last("uid, persistentvolumeclaim", info, scope, window)
+
+
+def claim_sizes(scope: Scope, window: Window, only: str = "") -> str:
+    """Bytes that volume claims of the namespace request."""
+    selector = scope.selector(f"{scope.state('namespace')}={quote(scope.namespace)}", only)
+    metric = "kube_persistentvolumeclaim_resource_requests_storage_bytes"
+    return last("persistentvolumeclaim", metric + selector, scope, window)
+
+
+def labelled(scope: Scope, window: Window) -> str:
+    """The pods that carry the required label (M2)."""
+    if scope.label is None:
+        raise ValueError("this scope asks for no label")
+    name, value = scope.label
+    sanitized = "label_" + re.sub(r"[^a-zA-Z0-9_]", "_", name)
+    spellings = (sanitized, *(sanitized + conflict for conflict in CONFLICTS))
+    return " or ".join(
+        last("uid", "kube_pod_labels" + scope.state_selector(f"{s}={quote(value)}"), scope, window)
+        for s in spellings
+    )
+
+
+def raw_state(scope: Scope, window: Window, metric: str, only: str) -> str:
+    """Raw samples of a describing metric, to see which of two descriptions came first."""
+    return metric + scope.state_selector(only) + span(scope, window)

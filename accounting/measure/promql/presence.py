@@ -1,0 +1,95 @@
+"""Queries about the source itself: whether it spoke, and how it spells its labels."""
+
+from accounting.measure.promql.scope import Scope, quote, span
+from accounting.model.time import Window
+
+CLOSED_RANGE = "count_over_time(vector(1)[1s:1s])"
+"""At a whole second: 2 where a range includes its first instant, else 1."""
+
+
+def renamed(scope: Scope, *metrics: str) -> list[str]:
+    """Selectors of our namespace's series of which the scrape renamed a label that is read (M11).
+
+    Usually there are none, which the index tells at once, whatever the metrics' size. Series of
+    other namespaces say nothing about ours.
+    """
+    ours = quote(scope.namespace)
+    places = (f'namespace={ours},exported_namespace=""', f"exported_namespace={ours}")
+    return [
+        metric + scope.selector(place, f'exported_{label}!=""')
+        for metric in metrics
+        for label in ("namespace", "pod", "container")
+        for place in places
+    ]
+
+
+def named_in(scope: Scope, metric: str) -> list[str]:
+    """Selectors of our namespace's series, however their labels are spelled."""
+    ours = quote(scope.namespace)
+    places = (f"{label}={ours}" for label in ("namespace", "exported_namespace"))
+    return [metric + scope.selector(place) for place in places]
+
+
+def unrenamed(scope: Scope, *metrics: str) -> list[str]:
+    """Selectors of our namespace's series as they are where labels are honoured."""
+    ours = f'namespace={quote(scope.namespace)},exported_namespace="",exported_pod=""'
+    return [metric + scope.selector(ours) for metric in metrics]
+
+
+def heartbeat(scope: Scope, window: Window) -> str:
+    """Raw samples of what kube-state-metrics says about the namespace itself (M7).
+
+    An idle service has no pods, but its namespace goes on being reported.
+    """
+    selector = scope.selector(f"{scope.state('namespace')}={quote(scope.namespace)}")
+    return f"kube_namespace_created{selector}{span(scope, window)}"
+
+
+def pods_heartbeat(scope: Scope, window: Window) -> str:
+    """The same of the hub's own pods, where namespaces are not reported."""
+    return f"kube_pod_created{_others(scope)}{span(scope, window)}"
+
+
+def _others(scope: Scope) -> str:
+    return scope.selector(
+        f"{scope.state('namespace')}={quote(scope.namespace)}",
+        f"{scope.state('pod')}!~{quote(scope.pod)}",
+    )
+
+
+def other_pods(scope: Scope, window: Window) -> str:
+    """How many pods of the namespace are not notebooks."""
+    return f"count(last_over_time(kube_pod_created{_others(scope)}{span(scope, window)}))"
+
+
+def recent(scope: Scope, seconds: int) -> str:
+    """Whether the source knew the namespace in the last ``seconds``."""
+    selector = scope.selector(
+        '__name__=~"kube_namespace_created|kube_pod_created"',
+        f"{scope.state('namespace')}={quote(scope.namespace)}",
+    )
+    return f"count(last_over_time({selector}[{seconds}s]))"
+
+
+CLUSTER_LABELS = ("cluster", "cluster_id", "cluster_name", "k8s_cluster", "k8s_cluster_name")
+"""What stores usually tell clusters apart by."""
+# Longer than an instant selector looks back: of a namespace that was made anew, the one before is
+# not seen that long.
+_BESIDE_SECONDS = 600
+
+
+def several_clusters(scope: Scope) -> str:
+    """Answers if there are namespaces of that name in several clusters at the same time.
+
+    They were made at different times, or a label tells them apart. One that was deleted and made
+    anew is one after the other.
+    """
+    place = f"{scope.state('namespace')}={quote(scope.namespace)}"
+
+    def lasting(label: str = "") -> str:
+        told = f'{label}!=""' if label else ""
+        series = "kube_namespace_created" + scope.selector(place, told)
+        return f"({series} and {series} offset {_BESIDE_SECONDS}s)"
+
+    by_label = [f"count(count by ({label}) ({lasting(label)})) > 1" for label in CLUSTER_LABELS]
+    return " or ".join([f'count(count_values("made", {lasting()})) > 1', *by_label])

@@ -1,0 +1,113 @@
+"""Which pods a query is about, and how this cluster spells their labels."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from accounting.model.time import Window
+
+# The look for counters that fell reaches this far behind its window, longer than a node takes to
+# reboot: so none can restart unseen between two windows.
+RESET_LOOKBACK_SECONDS = 900
+
+_SPECIAL = re.compile(r"[\\.+*?()|\[\]{}^$]")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which pods count (M2), and how this cluster's labels are spelled (M11).
+
+    Attributes:
+        namespace: the hub's namespace.
+        pod: regular expression for pod names, anchored by the engine.
+        container: name of the container whose image counts.
+        label: an optional pod label that must match, as (name, value).
+        exported_state: labels that kube-state-metrics' series carry as ``exported_…``, because the
+            scrape does not honour labels.
+        exported_usage: the same for cAdvisor's series.
+        exported_scheduling: the same for kube-scheduler's.
+        among_many: the namespace holds many other pods: let the engine leave them out by name.
+            Otherwise its search through all names costs more than the few that are left out here.
+        limits_first: limits come before requests.
+        is_closed: a range includes its first instant, as in Prometheus 2.
+        has_names: some series of CPU name pods and containers without a cgroup's path.
+        has_otel: OpenTelemetry's kubelet metrics are there.
+        has_scheduling: kube-scheduler's /metrics/resources is scraped.
+        matchers: further ones for all series, as PromQL has them; empty for none.
+    """
+
+    namespace: str
+    pod: str
+    container: str = "notebook"
+    label: tuple[str, str] | None = None
+    exported_state: frozenset[str] = frozenset()
+    exported_usage: frozenset[str] = frozenset()
+    exported_scheduling: frozenset[str] = frozenset()
+    among_many: bool = False
+    limits_first: bool = False
+    is_closed: bool = True
+    has_names: bool = False
+    has_otel: bool = False
+    has_scheduling: bool = False
+    matchers: str = ""
+
+    def state(self, name: str) -> str:
+        """A label's name in kube-state-metrics' series."""
+        return f"exported_{name}" if name in self.exported_state else name
+
+    def usage(self, name: str) -> str:
+        """A label's name in cAdvisor's series."""
+        return f"exported_{name}" if name in self.exported_usage else name
+
+    def scheduling(self, name: str) -> str:
+        """A label's name in kube-scheduler's series."""
+        return f"exported_{name}" if name in self.exported_scheduling else name
+
+    def state_selector(self, *matchers: str) -> str:
+        """Matchers for the namespace, and pods if need be, in kube-state-metrics' series."""
+        return self._matching(self.state("namespace"), self.state("pod"), *matchers)
+
+    def usage_selector(self, *matchers: str) -> str:
+        """Matchers for the namespace, and pods if need be, in cAdvisor's series."""
+        return self._matching(self.usage("namespace"), self.usage("pod"), *matchers)
+
+    def scheduling_selector(self, *matchers: str) -> str:
+        """Matchers for the namespace, and pods if need be, in kube-scheduler's series."""
+        return self._matching(self.scheduling("namespace"), self.scheduling("pod"), *matchers)
+
+    def _matching(self, namespace: str, pod: str, *matchers: str) -> str:
+        by_name = f"{pod}=~{quote(self.pod)}" if self.among_many else ""
+        return self.selector(f"{namespace}={quote(self.namespace)}", by_name, *matchers)
+
+    def selector(self, *matchers: str) -> str:
+        """These matchers, and those of all series."""
+        return "{" + ",".join(matcher for matcher in (*matchers, self.matchers) if matcher) + "}"
+
+
+def quote(text: str) -> str:
+    """A PromQL string literal."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def one_of(label: str, values: Iterable[str]) -> str:
+    """A matcher for any of ``values``; engines look such a list up in their index.
+
+    Only if nothing is escaped that need not be: otherwise Prometheus tries the expression on every
+    value that the label has, which takes ten times as long.
+    """
+    escaped = (_SPECIAL.sub(r"\\\g<0>", value) for value in sorted(values))
+    return f"{label}=~{quote('|'.join(escaped))}"
+
+
+def span(scope: Scope, window: Window, extra_seconds: int = 0) -> str:
+    """The range of a window: its start belongs to the window before.
+
+    Where a range includes both ends, it is one millisecond short.
+    """
+    return f"[{(window.seconds + extra_seconds) * 1000 - scope.is_closed}ms]"
+
+
+def last(by: str, selector: str, scope: Scope, window: Window) -> str:
+    """What each series that matches said last within the window, once for each ``by``."""
+    return f"max by ({by}) (last_over_time({selector}{span(scope, window)}))"

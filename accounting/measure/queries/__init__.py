@@ -1,0 +1,1 @@
+"""What a window asks of each subject, and what the answers say."""

@@ -1,0 +1,287 @@
+"""The questions about the counters of one window, and the answers."""
+
+from collections.abc import Iterable, Mapping
+
+from accounting.measure.promql import kubelet
+from accounting.measure.promql.kubelet import CPU, RECEIVED, SENT
+from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS, one_of
+from accounting.measure.source.querier import Answer, Querier, chunks
+from accounting.measure.usage import counting, series
+from accounting.measure.usage.cgroups import cgroup
+from accounting.measure.usage.podnames import PodNames
+from accounting.measure.usage.samples import Samples, UsageRow
+from accounting.model.pods import POD_LEVEL, Account, CounterKind, SeriesKey
+from accounting.model.time import Window
+from accounting.store.ledger import Ledger
+
+_OWN = SeriesKey(CounterKind.CPU, POD_LEVEL)
+# Of a window with very many pods, instants that are so far apart are looked at first.
+_SAMPLE_SECONDS = 1800
+
+
+class CounterQuery:
+    """Last values of all counters, and all samples of those that fell or lack their cgroup.
+
+    Args:
+        questioner: whom to ask.
+        window: about what.
+        previous: the window that was read before, if it is known.
+        many_new: many pods are expected to be new: ask at once which counters fell.
+    """
+
+    def __init__(
+        self, questioner: Querier, window: Window, previous: Window | None, *, many_new: bool
+    ) -> None:
+        self._to = questioner
+        self._window = window
+        self._previous = previous
+        scope, end = questioner.scope, window.end
+        self._last = {CPU: questioner.ask_usage(kubelet.cpu(scope, window), end)}
+        for metric in (RECEIVED, SENT):
+            query = kubelet.network(scope, window, metric)
+            self._last[metric] = questioner.ask_usage(query, end)
+        self._fell: Answer[UsageRow] | None = None
+        if many_new:
+            self._fell = questioner.ask_usage(kubelet.resets(scope, window), end)
+        self._lowest = Answer[UsageRow]()
+        self._containers = Answer[UsageRow]()
+        self._suspects: set[str] = set()
+        self._late: dict[str, int] = {}
+        self._with_own: set[str] = set()
+        self._without_path = Answer[UsageRow]()
+        self._tolerance = 0.0
+        self._switched = Answer[str]()
+        self._is_sample = False
+
+    def read_since(self, name: str, start: int) -> None:
+        """Read all samples of a pod's counters from a time before the window on."""
+        self._late[name] = min(start, self._window.start)
+
+    def merge(
+        self,
+        found: Samples,
+        accounts: dict[str, Account],
+        ledger: Ledger,
+        tolerance_seconds: float,
+    ) -> None:
+        """Add the last values to ``found``; query again for missing or doubtful counters.
+
+        Args:
+            found: what the window says so far.
+            accounts: the pages of its pods; those that only cAdvisor sees are added.
+            ledger: knows pods that were not running before.
+            tolerance_seconds: how long a level of CPU may be silent before the next one counts.
+        """
+        self._tolerance = tolerance_seconds
+        scope, window = self._to.scope, self._window
+        is_lacking = scope.has_names
+        for metric, answer in self._last.items():
+            rows = answer.read()
+            series.merge_readings(found, rows, metric)
+            is_lacking |= bool(series.pods_without_path(rows))
+        if is_lacking:
+            self._without_path = self._to.ask_usage(kubelet.without_path(scope, window), window.end)
+        unknown = found.readings.keys() - accounts.keys() - found.sightings.keys()
+        accounts |= ledger.accounts(unknown)
+        ask = self._to.named_usage
+        with_own = {
+            uid
+            for uid, readings in found.readings.items()
+            if _counts(accounts.get(uid), readings, window)
+        }
+        self._with_own = with_own
+        names = _running(found, accounts, but=with_own)
+        if scope.has_names or scope.has_otel:
+            # Who has no cgroup of its own here may be told of by somebody else.
+            self._suspects = names
+        else:
+            self._suspects = _switched(found, accounts, but=with_own)
+        self._containers = ask(kubelet.container_cpu, window, names)
+        self._ask_others(_doubted(found, accounts, window, tolerance_seconds, with_own))
+        silent, renewed = _doubtful(found, with_own, accounts, window, self._previous)
+        self._lowest = ask(kubelet.lowest_cpu, window, silent)
+        if self._fell is None:
+            self._fell = ask(kubelet.resets, window, silent | renewed)
+
+    def complete(
+        self,
+        found: Samples,
+        accounts: Mapping[str, Account],
+        names: PodNames,
+    ) -> None:
+        """Wait for the rest of the answers and add them to ``found``.
+
+        Args:
+            found: what the window says so far.
+            accounts: the pages of its pods.
+            names: whose a counter without a cgroup's path is.
+        """
+        rows = self._containers.read()
+        # Asked by name: earlier pods of that name may have a cgroup of their own.
+        of_containers = [row for row in rows if cgroup(row.metric.id).uid not in self._with_own]
+        series.merge_readings(found, of_containers, CPU)
+        suspects = self._suspects | series.pods_without_path(rows) | self._read_others()
+        suspects |= {row.pod for row in self._without_path.read()}
+        if self._fell is not None:
+            suspects |= {row.pod for row in self._fell.read()}
+        lowest = Samples(known_series=found.series)
+        series.merge_readings(lowest, self._lowest.read(), CPU)
+        for readings in (found.readings, lowest.readings):
+            suspects |= counting.fallen(accounts, readings, self._window)
+        # The last sample of a short pod may lie before the window in which it is seen running.
+        suspects |= {
+            seen.name
+            for uid, seen in found.sightings.items()
+            if seen.last_running_at is not None
+            and uid not in accounts
+            and uid not in found.readings
+        }
+        leap = series.most_growth(self._window.seconds)
+        suspects |= {
+            found.sightings[uid].name
+            for uid, readings in found.readings.items()
+            if uid not in accounts and uid in found.sightings and readings.get(_OWN, 0.0) > leap
+        }
+        self._read_samples(found, suspects, names)
+        series.set_aside_spikes(found)
+        series.keep_one_level(found, self._tolerance)
+
+    def _ask_others(self, pods: set[str]) -> None:
+        """Ask of which pods others told CPU after their own cgroups had fallen silent.
+
+        If they are too many to be named, look at some instants first: a node that has changed has
+        pods at one of them.
+        """
+        if pods:
+            ask, tolerance = self._to.told_by_others, self._tolerance
+            self._is_sample = not self._to.can_name(pods)
+            named, step = ((), _SAMPLE_SECONDS) if self._is_sample else (pods, tolerance)
+            self._switched = ask(self._window, tolerance, named, step)
+
+    def _read_others(self) -> set[str]:
+        found = set(self._switched.read())
+        if found and self._is_sample:
+            tolerance = self._tolerance
+            found |= set(self._to.told_by_others(self._window, tolerance, (), tolerance).read())
+        return found
+
+    def _read_samples(self, found: Samples, suspects: set[str], names: PodNames) -> None:
+        """All samples of the counters of some pods."""
+        scope, window = self._to.scope, self._window
+        for name, start in self._late.items():
+            whole = Window(start, window.end)
+            query = kubelet.raw_counters(scope, whole, one_of(scope.usage("pod"), [name]))
+            series.merge_raw(found, self._to.source.raw(query, window.end), names.at)
+        for chunk in chunks(suspects - self._late.keys()):
+            only = one_of(scope.usage("pod"), chunk)
+            query = kubelet.raw_counters(scope, window, only)
+            series.merge_raw(found, self._to.source.raw(query, window.end), names.at)
+            if scope.has_otel:
+                query = kubelet.raw_otel(scope, window, chunk)
+                series.merge_raw(found, self._to.source.raw(query, window.end), names.at)
+
+
+def _counts(account: Account | None, readings: Mapping[SeriesKey, float], window: Window) -> bool:
+    """Whether a pod's own cgroup counts: there are nodes on which it stays as it is.
+
+    One that does not move may be idle, so its containers are asked, too. A window that is read
+    again says nothing of that beside what the ledger knows from its end.
+    """
+    value = readings.get(_OWN)
+    if value is None:
+        return False
+    known = account.counters.get(_OWN) if account else None
+    if known is None or known.at > window.start:
+        return value > series.HARDLY_SECONDS
+    return value > known.value
+
+
+def _doubted(
+    found: Samples,
+    accounts: Mapping[str, Account],
+    window: Window,
+    tolerance_seconds: float,
+    uids: Iterable[str],
+) -> set[str]:
+    """Of some pods with counters of their own, the names of those that may go on without.
+
+    Of a pod that runs on after a short window, the next one reads all samples if need be.
+    """
+    is_short = window.seconds <= RESET_LOOKBACK_SECONDS
+    late = window.end - tolerance_seconds
+    names = set()
+    for uid in uids:
+        seen, account = found.sightings.get(uid), accounts.get(uid)
+        if not (is_short and seen and (seen.last_running_at or 0.0) >= late):
+            names.add(seen.name if seen else account.pod.name if account else "")
+    return names - {""}
+
+
+def _switched(found: Samples, accounts: Mapping[str, Account], *, but: set[str]) -> set[str]:
+    """The names of running pods that had a cgroup of their own before, but for some uids."""
+    return {
+        account.pod.name
+        for uid, account in accounts.items()
+        if uid not in but
+        and (uid in found.sightings or not account.pod.ended)
+        and _OWN in account.counters
+    }
+
+
+def _running(found: Samples, accounts: Mapping[str, Account], *, but: set[str]) -> set[str]:
+    """The names of pods that run, but for some uids."""
+    names = {
+        seen.name
+        for uid, seen in found.sightings.items()
+        if uid not in but and seen.last_running_at is not None
+    }
+    for uid in accounts.keys() - but:
+        pod = accounts[uid].pod
+        if not pod.ended:
+            names.add(pod.name)
+    return names
+
+
+def _doubtful(
+    found: Samples,
+    uids: Iterable[str],
+    accounts: Mapping[str, Account],
+    window: Window,
+    previous: Window | None,
+) -> tuple[set[str], set[str]]:
+    """Of some pods with counters of their own, those of which the counter may have restarted.
+
+    A pod's cgroup is made anew when its node reboots, and with it its network, under another id: a
+    pod all of whose networks the ledger knows runs on as before.
+
+    Returns:
+        The names of pods that may come back after a silence, behind which the look for counters
+        that fell does not reach; the names of those that may be new ones.
+    """
+    reach = window.start - RESET_LOOKBACK_SECONDS
+    # What a short window has read was said within reach.
+    is_near = previous is not None and previous.end == window.start and previous.start >= reach
+    silent, renewed = set(), set()
+    for uid in uids:
+        account = accounts.get(uid)
+        if account is None:
+            if uid in found.sightings:
+                renewed.add(found.sightings[uid].name)
+            continue
+        known = account.counters.get(_OWN)
+        if known and (known.at < window.start or (known.at == window.start and not is_near)):
+            silent.add(account.pod.name)
+        if not known or not _knows_networks(account, found.readings[uid]):
+            renewed.add(account.pod.name)
+    return silent, renewed
+
+
+def _knows_networks(account: Account, readings: Mapping[SeriesKey, float]) -> bool:
+    is_known = False
+    for key in readings:
+        # An exporter may count a pod's traffic under the pod's own cgroup: that tells nothing.
+        if key.kind is CounterKind.RECEIVED and not key.series.startswith(POD_LEVEL):
+            if key not in account.counters:
+                return False
+            is_known = True
+    return is_known

@@ -1,0 +1,122 @@
+"""The questions about what pods hold, and the answers: from all who say something of it (M10)."""
+
+from collections.abc import Iterable
+
+from accounting.measure.promql import ksm, kubelet, scheduler
+from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS, one_of
+from accounting.measure.source.querier import Answer, Querier, chunks
+from accounting.measure.usage import sizes
+from accounting.measure.usage.podnames import PodNames
+from accounting.measure.usage.samples import Labels, Row, Samples, label
+from accounting.model.pods import Resources
+from accounting.model.time import Window
+
+
+class HoldingQuery:
+    """Requests and limits of new pods, and of those that were resized.
+
+    kube-state-metrics says what each container asks for; kube-scheduler, where it is scraped, what
+    follows for the pod; the pod's cgroup what it is limited to.
+
+    Args:
+        questioner: whom to ask.
+        window: about what.
+        found: what the window says so far.
+    """
+
+    def __init__(self, questioner: Querier, window: Window, found: Samples) -> None:
+        self._to = questioner
+        self._window = window
+        self._found = found
+        self._resized = Answer[Row]()
+        self._rescheduled = Answer[Row]()
+        self._lookback_seconds = 0
+
+    def ask_resizes(self, since: float, *, thorough: bool) -> None:
+        """Ask which pods were resized.
+
+        Args:
+            since: the source may have been silent since then.
+            thorough: after a silence or a restart of the source.
+        """
+        scope, window = self._to.scope, self._window
+        silence = max(0, window.start - int(since))
+        self._lookback_seconds = back = RESET_LOOKBACK_SECONDS + silence
+        query = ksm.resized(scope, window, back, thorough=thorough)
+        self._resized = self._to.ask(query, window.end)
+        if scope.has_scheduling:
+            query = scheduler.rescheduled(scope, window, back)
+            self._rescheduled = self._to.ask(query, window.end)
+
+    def read(self, rows: Iterable[Row], new: set[str], names: PodNames) -> None:
+        """Add what the new pods ask for, and what the others have been resized to.
+
+        Args:
+            rows: requests of the containers, or limits, whichever come first.
+            new: the uids of the new pods.
+            names: which pod had a name when.
+        """
+        found, window, ask = self._found, self._window, self._to.named
+        sizes.merge_resources(found, rows)
+        inits = ask(ksm.init_resources, window, new).read()
+        sizes.merge_resources(found, inits, self._sidecars(labels for labels, _ in inits))
+        partial = {uid for uid in new if not _is_complete(found.resources.get(uid))}
+        sizes.merge_resources(found, ask(ksm.other_resources, window, partial).read())
+        pods = {found.sightings[uid].name for uid in new if uid in found.sightings}
+        if self._to.scope.has_scheduling:
+            self._read_scheduled(pods, names)
+        for query, resource in ((kubelet.cpu_limit, "cpu"), (kubelet.memory_limit, "memory")):
+            limits = self._to.named_usage(query, window, pods).read()
+            sizes.merge_cgroup_limits(found, limits, resource)
+        self._read_resizes(names)
+
+    def _sidecars(self, inits: Iterable[Labels]) -> set[tuple[str, str]]:
+        """Which of some init containers are native sidecars."""
+        uids = {labels["uid"] for labels in inits if "uid" in labels}
+        rows = self._to.named(ksm.sidecars, self._window, uids).read()
+        return {(labels.get("uid", ""), label(labels, "container")) for labels, _ in rows}
+
+    def _read_scheduled(self, pods: set[str], names: PodNames) -> None:
+        """What kube-scheduler reserves; it names pods only: of a name used twice, time decides."""
+        found, scope, window = self._found, self._to.scope, self._window
+        by = scope.scheduling("pod")
+        twice = names.reused & pods
+        rows = self._to.named(scheduler.scheduled_resources, window, pods - twice, by).read()
+
+        def uid_of(labels: Labels) -> str:
+            name = label(labels, "pod")
+            return "" if name in twice else names.latest(name)
+
+        sizes.merge_resources(found, rows, uid_of=uid_of)
+        for chunk in chunks(twice):
+            query = scheduler.raw_scheduled(scope, window, 0, one_of(by, chunk))
+            for labels, points in self._to.source.raw(query, window.end):
+                by_uid = {names.at(label(labels, "pod"), at): value for at, value in points}
+                for uid, value in by_uid.items():
+                    sizes.merge_resources(found, [({**labels, "uid": uid}, value)])
+
+    def _read_resizes(self, names: PodNames) -> None:
+        """All samples of what resized pods ask for, so that each size has its time."""
+        found, scope, window = self._found, self._to.scope, self._window
+        again = {label(labels, "pod") for labels, _ in self._rescheduled.read()}
+        uids = {labels.get("uid", "") for labels, _ in self._resized.read()}
+        uids |= {uid for uid, seen in found.sightings.items() if seen.name in again}
+        for chunk in chunks(uids & found.sightings.keys()):
+            only = one_of("uid", chunk)
+            query = ksm.raw_resources(scope, window, self._lookback_seconds, only)
+            series = self._to.source.raw(query, window.end)
+            if scope.has_scheduling:
+                pods = {found.sightings[uid].name for uid in chunk}
+                only = one_of(scope.scheduling("pod"), pods)
+                query = scheduler.raw_scheduled(scope, window, self._lookback_seconds, only)
+                series += self._to.source.raw(query, window.end)
+            inits = (labels for labels, _ in series if "_init_" in labels["__name__"])
+            sizes.merge_resizes(found, series, self._sidecars(inits), names.at)
+
+
+def _is_complete(resources: Resources | None) -> bool:
+    first = resources and (
+        (resources.cpu_request and resources.memory_request_bytes)
+        or (resources.cpu_limit and resources.memory_limit_bytes)
+    )
+    return bool(first)

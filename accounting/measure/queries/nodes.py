@@ -1,0 +1,110 @@
+"""Nodes that are lost: kube-state-metrics goes on saying that their pods run (M7)."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from math import inf
+
+from accounting.measure.promql import ksm, kubelet
+from accounting.measure.promql.scope import one_of
+from accounting.measure.source.querier import Querier, chunks
+from accounting.measure.usage.samples import Points, Row, Samples, Sighting, label
+from accounting.model.time import Window
+
+_NODE = ("exported_node", "node")
+
+
+class LostNodes:
+    """Asks which nodes were not ready, and ends what ran there with them.
+
+    A pod runs on as long as a node's metrics still tell of it: then only the control plane does not
+    hear from the node. One that comes back was never gone.
+
+    Args:
+        querier: whom to ask.
+        window: about what.
+    """
+
+    def __init__(self, querier: Querier, window: Window) -> None:
+        self._to = querier
+        self._window = window
+        self._unready = querier.ask(ksm.unready_nodes(querier.scope, window), window.end)
+
+    def end_pods(self, found: Samples) -> None:
+        """Bound when pods were running by when their nodes were lost."""
+        rows = self._unready.read()
+        if not rows:  # nearly always
+            return
+        scope, window, source = self._to.scope, self._window, self._to.source
+        silences = self._silences(rows)
+        doubtful: dict[str, Sighting] = {}
+        lost_at: dict[str, float] = {}
+        for labels, _ in source.vector(
+            ksm.pods_of_nodes(scope, window, _matcher(rows)), window.end
+        ):
+            seen = found.sightings.get(labels.get("uid", ""))
+            since = _since(silences.get(label(labels, "node"), ()), seen)
+            if seen is not None and since is not None:
+                doubtful[seen.uid] = seen
+                lost_at[seen.uid] = since
+        used = self._last_used({seen.name for seen in doubtful.values()})
+        for uid, seen in doubtful.items():
+            found.sightings[uid] = _bounded(seen, max(lost_at[uid], used.get(seen.name, -inf)))
+
+    def _silences(self, rows: Sequence[Row]) -> dict[str, list[tuple[float, float]]]:
+        query = ksm.raw_readiness(self._to.scope, self._window, _matcher(rows))
+        told: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for labels, points in self._to.source.raw(query, self._window.end):
+            told[label(labels, "node")] += points
+        return {node: unready_spans(sorted(points)) for node, points in told.items()}
+
+    def _last_used(self, names: Iterable[str]) -> dict[str, float]:
+        """When a node's metrics last told of pods, by name; those that they do are few."""
+        last: dict[str, float] = {}
+        scope = self._to.scope
+        for chunk in chunks(names):
+            only = one_of(scope.usage("pod"), chunk)
+            query = kubelet.raw_counters(scope, self._window, only)
+            for labels, points in self._to.source.raw(query, self._window.end):
+                name = label(labels, "pod")
+                last[name] = max(last.get(name, -inf), points[-1][0])
+        return last
+
+
+def unready_spans(points: Points) -> list[tuple[float, float]]:
+    """(first sample that says so, first that says the contrary) of a node's readiness, in order.
+
+    Where the first sample of all says so, it began before; the last one may still go on.
+    """
+    spans: list[tuple[float, float]] = []
+    since: float | None = None
+    for number, (at, value) in enumerate(points):
+        if value == 0 and since is None:
+            since = at if number else -inf
+        elif value != 0 and since is not None:
+            spans.append((since, at))
+            since = None
+    return spans if since is None else [*spans, (since, inf)]
+
+
+def _since(spans: Iterable[tuple[float, float]], seen: Sighting | None) -> float | None:
+    """Since when the node was lost on which a pod was seen running last; None if it was not."""
+    if seen is None or seen.last_running_at is None:
+        return None
+    last = seen.last_running_at
+    return next((since for since, until in spans if since <= last < until), None)
+
+
+def _bounded(seen: Sighting, lost_at: float) -> Sighting:
+    first, last = seen.first_running_at, seen.last_running_at
+    if first is None or last is None or lost_at >= last:
+        return seen
+    if lost_at < first:
+        return seen._replace(first_running_at=None, last_running_at=None, lost_at=first)
+    return seen._replace(last_running_at=lost_at, lost_at=lost_at)
+
+
+def _matcher(rows: Iterable[tuple[Mapping[str, str], float]]) -> str:
+    """Matches these nodes, by the label that names them."""
+    found = [labels for labels, _ in rows]
+    name = next((name for name in _NODE if name in found[0]), "node")
+    return one_of(name, {labels.get(name, "") for labels in found})

@@ -1,0 +1,281 @@
+"""How requests get to the metrics' store: credentials, certificates, proxies, redirects."""
+
+import base64
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from accounting.errors import (
+    SourceError,
+    SourceGarbled,
+    SourceRefused,
+    SourceTooLarge,
+    SourceTooSlow,
+    SourceUnavailable,
+)
+from accounting.measure.source.deadline import DeadlineTransport
+from notebooks_settings.proxies import proxy_of
+
+_SHOWN = 200
+# A body with one of these grows by a factor of 1,000 at most, a piece at a time; one that is
+# compressed twice, by the square of it.
+_ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})
+_SETTING = "ACCOUNTING_PROMETHEUS__"
+# Of a server that takes no POST, and of one that only knows GET at all.
+_NO_POST = frozenset({403, 405, 501})
+# They keep method and body; the others would turn the question into another one.
+_REDIRECTS = frozenset({307, 308})
+_MOST_REDIRECTS = 3
+
+Params = Mapping[str, str | Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a store wants to be shown. Files are read for every request, so they may be rotated.
+
+    Attributes:
+        token_file: a bearer token.
+        user, password_file: basic authentication.
+        headers: such as a tenant's ``X-Scope-OrgID``.
+        header_files: headers whose values are secrets, by the files that hold them.
+        parameters: added to every query's address, such as OpenShift's ``namespace``.
+        ca_file: certificate authorities for https; None for those of the system.
+        client_cert, client_key: our own certificate and its key, PEM.
+    """
+
+    token_file: Path | None = None
+    user: str = ""
+    password_file: Path | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    header_files: Mapping[str, Path] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    ca_file: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+
+    def shown_headers(self) -> dict[str, str]:
+        """The headers that prove who asks, as the files have them now.
+
+        Raises:
+            SourceRefused: a file cannot be read, or holds no line of text.
+        """
+        shown = dict(self.headers)
+        for name, path in self.header_files.items():
+            shown[name] = _secret(path, f"the header {name}", "HEADER_FILES")
+        if self.token_file:
+            token = _secret(self.token_file, "the token", "TOKEN_FILE")
+            shown["Authorization"] = f"Bearer {token}"
+        elif self.user and self.password_file:
+            password = _secret(self.password_file, "the password", "PASSWORD_FILE", is_ascii=False)
+            pair = base64.b64encode(f"{self.user}:{password}".encode()).decode()
+            shown["Authorization"] = f"Basic {pair}"
+        return shown
+
+    def tls(self) -> ssl.SSLContext:
+        """For https.
+
+        Raises:
+            OSError: a file cannot be used; ssl.SSLError is one.
+        """
+        context = httpx.create_ssl_context()
+        if self.ca_file:
+            context = ssl.create_default_context(cafile=str(self.ca_file))
+        if self.client_cert:
+            key = str(self.client_key) if self.client_key else None
+            context.load_cert_chain(str(self.client_cert), key, password="")
+        return context
+
+    def stamp(self) -> tuple[int, ...]:
+        """Changes when a certificate is renewed."""
+        files = (self.ca_file, self.client_cert, self.client_key)
+        return tuple(file.stat().st_mtime_ns if file and file.exists() else 0 for file in files)
+
+
+def _secret(path: Path, what: str, setting: str, *, is_ascii: bool = True) -> str:
+    try:
+        text = path.read_text(encoding="ascii" if is_ascii else "utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "it is no plain text"
+        raise SourceRefused(
+            f"{what} for Prometheus cannot be read: {why}: {path}",
+            f"check {_SETTING}{setting} and the file's permissions",
+        ) from exc
+    if not text.isprintable() or not text:
+        raise SourceRefused(
+            f"{what} for Prometheus must be one line of text: {path}",
+            f"put a valid one into the file that {_SETTING}{setting} names",
+        )
+    return text
+
+
+class Connection:
+    """Asks one store.
+
+    Args:
+        url: its base.
+        access: what it wants to be shown.
+        timeout_seconds: for each read; the whole answer must come in twice that time.
+        most_bytes: of an answer, decompressed.
+
+    Raises:
+        OSError: a certificate cannot be used.
+    """
+
+    def __init__(
+        self, url: str, access: Access, *, timeout_seconds: float, most_bytes: int
+    ) -> None:
+        self._url = url
+        self._access = access
+        self._timeout = timeout_seconds
+        self._most_bytes = most_bytes
+        self._method = "POST"
+        self._open()
+
+    def _open(self) -> None:
+        self._stamp = self._access.stamp()
+        self._transport = DeadlineTransport(self._access.tls(), proxy_of(self._url))
+        self._client = httpx.Client(
+            timeout=self._timeout, transport=self._transport, trust_env=False
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def ask(self, path: str, params: Params) -> tuple[int, bytes]:
+        """Status and body of an answer.
+
+        Args:
+            path: below the query API's base.
+            params: the question.
+
+        Raises:
+            SourceError: there is no answer, or none that may be read.
+        """
+        self._renew()
+        url = f"{self._url}/api/v1/{path}"
+        # Compressing raw samples costs Prometheus as much again as finding them, and more than a
+        # cluster's network needs to carry them.
+        headers = {"Accept-Encoding": "identity", **self._access.shown_headers()}
+        self._transport.begin(2 * self._timeout)
+        status, content = self._follow(self._method, url, params, headers)
+        if self._method == "POST" and status in _NO_POST:
+            # Read-only proxies refuse any POST; a permission that lacks is refused once more.
+            again = self._follow("GET", url, params, headers)
+            if again[0] == httpx.codes.OK:
+                self._method = "GET"
+                return again
+        return status, content
+
+    def _renew(self) -> None:
+        """A renewed certificate needs no restart."""
+        if self._access.stamp() != self._stamp:
+            try:
+                self._access.tls()
+            except OSError:  # half of it is written: the old one goes on
+                return
+            self.close()
+            self._open()
+
+    def _follow(
+        self, method: str, url: str, params: Params, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        """Redirects within the same origin are followed: nothing is shown to anybody else."""
+        for _ in range(_MOST_REDIRECTS):
+            status, content, location = self._send(method, url, params, headers)
+            if not location:
+                break
+            target = str(httpx.URL(url).join(location))
+            if status not in _REDIRECTS or _origin(target) != _origin(url):
+                raise _redirected(self._url, status, target)
+            url = target.partition("?")[0]
+        return status, content
+
+    def _send(
+        self, method: str, url: str, params: Params, headers: Mapping[str, str]
+    ) -> tuple[int, bytes, str]:
+        """Status, body, and where a redirect points to."""
+        extra = self._access.parameters
+        in_url, in_body = (extra, params) if method == "POST" else ({**extra, **params}, None)
+        try:
+            with self._client.stream(
+                method, url, params=in_url or None, data=in_body, headers=headers
+            ) as response:
+                # Not into the response: it is part of a cycle, and would keep the answer with it.
+                content = self._read(response)
+        except httpx.TimeoutException as exc:
+            raise self._timed_out() from exc
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
+            raise _unreachable(self._url, exc) from exc
+        location = response.headers.get("location", "") if response.is_redirect else ""
+        return response.status_code, content, location
+
+    def _timed_out(self) -> SourceError:
+        if self._transport.is_over:
+            return SourceTooSlow(
+                f"{self._url} did not give a whole answer within {2 * self._timeout:g} s",
+                f"see the network and proxies on the way, or raise {_SETTING}TIMEOUT",
+            )
+        return SourceTooSlow(
+            f"{self._url} did not answer within {self._timeout:g} s",
+            f"see whether Prometheus is overloaded, or raise {_SETTING}TIMEOUT",
+        )
+
+    def _read(self, response: httpx.Response) -> bytes:
+        """An answer's bytes.
+
+        Raises:
+            SourceTooLarge: there are more than may be.
+            SourceGarbled: they are encoded in a way that nobody asked for.
+        """
+        encoding = response.headers.get("content-encoding", "").strip().lower()
+        if encoding not in _ENCODINGS:
+            raise SourceGarbled(
+                f"{self._url} gave an answer that is encoded as {encoding[:_SHOWN]!r}",
+                f"check what {_SETTING}URL points to, and the proxies on the way",
+            )
+        pieces, size = [], 0
+        for piece in response.iter_bytes():
+            size += len(piece)
+            if size > self._most_bytes:
+                raise SourceTooLarge(
+                    f"{self._url} gave an answer of more than {self._most_bytes:,} bytes",
+                    f"shorten ACCOUNTING_POLL__STEP, or raise {_SETTING}MOST_BYTES",
+                )
+            pieces.append(piece)
+        return b"".join(pieces)
+
+
+# What servers say that demand a certificate, by TLS 1.3, 1.2, and Go's before 1.21.
+_NO_CERTIFICATE = ("certificate required", "handshake failure", "bad certificate")
+
+
+def _unreachable(url: str, exc: Exception) -> SourceUnavailable:
+    said = str(exc)
+    cure = f"check that Prometheus runs there and {_SETTING}URL points to it"
+    if any(alert in said for alert in _NO_CERTIFICATE):
+        cure = f"give a client certificate that it accepts in {_SETTING}CLIENT_CERT and …CLIENT_KEY"
+    elif "CERTIFICATE_VERIFY_FAILED" in said:
+        cure = f"give the certificate authority of Prometheus in {_SETTING}CA_FILE"
+    return SourceUnavailable(f"{url} cannot be reached: {said}", cure)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port
+
+
+def _redirected(url: str, status: int, target: str) -> SourceRefused:
+    """A redirect that is not followed; without what may be in its query."""
+    place = target.partition("?")[0]
+    base, is_api, _ = place.partition("/api/v1/")
+    cure = f"set {_SETTING}URL to {base}" if is_api else "give the address behind the login"
+    return SourceRefused(
+        f"{url} answered {status}: it points to {place[:_SHOWN]}",
+        f"{cure}, if that is the base of a Prometheus query API; see {_SETTING}URL",
+    )

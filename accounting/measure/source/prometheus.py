@@ -1,0 +1,337 @@
+"""The query API of Prometheus and its kin, read as fast as it can be sent.
+
+Answers are decoded by msgspec with types. Raw samples of a phase series stay undecoded bytes: of
+hundreds of thousands of samples only the first and last ones matter, and those can be found in the
+text. For 5,000 series of 150 samples that takes 4 ms, decoding them 51 ms.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import httpx
+import msgspec
+
+from accounting.errors import (
+    SourceError,
+    SourceGarbled,
+    SourceRefused,
+    SourceTooLarge,
+    SourceTooSlow,
+    SourceUnavailable,
+)
+from accounting.measure.source.connection import Access, Connection
+from accounting.measure.usage.samples import Labels, RawSeries, Row, Sighting, UsageRow
+from accounting.model.time import Window
+
+_TOO_LARGE = re.compile(
+    r"too many samples|too many (?:series|chunks|bytes|points)|exceeded maximum resolution"
+    r"|cannot select more than|limit exceeded|exceeds the limit|max-?samples|maxUniqueTimeseries"
+    r"|max number of (?:series|chunks|samples)|data size limit|hit the max|query timed out"
+    r"|maxSamplesPerQuery|too large|-search\.max|err-mimir-max|limit \d+ violated",
+    re.IGNORECASE,
+)
+# A gateway that gave up waiting: the question was too large for it.
+_TOO_LARGE_STATUS = {413, 504}
+_SHOWN = 200
+_NO_TENANT = "no org id"
+MOST_BYTES = 256 * 1024 * 1024
+"""Of an answer, decompressed: a row takes about 400 bytes, and no query has more than three rows of
+a pod."""
+_MOST_SERIES = 1_000_000
+# As many bytes of an answer tell whether its JSON is written with blanks.
+_PEEK = 64
+
+T = TypeVar("T")
+
+
+class _Labels(msgspec.Struct, gc=False):
+    """The labels that are read of a phase's series: the others are skipped unread."""
+
+    uid: str = ""
+    namespace: str = ""
+    pod: str = ""
+    exported_namespace: str = ""
+    exported_pod: str = ""
+
+
+class _VectorRow(msgspec.Struct, gc=False):
+    metric: dict[str, str]
+    value: tuple[float, float]
+
+
+class _MatrixRow(msgspec.Struct, gc=False):
+    metric: dict[str, str]
+    values: list[tuple[float, float]]
+
+
+class _LabelsRow(msgspec.Struct, gc=False):
+    """A row of which only the labels are read."""
+
+    metric: dict[str, str]
+
+
+class _BytesRow(msgspec.Struct, gc=False):
+    metric: _Labels
+    values: msgspec.Raw
+
+
+class CgroupLabels(msgspec.Struct, gc=False):
+    """The labels that are read of a cgroup's series: the others are skipped unread."""
+
+    id: str = ""
+    interface: str = ""
+    pod: str = ""
+    exported_pod: str = ""
+
+
+class CgroupRow(msgspec.Struct, gc=False):
+    """A row about a cgroup: see ``samples.UsageRow``."""
+
+    metric: CgroupLabels
+    value: tuple[float, float]
+
+    @property
+    def pod(self) -> str:
+        """Its pod's name."""
+        return self.metric.exported_pod or self.metric.pod
+
+
+class _Vector(msgspec.Struct, gc=False):
+    result: list[_VectorRow]
+
+
+class _Usage(msgspec.Struct, gc=False):
+    result: list[CgroupRow]
+
+
+class _Matrix(msgspec.Struct, gc=False):
+    result: list[_MatrixRow]
+
+
+class _LabelsAlone(msgspec.Struct, gc=False):
+    result: list[_LabelsRow]
+
+
+class _Undecoded(msgspec.Struct, gc=False):
+    result: list[_BytesRow]
+
+
+class _Answer(msgspec.Struct, Generic[T]):
+    status: str
+    data: T
+    warnings: list[str] | None = None
+    partial: bool = msgspec.field(default=False, name="isPartial")
+
+
+class _Failure(msgspec.Struct):
+    error: str = ""
+
+
+class Source:
+    """A Prometheus-compatible server.
+
+    Args:
+        url: its base, such as ``http://prometheus:9090`` or ``…/select/0/prometheus``.
+        timeout_seconds: for each query; also told to the server. Twice that long, the whole answer
+            must have come.
+        access: what it wants to be shown.
+        most_bytes: of an answer, decompressed.
+
+    Raises:
+        OSError: a certificate cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_seconds: float = 120.0,
+        access: Access | None = None,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._patience = f"{timeout_seconds * 1000:.0f}ms"  # Prometheus takes whole numbers only
+        self._connection = Connection(
+            self.url, access or Access(), timeout_seconds=timeout_seconds, most_bytes=most_bytes
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.close()
+
+    def vector(self, query: str, at: float) -> list[Row]:
+        """Rows of an instant query at Unix time ``at``."""
+        data = self._ask(query, at, _Answer[_Vector])
+        return [(row.metric, row.value[1]) for row in data.result]
+
+    def usage(self, query: str, at: float) -> list[UsageRow]:
+        """Rows of an instant query about cAdvisor's series at Unix time ``at``."""
+        return [*self._ask(query, at, _Answer[_Usage]).result]
+
+    def raw(self, query: str, at: float) -> list[RawSeries]:
+        """Raw samples of a range selector that ends at Unix time ``at``."""
+        data = self._ask(query, at, _Answer[_Matrix])
+        return [(row.metric, row.values) for row in data.result]
+
+    def sightings(self, query: str, at: float) -> Iterator[Sighting]:
+        """The phase series of a range selector, each reduced to the times that matter."""
+        for row in self._ask(query, at, _Answer[_Undecoded]).result:
+            first, last, listed = running_times(bytes(row.values))
+            labels = row.metric
+            yield Sighting(
+                labels.uid,
+                labels.exported_namespace or labels.namespace,
+                labels.exported_pod or labels.pod,
+                first,
+                last,
+                listed,
+            )
+
+    def first_time(self, query: str, window: Window, step_seconds: int) -> float | None:
+        """The first of a window's steps at which ``query`` has an answer."""
+        rows = self._stepped(query, window, step_seconds, _Answer[_Matrix]).result
+        return min((row.values[0][0] for row in rows if row.values), default=None)
+
+    def at_any_step(self, query: str, window: Window, step_seconds: float) -> list[Labels]:
+        """The labels of all that ``query`` answers at any of a window's steps."""
+        found = self._stepped(query, window, step_seconds, _Answer[_LabelsAlone]).result
+        return [row.metric for row in found]
+
+    def label_names(self, selectors: Sequence[str], start: float, end: float) -> set[str]:
+        """The label names of all series that any of the selectors selects in a span."""
+        params = {"match[]": selectors, "start": f"{start:.3f}", "end": f"{end:.3f}"}
+        content = self._send("labels", params)
+        names: list[str] = _decoded(content, _Answer[list[str]], self.url)
+        return set(names)
+
+    def _stepped(
+        self, query: str, window: Window, step_seconds: float, kind: type[_Answer[T]]
+    ) -> T:
+        params = {
+            "query": query,
+            "start": str(window.start),
+            "end": str(window.end),
+            "step": f"{step_seconds:g}",
+            "timeout": self._patience,
+        }
+        return _decoded(self._send("query_range", params), kind, self.url)
+
+    def _ask(self, query: str, at: float, kind: type[_Answer[T]]) -> T:
+        params = {"query": query, "time": f"{at:.3f}", "timeout": self._patience}
+        return _decoded(self._send("query", params), kind, self.url)
+
+    def _send(self, path: str, params: Mapping[str, str | Sequence[str]]) -> bytes:
+        try:
+            status, content = self._connection.ask(path, params)
+            if status != httpx.codes.OK:
+                raise _failure(self.url, status, content)
+        except SourceTooSlow as exc:
+            if self._answers():
+                raise SourceTooLarge(
+                    exc.message, f"shorten ACCOUNTING_POLL__STEP; {exc.cure}"
+                ) from exc
+            raise
+        return content
+
+    def _answers(self) -> bool:
+        """Whether it answers the smallest question: then a larger one was too much for it."""
+        try:
+            status, _ = self._connection.ask("query", {"query": "vector(1)"})
+        except SourceError:
+            return False
+        return status == httpx.codes.OK
+
+
+def _failure(url: str, status: int, content: bytes) -> SourceError:
+    """The error that a refusing answer stands for; its type decides what happens next."""
+    try:
+        said = msgspec.json.decode(content, type=_Failure).error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        said = ""
+    what = f"{url} answered {status}" + (f": {said[:_SHOWN]}" if said else "")
+    if status in _TOO_LARGE_STATUS or _TOO_LARGE.search(said):
+        return SourceTooLarge(
+            what, "allow Prometheus more (--query.max-samples) or shorten ACCOUNTING_POLL__STEP"
+        )
+    if status == httpx.codes.SERVICE_UNAVAILABLE:
+        return SourceTooSlow(what, "see Prometheus' log; the next poll goes on from here")
+    if status in {408, 429} or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        return SourceUnavailable(what, "see Prometheus' log; the next poll goes on from here")
+    body = said or content[:_SHOWN].decode(errors="replace")
+    return SourceRefused(what, _cure_of_refusal(status, body))
+
+
+def _cure_of_refusal(status: int, said: str) -> str:
+    if status in {401, 403} and _NO_TENANT in said:
+        return 'name the tenant: ACCOUNTING_PROMETHEUS__HEADERS={"X-Scope-OrgID": "…"}'
+    if status in {401, 403}:
+        return (
+            "give a valid token in ACCOUNTING_PROMETHEUS__TOKEN_FILE, or user and password in"
+            " ACCOUNTING_PROMETHEUS__USER and …PASSWORD_FILE"
+        )
+    if status == httpx.codes.REQUEST_URI_TOO_LONG:
+        return (
+            "it refuses POST and takes no long addresses: let the proxy before it pass POST, or"
+            " larger headers (large_client_header_buffers)"
+        )
+    return "check that ACCOUNTING_PROMETHEUS__URL is the base of a Prometheus query API"
+
+
+def _decoded(content: bytes, kind: type[_Answer[T]], url: str) -> T:
+    """What an answer says, if it is whole."""
+    if content.count(b'"metric"') > _MOST_SERIES:
+        raise SourceTooLarge(
+            f"{url} gave an answer of more than {_MOST_SERIES:,} series",
+            "shorten ACCOUNTING_POLL__STEP, or narrow ACCOUNTING_PROMETHEUS__POD",
+        )
+    try:
+        # Values are numbers in quotes, and infinity is spelled in a way of its own.
+        plain = content.replace(b'"+Inf"', b'"Inf"')
+        answer = msgspec.json.decode(plain, type=kind, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        looks = "a web page" if content.lstrip()[:1] == b"<" else f"unreadable ({exc})"
+        raise SourceGarbled(
+            f"{url} gave an answer that is {looks} instead of the query API's JSON",
+            "check that ACCOUNTING_PROMETHEUS__URL is not a login page or proxy; then poll again",
+        ) from exc
+    if answer.warnings or answer.partial:
+        said = (answer.warnings or ["the answer is partial"])[0]
+        raise SourceGarbled(
+            f"{url} gave an incomplete answer: {said[:_SHOWN]}",
+            "repair the stores behind it, then poll again; nothing was recorded from it",
+        )
+    return answer.data
+
+
+def running_times(values: bytes) -> tuple[float | None, float | None, float]:
+    """First and last time with value 1, and last time of all, in a raw series' JSON text.
+
+    Args:
+        values: ``[[1435781430.781,"1"],…]``, in order of time, never empty.
+    """
+    compact = values if b" " not in values[:_PEEK] else values.replace(b" ", b"")
+    listed_at = _time_before(compact, compact.rfind(b',"'))
+    first = compact.find(b',"1"]')
+    if first < 0:
+        return None, None, listed_at
+    first_at = _time_before(compact, first)
+    if compact.endswith(b',"1"]]'):
+        return first_at, listed_at, listed_at
+    return first_at, _time_before(compact, compact.rfind(b',"1"]')), listed_at
+
+
+def _time_before(values: bytes, comma: int) -> float:
+    return float(values[values.rfind(b"[", 0, comma) + 1 : comma])

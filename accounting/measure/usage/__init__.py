@@ -1,0 +1,1 @@
+"""From samples to what each pod used: the measuring rules (M). Pure."""

@@ -1,0 +1,144 @@
+"""From samples to what each pod used: the ledger's pages. Pure.
+
+Safe to repeat: every step takes a maximum, keeps what is there, or is keyed by time, so that the
+number and the order of polls change nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from accounting.measure.usage.counting import count
+from accounting.measure.usage.samples import Samples, Sighting, Times
+from accounting.model.accelerators import ALONE, Use
+from accounting.model.pods import (
+    Account,
+    Owner,
+    Pod,
+)
+from accounting.model.time import Window
+
+
+def absorb(accounts: dict[str, Account], samples: Samples, window: Window) -> set[str]:
+    """Merge a window's samples into the ledger's pages; returns the uids that were touched.
+
+    Pods that never ran get no page: Pending is not used time (M6).
+    """
+    touched = set()
+    month = window.month
+    counted = samples.readings.keys() | samples.raw.keys()
+    described = samples.described
+    # Handle each pod in one pass, so that its data stays in the CPU cache.
+    for uid, sighting in samples.sightings.items():
+        account = _sight(accounts, sighting)
+        if account is not None:
+            touched.add(uid)
+            if uid in described:
+                _describe(account.pod, samples)
+            if uid in counted:
+                count(account, samples, window, month)
+    for uid in counted - samples.sightings.keys():
+        account = accounts.get(uid)
+        if account is not None:
+            touched.add(uid)
+            count(account, samples, window, month)
+    for uid, peak in samples.memory_peaks.items():
+        account = accounts.get(uid)
+        if account is not None and peak > (account.pod.peak_memory_bytes or 0.0):
+            account.pod.peak_memory_bytes = peak
+            touched.add(uid)
+    return touched | _note_uses(accounts, samples)
+
+
+def _note_uses(accounts: Mapping[str, Account], samples: Samples) -> set[str]:
+    """What accelerators did of a day so far, which only grows; returns whose."""
+    of = samples.uses.keys() & accounts.keys()
+    for uid in of:
+        uses = accounts[uid].uses
+        for key, use in samples.uses[uid].items():
+            known = uses.get(key, _UNUSED)
+            uses[key] = Use(
+                _most(known.active_seconds, use.active_seconds),
+                _most(known.joules, use.joules),
+                known.model or use.model,
+            )
+    return of
+
+
+_UNUSED = Use(None, None)
+
+
+def _most(*values: float | None) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _sight(accounts: dict[str, Account], seen: Sighting) -> Account | None:
+    account = accounts.get(seen.uid)
+    if account is not None:
+        pod = account.pod
+        pod.last_listed_at = max(pod.last_listed_at, seen.last_listed_at)
+        if seen.first_running_at is not None and seen.last_running_at is not None:
+            pod.first_running_at = min(pod.first_running_at, seen.first_running_at)
+            pod.last_running_at = max(pod.last_running_at, seen.last_running_at)
+        _note_loss(pod, seen)
+        return account
+    if seen.first_running_at is None or seen.last_running_at is None:
+        return None
+    pod = Pod(
+        seen.uid,
+        seen.namespace,
+        seen.name,
+        seen.first_running_at,
+        seen.last_running_at,
+        seen.last_listed_at,
+    )
+    _note_loss(pod, seen)
+    account = accounts[seen.uid] = Account(pod)
+    return account
+
+
+def _note_loss(pod: Pod, seen: Sighting) -> None:
+    if seen.lost_at is not None:
+        pod.lost_at = max(seen.lost_at, pod.lost_at or 0.0)
+
+
+def _describe(pod: Pod, samples: Samples) -> None:
+    """Fill in what is not known yet; what was true first stays (apel.md, rule 6)."""
+    times = samples.times.get(pod.uid)
+    if times is not None:
+        _date(pod, times)
+    if not pod.owner:
+        pod.owner = samples.owners.get(pod.uid, Owner())
+    if pod.resources is None:
+        pod.resources = samples.resources.get(pod.uid)
+    if resizes := samples.resizes.get(pod.uid):
+        pod.resizes = tuple(sorted({**dict(pod.resizes), **dict(resizes)}.items()))
+    if not pod.surroundings:
+        pod.surroundings = samples.surroundings.get(pod.uid, ALONE)
+    pod.image = pod.image or samples.images.get(pod.uid, "")
+    if pod.disk_bytes is None:
+        pod.disk_bytes = samples.claims.get(pod.uid)
+
+
+def _date(pod: Pod, times: Times) -> None:
+    pod.created_at = pod.created_at or times.created_at
+    pod.started_at = pod.started_at or times.started_at
+    if times.completed_at is not None:
+        pod.completed_at = max(times.completed_at, pod.completed_at or 0.0)
+
+
+def acknowledge_owners(accounts: Iterable[Account], owned: Sequence[tuple[float, float]]) -> None:
+    """Mark whose lack of annotations is their own (M11).
+
+    A pod without annotations while others had them is a single one that nobody wrote on. If none
+    had them while it ran, kube-state-metrics did not show any: its owner is unknown.
+
+    Args:
+        accounts: the pods to mark.
+        owned: (first, last) Running sample of pods that do have annotations.
+    """
+    for account in accounts:
+        pod = account.pod
+        pod.owner_known = (
+            pod.owner_known
+            or bool(pod.owner)
+            or any(a <= pod.last_running_at and b >= pod.first_running_at for a, b in owned)
+        )

@@ -1,0 +1,235 @@
+"""Counters that restart, fall, or are told by several emitters, added up once (M4, M5). Pure."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from accounting.measure.usage.samples import Points, Samples
+from accounting.measure.usage.series import most_growth
+from accounting.model.pods import (
+    IMPORTED,
+    POD_LEVEL,
+    Account,
+    Counter,
+    CounterKind,
+    Level,
+    Reading,
+    Resets,
+    SeriesKey,
+    level_of,
+)
+from accounting.model.time import Month, Window
+
+# A counter restarts at 0. A smaller dip is a late copy from a second emitter.
+RESET_BELOW = 0.5
+
+
+# Two levels differ by the pause container and parts of seconds, which is less than a fiftieth.
+_COMPLETE = 0.98
+# Doubled emitters are scraped within this of each other.
+_SOON_SECONDS = 120.0
+
+
+def count(account: Account, samples: Samples, window: Window, month: Month) -> None:
+    """Bring counters and the month's reading up to this window."""
+    uid, counters = account.pod.uid, account.counters
+    readings = samples.readings.get(uid, _NOTHING)
+    end = window.end
+    is_replay = any(counter.at > end for counter in counters.values())
+    if is_replay or uid in samples.raw:
+        counters = _recounted(account, samples, window, is_replay=is_replay)
+    else:
+        for key, value in readings.items():
+            counters[key] = _advanced(counters.get(key), value, window)
+    old = account.readings.get(month)
+    if old is None or old.at <= end:  # else a later window has noted the month's totals
+        account.readings[month] = totals(counters, end)
+
+
+_NOTHING: Mapping[SeriesKey, float] = {}
+
+
+def _recounted(
+    account: Account, samples: Samples, window: Window, *, is_replay: bool
+) -> dict[SeriesKey, Counter]:
+    """The counters as they were at the end of a window that is read again, or in which one fell."""
+    uid, counters = account.pod.uid, account.counters
+    as_of = dict(counters) if is_replay else counters
+    raw = samples.raw.get(uid, {})
+    for key, points in raw.items():
+        if counter := _replayed(counters.get(key), points, window):
+            as_of[key] = counter
+    for key, value in samples.readings.get(uid, _NOTHING).items():
+        if key not in raw:
+            as_of[key] = _advanced(counters.get(key), value, window)
+    return _reconciled(counters, as_of, window) if is_replay else as_of
+
+
+def _reconciled(
+    counters: dict[SeriesKey, Counter], as_of: dict[SeriesKey, Counter], window: Window
+) -> dict[SeriesKey, Counter]:
+    """An older window, read again: of what later ones know, only its resets can be news.
+
+    Returns the counters as they were at the window's end.
+    """
+    for key, counter in as_of.items():
+        known = counters.get(key)
+        if known is None or known.at <= window.end:
+            counters[key] = counter
+        elif counter is not known:
+            known.resets = _in_order({**dict(known.resets), **dict(counter.resets)})
+    return {key: counter for key, counter in as_of.items() if counter.at <= window.end}
+
+
+def _advanced(known: Counter | None, value: float, window: Window) -> Counter:
+    if known is None:
+        return Counter(window.end, value)
+    if known.at > window.end:
+        return Counter(window.end, value, _before(known.resets, window.end), known.first)
+    return Counter(window.end, max(value, known.value), known.resets, known.first)
+
+
+def _before(resets: Resets, at: float) -> Resets:
+    return tuple(reset for reset in resets if reset[0] <= at)
+
+
+def _in_order(resets: Mapping[float, float]) -> Resets:
+    return tuple(sorted(resets.items()))
+
+
+def _replayed(known: Counter | None, points: Points, window: Window) -> Counter | None:
+    """Go through every sample of a counter that fell; a fall to under half is a reset (M5)."""
+    value: float | None = None
+    resets: dict[float, float] = {}
+    unseen_from = 0.0
+    if known is not None:
+        resets = dict(_before(known.resets, window.end))
+        unseen_from = max(resets, default=0.0)  # with the first sample after it, which may stay
+        if known.at <= window.start:
+            value, unseen_from = known.value, math.nextafter(known.at, math.inf)
+    for at, sample in points:
+        if at < unseen_from:
+            continue
+        if value is not None and sample < value * RESET_BELOW:
+            resets[at] = value
+            value = sample
+        else:
+            value = max(sample, value or 0.0)
+    if value is None:
+        return None
+    seen_at = max((at for at, _ in points), default=None)
+    return Counter(window.end, value, _in_order(resets), _first(known, points), seen_at)
+
+
+def _first(known: Counter | None, points: Points) -> tuple[float, float] | None:
+    """The first sample; of a counter known from last values alone it is not known."""
+    if known is not None and (known.first is None or not points):
+        return known.first
+    firsts = [point for point in (known.first if known else None, *points[:1]) if point]
+    return min(firsts, default=None)
+
+
+def totals(counters: Mapping[SeriesKey, Counter], at: int) -> Reading:
+    """What all counters of a pod add up to; CPU is of one level (M4)."""
+    cpu: float | None = None
+    received: float | None = None
+    sent: float | None = None
+    has_levels = False
+    for (kind, series), counter in counters.items():
+        total = counter.total if counter.resets else counter.value
+        if kind is CounterKind.RECEIVED:
+            received = total + (received or 0.0)
+        elif kind is CounterKind.SENT:
+            sent = total + (sent or 0.0)
+        else:
+            has_levels |= cpu is not None or series != POD_LEVEL
+            cpu = total
+    if has_levels:
+        cpu = _best_level(counters)
+        received = _at_least(counters, CounterKind.RECEIVED, received)
+        sent = _at_least(counters, CounterKind.SENT, sent)
+    return Reading(at, cpu, received, sent)
+
+
+def _at_least(
+    counters: Mapping[SeriesKey, Counter], kind: CounterKind, total: float | None
+) -> float | None:
+    """A total without what an earlier tool had counted; that, if it is more."""
+    earlier = counters.get(SeriesKey(kind, IMPORTED))
+    if earlier is None or total is None:
+        return total
+    return max(earlier.total, total - earlier.total)
+
+
+def _best_level(counters: Mapping[SeriesKey, Counter]) -> float:
+    """CPU seconds where several levels are known: the highest figure is the complete one.
+
+    Each level is a lower bound of what the pod used. So is a level up to its last sample, plus what
+    another one, read only after that, has grown by since its own first sample: containers that
+    restarted before the change are only in the former, what followed only in the latter. Where the
+    latter began with all that was known, it is complete.
+    """
+    levels: dict[Level, list[Counter]] = defaultdict(list)
+    for (kind, series), counter in counters.items():
+        if kind is CounterKind.CPU:
+            levels[level_of(series)].append(counter)
+    best: list[tuple[float, float]] = []  # (last sample, CPU seconds up to then)
+    in_time = sorted(levels.values(), key=lambda group: min(_first_at(c) for c in group))
+    for group in in_time:
+        total = sum(counter.total for counter in group)
+        for last, before in best:
+            later = _later(group, last)
+            if later and sum(first for _, first in later) < before * _COMPLETE:
+                total = max(total, before + sum(c.total - first for c, first in later))
+        best.append((max(_last_at(c) for c in group), total))
+    return max(total for _, total in best)
+
+
+def _later(group: Sequence[Counter], last: float) -> list[tuple[Counter, float]]:
+    """The counters that were read only after ``last``, with what they had counted by then.
+
+    Those that were not there at once began later: all of theirs is new.
+    """
+    firsts = [c.first for c in group if c.first and c.first[0] > last]
+    taken_over = min((at for at, _ in firsts), default=0.0) + _SOON_SECONDS
+    return [
+        (c, c.first[1] if c.first[0] <= taken_over else 0.0)
+        for c in group
+        if c.first and c.first[0] > last
+    ]
+
+
+def _first_at(counter: Counter) -> float:
+    return counter.first[0] if counter.first else -math.inf
+
+
+def _last_at(counter: Counter) -> float:
+    return counter.at if counter.seen_at is None else counter.seen_at
+
+
+def fallen(
+    accounts: Mapping[str, Account],
+    found: Mapping[str, Mapping[SeriesKey, float]],
+    window: Window,
+) -> set[str]:
+    """The names of pods of which a counter is lower than the ledger knows it: it fell unseen.
+
+    And of those of which CPU grew by more than a node can use: one sample may be a spike. Their raw
+    samples must be read.
+    """
+    names = set()
+    leap = most_growth(window.seconds)
+    for uid, readings in found.items():
+        account = accounts.get(uid)
+        if account is None:
+            continue
+        counters = account.counters
+        for key, value in readings.items():
+            known = counters.get(key)
+            if (known and value < known.value * RESET_BELOW and known.at <= window.start) or (
+                value > leap
+                and key.kind is CounterKind.CPU
+                and value - (known.value if known else 0.0) > leap
+            ):
+                names.add(account.pod.name)
+    return names

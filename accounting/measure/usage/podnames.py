@@ -1,0 +1,63 @@
+"""Which pod had a name when: names are reused by the same user within minutes (M1, M3). Pure."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import cached_property
+
+from accounting.measure.usage.heartbeat import Pulse
+from accounting.measure.usage.samples import Samples, Times
+from accounting.model.pods import Account
+
+_NO_TIMES = Times()
+
+
+class PodNames:
+    """The names of all pods that a window is about."""
+
+    def __init__(self, found: Samples, accounts: Mapping[str, Account], beat: Pulse) -> None:
+        self._found = found
+        self._accounts = accounts
+        self._tolerance = beat.alive_seconds
+
+    def latest(self, name: str) -> str:
+        """The uid of the pod that had ``name`` last; empty text if there was none."""
+        return self._latest.get(name, "")
+
+    @cached_property
+    def _latest(self) -> dict[str, str]:
+        latest = {a.pod.name: uid for uid, a in self._accounts.items() if not a.pod.ended}
+        seen = self._found.sightings.items()
+        in_time = sorted(seen, key=lambda item: item[1].first_running_at or 0.0)
+        return latest | {sighting.name: uid for uid, sighting in in_time}
+
+    @cached_property
+    def reused(self) -> set[str]:
+        """The names that several pods had."""
+        return {name for name, spans in self._lives.items() if len(spans) > 1}
+
+    def at(self, name: str, at: float) -> str:
+        """The uid of the pod that had ``name`` at a Unix time; empty text if there was none."""
+        for start, last, uid in reversed(self._lives.get(name, [])):
+            if start <= at:
+                return uid if at <= last else ""
+        return ""
+
+    @cached_property
+    def _lives(self) -> dict[str, list[tuple[float, float, str]]]:
+        lives: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
+        late = self._tolerance
+        for uid, seen in self._found.sightings.items():
+            if uid not in self._accounts and seen.first_running_at is not None:
+                last = (seen.last_running_at or 0.0) + late
+                lives[seen.name].append((self._start(uid, seen.first_running_at), last, uid))
+        for uid, account in self._accounts.items():
+            pod, now = account.pod, self._found.sightings.get(uid)
+            last = max(pod.last_running_at, (now and now.last_running_at) or 0.0) + late
+            start = pod.started_at or self._start(uid, pod.first_running_at)
+            lives[pod.name].append((start, last, uid))
+        return {name: sorted(spans) for name, spans in lives.items()}
+
+    def _start(self, uid: str, first_running_at: float) -> float:
+        """Since when the pod had its name: it may have run before kube-state-metrics said so."""
+        started_at = self._found.times.get(uid, _NO_TIMES).started_at
+        return started_at or first_running_at - self._tolerance

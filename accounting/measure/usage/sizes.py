@@ -1,0 +1,163 @@
+"""What pods asked for, and when that changed (M10). Pure."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+from accounting.measure.usage.cgroups import cgroup
+from accounting.measure.usage.samples import (
+    MAX_BYTES,
+    MAX_CORES,
+    Asks,
+    Labels,
+    Of,
+    Part,
+    RawSeries,
+    Rejected,
+    Row,
+    Samples,
+    UidAt,
+    UsageRow,
+    implausible,
+    label,
+)
+from accounting.model.pods import Resources
+
+Sidecars = AbstractSet[tuple[str, str]]
+"""(uid, container) of native sidecars."""
+
+
+def merge_resources(
+    samples: Samples,
+    rows: Iterable[Row],
+    sidecars: Sidecars = frozenset(),
+    uid_of: Callable[[Labels], str] = lambda labels: labels.get("uid", ""),
+) -> None:
+    """Add requests and limits; a request of zero reserves nothing and counts as none."""
+    changed = set()
+    for labels, value in rows:
+        metric, resource = labels["__name__"], labels["resource"]
+        if reason := implausible(value, 0, _high(resource)):
+            samples.rejected[Rejected(metric, reason)] += 1
+        elif value > 0 and (uid := uid_of(labels)):
+            asked = samples.asks.setdefault(uid, {}).setdefault(_of(metric, resource), {})
+            asked[_asking(labels, sidecars)] = value
+            changed.add(uid)
+    for uid in changed:
+        samples.resources[uid] = _resources(_effective(samples.asks[uid]))
+
+
+def merge_cgroup_limits(samples: Samples, rows: Iterable[UsageRow], resource: str) -> None:
+    """Add what pods' own cgroups are limited to (``spec.resources``), where nobody else says."""
+    for row in rows:
+        uid, value = cgroup(row.metric.id).uid, row.value[1]
+        if uid and value > 0 and implausible(value, 0, _high(resource)) is None:
+            asks = samples.asks.setdefault(uid, {})
+            if (False, resource) not in asks:
+                asks[False, resource] = {(Part.POD, ""): value}
+                samples.resources[uid] = _resources(_effective(asks))
+
+
+def merge_resizes(
+    samples: Samples,
+    series: Sequence[RawSeries],
+    sidecars: Sidecars = frozenset(),
+    uid_at: UidAt | None = None,
+) -> None:
+    """Add the sizes of pods that were resized: the first one, and each that followed."""
+    said: dict[str, list[_Point]] = defaultdict(list)
+    wanted = {labels["uid"] for labels, _ in series if "uid" in labels}
+    for labels, points in series:
+        metric, resource = labels["__name__"], labels["resource"]
+        who = _asking(labels, sidecars)
+        for at, value in points:
+            uid = labels.get("uid") or (uid_at(label(labels, "pod"), at) if uid_at else "")
+            if uid in wanted and implausible(value, 0, _high(resource)) is None:
+                said[uid].append(_Point(at, who, _of(metric, resource), value))
+    for uid, points_of_pod in said.items():
+        if steps := _steps(points_of_pod):
+            (_, first), *resizes = steps
+            samples.resources[uid] = first
+            samples.resizes[uid] = tuple(resizes)
+
+
+class _Point(NamedTuple):
+    at: float
+    who: tuple[Part, str]
+    of: Of
+    value: float
+
+
+def _steps(points: Sequence[_Point]) -> list[tuple[float, Resources]]:
+    """What a pod asked for, at each time at which that changed."""
+    in_time = sorted(points, key=itemgetter(0))
+    current: Asks = defaultdict(dict)
+    # Who adds it all up may be scraped later than the parts: that is no change.
+    for _, who, of, value in reversed(in_time):
+        if who[0] is Part.POD:
+            current[of] = {who: value}
+    whole = set(current)
+    steps: list[tuple[float, Resources]] = []
+    for at, group in groupby(in_time, key=itemgetter(0)):
+        for _, who, of, value in group:
+            if who[0] is Part.POD or of not in whole:
+                current[of][who] = value
+        size = _resources(_effective(current))
+        if not steps or steps[-1][1] != size:
+            steps.append((at, size))
+    return steps
+
+
+def _asking(labels: Labels, sidecars: Sidecars) -> tuple[Part, str]:
+    metric, container = labels["__name__"], label(labels, "container")
+    if metric.startswith("kube_pod_resource_"):
+        return Part.POD, ""
+    if not metric.startswith("kube_pod_init_"):
+        return Part.CONTAINER, container
+    is_sidecar = (labels.get("uid", ""), container) in sidecars
+    return Part.SIDECAR if is_sidecar else Part.INIT, container
+
+
+def _of(metric: str, resource: str) -> Of:
+    return "_request" in metric, resource
+
+
+def _high(resource: str) -> float:
+    return MAX_BYTES if resource == "memory" else MAX_CORES
+
+
+def _effective(asks: Asks) -> dict[Of, float]:
+    """What Kubernetes reserves for a pod: ``PodRequests`` of k8s.io/component-helpers/resource.
+
+    Containers and native sidecars run together; each other init container runs beside those
+    sidecars only that begin before it, which no metric tells: it is taken alone.
+    """
+    effective = {}
+    for of, asked in asks.items():
+        by_part: dict[Part, list[float]] = {part: [] for part in Part}
+        for (part, _), value in asked.items():
+            by_part[part].append(value)
+        together = sum(by_part[Part.CONTAINER]) + sum(by_part[Part.SIDECAR])
+        inits = max(by_part[Part.INIT], default=0.0)
+        amount = max(by_part[Part.POD], default=max(together, inits))
+        if amount > 0:
+            effective[of] = amount
+    return effective
+
+
+def _resources(amounts: Mapping[tuple[bool, str], float]) -> Resources:
+    others = sorted(
+        (name, n)
+        for (requested, name), n in amounts.items()
+        if requested and name not in {"cpu", "memory"}
+    )
+    return Resources(
+        cpu_request=amounts.get((True, "cpu")),
+        cpu_limit=amounts.get((False, "cpu")),
+        memory_request_bytes=amounts.get((True, "memory")),
+        memory_limit_bytes=amounts.get((False, "memory")),
+        accelerators=tuple(others),
+    )

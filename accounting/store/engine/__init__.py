@@ -1,0 +1,1 @@
+"""The database itself: its engine, sessions, locks, clocks and files."""

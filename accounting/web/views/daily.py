@@ -1,0 +1,160 @@
+"""Usage over time, as a chart: by day, or by month where there are many days."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from markupsafe import Markup
+
+from accounting.lookup.summaries import By, Question, Summaries, Usage
+from accounting.model.time import Month
+from accounting.records.export import csv_line
+from accounting.store.engine.access import Viewer
+from accounting.web.views import charts
+
+MOST_MONTHS = 3
+_DAY, _HOUR = 86400, 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Something that is added up.
+
+    Attributes:
+        title: for people.
+        unit: of ``value``.
+        value: of a row, in that unit.
+    """
+
+    title: str
+    unit: str
+    value: Callable[[Usage], float]
+
+
+MEASURES: Mapping[str, Measure] = {
+    "wall": Measure("Wall time", "h", lambda usage: usage.wall_seconds / _HOUR),
+    "cpu": Measure("CPU time", "h", lambda usage: usage.cpu_seconds / _HOUR),
+    "cores": Measure("Reserved cores", "core h", lambda usage: usage.core_seconds / _HOUR),
+    "memory": Measure(
+        "Reserved memory", "GiB h", lambda usage: usage.memory_mb_seconds / 1024 / _HOUR
+    ),
+    "gpu": Measure("GPUs", "GPU h", lambda usage: usage.gpu_seconds / _HOUR),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Stacked bars over time.
+
+    Attributes:
+        title: what it shows.
+        unit: of the values.
+        labels: below the bars.
+        series: (name, a value per label), in the order of their colours.
+        rank: place of the first series among all, the largest first.
+        count: how many series there are in all; those not shown are one, ``charts.OTHERS``.
+    """
+
+    title: str
+    unit: str
+    labels: tuple[str, ...]
+    series: tuple[tuple[str, tuple[float, ...]], ...]
+    rank: int
+    count: int
+
+    @property
+    def picture(self) -> Markup:
+        """As SVG, in the pages' colours."""
+        return charts.bars(self.labels, self.series, unit=self.unit, title=self.title)
+
+    @property
+    def file(self) -> str:
+        """As SVG with colours, title and legend of its own."""
+        return charts.file(self.labels, self.series, unit=self.unit, title=self.title)
+
+    @property
+    def data(self) -> dict[str, object]:
+        """For the script that draws it where scripts run."""
+        named = [{"name": name or "none", "values": values} for name, values in self.series]
+        return {"title": self.title, "unit": self.unit, "labels": self.labels, "series": named}
+
+    def csv(self) -> Iterator[bytes]:
+        """As CSV: a line per day or month."""
+        yield csv_line(["", *(name or "none" for name, _ in self.series)])
+        for place, label in enumerate(self.labels):
+            yield csv_line([label, *(values[place] for _, values in self.series)])
+
+
+def chart(
+    summaries: Summaries,
+    viewer: Viewer,
+    question: Question,
+    measure: Measure,
+    *,
+    until: float,
+    rank: int = 0,
+) -> Chart | None:
+    """What was used over a question's time, one series for what its ``by`` names.
+
+    Args:
+        summaries: adds up.
+        viewer: who looks.
+        question: about what; ``by`` holds one thing, or nothing for a single series.
+        measure: what is drawn.
+        until: nothing is drawn after this time, Unix seconds.
+        rank: place of the first series to be shown by name, the largest first.
+
+    Returns:
+        None if there is nothing to draw.
+    """
+    by_day = is_by_day(question)
+    over = By.DAY if by_day else By.MONTH
+    rows = summaries.summary(viewer, replace(question, by=(over, *question.by)))
+    places = _days(question, until) if by_day else [str(month) for month in question.months]
+    at = {place: number for number, place in enumerate(places)}
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if row.key[over.value] not in at:
+            continue
+        name = row.key[question.by[0].value] if question.by else measure.title
+        values = found.setdefault(name, [0.0] * len(places))
+        values[at[row.key[over.value]]] += measure.value(row)
+    if not any(map(any, found.values())):
+        return None
+    series = charts.shown(found, rank)
+    return Chart(
+        f"{measure.title} in {measure.unit} by {'day' if by_day else 'month'}",
+        measure.unit,
+        tuple(_label(place, by_day=by_day, several=len(question.months) > 1) for place in places),
+        tuple((name, tuple(values)) for name, values in series.items()),
+        rank,
+        len(found),
+    )
+
+
+def is_by_day(question: Question) -> bool:
+    """Whether a question's chart has a bar per day, and not per month."""
+    months = len(question.months)
+    return months <= MOST_MONTHS + (question.days is not None)
+
+
+def _days(question: Question, until: float) -> list[str]:
+    first, last = question.days or (question.first.start // _DAY, question.last.end // _DAY - 1)
+    last = min(last, int(until) // _DAY)
+    return [
+        datetime.fromtimestamp(day * _DAY, UTC).date().isoformat()
+        for day in range(first, max(last, first) + 1)
+    ]
+
+
+def _label(place: str, *, by_day: bool, several: bool) -> str:
+    if not by_day:
+        return place
+    day = datetime.fromisoformat(place)
+    return f"{day.day} {day:%b}" if several else str(day.day)
+
+
+def until_of(read_until: int | None, now: float) -> tuple[float, Month]:
+    """Up to when there is something to draw, and its month."""
+    at = now if read_until is None else min(now, read_until)
+    return at, Month.of(at)
