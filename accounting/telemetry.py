@@ -150,6 +150,50 @@ class Standing:
     reconciled_at: float | None = None
 
 
+_USAGE = {
+    "notebooks": "Notebooks",
+    "wall_seconds": "Wall time",
+    "cpu_seconds": "CPU time",
+    "core_seconds": "Wall time, times cores",
+    "memory_mb_seconds": "Wall time, times MB of memory",
+    "gpu_seconds": "Wall time, times GPUs",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What the notebooks of a VO and flavour used in the open month so far; it names nobody.
+
+    Attributes:
+        notebooks: how many.
+        wall_seconds, cpu_seconds: used.
+        core_seconds, gpu_seconds: wall time, times the cores or GPUs that each notebook had.
+        memory_mb_seconds: wall time, times the MB of memory that each had.
+    """
+
+    notebooks: int
+    wall_seconds: float
+    cpu_seconds: float
+    core_seconds: float
+    memory_mb_seconds: float
+    gpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class MonthUsage:
+    """What was used in the open month so far.
+
+    Attributes:
+        used: by (VO, flavour).
+        users: distinct users by VO.
+        all_users: distinct users of all VOs.
+    """
+
+    used: Mapping[tuple[str, str], Used] = field(default_factory=dict)
+    users: Mapping[str, int] = field(default_factory=dict)
+    all_users: int | None = None
+
+
 class Metrics:
     """The program's own metrics, in a registry of their own.
 
@@ -233,6 +277,15 @@ class Metrics:
         self.runs = counter(
             "runs", "Runs that were asked for, by how they ended.", ("kind", "state")
         )
+        by = ("vo", "flavor")
+        self.usage = {
+            figure: gauge(f"month_{figure}", f"{says}, in this month so far.", by)
+            for figure, says in _USAGE.items()
+        }
+        self.users = gauge("month_users", "Users, in this month so far.", ("vo",))
+        self.all_users = gauge(
+            "month_distinct_users", "Users of all VOs, each once, in this month so far."
+        )
         self._create_labels()
 
     def _create_labels(self) -> None:
@@ -253,6 +306,7 @@ class Metrics:
             self.delivered.labels(name)
         self.last_poll.set(math.nan)
         self.show(Standing())
+        self.show_usage(MonthUsage())
 
     def show(self, standing: Standing) -> None:
         """Set the gauges from the current state."""
@@ -281,6 +335,17 @@ class Metrics:
         self.stopped.labels(name).set(_known(outgoing.is_stopped))
         for state in MessageState:
             self.outbox.labels(name, state).set(_known(outgoing.messages.get(state)))
+
+    def show_usage(self, month: MonthUsage) -> None:
+        """Set the gauges of usage; VOs and flavours of which there is nothing go."""
+        for figure, gauge in self.usage.items():
+            gauge.clear()
+            for (vo, flavor), used in month.used.items():
+                gauge.labels(vo, flavor).set(getattr(used, figure))
+        self.users.clear()
+        for vo, users in month.users.items():
+            self.users.labels(vo).set(users)
+        self.all_users.set(_known(month.all_users))
 
     def answered(self, area: str, status: int, seconds: float) -> None:
         """Count an answer."""

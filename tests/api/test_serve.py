@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from accounting.app import is_loopback
 from accounting.config import load
 from accounting.errors import SourceUnavailable
 from accounting.model.jobs import Ending
+from accounting.model.time import Month
 from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop
 from accounting.service.outcome import INCOMPLETE
@@ -110,7 +112,22 @@ def test_metrics_tell_of_the_poll_and_of_no_user(running: Running) -> None:
     assert float(lines["notebooks_accounting_lag_seconds"]) < 120
     assert float(lines['notebooks_accounting_due_records{destination="apel"}']) > 5
     assert lines['notebooks_accounting_certificate_left_days{destination="apel"}'] == "NaN"
-    assert "example.org" not in answer.text
+    assert "@example.org" not in answer.text
+
+
+def test_metrics_tell_what_the_month_comes_to_by_vo_and_flavour(running: Running) -> None:
+    running.service.loop.poll_once()
+    text = running.get("/metrics").text
+    found = re.findall(r"notebooks_accounting_month_(\w+)\{(.*)\} (\S+)", text)
+    month = {(figure, labels): float(value) for figure, labels, value in found}
+    asked = f"/api/v1/summaries?by=vo&by=flavor&month={Month.of(running.service.clock())}"
+    rows = running.get(asked).json()["rows"]
+    assert len(rows) > 2
+    for row in rows:
+        labels = f'flavor="{row["flavor"]}",vo="{row["vo"]}"'
+        assert month["wall_seconds", labels] == row["wall_seconds"]
+        assert month["notebooks", labels] == row["pods"]
+    assert "notebooks_accounting_month_distinct_users NaN" not in text
 
 
 def test_a_token_that_is_replaced_counts_at_once(running: Running) -> None:

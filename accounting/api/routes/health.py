@@ -12,8 +12,9 @@ from starlette.responses import Response
 from accounting.api.dependencies import Parts, Scraper, Service
 from accounting.errors import DatabaseError
 from accounting.guard.problem import Problem
+from accounting.lookup.month_usage import month_usage
 from accounting.lookup.standing import standing_of
-from accounting.telemetry import CONTENT_TYPE, Standing
+from accounting.telemetry import CONTENT_TYPE, MonthUsage, Standing
 
 router = APIRouter(include_in_schema=False)
 _shown = threading.Lock()
@@ -57,11 +58,13 @@ async def readyz(service: Parts) -> dict[str, str]:
 @router.get("/metrics")
 def metrics(service: Parts, _viewer: Scraper) -> Response:
     """Figures about the service itself."""
-    standing = Standing()
+    standing, usage, now = Standing(), MonthUsage(), service.clock()
     with suppress(DatabaseError):  # the other metrics, and NaN for these, tell of it
-        standing = standing_of(service.settings, service.database, service.clock())
+        standing = standing_of(service.settings, service.database, now)
+        usage = month_usage(service.summaries, now)
     with _shown:
         service.metrics.show(standing)
+        service.metrics.show_usage(usage)
         return Response(service.metrics.render(), media_type=CONTENT_TYPE)
 
 
