@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hub.backup import workplace
-from hub.backup.outcome import FAILED, Outcome, exit_code
-from hub.backup.repository import Repository
+from hub.backup.files.volume import tag_of
+from hub.backup.report.outcome import FAILED, Outcome, exit_code
+from hub.backup.report.status import Status
 from hub.backup.settings import PREFIX, BackupSettings
-from hub.backup.status import Status
-from hub.backup.volume import tag_of
+from hub.backup.snapshots.repository import Repository
 from hub.program.command import program
 from hub.program.failure import Failure, WrongSetting
 from hub.program.settings import load
 
 if TYPE_CHECKING:
-    from hub.backup.cluster import Cluster
+    from hub.backup.kubernetes.cluster import Cluster
     from hub.backup.rounds import Rounds
 
 app = program(
@@ -86,7 +86,7 @@ def run(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 async def _run(settings: BackupSettings, *, as_json: bool) -> int:
-    from hub.backup.cluster import connected
+    from hub.backup.kubernetes.cluster import connected
     from hub.backup.store import load_status, save_status
 
     namespace, began_at = settings.own_namespace(), time.time()
@@ -167,7 +167,7 @@ async def _state(settings: BackupSettings) -> AsyncIterator[tuple["Cluster | Non
     if not settings.status_configmap:
         yield None, ""
         return
-    from hub.backup.cluster import connected
+    from hub.backup.kubernetes.cluster import connected
 
     async with connected() as cluster:
         yield cluster, settings.own_namespace()
@@ -231,7 +231,7 @@ def restore(
     A claim that exists is left alone, except with --overwrite, or with --path, which adds what is
     missing. Files that are not in the backup are never removed.
     """
-    from hub.backup.cluster import connected
+    from hub.backup.kubernetes.cluster import connected
     from hub.backup.rounds import Wish
 
     if not (everything or claim or user):
@@ -262,7 +262,7 @@ def restore(
 @app.command()
 def drill(ctx: typer.Context, as_json: Json = False) -> None:
     """Restore some claims elsewhere and compare checksums with the files as they are now."""
-    from hub.backup.cluster import connected
+    from hub.backup.kubernetes.cluster import connected
     from hub.backup.store import load_status, save_status
 
     settings = _settings(ctx)
@@ -299,8 +299,8 @@ def serve(
 
 
 def _rounds(settings: BackupSettings, cluster: "Cluster", *, as_json: bool) -> "Rounds":
+    from hub.backup.kubernetes.worker import Workshop
     from hub.backup.rounds import Limits, Rounds
-    from hub.backup.worker import Workshop
 
     for name in ("image", "secret_name"):
         if not getattr(settings, name):

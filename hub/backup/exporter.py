@@ -7,8 +7,8 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from hub.backup.report.status import metrics
 from hub.backup.settings import PREFIX, BackupSettings
-from hub.backup.status import metrics
 from hub.backup.store import read_status
 from hub.program.failure import WrongSetting
 from hub.program.listening import listening

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from hub.backup.claim import Claim, read, written
-from hub.backup.cluster import Cluster
-from hub.backup.outcome import Outcome, State
-from hub.backup.repository import Repository, Snapshot
-from hub.backup.volume import tag_of
-from hub.backup.worker import Job, Use, Workshop, worker_pod
+from hub.backup.files.volume import tag_of
+from hub.backup.kubernetes.claim import Claim, read, written
+from hub.backup.kubernetes.cluster import Cluster
+from hub.backup.kubernetes.worker import Job, Use, Workshop, worker_pod
+from hub.backup.report.outcome import Outcome, State
+from hub.backup.snapshots.repository import Repository, Snapshot
 from hub.program.failure import Failure
 
 LIST_TAG, LIST_NAME = "claims", "claims.json"

@@ -5,8 +5,8 @@ from pathlib import Path
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from hub.backup.repository import Access
-from hub.backup.retention import Retention
+from hub.backup.snapshots.repository import Access
+from hub.backup.snapshots.retention import Retention
 from hub.program.failure import WrongSetting
 from hub.program.settings import Counts, Document, Names, ProgramSettings
 from notebooks_settings.values import Duration, Pattern

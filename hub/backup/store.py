@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from hub.backup.cluster import Cluster
+from hub.backup.kubernetes.cluster import Cluster
+from hub.backup.report.status import KEY, Status, metrics
 from hub.backup.settings import BackupSettings
-from hub.backup.status import KEY, Status, metrics
 from hub.program.failure import Failure
 
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from hub.backup.outcome import Outcome, State, exit_code
-from hub.backup.repository import Repository
+from hub.backup.files.volume import Volume
+from hub.backup.report.outcome import Outcome, State, exit_code
 from hub.backup.settings import BackupSettings
-from hub.backup.volume import Volume
+from hub.backup.snapshots.repository import Repository
 from hub.program.failure import Failure
 from hub.program.settings import load
 

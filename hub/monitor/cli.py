@@ -51,8 +51,8 @@ def serve(
     import uvicorn
     from jupyterhub.services.auth import HubOAuth
 
-    from hub.monitor.login import Doorkeeper
-    from hub.monitor.web import create_app
+    from hub.monitor.web.app import create_app
+    from hub.monitor.web.login import Doorkeeper
     from hub.program.listening import listening
 
     settings = load(MonitorSettings, ctx.obj)
@@ -79,7 +79,7 @@ def serve(
 def check(ctx: typer.Context) -> None:
     """Run all checks now, keep the results, and write them as JSON; exit code as Nagios has it."""
     from hub.monitor.result import worst
-    from hub.monitor.web import document
+    from hub.monitor.web.app import document
 
     schedule = _schedule(load(MonitorSettings, ctx.obj))
     asyncio.run(schedule.run_due(all_of_them=True))
@@ -89,9 +89,9 @@ def check(ctx: typer.Context) -> None:
 
 
 def _schedule(settings: MonitorSettings) -> "Schedule":
-    from hub.monitor.binder import BinderCheck
+    from hub.monitor.checks.binder import BinderCheck
+    from hub.monitor.checks.notebook import NotebookCheck
     from hub.monitor.history import History
-    from hub.monitor.notebook import NotebookCheck
     from hub.monitor.schedule import Check, Schedule
 
     checks: list[Check] = [NotebookCheck(settings, _api_url(settings), _token(settings))]

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from accounting.simulation.stores.engines import free_port
-from hub.backup.repository import Access, Repository
+from hub.backup.snapshots.repository import Access, Repository
 from tests.hub.process import program
 
 SFTP_SERVER = "/usr/lib/openssh/sftp-server"

@@ -17,9 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner, Result
 
 from hub.backup import cli
-from hub.backup.claim import OWNER
-from hub.backup.status import Status, metrics
-from hub.backup.worker import LABELS
+from hub.backup.kubernetes.claim import OWNER
+from hub.backup.kubernetes.worker import LABELS
+from hub.backup.report.status import Status, metrics
 from tests.backup.conftest import PASSWORD, rest_server, secrets_in
 from tests.backup.trees import odd_tree, picture
 from tests.hub.process import wait_for

@@ -9,9 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hub.backup.outcome import FAILED, Outcome, State
-from hub.backup.placement import STAGING
-from hub.backup.repository import (
+from hub.backup.files.placement import STAGING
+from hub.backup.files.volume import Volume
+from hub.backup.report.outcome import FAILED, Outcome, State
+from hub.backup.snapshots.repository import (
     Access,
     Repository,
     RepositoryDamaged,
@@ -19,8 +20,7 @@ from hub.backup.repository import (
     RepositoryMissing,
     RepositoryUnavailable,
 )
-from hub.backup.retention import Retention
-from hub.backup.volume import Volume
+from hub.backup.snapshots.retention import Retention
 from hub.program.failure import Failure, WrongSetting
 from tests.backup.conftest import PASSWORD, SFTP_SERVER, rest_server, secrets_in
 from tests.backup.trees import odd_tree, picture

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from accounting.config import Settings
-from hub.backup.status import Status
-from hub.backup.status import metrics as backup_metrics
+from hub.backup.report.status import Status
+from hub.backup.report.status import metrics as backup_metrics
 from hub.monitor.history import History
 from hub.monitor.metrics import rendered
 from hub.monitor.result import Run, State, verdict

@@ -271,8 +271,9 @@ def test_the_backups_image_has_neither_jupyterhub_nor_what_accounting_needs(
     assert "notebooks_accounting" in installed
     assert installed & {"jupyterhub", "pyarrow", "sqlalchemy", "oauthenticator"} == set()
     inside = confined(builder.build("backup"), path="/opt/notebooks/bin")
-    names = [file.stem for file in (ROOT / "hub" / "backup").glob("*.py") if file.stem[0] != "_"]
-    loading = ";".join(f"import hub.backup.{name}" for name in names)
+    files = [file for file in (ROOT / "hub" / "backup").rglob("*.py") if file.stem[0] != "_"]
+    names = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files]
+    loading = ";".join(f"import {name}" for name in names)
     loaded = run([*inside, "--", "python", "-c", loading])
     assert loaded.returncode == 0, loaded.stderr
 

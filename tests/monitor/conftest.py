@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from accounting.simulation.stores.engines import free_port
+from hub.monitor.checks.notebook import NotebookCheck
 from hub.monitor.history import History
-from hub.monitor.notebook import NotebookCheck
 from hub.monitor.settings import MonitorSettings
 from tests.hub.conftest import jupyterhub, provider
 from tests.hub.process import program

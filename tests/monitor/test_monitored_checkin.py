@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from hub.monitor.notebook import NotebookCheck
+from hub.monitor.checks.notebook import NotebookCheck
 from hub.monitor.result import State
 from hub.monitor.settings import MonitorSettings
 from tests.hub.checkin import run_site

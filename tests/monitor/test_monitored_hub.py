@@ -14,13 +14,13 @@ from playwright.sync_api import Page
 from typer.testing import CliRunner
 
 from hub.monitor import nagios
+from hub.monitor.checks.notebook import STEPS
 from hub.monitor.history import History
-from hub.monitor.login import Doorkeeper
 from hub.monitor.metrics import rendered
-from hub.monitor.notebook import STEPS
 from hub.monitor.result import Run, State, verdict
 from hub.monitor.schedule import Busy, Schedule
-from hub.monitor.web import create_app
+from hub.monitor.web.app import create_app
+from hub.monitor.web.login import Doorkeeper
 from tests.browser import browser, check_accessible, check_fits, new_page, page, screenshots
 from tests.hub.rig import Hub
 from tests.monitor.conftest import PROBE_TOKEN, Site

@@ -13,11 +13,11 @@ from threading import Thread
 import pytest
 
 from accounting.config import Settings
-from hub.monitor.binder import BinderCheck
+from hub.monitor.checks.binder import BinderCheck
 from hub.monitor.history import History
 from hub.monitor.result import Run, State, Verdict, verdict, worst
 from hub.monitor.settings import MonitorSettings
-from hub.monitor.web import document
+from hub.monitor.web.app import document
 from hub.program.failure import Failure, WrongSetting
 from hub.program.settings import load
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from hub.backup.outcome import Outcome
-from hub.backup.outcome import State as Kept
-from hub.backup.status import Status
-from hub.backup.status import metrics as backup_metrics
+from hub.backup.report.outcome import Outcome
+from hub.backup.report.outcome import State as Kept
+from hub.backup.report.status import Status
+from hub.backup.report.status import metrics as backup_metrics
 from hub.monitor.history import History
 from hub.monitor.metrics import rendered
 from hub.monitor.result import Run, State, verdict

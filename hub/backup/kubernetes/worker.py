@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hub.backup.claim import Claim
+from hub.backup.kubernetes.claim import Claim
 
 NAME = "notebooks-backup"
 CONTAINER = "worker"

@@ -11,11 +11,11 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from hub.monitor.chart import step_times
-from hub.monitor.login import Doorkeeper, HubSilent
 from hub.monitor.metrics import rendered
 from hub.monitor.result import Run, Verdict, shown_age, worst
 from hub.monitor.schedule import Schedule
+from hub.monitor.web.chart import step_times
+from hub.monitor.web.login import Doorkeeper, HubSilent
 from hub.program.failure import Failure
 
 _STRIP = 48
@@ -30,7 +30,7 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
 }
 _TEMPLATES = Environment(
-    loader=PackageLoader("hub.monitor"),
+    loader=PackageLoader("hub.monitor.web"),
     autoescape=select_autoescape(),
     undefined=StrictUndefined,
     trim_blocks=True,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from hub.backup.outcome import Outcome, State
+from hub.backup.report.outcome import Outcome, State
 
 KEY = "status.json"
 

@@ -9,9 +9,9 @@ from typing import TypeVar
 import httpx
 from aiohttp import ClientError, WSServerHandshakeError
 
-from hub.monitor.kernel import CellFailed, run_cell
+from hub.monitor.checks.kernel import CellFailed, run_cell
+from hub.monitor.checks.servers import ServerFailed, Servers
 from hub.monitor.result import Run, State
-from hub.monitor.servers import ServerFailed, Servers
 from hub.monitor.settings import MonitorSettings
 from notebooks_settings.proxies import proxy_of
 

@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 from kubernetes_asyncio import client, config
 
-from hub.backup.claim import UNFINISHED, Claim
-from hub.backup.worker import SELECTOR, Use, message_of, uses_of
+from hub.backup.kubernetes.claim import UNFINISHED, Claim
+from hub.backup.kubernetes.worker import SELECTOR, Use, message_of, uses_of
 from hub.program.failure import Failure
 
 _CONFLICT, _NOT_FOUND = 409, 404

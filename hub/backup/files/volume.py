@@ -7,10 +7,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from hub.backup.comparison import compare
-from hub.backup.outcome import Outcome, State
-from hub.backup.placement import STAGING, Placed, clear, place
-from hub.backup.repository import Repository, Snapshot
+from hub.backup.files.comparison import compare
+from hub.backup.files.placement import STAGING, Placed, clear, place
+from hub.backup.report.outcome import Outcome, State
+from hub.backup.snapshots.repository import Repository, Snapshot
 from hub.program.failure import Failure
 
 _SPECIAL = re.compile(r"([\\*?\[])")

@@ -1,0 +1,1 @@
+"""What a volume holds: kept, put back beside what is there, compared by checksums."""

@@ -1,0 +1,1 @@
+"""Claims, and the pods that work on their volumes."""

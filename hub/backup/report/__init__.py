@@ -1,0 +1,1 @@
+"""How a backup went: per claim, and as the last known status of all."""

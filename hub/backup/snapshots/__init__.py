@@ -1,0 +1,1 @@
+"""The restic repository, and how long it keeps a snapshot."""

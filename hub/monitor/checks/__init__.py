@@ -1,0 +1,1 @@
+"""What is checked: the way to a running notebook, and BinderHub."""

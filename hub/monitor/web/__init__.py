@@ -1,0 +1,1 @@
+"""The status page, its JSON and metrics, and who may see them."""
