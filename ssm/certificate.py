@@ -50,7 +50,7 @@ def distinguished_name(certificate: x509.Certificate) -> str:
 def _short_name(oid: ObjectIdentifier) -> str:
     """OpenSSL's; there is no public way to ask for it."""
     try:
-        return str(ssl._ASN1Object(oid.dotted_string).shortname)  # noqa: SLF001
+        return str(ssl._ASN1Object(oid.dotted_string).shortname)  # noqa: SLF001 - no public way
     except ValueError:
         return "UNDEF"
 
@@ -59,7 +59,7 @@ def _value(attribute: x509.NameAttribute[str | bytes]) -> str:
     """The bytes of the certificate, read as UTF-8 whatever they are, as the receiver does."""
     value = attribute.value
     if isinstance(value, str):
-        value = value.encode(_ENCODINGS.get(attribute._type, "utf-8"))  # noqa: SLF001
+        value = value.encode(_ENCODINGS.get(attribute._type, "utf-8"))  # noqa: SLF001 - no public way
     return value.decode("utf-8", "replace")
 
 

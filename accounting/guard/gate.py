@@ -142,7 +142,7 @@ class Doors:
         try:
             return self.tokens.viewer(digest)
         except SettingsError as exc:  # names the file: for the log only
-            log.error("token not readable", problem=exc.message, cure=exc.cure)  # noqa: TRY400
+            log.error("token not readable", problem=exc.message, cure=exc.cure)  # noqa: TRY400 - a trace adds nothing to the cure
             raise Problem(
                 _UNAVAILABLE, "the service cannot check tokens now", "see the service's log"
             ) from exc

@@ -87,7 +87,7 @@ def _certificate_days(ssm: SsmSettings, now: float) -> float | None:
     if ssm.transport != "ams":
         return None
     from ssm.certificate import HostCertificate  # noqa: PLC0415 - as above
-    from ssm.errors import CertificateError  # noqa: PLC0415
+    from ssm.errors import CertificateError  # noqa: PLC0415 - as above
 
     try:
         host = HostCertificate.load(ssm.hostcert, ssm.hostkey)

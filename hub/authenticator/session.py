@@ -108,7 +108,7 @@ class SessionAuthenticator(ProviderAuthenticator):
             return True
         if handler is not None and not hasattr(handler, "_token_authenticated"):
             # JupyterHub 6.1 sets it for tokens only, and reads it for cookies too.
-            handler._token_authenticated = False  # noqa: SLF001
+            handler._token_authenticated = False  # noqa: SLF001 - as above
         async with self._turns, self._lock(user):
             state = await user.get_auth_state()
             if self._is_recent(user, state):

@@ -56,5 +56,5 @@ async def save(cluster: Cluster, wanted: Manifest, tokens: Mapping[str, str]) ->
         if await write(new):
             return
         # somebody else was faster: read what they wrote, a little later than the others
-        await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS * (attempt + 1)))  # noqa: S311
+        await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS * (attempt + 1)))  # noqa: S311 - no secret: a pause
     raise ClusterError("update", f"secret {name}", None, f"it changed {_ATTEMPTS} times meanwhile")

@@ -83,11 +83,11 @@ def _take_over() -> None:
     into = "INSERT INTO queued (year, month, uid, destination, digest, final, message_id)"
     says = "queued_digest, queued_final, message_id"
     op.execute(
-        f"{into} SELECT year, month, uid, {_LAST}, {says} FROM records WHERE {noted}"  # noqa: S608
+        f"{into} SELECT year, month, uid, {_LAST}, {says} FROM records WHERE {noted}"  # noqa: S608 - constants of this file
         f" AND {_LAST} IS NOT NULL ORDER BY year, month, uid"
     )
     op.execute(
-        f"{into} SELECT records.year, records.month, records.uid, messages.destination, {says}"  # noqa: S608
+        f"{into} SELECT records.year, records.month, records.uid, messages.destination, {says}"  # noqa: S608 - constants of this file
         f" FROM records JOIN messages ON messages.id = records.message_id"
         f" WHERE messages.destination <> {_LAST}"
     )
@@ -111,7 +111,7 @@ def _rekey_delivered() -> None:
         sqlite_with_rowid=False,
     )
     op.execute(
-        f"INSERT INTO delivered ({_DELIVERED}) SELECT {_DELIVERED} FROM delivered_before"  # noqa: S608
+        f"INSERT INTO delivered ({_DELIVERED}) SELECT {_DELIVERED} FROM delivered_before"  # noqa: S608 - constants of this file
         " ORDER BY year, month, uid"
     )
     op.drop_table("delivered_before")
@@ -172,7 +172,7 @@ def downgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.execute(
-        f"INSERT INTO delivered ({_DELIVERED}) SELECT {_DELIVERED} FROM delivered_before"  # noqa: S608
+        f"INSERT INTO delivered ({_DELIVERED}) SELECT {_DELIVERED} FROM delivered_before"  # noqa: S608 - constants of this file
         " AS mine WHERE message_id = (SELECT max(other.message_id) FROM delivered_before AS other"
         " WHERE other.year = mine.year AND other.month = mine.month AND other.uid = mine.uid)"
     )

@@ -57,7 +57,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
         ledger = Ledger(found)
         before = ledger.progress()
         assert before is not None
-        from accounting.model.time import Window  # noqa: PLC0415
+        from accounting.model.time import Window  # noqa: PLC0415 - only here
         from accounting.store.ledger import Step  # noqa: PLC0415 - only here
 
         ledger.commit(

@@ -74,7 +74,7 @@ def test_users_whose_records_are_not_delivered_are_not_forgotten(polled: Site) -
     connection.commit()
     polled.run("poll", VO__USER_RETENTION_DAYS="1")
     due = "held = '' AND uid NOT IN (SELECT uid FROM queued)"
-    names = f"SELECT count(*), sum(user = 'erased') FROM records WHERE {due}"  # noqa: S608
+    names = f"SELECT count(*), sum(user = 'erased') FROM records WHERE {due}"  # noqa: S608 - the test's own words
     count, erased = connection.execute(names).fetchone()
     connection.close()
     assert count > 20

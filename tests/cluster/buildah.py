@@ -60,7 +60,7 @@ class Image:
             *("--tmpfs", "/tmp", *writable, "--remount-ro", "/"),  # noqa: S108 - of its own
             *("--unshare-user", "--uid", user, "--gid", group, "--cap-drop", "ALL"),
             *("--unshare-pid", "--as-pid-1", "--die-with-parent", "--clearenv", *names),
-            *("--setenv", "HOME", "/tmp", "--chdir", place, "--", *command),  # noqa: S108
+            *("--setenv", "HOME", "/tmp", "--chdir", place, "--", *command),  # noqa: S108 - inside the image
         ]
 
     def contents(self, *below: str) -> dict[str, str]:

@@ -140,7 +140,7 @@ def test_a_correction_of_a_closed_month_waits(ledger: Database) -> None:
     measured_whole(ledger)
     write(ledger, [ran_on(account(1), 60, ended=True)])
     with ledger.begin() as connection:
-        connection.exec_driver_sql(f"UPDATE progress SET watermark = {NOVEMBER.end}")  # noqa: S608
+        connection.exec_driver_sql(f"UPDATE progress SET watermark = {NOVEMBER.end}")  # noqa: S608 - the test's own words
     inbox = Inbox()
     assert push(ledger, inbox, NOVEMBER.end + 3 * 86400.0).records == 1
     with ledger.begin() as connection:

@@ -83,7 +83,7 @@ def made(path: Path, rows: Sequence[Row]) -> Path:
         for one in rows:
             marks = ", ".join("?" * len(one))
             names = ", ".join(one)
-            file.execute(f"INSERT INTO vm ({names}) VALUES ({marks})", list(one.values()))  # noqa: S608
+            file.execute(f"INSERT INTO vm ({names}) VALUES ({marks})", list(one.values()))  # noqa: S608 - the test's own words
         file.commit()
     return path
 

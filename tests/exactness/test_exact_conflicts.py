@@ -63,7 +63,7 @@ def _poll_behind(late: Poller, database: Database, until: int, moved_to: int) ->
 
     def interfered(step: object) -> None:
         with database.begin() as connection:
-            connection.exec_driver_sql(f"UPDATE progress SET watermark = {moved_to}")  # noqa: S608
+            connection.exec_driver_sql(f"UPDATE progress SET watermark = {moved_to}")  # noqa: S608 - the test's own words
         commit(step)  # type: ignore[arg-type]
 
     late.ledger.commit = interfered  # type: ignore[method-assign]

@@ -37,7 +37,7 @@ SWITCHES: dict[str, Callable[[Notebook], None]] = {
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("switch", SWITCHES)
 @pytest.mark.parametrize("until", [1860, 1950, 3600])
-def test_a_pod_that_is_alone_on_its_node_is_followed_through_a_switch(  # noqa: PLR0917
+def test_a_pod_that_is_alone_on_its_node_is_followed_through_a_switch(  # noqa: PLR0917 - parameters of the test
     tmp_path: Path,
     new_ledger: Callable[[], str],
     until: int,

@@ -133,7 +133,7 @@ def in_pod(builder: Builder, pod: dict[str, Any], *writable: tuple[Path, str]) -
     (container,) = pod["containers"]
     for entry in container["env"]:
         inside += ["--setenv", entry["name"], entry["value"]]
-    return [*inside, "--chdir", "/tmp", "--", *image.only("ENTRYPOINT").listed()]  # noqa: S108
+    return [*inside, "--chdir", "/tmp", "--", *image.only("ENTRYPOINT").listed()]  # noqa: S108 - inside the image
 
 
 @contextmanager
@@ -175,7 +175,7 @@ def test_the_image_serves_and_pushes_as_the_chart_runs_it(builder: Builder, tmp_
         builder, service, etc, (tmp_path / "data", "/var/lib/notebooks-accounting")
     )
     arguments = [str(port) if a == "8000" else a for a in service["containers"][0]["args"]]
-    arguments = ["127.0.0.1" if a == "0.0.0.0" else a for a in arguments]  # noqa: S104
+    arguments = ["127.0.0.1" if a == "0.0.0.0" else a for a in arguments]  # noqa: S104 - what the image says
     with serving([*run_service, *arguments], tmp_path / "log", port):
         (job_token := tmp_path / "job" / "secrets").mkdir(parents=True)
         shutil.copy(tmp_path / "etc" / "secrets" / "job-token", job_token)

@@ -123,7 +123,7 @@ def fill(history: History) -> None:
     """Two days of hourly results, the last one a few seconds old."""
     import time  # noqa: PLC0415 - the page shows ages
 
-    from hub.monitor.result import Run, State  # noqa: PLC0415
+    from hub.monitor.result import Run, State  # noqa: PLC0415 - as above
 
     now = time.time()
     for hour in range(47, -1, -1):

@@ -154,7 +154,7 @@ def test_whoever_asks_whatever_the_api_never_fails(
             answers()
     if "FUZZ_EXAMPLES" in os.environ:
         with capsys.disabled():
-            print(f"\n{role}: {seen.total():,} cases, {dict(sorted(seen.items()))}")  # noqa: T201
+            print(f"\n{role}: {seen.total():,} cases, {dict(sorted(seen.items()))}")  # noqa: T201 - the figures are wanted
 
 
 def _modes(operation: APIOperation[Any, Any, Any, Any]) -> list[GenerationMode]:

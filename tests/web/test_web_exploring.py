@@ -266,7 +266,7 @@ def test_gaps_tell_whom_they_affected_and_how(running: Running) -> None:
 
 def test_charts_are_read_by_mouse_touch_and_keys_and_series_are_toggled(
     site: Site,
-    watched: Page,  # noqa: F811
+    watched: Page,  # noqa: F811 - a fixture
 ) -> None:
     site.open(watched, "/usage?first=2026-10&last=2026-11")
     canvas = watched.locator("figure canvas")
@@ -294,7 +294,7 @@ def test_charts_are_read_by_mouse_touch_and_keys_and_series_are_toggled(
     assert downloading.value.path().read_bytes().startswith(b"\x89PNG")
 
 
-def test_pages_of_times_tables_and_gaps_look_right(site: Site, watched: Page) -> None:  # noqa: F811
+def test_pages_of_times_tables_and_gaps_look_right(site: Site, watched: Page) -> None:  # noqa: F811 - a fixture
     for name, path in (
         ("usage-days", "/usage?range=30d&by=user&show=cpu"),
         ("usage-crossed", "/usage?by=user&across=vo&range=30d"),
@@ -314,7 +314,7 @@ def test_deliveries_of_records_are_seen_at_every_width(site: Site, new_page: New
         assert box["x"] + box["width"] <= width, width
 
 
-def test_labels_of_a_life_never_overlap(site: Site, watched: Page) -> None:  # noqa: F811
+def test_labels_of_a_life_never_overlap(site: Site, watched: Page) -> None:  # noqa: F811 - a fixture
     site.open(watched, "/records")
     uids = {a.pod.uid for a in month.accounts()}
     for uid in [month.ADAS_LONG_ONE, month.BOBS, month.HELD, *sorted(uids)[:20]]:
@@ -333,7 +333,7 @@ def test_labels_of_a_life_never_overlap(site: Site, watched: Page) -> None:  # n
 
 def test_managers_see_their_role_and_vo_and_everybody_can_take_their_usage_away(
     site: Site,
-    watched: Page,  # noqa: F811
+    watched: Page,  # noqa: F811 - a fixture
 ) -> None:
     site.open(watched, "/", "mia")
     expect(watched.locator(".who")).to_contain_text("manages physics")
@@ -343,7 +343,7 @@ def test_managers_see_their_role_and_vo_and_everybody_can_take_their_usage_away(
     expect(watched.locator("tbody th").first).to_have_text("physics")
 
 
-def test_users_take_their_usage_away(site: Site, watched: Page) -> None:  # noqa: F811
+def test_users_take_their_usage_away(site: Site, watched: Page) -> None:  # noqa: F811 - a fixture
     site.open(watched, "/my", "ada")
     with watched.expect_download() as downloading:
         watched.locator("text=Download as CSV").first.click()

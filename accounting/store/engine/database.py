@@ -236,8 +236,8 @@ class Database:
     def upgrade(self) -> None:
         """Bring the tables to this program's version; a no-op if they are."""
         # Imported here: Alembic is slow to load, and most commands need no migration.
-        from alembic import command  # noqa: PLC0415
-        from alembic.util import CommandError  # noqa: PLC0415
+        from alembic import command  # noqa: PLC0415 - as the comment says
+        from alembic.util import CommandError  # noqa: PLC0415 - as the comment says
 
         with self.begin() as connection:
             self._wait_for_turn(connection)

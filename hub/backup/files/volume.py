@@ -69,7 +69,7 @@ class Volume:
             names = glob.glob(  # noqa: PTH207 - pathlib knows no names of any bytes
                 os.fsencode(pattern), root_dir=root, recursive=True, include_hidden=True
             )
-            found |= {os.path.join(root, name): None for name in sorted(names)}  # noqa: PTH118
+            found |= {os.path.join(root, name): None for name in sorted(names)}  # noqa: PTH118 - names may not be text
         return list(found)
 
     def restore(self, snapshot_id: str, path: str, *, overwrite: bool) -> Outcome:

@@ -287,7 +287,7 @@ class Repository:
     def _run(self, command: list[str], content: bytes | None) -> Said:
         try:
             done = subprocess.run(  # noqa: S603 - no shell
-                ["restic", "--quiet", "--cleanup-cache", *self.access.backend_options(), *command],  # noqa: S607
+                ["restic", "--quiet", "--cleanup-cache", *self.access.backend_options(), *command],  # noqa: S607 - found on PATH
                 env={**os.environ, **self.access.environment()},
                 input=content if content is not None else b"",
                 capture_output=True,

@@ -1,0 +1,36 @@
+"""What every file of the project keeps to, beside the linter's rules."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("accounting", "hub", "notebooks_settings", "ssm")
+CHECKED = (*PACKAGES, "bench", "docs", "legacy", "migrations", "tests")
+MOST_MODULES = 13
+MOST_LINES = 640
+FILES = sorted(file for folder in CHECKED for file in (ROOT / folder).rglob("*.py"))
+FILES = [file for file in FILES if "node_modules" not in file.parts]
+
+
+def test_what_is_silenced_says_why() -> None:
+    silent = [
+        f"{file.relative_to(ROOT)}:{number}"
+        for file in FILES
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if re.search(r"# noqa: [A-Z0-9, ]*[A-Z0-9]\s*$", line)
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_room_holds_more_modules_than_one_can_survey(package: str) -> None:
+    rooms = [ROOT / package, *(p for p in (ROOT / package).rglob("*") if p.is_dir())]
+    counts = {str(room.relative_to(ROOT)): len(list(room.glob("*.py"))) for room in rooms}
+    assert {room: count for room, count in counts.items() if count > MOST_MODULES + 1} == {}
+
+
+def test_no_module_is_longer_than_one_can_read_at_once() -> None:
+    lengths = {str(file.relative_to(ROOT)): len(file.read_text().splitlines()) for file in FILES}
+    assert {file: length for file, length in lengths.items() if length > MOST_LINES} == {}
