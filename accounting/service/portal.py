@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from accounting.config.service import PortalSettings
+from accounting.deadline import DeadlineTransport
 from accounting.errors import PortalError, SettingsError
-from accounting.measure.source.deadline import DeadlineTransport
 
 _OK = 200
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from accounting.deadline import DeadlineTransport
 from accounting.errors import (
     SourceError,
     SourceGarbled,
@@ -17,7 +18,6 @@ from accounting.errors import (
     SourceTooSlow,
     SourceUnavailable,
 )
-from accounting.measure.source.deadline import DeadlineTransport
 from notebooks_settings.proxies import proxy_of
 
 _SHOWN = 200
