@@ -1,4 +1,8 @@
-"""Many logins refreshed at once: what the hub answers others meanwhile, on each JupyterHub."""
+"""Many logins refreshed at once: what the hub answers others meanwhile, on each JupyterHub.
+
+Each request also costs JupyterHub's own work: it looks the token up, writes the user's activity to
+its database, and makes the answer. The same requests with nothing to refresh tell how much that is.
+"""
 
 import asyncio
 import json
@@ -11,8 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
+import psutil
 
 from bench.figures import Figure
 from tests.hub.checkin import CLIENT, VO, Site, run_site
@@ -36,6 +42,7 @@ class _Burst:
     seconds: float
     failed: int
     health_seconds: float
+    hub_milliseconds: float  # of its processor time, per request
 
 
 def measure(users: int) -> list[Figure]:
@@ -68,6 +75,7 @@ def _figures(kind: str, burst: _Burst, at_most: float | None) -> list[Figure]:
     return [
         Figure(f"{kind}: /hub/health, longest", burst.health_seconds, "s", at_most=at_most),
         Figure("… all answered after", burst.seconds, "s", note=f"{burst.failed} failed"),
+        Figure("… the hub's processor time per request", burst.hub_milliseconds, "ms"),
     ]
 
 
@@ -75,31 +83,41 @@ def _logged_in(site: Site, users: int) -> list[str]:
     """Make users whose access tokens end soon; their API tokens."""
     names = [f"user-{number}" for number in range(users)]
     site.hub.api("POST", "/users", json={"usernames": names}).raise_for_status()
+    site.hub.api("POST", f"/groups/{quote(VO, safe='')}", json={"users": names}).raise_for_status()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(lambda name: _log_in(site, name), names))
         return list(pool.map(site.hub.token_of, names))
 
 
 def _log_in(site: Site, name: str) -> None:
-    """Give a user the auth_state of a login."""
+    """Give a user the auth_state of a login, whole: what is missing would be news at a refresh."""
     site.provider.user(name, entitlements=[VO])
     tokens = site.provider.tokens(name, CLIENT, scope=_SCOPE)
+    about = httpx.get(
+        site.provider.endpoint("userinfo"),
+        headers={"Authorization": f"Bearer {tokens['access_token']}"},
+        timeout=60,
+    )
     state = {
         **{key: tokens[key] for key in ("access_token", "refresh_token")},
+        "oauth_user": about.raise_for_status().json(),
         "groups": [VO],
         "primary_group": VO,
         "expires_at": time.time() + _SOON,
+        "confirmed_at": time.time(),
     }
     answer = site.hub.api("PATCH", f"/users/{name}", json={"auth_state": state})
     answer.raise_for_status()
 
 
 def _burst(site: Site, tokens: Sequence[str]) -> _Burst:
+    hub = psutil.Process(site.hub.pid)
     with _asked(f"{site.hub.url}hub/health") as longest:
-        began = time.monotonic()
+        began, used = time.monotonic(), hub.cpu_times()
         failed = asyncio.run(_ask_as_all(f"{site.hub.api_url}/user", tokens))
-        seconds = time.monotonic() - began
-    return _Burst(seconds, failed, longest[0])
+        seconds, now = time.monotonic() - began, hub.cpu_times()
+    milliseconds = 1000 * (now.user + now.system - used.user - used.system) / len(tokens)
+    return _Burst(seconds, failed, longest[0], milliseconds)
 
 
 async def _ask_as_all(url: str, tokens: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 from weakref import WeakValueDictionary
 
@@ -11,6 +12,7 @@ from jupyterhub import version_info
 from jupyterhub.handlers import BaseHandler
 from jupyterhub.user import User
 from jupyterhub.utils import maybe_future
+from oauthenticator.oauth2 import OAuthenticator
 from tornado import web
 from traitlets import Float, default
 
@@ -39,6 +41,22 @@ _LONG_AGO = 1.0
 
 _SESSION_IS_OVER = "invalid_grant"
 """RFC 6749, 5.2. Any other refusal is about the hub's own registration, not about the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Confirmation:
+    """When the provider last confirmed a user.
+
+    It is kept in memory because auth_state is encrypted: to decrypt it takes longer than all else
+    in a refresh that changes nothing.
+
+    Attributes:
+        at: Unix seconds.
+        expires_at: The end of the user's access token then; None if the provider did not say.
+    """
+
+    at: float
+    expires_at: float | None
 
 
 class SessionAuthenticator(ProviderAuthenticator):
@@ -81,7 +99,7 @@ class SessionAuthenticator(ProviderAuthenticator):
         self._patience = Patience(self.issuer)
         self._renewals: OrderedDict[str, AuthState] = OrderedDict()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._confirmed_at: dict[str, float] = {}
+        self._confirmations: dict[str, _Confirmation] = {}
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
 
     def _lock(self, user: User) -> asyncio.Lock:
@@ -109,32 +127,53 @@ class SessionAuthenticator(ProviderAuthenticator):
         if handler is not None and not hasattr(handler, "_token_authenticated"):
             # JupyterHub 6.1 sets it for tokens only, and reads it for cookies too.
             handler._token_authenticated = False  # noqa: SLF001 - as above
+        if self._is_recent(self._confirmations.get(user.name)):
+            return True
         async with self._turns, self._lock(user):
             state = await user.get_auth_state()
-            if self._is_recent(user, state):
+            if self._is_recent(self._confirmation(user, state)):
                 return True
             answer = await self._refreshed(user, state)
-        if isinstance(answer, bool):
-            return answer
+            if isinstance(answer, bool):
+                return answer
+            stored = await self._stored(user, state or {}, answer)
         if await self._is_allowed(user.name, answer):
-            self._confirmed_at[user.name] = time.time()
-            return True if _is_as_before(user, state or {}, answer) else answer
-        self._confirmed_at.pop(user.name, None)
+            confirmed = answer["auth_state"]
+            self._confirmations[user.name] = _Confirmation(time.time(), confirmed.get("expires_at"))
+            return True if _is_as_before(user, stored, answer) else answer
+        self._confirmations.pop(user.name, None)
         await self._take_over(user, answer)
         return self._turned_away(user, handler)
 
-    def _is_recent(self, user: User, state: AuthState | None) -> bool:
-        """Whether the provider has just confirmed the user, and no token ends soon."""
-        if not state or not state.get("access_token") or self.refresh_user_hook is not None:
+    async def _stored(self, user: User, state: AuthState, model: AuthModel) -> AuthState:
+        """What the database has of the user's login by now.
+
+        A renewal has written the new tokens. Compared with the state from before it, every model
+        would be news, and JupyterHub would write it again.
+        """
+        if model["auth_state"].get("access_token") == state.get("access_token"):
+            return state
+        return cast("AuthState", await user.get_auth_state() or {})
+
+    def _is_recent(self, known: _Confirmation | None) -> bool:
+        """Whether the provider has just confirmed a user, and no token ends soon."""
+        if known is None or self.refresh_user_hook is not None:
             return False
-        expires_at = self._newest(state).get("expires_at")
-        if expires_at and expires_at - time.time() < self.token_margin_seconds:
+        now = time.time()
+        if known.expires_at and known.expires_at - now < self.token_margin_seconds:
             return False
-        return time.time() - self._known_since(user, state) < self.confirm_seconds
+        return now - known.at < self.confirm_seconds
+
+    def _confirmation(self, user: User, state: AuthState | None) -> _Confirmation | None:
+        """What auth_state and this hub know; None of a user who has never logged in."""
+        if not state or not state.get("access_token"):
+            return None
+        return _Confirmation(self._known_since(user, state), self._newest(state).get("expires_at"))
 
     def _known_since(self, user: User, state: AuthState) -> float:
         """When the provider last confirmed the user, Unix seconds; 0 if never."""
-        return max(self._confirmed_at.get(user.name, 0.0), state.get("confirmed_at") or 0.0)
+        known = self._confirmations.get(user.name)
+        return max(known.at if known else 0.0, state.get("confirmed_at") or 0.0)
 
     async def _refreshed(self, user: User, state: AuthState | None) -> bool | AuthModel:
         if self.refresh_user_hook is not None:
@@ -202,8 +241,10 @@ class SessionAuthenticator(ProviderAuthenticator):
         for kept in ("refresh_token", "id_token"):
             if not info.get(kept) and state.get(kept):
                 info[kept] = state[kept]
-        fresh = {name: info.get(name) for name in ("access_token", "refresh_token", "id_token")}
-        renewed = {**fresh, "token_response": info, "expires_at": info.get("expires_at")}
+        renewed = OAuthenticator.build_auth_state_dict(self, info, {})
+        del renewed[self.user_auth_state_key]  # what the provider says of the user comes later
+        renewed["expires_at"] = info.get("expires_at")
+        self._confirmations.pop(user.name, None)  # it has the old token's end
         if info["refresh_token"] != state["refresh_token"]:
             self._renewals[state["refresh_token"]] = renewed
             if len(self._renewals) > MOST_RENEWALS:
@@ -242,6 +283,7 @@ class SessionAuthenticator(ProviderAuthenticator):
         model = cast("AuthModel", await super().run_post_auth_hook(handler, auth_model))
         user = handler.find_user(model["name"]) if hasattr(handler, "find_user") else None
         state = model.get("auth_state") or {}
+        self._confirmations.pop(self.normalize_username(model["name"]), None)
         if user is not None and state.get("access_token"):
             await self._hand_over(user, state)
         return model

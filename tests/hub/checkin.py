@@ -2,8 +2,8 @@
 
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,12 @@ c.SimpleLocalProcessSpawner.home_dir_template = {folder!r} + "/home"
 c.TokenSpawner.tokens_folder = {folder!r}
 c.Spawner.options_form = "<p>What shall it be?</p>"
 c.JupyterHub.allow_named_servers = True
+"""
+
+_COUNTING = """
+CREATE TABLE tests_writes (name TEXT);
+CREATE TRIGGER tests_counting AFTER UPDATE OF encrypted_auth_state ON users
+BEGIN INSERT INTO tests_writes VALUES (new.name); END;
 """
 
 
@@ -53,6 +59,20 @@ class Site:
         with sqlite3.connect(self.hub.folder / "jupyterhub.sqlite") as database:
             query = "SELECT encrypted_auth_state FROM users WHERE name = ?"
             return bytes(database.execute(query, [name]).fetchone()[0])
+
+    @contextmanager
+    def writes(self, name: str) -> Iterator[Callable[[], int]]:
+        """Count how often the hub writes a user's login to its database meanwhile."""
+        path = self.hub.folder / "jupyterhub.sqlite"
+        with closing(sqlite3.connect(path, timeout=30)) as database:
+            database.executescript(_COUNTING)
+
+            def counted() -> int:
+                query = "SELECT count(*) FROM tests_writes WHERE name = ?"
+                return int(database.execute(query, [name]).fetchone()[0])
+
+            yield counted
+            database.executescript("DROP TRIGGER tests_counting; DROP TABLE tests_writes;")
 
     def user_id(self, name: str) -> int:
         """The number of a user in the hub's database."""

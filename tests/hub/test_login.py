@@ -147,6 +147,21 @@ def test_a_confirmation_that_says_nothing_new_is_not_written(site: Site, visitor
     assert site.written("nora") == before
 
 
+def test_a_renewal_of_tokens_is_written_once(site: Site, visitor: Visitor) -> None:
+    site.provider.user("nils", entitlements=[VO])
+    site.provider.set(access_token_seconds=30)  # always due
+    visitor.login("nils")
+    renewals = site.provider.count("/token", "refresh_token")
+    with site.writes("nils") as written:
+
+        def renewed() -> bool:
+            visitor.get("hub/home")
+            return site.provider.count("/token", "refresh_token") >= renewals + 3
+
+        wait_for(renewed, "three renewals")
+        assert written() == site.provider.count("/token", "refresh_token") - renewals
+
+
 def test_a_user_who_never_logged_in_can_be_started_by_a_service(site: Site) -> None:
     site.hub.add_user("robot")
     assert site.hub.user("robot")["auth_state"] is None
