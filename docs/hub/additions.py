@@ -3,13 +3,9 @@
 
 c = get_config()  # noqa: F821 - JupyterHub provides it
 
-# CVMFS for all: a claim of the CVMFS CSI driver's storage class, made once in the namespace.
-cvmfs = {
-    "volumes": [{"name": "cvmfs", "persistentVolumeClaim": {"claimName": "cvmfs"}}],
-    "volume_mounts": [
-        {"name": "cvmfs", "mountPath": "/cvmfs", "mountPropagation": "HostToContainer"},
-    ],
-}
+# CVMFS for all, read-only: a claim of the CSI driver cvmfs.csi.cern.ch, made once in the namespace.
+# With the chart, write jupyterhub.custom.cvmfs.enabled instead: it makes the claim, too.
+c.EGISpawner.cvmfs = {"claim": "cvmfs"}
 
 # A side-car mounts by FUSE into an empty volume, and the notebook sees the mount: that needs a
 # privileged side-car, and the notebook stays as it is.
@@ -86,4 +82,4 @@ datahub = {
     ],
 }
 
-c.EGISpawner.additions = [cvmfs, webdav, datahub]
+c.EGISpawner.additions = [webdav, datahub]

@@ -9,6 +9,7 @@ from traitlets import Bool, Dict, List, TraitError, Unicode, default, validate
 
 from hub.spawner import home, token_secret
 from hub.spawner.cluster import ClusterError
+from hub.spawner.cvmfs import cvmfs_addition, wrong_cvmfs
 from hub.spawner.home_spawner import HomeSpawner
 from hub.spawner.manifests import (
     OWNER,
@@ -101,6 +102,16 @@ class EGISpawner(HomeSpawner):
         """,
     ).tag(config=True)
 
+    cvmfs = Dict(
+        help="""CVMFS in the notebooks, read-only; nothing is mounted if it is empty.
+
+        Keys: `claim`, a PersistentVolumeClaim of the CSI driver `cvmfs.csi.cern.ch` (`cvmfs`);
+        `path`, where it is mounted (`/cvmfs`); `repositories`, which are mounted, each below the
+        path (without it all are, when they are used); `vo_claims` and `profiles`, as for
+        `additions`. The chart's value `jupyterhub.custom.cvmfs` sets it and makes the claim.
+        """,
+    ).tag(config=True)
+
     @default("apply_user_options")
     def _default_apply_user_options(self) -> Any:
         return _taken_by_profiles  # else JupyterHub warns at each start that nobody takes them
@@ -122,6 +133,13 @@ class EGISpawner(HomeSpawner):
             if wrong:
                 raise TraitError(f"{type(self).__name__}.additions[{number}]: {wrong}")
         return list(proposal.value)
+
+    @validate("cvmfs")
+    def _valid_cvmfs(self, proposal: Any) -> Manifest:
+        wrong = wrong_cvmfs(proposal.value)
+        if wrong:
+            raise TraitError(f"{type(self).__name__}.cvmfs: {wrong}")
+        return dict(proposal.value)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -255,7 +273,8 @@ class EGISpawner(HomeSpawner):
 
     def _added(self, parts: Parts, _state: Mapping[str, Any]) -> Parts:
         """With what is not for every server."""
-        return with_additions(parts, self.additions, self._names(), self._flavor)
+        additions = [cvmfs_addition(self.cvmfs), *self.additions]
+        return with_additions(parts, additions, self._names(), self._flavor)
 
     @contextmanager
     def _settings(self, parts: Parts) -> Iterator[None]:

@@ -1,12 +1,18 @@
 """The umbrella with all its parts, as ``helm dependency build`` puts them together."""
 
+import functools
 import json
+import operator
 import re
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import yaml
+from traitlets.config import Config
 
 from tests.chart import helm, upstream
 from tests.chart.helm import CHARTS
@@ -39,3 +45,17 @@ def values_of(made: list[helm.Manifest], name: str) -> dict[str, Any]:
         helm.find(made, "ConfigMap", f"values-of-{name}")["data"]["values"]
     )
     return found
+
+
+def configured(values: dict[str, Any]) -> Config:
+    """The hub's configuration by its values' `extraConfig`, run as Zero to JupyterHub runs it."""
+    config = Config()
+    config.JupyterHub.template_vars = values["hub"]["templateVars"]
+    z2jh = ModuleType("z2jh")
+    vars(z2jh)["get_config"] = lambda path: functools.reduce(
+        operator.getitem, path.split("."), values
+    )
+    with mock.patch.dict(sys.modules, z2jh=z2jh):
+        for _, text in sorted(values["hub"]["extraConfig"].items()):
+            exec(text, {"c": config})  # noqa: S102 - as Zero to JupyterHub does
+    return config

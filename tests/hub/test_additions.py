@@ -72,3 +72,26 @@ def test_the_documented_additions_make_a_pod_that_kubernetes_takes(
     for sidecar in pod["spec"]["containers"][1:]:
         paths = [mount["mountPath"] for mount in sidecar["volumeMounts"]]
         assert "/var/run/secrets/egi.eu/" in paths
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"claims": ["cvmfs"]}, "unknown key 'claims'"),
+        ({"claim": "CVMFS"}, "not the name of a PersistentVolumeClaim"),
+        ({"path": "cvmfs"}, "not an absolute path"),
+        ({"path": "/"}, "not an absolute path"),
+        ({"repositories": "software.example.org"}, "'repositories' is not a list"),
+        ({"repositories": ["../secret"]}, "not a repository"),
+        ({"repositories": ["software"]}, "not a repository"),
+        ({"profiles": [1]}, "'profiles' is not a list of texts"),
+    ],
+)
+def test_a_wrong_setting_of_cvmfs_stops_the_hub(
+    cluster: KubernetesStandin, given: dict[str, Any], said: str
+) -> None:
+    async def work(users: Users) -> None:
+        spawner_of(await users.user("alice"))
+
+    with pytest.raises(TraitError, match=said):
+        with_users(cluster, work, cvmfs=given)

@@ -53,6 +53,55 @@ a login for everybody. */ -}}
 {{- get $config "EGICheckinAuthenticator" | default dict | toJson -}}
 {{- end -}}
 
+{{- /* CVMFS in users' servers, JSON: the values of jupyterhub.custom.cvmfs; empty where they are null. */ -}}
+{{- define "egi.cvmfs" -}}
+{{- $given := dict -}}
+{{- if .Values.jupyterhub.enabled -}}
+{{- $given = get (default dict .Values.jupyterhub.custom) "cvmfs" | default dict -}}
+{{- end -}}
+{{- toJson $given -}}
+{{- end -}}
+
+{{- /* The class that is made for its claim. Classes are the cluster's: the name has the namespace. */ -}}
+{{- define "egi.cvmfsClass" -}}
+{{- printf "cvmfs-%s-%s" .Release.Namespace .Release.Name -}}
+{{- end -}}
+
+{{- define "egi.cvmfsChecks" -}}
+{{- $problems := list -}}
+{{- $cvmfs := include "egi.cvmfs" . | fromJson -}}
+{{- $known := list "enabled" "claim" "createClaim" "storageClass" "path" "repositories" "profiles" "vo_claims" -}}
+{{- range $key, $_ := $cvmfs -}}
+{{- if not (has $key $known) -}}
+{{- $problems = append $problems (printf "jupyterhub.custom.cvmfs.%s is not a value: use %s" $key (join ", " $known)) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (kindIs "bool" (default false $cvmfs.enabled)) -}}
+{{- $problems = append $problems "jupyterhub.custom.cvmfs.enabled is neither true nor false" -}}
+{{- end -}}
+{{- if and $cvmfs.enabled (not $cvmfs.claim) -}}
+{{- $problems = append $problems "jupyterhub.custom.cvmfs.claim is empty: the name of the claim, for example 'claim: cvmfs'" -}}
+{{- end -}}
+{{- range $key := list "repositories" "profiles" "vo_claims" -}}
+{{- $listed := get $cvmfs $key -}}
+{{- if and $listed (not (kindIs "slice" $listed)) -}}
+{{- $problems = append $problems (printf "jupyterhub.custom.cvmfs.%s is not a list: for example '%s: [%s]'" $key $key (toString $listed)) -}}
+{{- end -}}
+{{- end -}}
+{{- $slugs := list -}}
+{{- range (default dict .Values.jupyterhub.singleuser).profileList -}}
+{{- $slugs = append $slugs (default "" .slug) -}}
+{{- end -}}
+{{- if and (kindIs "slice" $cvmfs.profiles) (not (has "" $slugs)) -}}
+{{- range $cvmfs.profiles -}}
+{{- if not (has . $slugs) -}}
+{{- $problems = append $problems (printf "jupyterhub.custom.cvmfs.profiles has %s, which is the slug of no profile: use %s" . (join ", " $slugs)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $problems -}}
+{{- end -}}
+
 {{- /* Whether each part is asked where it is. */ -}}
 {{- define "egi.partChecks" -}}
 {{- $problems := list -}}
