@@ -56,7 +56,7 @@ class Serving:
     def first_ms(self, path: str) -> float:
         """How long one question takes to whom nothing is kept for yet."""
         begun = time.monotonic()
-        answer = httpx.get(self.url + path, headers=_HEADERS, timeout=120)
+        answer = httpx.get(self.url + path, headers=HEADERS, timeout=120)
         answer.raise_for_status()
         return (time.monotonic() - begun) * 1000
 
@@ -64,7 +64,7 @@ class Serving:
         """(seconds, MB, MB of memory that it took on top) of an export."""
         before, peak, size = self.memory_mb, 0.0, 0
         begun = time.monotonic()
-        with httpx.stream("GET", self.url + path, headers=_HEADERS, timeout=600) as answer:
+        with httpx.stream("GET", self.url + path, headers=HEADERS, timeout=600) as answer:
             answer.raise_for_status()
             for number, piece in enumerate(answer.iter_raw()):
                 size += len(piece)
@@ -78,7 +78,7 @@ class Serving:
         return float(self.process.memory_info().rss) / 1e6
 
 
-_HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @contextmanager
@@ -138,7 +138,7 @@ async def load(url: str, paths: Sequence[str], seconds: float) -> list[float]:
             took.append((time.monotonic() - begun) * 1000)
 
     connector = aiohttp.TCPConnector(limit=CLIENTS)
-    async with aiohttp.ClientSession(headers=_HEADERS, connector=connector) as session:
+    async with aiohttp.ClientSession(headers=HEADERS, connector=connector) as session:
         await asyncio.gather(*(client(number, session) for number in range(CLIENTS)))
     return took
 

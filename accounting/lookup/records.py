@@ -1,12 +1,20 @@
 """Records as a viewer sees them: pages of a list, one notebook's months, streams for export."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    case,
+    func,
+    literal_column,
+    select,
+)
 
 from accounting.errors import AccountingError
 from accounting.lookup import cursor
@@ -177,7 +185,7 @@ def count(database: Database, viewer: Viewer, question: Question) -> int:
         Forbidden: the viewer may not ask for that user or VO.
     """
     everything = replace(question.selection, limit=None)
-    selected = _selected(viewer, replace(question, selection=everything))
+    selected = chosen(viewer, replace(question, selection=everything))
     counted = select(func.count()).select_from(selected.with_only_columns(_c.uid).subquery())
     with database.begin(reading=True) as connection:
         return connection.execute(counted).scalar_one()
@@ -190,7 +198,7 @@ def used(database: Database, viewer: Viewer, question: Question) -> tuple[int, i
         Forbidden: the viewer may not ask for that user or VO.
     """
     everything = replace(question.selection, limit=None)
-    selected = _selected(viewer, replace(question, selection=everything))
+    selected = chosen(viewer, replace(question, selection=everything))
     c = selected.with_only_columns(_c.uid, _c.used_wall_seconds, _c.used_cpu_seconds).subquery().c
     sums = (func.coalesce(func.sum(one), 0) for one in (c.used_wall_seconds, c.used_cpu_seconds))
     with database.begin(reading=True) as connection:
@@ -206,7 +214,7 @@ def _page_of(viewer: Viewer, question: Question) -> tuple[Select[Any], int, int]
     limit = question.selection.limit or _AT_ONCE
     everything = replace(question, selection=replace(question.selection, limit=None))
     key, kinds = _order(question.sort)
-    query = _selected(viewer, everything).order_by(
+    query = chosen(viewer, everything).order_by(
         *(part.desc() if question.descending else part for part in key)
     )
     if question.cursor:
@@ -216,39 +224,12 @@ def _page_of(viewer: Viewer, question: Question) -> tuple[Select[Any], int, int]
     return query.add_columns(*sorted_by).limit(limit + 1), len(key), limit
 
 
-def stream(database: Database, viewer: Viewer, question: Question) -> Iterator[Record]:
-    """All records that a question selects, by month and pod, read a page at a time.
-
-    Between two pages nothing is held: neither a connection, however slowly they are taken, nor a
-    snapshot. A record that changes meanwhile appears once, as it is when its page is read. The
-    order is that of the table, so that no index is followed and no sort holds all of them.
+def chosen(viewer: Viewer, question: Question) -> Select[Any]:
+    """The records that a question selects, each with how far it has come, in no order.
 
     Raises:
         Forbidden: the viewer may not ask for that user or VO.
     """
-    limit = question.selection.limit
-    everything = replace(question, selection=replace(question.selection, limit=None))
-    # Only the records' own columns: how far each has come costs more than to read it.
-    key = (_c.year, _c.month, _c.uid)
-    query = _selected(viewer, everything).with_only_columns(*records.columns).order_by(*key)
-
-    def found() -> Iterator[Record]:
-        following, left = query, limit
-        while left is None or left > 0:
-            count = _AT_ONCE if left is None else min(left, _AT_ONCE)
-            with database.begin(reading=True) as connection:
-                rows = connection.execute(following.limit(count)).all()
-            yield from map(record_of, rows)
-            if len(rows) < count:
-                return
-            last = (rows[-1].year, rows[-1].month, rows[-1].uid)
-            following = query.where(cursor.after(key, last, descending=False))
-            left = None if left is None else left - count
-
-    return found()
-
-
-def _selected(viewer: Viewer, question: Question) -> Select[Any]:
     selection = question.selection
     query = _everything(question.open_from).where(*allowed(viewer, selection))
     if question.delivery is not None:
@@ -370,7 +351,7 @@ def notebook(
         Forbidden: it is not the viewer's, or does not exist; only an admin learns which.
     """
     selection = Selection(uid=uid)
-    query = _selected(viewer, Question(selection, open_from=open_from)).order_by(_c.year, _c.month)
+    query = chosen(viewer, Question(selection, open_from=open_from)).order_by(_c.year, _c.month)
     took = (
         select(message_records, messages, records.c.digest.label("now"))
         .join(messages, messages.c.id == message_records.c.message_id)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from accounting.errors import AccountingError
-from accounting.lookup import records
+from accounting.lookup import records, streams
 from accounting.lookup.records import Forbidden, Question
 from accounting.lookup.summaries import By, Summaries
 from accounting.lookup.summaries import Question as Sum
@@ -80,7 +80,7 @@ def seen(database: Database, viewer: Viewer, selection: Selection | None = None)
     question = Question(replace(selection or Selection(), limit=100))
     page = records.page(database, viewer, question)
     listed = {int(entry.record.uid[-12:]) for entry in page.entries}
-    streamed = {int(r.uid[-12:]) for r in records.stream(database, viewer, question)}
+    streamed = {int(r.uid[-12:]) for r in streams.stream(database, viewer, question)}
     chosen = selection or Selection()
     for by in ((), (By.VO,), (By.DAY, By.USER)):
         asked = Sum(by, NOVEMBER, NOVEMBER, chosen.user, chosen.vo)
@@ -130,7 +130,7 @@ def test_asking_for_somebody_else_is_refused_whether_they_exist_or_not(
     with pytest.raises(Forbidden) as refused:
         records.page(database, ADA, Question(selection))
     with pytest.raises(Forbidden):
-        records.stream(database, ADA, Question(selection))
+        streams.stream(database, ADA, Question(selection))
     asked = Sum((By.USER,), NOVEMBER, NOVEMBER, user=selection.user)
     with pytest.raises(Forbidden):
         Summaries(database).summary(ADA, asked)

@@ -16,7 +16,7 @@ from accounting.guard.tokens import digest_of
 from accounting.model.pods import Account
 from accounting.model.time import Month
 from accounting.records import apel, builder
-from accounting.records.export import COLUMNS
+from accounting.records.tabular import COLUMNS
 from accounting.store.records import Records
 from tests.api.serving import ADMIN, Running, Serve
 from tests.delivery.books import NOVEMBER, RULES, SITE, START, Inbox, account, ran_on, write

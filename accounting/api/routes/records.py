@@ -27,11 +27,12 @@ from accounting.api.parameters import (
 )
 from accounting.api.strictness import refuse_useless, require_order
 from accounting.guard.problem import Problem
-from accounting.lookup import records
+from accounting.lookup import records, streams
 from accounting.lookup.records import Delivery, Entry, Question, Sort
 from accounting.model.records import Status
 from accounting.model.time import Month
-from accounting.records.export import WRITERS, Format, parquet_libraries, row_of
+from accounting.records.export import TABLES, WRITERS, Format, row_of
+from accounting.records.tabular import parquet_libraries
 from accounting.store.engine.access import Viewer
 from accounting.store.holds import Holds
 from accounting.store.records import Selection
@@ -150,10 +151,13 @@ def selected(*, pod: str, **more: Any) -> Selection:
 def _file(service: Service, viewer: Viewer, question: Question, kind: Format) -> Response:
     if kind is Format.PARQUET:
         parquet_libraries()
-    found = records.stream(service.database, viewer, question)
+    pieces = (
+        TABLES[kind](streams.stream_rows(service.database, viewer, question))
+        if kind in TABLES
+        else WRITERS[kind](streams.stream(service.database, viewer, question))
+    )
     month = question.selection.month
     name = f"records{f'-{month}' if month else ''}.{'txt' if kind is Format.APEL else kind}"
-    pieces = WRITERS[kind](found)
     weight = HEAVY if kind is Format.PARQUET else 1
     return service.exports.begin(viewer, pieces, MEDIA_TYPES[kind], name, weight)
 

@@ -16,7 +16,8 @@ from accounting.guard.problem import Problem
 from accounting.lookup import summaries
 from accounting.lookup.summaries import By, Question, Usage
 from accounting.model.time import Month
-from accounting.records.export import Format, csv_line
+from accounting.records.export import Format
+from accounting.records.tabular import csv_line
 
 router = APIRouter(prefix="/summaries", tags=["summaries"])
 

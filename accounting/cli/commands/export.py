@@ -25,7 +25,8 @@ def export(
     ] = None,
 ) -> None:
     """Write records to a file: as APEL text those that go out, else all."""
-    from accounting.records.export import WRITERS, parquet_libraries
+    from accounting.records.export import WRITERS
+    from accounting.records.tabular import parquet_libraries
     from accounting.store.records import Selection
 
     if kind is Format.PARQUET:

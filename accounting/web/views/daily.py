@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from accounting.lookup.summaries import By, Question, Summaries, Usage
 from accounting.model.time import Month
-from accounting.records.export import csv_line
+from accounting.records.tabular import csv_line
 from accounting.store.engine.access import Viewer
 from accounting.web.views import charts
 

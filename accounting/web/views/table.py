@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from accounting.lookup.summaries import By, Usage
-from accounting.records.export import csv_line
+from accounting.records.tabular import csv_line
 from accounting.web.views.totals import total
 
 

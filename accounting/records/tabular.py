@@ -1,0 +1,264 @@
+"""Records as tables: CSV and Parquet, from rows as the ledger keeps them.
+
+A row has the values of ``COLUMNS`` in their order, without becoming a record: the month as text,
+such as 2026-11; flags and accelerators as JSON, or empty text where there are none.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, fields
+from importlib import import_module
+from typing import Any
+
+import msgspec
+
+from accounting.errors import AccountingError
+from accounting.model.accelerators import Accelerator
+from accounting.records import accelerators
+
+Row = Sequence[Any]
+_ROW_GROUP = 20_000
+
+COLUMNS = (
+    "uid",
+    "month",
+    "site",
+    "compute_service",
+    "cloud_type",
+    "machine",
+    "user",
+    "group",
+    "status",
+    "created_at",
+    "start_at",
+    "end_at",
+    "wall_seconds",
+    "cpu_seconds",
+    "used_wall_seconds",
+    "used_cpu_seconds",
+    "core_seconds",
+    "memory_mb_seconds",
+    "gpu_seconds",
+    "cpu_count",
+    "received_gb",
+    "sent_gb",
+    "memory_mb",
+    "disk_gb",
+    "image",
+    "flavor",
+    "gpu_count",
+    "gpu_resource",
+    "benchmark_type",
+    "benchmark",
+    "flags",
+    "held",
+    "problem",
+    "digest",
+    "vo",
+    "fqan",
+    "vo_rule",
+    "vo_source",
+    "accelerators",
+)
+"""The names of a row, in the order of the columns of CSV and Parquet."""
+_FLAGS, _ACCELERATORS = map(COLUMNS.index, ("flags", "accelerators"))
+
+_WHOLE = frozenset(
+    {
+        "created_at",
+        "start_at",
+        "end_at",
+        "wall_seconds",
+        "cpu_seconds",
+        "used_wall_seconds",
+        "used_cpu_seconds",
+        "received_gb",
+        "sent_gb",
+        "memory_mb",
+        "disk_gb",
+        "held_seconds",
+        "active_seconds",
+    }
+)
+_NOT_SHARED = frozenset({"uid", "digest", "flags", "accelerators"})
+_PARTS = tuple(field.name for field in fields(Accelerator))
+"""Of one accelerator of a record."""
+_BROKEN = frozenset(
+    {
+        "count",
+        "share",
+        "joules",
+        "cpu_count",
+        "gpu_count",
+        "benchmark",
+        "core_seconds",
+        "memory_mb_seconds",
+        "gpu_seconds",
+    }
+)
+_decode_flags = msgspec.json.Decoder(list[str]).decode
+_decode_accelerators = msgspec.json.Decoder(list[Accelerator]).decode
+
+
+def csv_of(found: Iterable[Sequence[Row]]) -> Iterator[bytes]:
+    """CSV (RFC 4180, with line feeds only), with a line of names; a piece for each portion."""
+    yield csv_line(COLUMNS)
+    for rows in found:
+        yield _lines([row if _is_plain(row) else _cells(row) for row in rows])
+
+
+def _is_plain(row: Row) -> bool:
+    return not (row[_FLAGS] or row[_ACCELERATORS])
+
+
+def _cells(row: Row) -> Row:
+    cells = list(row)
+    cells[_FLAGS] = "; ".join(_flags(row[_FLAGS]))
+    held = _decode_accelerators(row[_ACCELERATORS] or "[]")
+    cells[_ACCELERATORS] = "; ".join(map(accelerators.text, held))
+    return cells
+
+
+def _flags(kept: str) -> list[str]:
+    return _decode_flags(kept) if kept else []
+
+
+def csv_line(values: Iterable[object]) -> bytes:
+    """A line of CSV."""
+    return _lines([list(values)])
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_BEFORE = ',"\n'
+
+
+def _lines(rows: Sequence[Row]) -> bytes:
+    """Lines of CSV; looks at single values only where one of them could be a formula."""
+    written = _written(rows)
+    if _may_be_formula(written):
+        written = _written([list(map(_harmless, row)) for row in rows])
+    return written.encode()
+
+
+def _may_be_formula(written: str) -> bool:
+    # A single sign is found much faster than a pair, and most of them are in no record.
+    before = [sign for sign in _BEFORE if sign in written]
+    signs = [sign for sign in _FORMULA if sign in written]
+    begins = (f"{one}{sign}" for one in before for sign in signs)
+    return written.startswith(_FORMULA) or any(begin in written for begin in begins)
+
+
+def _written(rows: Iterable[Row]) -> str:
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows(rows)
+    return lines.getvalue()
+
+
+def _harmless(value: object) -> object:
+    """Text that a spreadsheet would take for a formula is led by an apostrophe."""
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value
+
+
+def parquet_of(found: Iterable[Sequence[Row]]) -> Iterator[bytes]:
+    """Parquet; each portion becomes columns at once, which take less memory than rows."""
+    arrow, parquet = parquet_libraries()
+    schema = _schema(arrow)
+    pieces = _Pieces()
+    # A dictionary helps text that many records share; of numbers and keys it is as long as they.
+    shared = [name for name in COLUMNS if name not in _WHOLE | _BROKEN | _NOT_SHARED]
+    options = {"compression": "zstd", "use_dictionary": shared}
+    with parquet.ParquetWriter(pieces, schema, **options) as writer:
+        for group in _groups(_batches(arrow, schema, found)):
+            writer.write_table(arrow.Table.from_batches(group, schema))
+            yield pieces.taken()
+    yield pieces.taken()
+
+
+def _schema(arrow: Any) -> Any:
+    parts = arrow.struct([(name, _kind(arrow, name)) for name in _PARTS])
+    kinds = {"flags": arrow.list_(arrow.string()), "accelerators": arrow.list_(parts)}
+    return arrow.schema([(name, kinds.get(name) or _kind(arrow, name)) for name in COLUMNS])
+
+
+def _batches(arrow: Any, schema: Any, found: Iterable[Sequence[Row]]) -> Iterator[Any]:
+    for rows in found:
+        if not rows:
+            continue
+        columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+        columns[_FLAGS] = [_flags(kept) for kept in columns[_FLAGS]]
+        columns[_ACCELERATORS] = [
+            [asdict(one) for one in _decode_accelerators(kept)] if kept else []
+            for kept in columns[_ACCELERATORS]
+        ]
+        arrays = [
+            arrow.array(values, field.type) for values, field in zip(columns, schema, strict=True)
+        ]
+        yield arrow.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _groups(batches: Iterable[Any]) -> Iterator[list[Any]]:
+    """Batches that are written together."""
+    group: list[Any] = []
+    for batch in batches:
+        group.append(batch)
+        if sum(one.num_rows for one in group) >= _ROW_GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def parquet_libraries() -> tuple[Any, Any]:
+    """``pyarrow`` and ``pyarrow.parquet``.
+
+    Raises:
+        AccountingError: they are not installed.
+    """
+    try:
+        return import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ImportError as exc:
+        raise AccountingError(
+            "the format parquet needs pyarrow, which is not installed",
+            "install notebooks-accounting[parquet], or choose the format csv",
+        ) from exc
+
+
+def _kind(arrow: Any, name: str) -> Any:
+    if name in _WHOLE:
+        return arrow.int64()
+    return arrow.float64() if name in _BROKEN else arrow.string()
+
+
+class _Pieces:
+    """A file that is only written to; what was written is taken away piece by piece."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+        self._position = 0
+
+    def write(self, data: bytes) -> int:
+        """Take over some bytes."""
+        self._written += data
+        self._position += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        """How many bytes were written."""
+        return self._position
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def taken(self) -> bytes:
+        """What was written since the last time."""
+        piece = bytes(self._written)
+        self._written.clear()
+        return piece

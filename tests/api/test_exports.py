@@ -1,0 +1,81 @@
+"""Files from rows as the ledger keeps them say what files from records say."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+
+from accounting.lookup import streams
+from accounting.lookup.records import Question
+from accounting.model.accelerators import Accelerator
+from accounting.model.time import Month
+from accounting.records import builder
+from accounting.records.export import TABLES, WRITERS, Format
+from accounting.store.engine.access import Right, Viewer
+from accounting.store.engine.database import Database
+from accounting.store.records import Selection
+from accounting.store.rows import RECORD_COLUMNS, record_row
+from accounting.store.tables import records as table
+from tests.delivery.books import RULES, SITE, account, opened
+from tests.postgres import run_postgres
+
+ADMIN = Viewer("admin", frozenset(Right), is_admin=True)
+SLICE = Accelerator("nvidia_com_gpu", "GPU", "A100", 0.1 + 0.2, 1.0, 3600, None, 1e17)
+
+
+def _fill(database: Database) -> None:
+    (first,) = builder.records(account(1), SITE, RULES)
+    kinds: list[dict[str, Any]] = [
+        {},
+        {"flags": ('a "quoted" flag', "another; one")},
+        {"accelerators": (SLICE, replace(SLICE, count=None, joules=None))},
+        {"user": "=1+1", "problem": "two\nlines"},
+        {"core_seconds": 0.1 + 0.2, "memory_mb_seconds": 1.5e20, "cpu_seconds": None},
+    ]
+    found = [
+        replace(first, uid=f"{number}", month=month, **change)
+        for number, change in enumerate(kinds)
+        for month in (Month(2026, 9), Month(2026, 10), Month(2027, 1))
+    ]
+    with database.begin() as connection:
+        database.write(connection, table, RECORD_COLUMNS, list(map(record_row, found)))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    if request.param == "sqlite":
+        with opened(tmp_path) as found:
+            _fill(found)
+            yield found
+        return
+    with run_postgres() as server, Database(f"{server}/postgres") as found:
+        found.upgrade()
+        _fill(found)
+        yield found
+
+
+def test_tables_from_rows_are_those_from_records(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_AT_ONCE", 4)
+    for limit in (None, 4, 6):
+        question = Question(Selection(limit=limit))
+        files = [
+            {
+                kind: b"".join(TABLES[kind](streams.stream_rows(database, ADMIN, question)))
+                for kind in TABLES
+            },
+            {
+                kind: b"".join(WRITERS[kind](streams.stream(database, ADMIN, question)))
+                for kind in TABLES
+            },
+        ]
+        assert files[0][Format.CSV] == files[1][Format.CSV]
+        assert files[0][Format.CSV].count(b"\n") > (limit or 15)
+        read = [parquet.read_table(io.BytesIO(one[Format.PARQUET])) for one in files]
+        assert read[0].to_pylist() == read[1].to_pylist()
+        assert read[0].num_rows == (limit or 15)
