@@ -108,7 +108,7 @@ class WindowQuery:
         is_doubtful = bool(beat.gaps) or len(self.beats) > 1
         self._holdings.ask_resizes(since, thorough=is_doubtful)
         samples.merge_sightings(found, self._seen.read())
-        self._lost.end_pods(found)
+        self._lost.end_pods(found, beat.alive_seconds)
         self._keep_labelled()
         accounts = {**running, **ledger.accounts(found.sightings.keys() - running.keys())}
         self._recognise_finished(accounts)

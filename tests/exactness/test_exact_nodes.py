@@ -82,6 +82,14 @@ def node_that_only_the_control_plane_does_not_hear() -> Expected:
     return Expected(on_node("unheard", 54, lambda at: at < DIED), LIFE, LIFE // 2)
 
 
+def node_that_is_heard_at_other_moments() -> Expected:
+    """The same; its kubelet's samples are older than those of kube-state-metrics."""
+    case = on_node("moments", 59, lambda at: at < DIED)
+    own = case.cgroup(f"/kubepods/burstable/pod{case.uid}")
+    case.seen[own] = [(at - 20, value) for at, value in case.seen[own]]
+    return Expected(case, LIFE, LIFE // 2)
+
+
 def clocked(name: str, number: int, ahead: int) -> Case:
     """The node's clock tells the start; the API server's, when the pod was made."""
     case = usual(name, number)
@@ -116,6 +124,7 @@ MADE = (
     node_that_comes_back,
     pod_that_was_evicted_from_a_node_that_comes_back,
     node_that_only_the_control_plane_does_not_hear,
+    node_that_is_heard_at_other_moments,
     clock_ahead,
     clock_behind,
     clock_a_little_off,
@@ -154,3 +163,17 @@ def test_the_case_is_measured_right_and_the_same_in_any_steps(
         )
     assert len({row["digest"] for row in found}) == 1
     assert len(found) == 3
+
+
+def test_a_pod_runs_on_whatever_moment_its_silent_node_is_asked_at(
+    store: str, new_ledger: Callable[[], str]
+) -> None:
+    """Its kubelet goes on telling of it: no poll says that it ended, for the next to take back."""
+    case = node_that_is_heard_at_other_moments().case
+    with Database(new_ledger()) as database, Source(store) as source:
+        database.ensure_current()
+        one = poller(database, source, scope=Scope(case.name, "jupyter-.*"))
+        for until in range(START + DIED - 90, START + DIED + 600, 30):
+            one.poll(until)
+            (row,) = written(database).records.values()
+            assert (row["status"], "node lost" in row["flags"]) == ("started", False), until

@@ -29,8 +29,13 @@ class LostNodes:
         self._window = window
         self._unready = querier.ask(ksm.unready_nodes(querier.scope, window), window.end)
 
-    def end_pods(self, found: Samples) -> None:
-        """Bound when pods were running by when their nodes were lost."""
+    def end_pods(self, found: Samples, alive_seconds: float) -> None:
+        """Bound when pods were running by when their nodes were lost.
+
+        Args:
+            found: the window's samples.
+            alive_seconds: how long a node's metrics may be missing before it counts as lost.
+        """
         rows = self._unready.read()
         if not rows:  # nearly always
             return
@@ -48,7 +53,12 @@ class LostNodes:
                 lost_at[seen.uid] = since
         used = self._last_used({seen.name for seen in doubtful.values()})
         for uid, seen in doubtful.items():
-            found.sightings[uid] = _bounded(seen, max(lost_at[uid], used.get(seen.name, -inf)))
+            heard_at = used.get(seen.name, -inf)
+            until = max(lost_at[uid], heard_at)
+            if heard_at >= (seen.last_running_at or inf) - alive_seconds:
+                found.sightings[uid] = _doubted(seen, until, window)
+            else:
+                found.sightings[uid] = _bounded(seen, until)
 
     def _silences(self, rows: Sequence[Row]) -> dict[str, list[tuple[float, float]]]:
         query = ksm.raw_readiness(self._to.scope, self._window, _matcher(rows))
@@ -101,6 +111,22 @@ def _bounded(seen: Sighting, lost_at: float) -> Sighting:
     if lost_at < first:
         return seen._replace(first_running_at=None, last_running_at=None, lost_at=first)
     return seen._replace(last_running_at=lost_at, lost_at=lost_at)
+
+
+def _doubted(seen: Sighting, heard_at: float, window: Window) -> Sighting:
+    """The same pod, running as its node's metrics told: the next window knows whether it went on.
+
+    Nodes and kube-state-metrics are scraped at different moments. That the newest sample is not the
+    node's says nothing, so nothing ends; but it may be the last one of a node that is dead.
+    """
+    first, last = seen.first_running_at, seen.last_running_at
+    if first is None or last is None or heard_at >= last:
+        return seen
+    if heard_at <= window.start:
+        return seen._replace(first_running_at=None, last_running_at=None, last_listed_at=heard_at)
+    return seen._replace(
+        first_running_at=min(first, heard_at), last_running_at=heard_at, last_listed_at=heard_at
+    )
 
 
 def _matcher(rows: Iterable[tuple[Mapping[str, str], float]]) -> str:
