@@ -15,6 +15,7 @@ from hub.spawner.manifests import (
     OWNER,
     Manifest,
     Parts,
+    plain,
     with_additions,
     with_annotations,
     with_home,
@@ -252,7 +253,10 @@ class EGISpawner(HomeSpawner):
             return await super().get_pod_manifest()
 
     def _parts(self, state: Mapping[str, Any]) -> Parts:
-        configured = {name: tuple(self._sorted_dict_values(getattr(self, name))) for name in _LISTS}
+        configured = {
+            name: tuple(plain(part) for part in self._sorted_dict_values(getattr(self, name)))
+            for name in _LISTS
+        }
         parts = Parts(
             **configured,
             environment=dict(self.environment),

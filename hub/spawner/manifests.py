@@ -32,6 +32,23 @@ class Parts:
     extra_annotations: Mapping[str, str] = field(default_factory=dict)
 
 
+def plain(part: Any) -> Manifest:
+    """A part of a pod as a manifest, also where the configuration gives an object of the client.
+
+    Zero to JupyterHub's own configuration does, unless `cloudMetadata.blockWithIptables` is false.
+    """
+    if isinstance(part, Mapping):
+        return dict(part)
+    found: Manifest = _without_nulls(part.to_dict(serialize=True))
+    return found
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
 def literal(text: str) -> str:
     """A text that KubeSpawner's templates leave as it is."""
     return text.replace("{", "{{").replace("}", "}}")

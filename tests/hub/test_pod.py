@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from kubernetes_asyncio.client import V1Capabilities, V1Container, V1SecurityContext
 
 from accounting.measure.promql import ksm
 from tests.hub.pods import (
@@ -101,6 +102,31 @@ def test_the_pod_is_as_a_whole_what_it_should_be(cluster: KubernetesStandin) -> 
             ],
         },
     }
+
+
+def test_a_container_may_be_an_object_as_in_zero_to_jupyterhub_s_own_configuration(
+    cluster: KubernetesStandin,
+) -> None:
+    """So it blocks the cloud's metadata, unless told otherwise."""
+
+    async def work(users: Users) -> dict[str, Any]:
+        return await manifest_of(spawner_of(await users.user("alice")))
+
+    rights = V1Capabilities(add=["NET_ADMIN"])
+    context = V1SecurityContext(privileged=True, run_as_user=0, capabilities=rights)
+    block = V1Container(name="block", image="example.org/iptables:1", security_context=context)
+    pod = with_users(cluster, work, init_containers=[block], profile_list=PROFILES)
+    assert pod["spec"]["initContainers"] == [
+        {
+            "name": "block",
+            "image": "example.org/iptables:1",
+            "securityContext": {
+                "privileged": True,
+                "runAsUser": 0,
+                "capabilities": {"add": ["NET_ADMIN"]},
+            },
+        }
+    ]
 
 
 def test_the_accounting_reads_the_annotations_that_the_spawner_writes(
