@@ -8,7 +8,7 @@ EXACT_CLUSTERS ?= 300
 EXACT_SEED ?= 1
 SOURCES := accounting ssm hub notebooks_settings legacy tests bench docs migrations
 
-.PHONY: help demo test lint types imports tests cluster cluster-test cluster-programs soak bench lock docs site clean
+.PHONY: help demo test lint types imports tests cluster cluster-test cluster-programs soak bench lock docs site pictures clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,6 +69,12 @@ site:  ## write the documentation as a site to var/site, search included
 	@scripts/venv development
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "var/site/index.html"
+
+pictures: prepared  ## take the pictures of docs/ anew, and screenshots of all pages in both themes and all widths
+	rm -f docs/pictures/*.png
+	ALL_SCREENSHOTS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile -q tests/web tests/hub/test_pages.py \
+	    tests/hub/test_way.py tests/hub/test_lab_extension.py tests/monitor/test_monitored_hub.py
+	@echo "docs/pictures, var/screenshots"
 
 lock:  ## pin the dependencies of pyproject.toml anew
 	@scripts/venv development

@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,33 @@ AXE = ROOT / "tests" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 WIDTHS = {"phone": 390, "half": 683, "laptop": 1366, "wide": 3840}
 HEIGHT = 900
 THEMES: tuple["Theme", ...] = ("light", "dark")
+ALL_VIEWS: tuple["View", ...] = tuple((theme, width) for theme in THEMES for width in WIDTHS)
+# All take half a second each: two are enough to see that a page can be drawn.
+VIEWS: tuple["View", ...] = (
+    ALL_VIEWS if os.environ.get("ALL_SCREENSHOTS") else (("light", "laptop"), ("dark", "phone"))
+)
+PICTURES = ROOT / "docs" / "pictures"
+PICTURE_WIDTH = 1200
+PICTURED = {
+    "accounting-overview": "overview",
+    "accounting-usage": "usage",
+    "accounting-records": "records",
+    "accounting-record": "record",
+    "accounting-gaps": "gaps",
+    "accounting-deliveries": "deliveries",
+    "accounting-message": "message",
+    "accounting-republish-compared": "republish",
+    "accounting-reconciliation": "reconciliation",
+    "accounting-my-usage": "my-usage",
+    "hub-login": "hub-login",
+    "hub-egi-home": "hub-home",
+    "hub-egi-spawn": "hub-spawn",
+    "hub-egi-pending": "hub-pending",
+    "hub-egi-tokens": "hub-tokens",
+    "lab-share": "lab-share",
+    "monitor-status": "monitor",
+}
+"""Pages of which the documentation has a picture: the name of the screenshots → the picture's."""
 WAIT_MILLISECONDS = 60_000
 _ARGUMENTS = [
     "--disable-background-networking",
@@ -27,6 +54,7 @@ _ARGUMENTS = [
 ]
 
 Theme = Literal["light", "dark"]
+View = tuple[Theme, str]
 NewPage = Callable[..., Page]
 
 
@@ -67,8 +95,8 @@ def page(new_page: NewPage) -> Page:
     return new_page()
 
 
-def screenshots(page: Page, name: str) -> list[Path]:
-    """Pictures of the page as it stands, in both themes and all widths: `NAME-THEME-WIDTH.png`.
+def screenshots(page: Page, name: str, views: Sequence[View] = VIEWS) -> list[Path]:
+    """Pictures of the page as it stands: `NAME-THEME-WIDTH.png`; of some pages also for the docs.
 
     The page keeps its state; it is as it was before when this returns.
     """
@@ -76,17 +104,28 @@ def screenshots(page: Page, name: str) -> list[Path]:
     stem = re.sub(r"[^a-z0-9-]+", "-", name.lower())
     before = page.viewport_size
     taken = []
-    for theme in THEMES:
+    for theme, width_name in views:
         page.emulate_media(color_scheme=theme)
-        for width_name, width in WIDTHS.items():
-            page.set_viewport_size({"width": width, "height": HEIGHT})
-            path = SCREENSHOTS / f"{stem}-{theme}-{width_name}.png"
-            page.screenshot(path=path, full_page=True)
-            taken.append(path)
+        page.set_viewport_size({"width": WIDTHS[width_name], "height": HEIGHT})
+        path = SCREENSHOTS / f"{stem}-{theme}-{width_name}.png"
+        page.screenshot(path=path, full_page=True)
+        taken.append(path)
     page.emulate_media(color_scheme="light")
+    if stem in PICTURED:
+        _keep_picture(page, PICTURED[stem])
     if before:
         page.set_viewport_size(before)
     return taken
+
+
+def _keep_picture(page: Page, name: str) -> None:
+    """A picture for the documentation, if it has none; delete one to have it taken anew."""
+    path = PICTURES / f"{name}.png"
+    page.set_viewport_size({"width": PICTURE_WIDTH, "height": 820})
+    page.evaluate("window.scrollTo(0, 0)")
+    taken = page.screenshot()
+    if not path.exists():
+        path.write_bytes(taken)
 
 
 def violations(page: Page, *, serious: bool = True) -> list[str]:

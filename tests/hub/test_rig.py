@@ -7,7 +7,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser import WIDTHS, check_accessible, check_fits, screenshots, violations
+from tests.browser import ALL_VIEWS, WIDTHS, check_accessible, check_fits, screenshots, violations
 from tests.hub.process import program, tail, wait_for
 from tests.hub.provider import CLIENT_SECRET, Provider
 from tests.hub.rig import DUMMY_LOGIN, PYTHONS, run_hub, simple_spawner
@@ -103,7 +103,7 @@ def test_axe_and_the_widths_find_what_is_wrong_with_a_page(page: Page) -> None:
 
 def test_screenshots_come_in_both_themes_and_all_widths(page: Page) -> None:
     page.set_content("<h1>Screenshot</h1>")
-    taken = screenshots(page, "Rig")
+    taken = screenshots(page, "Rig", ALL_VIEWS)
     assert [path.name for path in taken] == [
         f"rig-{theme}-{width}.png" for theme in ("light", "dark") for width in WIDTHS
     ]

@@ -2,7 +2,6 @@
 
 import csv
 import re
-import shutil
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,18 @@ import httpx
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, expect
 
-from tests.browser import SCREENSHOTS, NewPage, check_accessible, check_fits, screenshots
+from accounting.model.reconciliation import Cause, Line, Reconciliation, Unit, Used
+from accounting.model.time import Month
+from accounting.store.reconciliations import Reconciliations
+from tests.browser import (
+    PICTURE_WIDTH,
+    PICTURED,
+    PICTURES,
+    NewPage,
+    check_accessible,
+    check_fits,
+    screenshots,
+)
 from tests.web import month
 from tests.web.conftest import Site
 
@@ -34,7 +44,7 @@ def watched(page: Page) -> Iterator[Page]:
 
 
 def look_at(page: Page, name: str) -> None:
-    """Pictures in both themes and four widths; nothing clipped; nothing that keeps anyone out."""
+    """Pictures; nothing clipped at any width; nothing that keeps anyone out in either theme."""
     screenshots(page, f"accounting-{name}")
     check_fits(page)
     check_accessible(page, serious=False)
@@ -236,23 +246,44 @@ def test_the_api_is_described_in_the_same_look(site: Site, watched: Page) -> Non
     look_at(watched, "reference")
 
 
-@pytest.mark.parametrize(("name", "path"), [("overview", "/"), ("usage", "/usage")])
-def test_the_readme_s_pictures_are_taken_by_this_suite(
-    name: str, path: str, site: Site, new_page: NewPage
-) -> None:
-    """Anew with every run; `docs/pictures` holds those of the last change of the pages."""
-    page = new_page(width=1200)
-    site.open(page, path)
-    page.set_viewport_size({"width": 1200, "height": 820})
-    taken = SCREENSHOTS / f"readme-{name}.png"
-    page.screenshot(path=taken, full_page=True)
-    kept = ROOT / "docs" / "pictures" / f"{name}.png"
-    if not kept.exists():
-        kept.parent.mkdir(exist_ok=True)
-        shutil.copy(taken, kept)
-    assert kept.stat().st_size < 200_000
-    assert size_of(kept)[0] == size_of(taken)[0] == 1200
-    assert f"docs/pictures/{name}.png" in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_a_comparison_with_the_portal_is_read_at_a_glance(site: Site, watched: Page) -> None:
+    agrees = Line("EXAMPLE", "physics", Used(41, 90_000, 900), Used(41, 90_000, 900))
+    refused = Line(
+        "EXAMPLE",
+        "biology",
+        Used(20, 36_000, 600),
+        Used(24, 72_000, 900),
+        Cause.REFUSED,
+        "what is missing is what this message said",
+        (1,),
+    )
+    made = Reconciliation(
+        Month(2026, 10),
+        "",
+        month.NOW,
+        "portal.csv",
+        Unit.HOURS,
+        is_partial=False,
+        lines=[refused, agrees],
+    )
+    Reconciliations(site.running.service.database).keep(made)
+    site.open(watched, "/deliveries/reconciliation")
+    expect(watched.locator(".verdict .badge").first).to_have_text("1 differs")
+    expect(watched.locator("tbody tr").nth(1)).to_contain_text("no")
+    look_at(watched, "reconciliation")
+    watched.click("text=message 1")
+    expect(watched.locator("h1")).to_contain_text("Message 1")
+
+
+def test_every_picture_is_of_a_page_and_in_the_documentation() -> None:
+    kept = {path.stem for path in PICTURES.glob("*.png")}
+    assert kept == set(PICTURED.values()), "run make pictures"
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    assert {name for name in kept if f"pictures/{name}.png" not in text} == set()
+    for path in PICTURES.glob("*.png"):
+        assert path.stat().st_size < 200_000
+        assert size_of(path)[0] == PICTURE_WIDTH
 
 
 def size_of(picture: Path) -> tuple[int, int]:
