@@ -30,6 +30,7 @@ class OutletKind(StrEnum):
     RECORDS = "records"
     SUMMARIES = "summaries"
     ACCELERATORS = "accelerators"
+    HOURS = "hours"
 
 
 def address(place: str, kind: OutletKind) -> str:

@@ -5,7 +5,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from accounting.errors import AccountingError
 from accounting.model.messages import UNDELIVERED, OutletKind
@@ -129,8 +139,9 @@ def _erase_sums(connection: Connection, uids: Sequence[str]) -> None:
 
 def _names(text: ColumnElement[str], user: str) -> ColumnElement[bool]:
     """The condition of a text that names the user: as APEL's lines do, or as JSON does."""
-    line, member = f"\nGlobalUserName: {user}\n", f'"GlobalUserName": {json.dumps(user)}'
-    return text.contains(line, autoescape=True) | text.contains(member, autoescape=True)
+    name = json.dumps(user)
+    said = (f"\nGlobalUserName: {user}\n", f'"GlobalUserName": {name}', f'"user_id": {name}')
+    return or_(*(text.contains(part, autoescape=True) for part in said))
 
 
 def _erase_delivered(connection: Connection, uids: Sequence[str]) -> None:

@@ -310,6 +310,16 @@ delivered = Table(
     sqlite_with_rowid=False,
 )
 
+# The ids that a receiver has given our figures, by the figures' keys.
+remote_ids = Table(
+    "remote_ids",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("uid", String(64), primary_key=True, comment="the figure's key, as in queued"),
+    Column("remote_id", Text, nullable=False),
+    Column("empaid", String(64), nullable=False, comment="the message that told it last"),
+)
+
 # Held records that an operator was told of. A row counts only while the record is held for the same
 # reason: see ``holds.py``.
 holds = Table(

@@ -1,7 +1,7 @@
 """Figures that are computed anew from a month, and compared with what a destination was told."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -44,7 +44,8 @@ class Computed(ABC):
         """See ``Outlet``; those whose last message is not delivered yet wait for that."""
         taken: list[Entry] = []
         size, left_out = 0, 0
-        for entry, is_waiting in self._unsaid(connection, destination, open_from):
+        since = None if after is None else after.of
+        for entry, is_waiting in self._unsaid(connection, destination, open_from, since):
             if is_waiting or (after is not None and _place(entry.key) <= _place(after)):
                 continue
             if limit.ascii_only and not entry.text.isascii():
@@ -75,19 +76,32 @@ class Computed(ABC):
         for month in months - left:
             queue.settle(connection, destination, month)
 
+    def months(self, connection: Connection, destination: str) -> Iterable[Month]:
+        """The months that may hold something to tell, in order."""
+        return sorted(Month(*row) for row in connection.execute(unsettled(destination)))
+
     def _unsaid(
-        self, connection: Connection, destination: str, open_from: Month
+        self,
+        connection: Connection,
+        destination: str,
+        open_from: Month,
+        since: Month | None = None,
     ) -> Iterator[tuple[Entry, bool]]:
-        """What must go there, and whether an undelivered message stands before it."""
-        for entry, told in self._differing(connection, destination):
+        """What must go there, and whether an undelivered message stands before it.
+
+        Of the months from ``since`` on; by default of all.
+        """
+        for entry, told in self._differing(connection, destination, since):
             if not _is_differing(entry, told, open_from):
                 yield entry, told is not None and told.is_waiting
 
     def _differing(
-        self, connection: Connection, destination: str
+        self, connection: Connection, destination: str, since: Month | None = None
     ) -> Iterator[tuple[Entry, queue.Told | None]]:
         """Figures that differ from what a destination was told, and what that was."""
-        for month in sorted(Month(*row) for row in connection.execute(unsettled(destination))):
+        for month in self.months(connection, destination):
+            if since is not None and month < since:
+                continue
             told = queue.told(connection, destination, month)
             for entry in self.entries(connection, destination, month):
                 before = told.get(entry.key.uid)

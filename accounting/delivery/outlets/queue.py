@@ -109,8 +109,13 @@ def settle(connection: Connection, destination: str, month: Month) -> None:
     of_month = (revisions.c.year == month.year) & (revisions.c.month == month.month)
     revision = connection.execute(select(revisions.c.revision).where(of_month)).scalar()
     if revision is not None:
-        key = {"destination": destination, **month._asdict()}
-        _upsert(connection, settled, key, {"revision": revision})
+        settle_at(connection, destination, month, revision)
+
+
+def settle_at(connection: Connection, destination: str, month: Month, revision: int) -> None:
+    """Note up to which revision a destination was told all of a month."""
+    key = {"destination": destination, **month._asdict()}
+    _upsert(connection, settled, key, {"revision": revision})
 
 
 def unsettle(connection: Connection, destination: str, month: Month) -> None:
