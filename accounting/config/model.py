@@ -4,6 +4,7 @@ from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from accounting.config.delivery import Destinations, SsmSettings
+from accounting.config.energy import EnergySettings
 from accounting.config.measuring import PollSettings, PrometheusSettings
 from accounting.config.records import RecordSettings, VoSettings
 from accounting.config.secret import read_secret
@@ -12,6 +13,7 @@ from accounting.config.setting import PREFIX, Setting
 from accounting.config.values import SiteName, Text
 from accounting.errors import SettingsError
 from accounting.measure.promql.scope import Scope
+from accounting.model.energy import EnergyRules
 from accounting.records.accelerators import Kind, Kinds
 from accounting.records.builder import Site
 from accounting.records.identity import Privacy, VoRules
@@ -59,6 +61,7 @@ class Settings(BaseSettings):
     poll: PollSettings = Field(default_factory=PollSettings)
     vo: VoSettings = Field(default_factory=VoSettings)
     record: RecordSettings = Field(default_factory=RecordSettings)
+    energy: EnergySettings = Field(default_factory=EnergySettings)
     ssm: SsmSettings = Field(default_factory=SsmSettings)
     destinations: Destinations = Field(
         default_factory=dict,
@@ -109,7 +112,13 @@ class Settings(BaseSettings):
                     for name, kind in record.accelerators.items()
                 }
             ),
+            energy=self._energy_rules,
         )
+
+    @property
+    def _energy_rules(self) -> EnergyRules | None:
+        energy = self.energy
+        return EnergyRules(energy.zones, energy.watts_per_core) if energy.enabled else None
 
     def vo_rules(self) -> VoRules:
         """How groups become VOs; reads the pseudonyms' key.
@@ -159,6 +168,7 @@ class Settings(BaseSettings):
             container=prometheus.container,
             label=(name, value) if name else None,
             matchers=prometheus.matchers,
+            energy_zones=self.energy.zones if self.energy.enabled else (),
         )
 
 

@@ -218,10 +218,10 @@ class Poller:
         a user was erased meanwhile, the pages at hand still name them, and must not be written.
         """
         length = self.options.step_seconds
-        window = next_window(report.end, end, length)
+        window = next_window(report.end, end, length, by_day=self._by_day)
         inquiry = self._asked(questioner, window) if window else None
         while inquiry and window:
-            following = next_window(window.end, end, length)
+            following = next_window(window.end, end, length, by_day=self._by_day)
             try:
                 beat = self._beat(inquiry, before)
                 accounts = inquiry.read(
@@ -232,7 +232,7 @@ class Poller:
                     raise
                 length = max(window.seconds // 2, self.options.shortest_seconds)
                 log.info("the source refused a window's size", next_seconds=length)
-                window = next_window(window.start, end, length)
+                window = next_window(window.start, end, length, by_day=self._by_day)
                 inquiry = self._asked(questioner, window) if window else None
                 continue
             self._cache.many_new = inquiry.new_pods > _MANY_NEW
@@ -242,6 +242,11 @@ class Poller:
             if notice(report):
                 return
             window, inquiry = following, ahead
+
+    @property
+    def _by_day(self) -> bool:
+        """Energy is told to receivers by day."""
+        return bool(self.scope.energy_zones)
 
     def _asked(self, questioner: Querier, window: Window) -> WindowQuery:
         many_new = (
@@ -291,7 +296,9 @@ class Poller:
         for account in step.accounts:
             uid = account.pod.uid
             self._cache.written.pop(uid, None)
-            known = RunningRecord.of(account, latest[uid]) if uid in latest else None
+            known = (
+                RunningRecord.of(account, latest[uid], self.site.energy) if uid in latest else None
+            )
             if known is not None:
                 self._cache.written[uid] = known
 
@@ -304,7 +311,7 @@ class Poller:
         accounts: dict[str, Account],
     ) -> Step:
         """Merge the samples, decide what ended, and build the records."""
-        changed = absorb(accounts, found, window)
+        changed = absorb(accounts, found, window, by_day=self._by_day)
         gaps = [*self.ledger.gaps(window.start - _DAY), *beat.gaps]
         changed |= ends.settle(accounts, beat, found.orphans, gaps)
         touched = [accounts[uid] for uid in sorted(changed)]
@@ -357,11 +364,15 @@ class Poller:
         acknowledge_owners(unknown, owned)
 
 
-def next_window(start: int, until: int, length: int) -> Window | None:
-    """The window that follows ``start``: month ends are always window ends (M8)."""
+def next_window(start: int, until: int, length: int, *, by_day: bool = False) -> Window | None:
+    """The window that follows ``start``: month ends are always window ends (M8).
+
+    With ``by_day``, days' ends (UTC) are as well.
+    """
     if start >= until:
         return None
-    return Window(start, min(start + length, until, Month.of(start).end))
+    end = min(start + length, until, Month.of(start).end)
+    return Window(start, min(end, (start // _DAY + 1) * _DAY) if by_day else end)
 
 
 def _spoken_before(

@@ -6,6 +6,7 @@ from typing import TypeVar
 from accounting.measure.promql import ksm, kubelet, scope
 from accounting.measure.queries.counters import CounterQuery
 from accounting.measure.queries.devices import DeviceQuery
+from accounting.measure.queries.energy import EnergyQuery
 from accounting.measure.queries.holdings import HoldingQuery
 from accounting.measure.queries.nodes import LostNodes
 from accounting.measure.source.querier import Answer, Querier, Query, chunks
@@ -74,6 +75,7 @@ class WindowQuery:
         self._seen = Answer([workers.submit(questioner.sightings, window)])
         self._lost = LostNodes(questioner, window)
         self._devices = DeviceQuery(questioner, window)
+        self._energy = EnergyQuery(questioner, window)
         self._counters = CounterQuery(questioner, window, previous, many_new=many_new)
         self._described: dict[Query, Answer[Row]] = {}
         if many_new:
@@ -126,6 +128,7 @@ class WindowQuery:
         self._measure_memory(accounts, names)
         self._devices.read(found, accounts, names)
         self._counters.complete(found, accounts, names)
+        self._energy.read(found, accounts, ledger)
         uids = {series.usage_uid(row, names.latest) for row in vanished.read()}
         found.orphans = {uid for uid in uids if uid}
         return accounts

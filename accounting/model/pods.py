@@ -14,10 +14,11 @@ class CounterKind(StrEnum):
     CPU = "cpu"
     RECEIVED = "rx"
     SENT = "tx"
+    ENERGY = "joules"
 
 
 class SeriesKey(NamedTuple):
-    """One counter of one pod: the pod's cgroup, a container id, or a network interface."""
+    """One counter of one pod: its cgroup, a container id, a network interface, an energy zone."""
 
     kind: CounterKind
     series: str
@@ -91,6 +92,20 @@ class Reading(NamedTuple):
     cpu_seconds: float | None = None
     received_bytes: float | None = None
     sent_bytes: float | None = None
+
+
+class DayReading(NamedTuple):
+    """The pod's cumulative totals as last seen within one UTC day; None is unknown, never 0.
+
+    Attributes:
+        at: when, Unix seconds.
+        cpu_seconds: used since its start.
+        joules: taken since its start, by Kepler's zones, which overlap: never add them up.
+    """
+
+    at: int
+    cpu_seconds: float | None = None
+    joules: tuple[tuple[str, float], ...] = ()
 
 
 class Implausible(StrEnum):
@@ -218,9 +233,10 @@ class Pod:
 
 @dataclass(slots=True)
 class Account:
-    """One pod's page in the ledger."""
+    """One pod's page in the ledger; ``days`` are kept where energy is measured."""
 
     pod: Pod
     counters: dict[SeriesKey, Counter] = field(default_factory=dict)
     readings: dict[Month, Reading] = field(default_factory=dict)
     uses: dict[UseKey, Use] = field(default_factory=dict)
+    days: dict[int, DayReading] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from accounting.model.accelerators import Accelerator
+from accounting.model.energy import EnergyQuality
 from accounting.model.time import Month
 
 
@@ -60,7 +61,8 @@ class Record:
     month's record is subtracted, as the repository's summariser does (apel.md, rule 3). ``flags``
     says what was estimated or incomplete; ``held`` and ``problem`` why it stays here. ``spans`` are
     the sizes of a pod that was resized within the month, one after another: they fill
-    ``used_wall_seconds``.
+    ``used_wall_seconds``. ``joules`` is what the pod took within the month, as far as
+    ``energy_quality`` says.
     """
 
     uid: str
@@ -98,5 +100,7 @@ class Record:
     core_seconds: float | None = None
     memory_mb_seconds: float | None = None
     gpu_seconds: float | None = None
+    joules: float | None = None
+    energy_quality: EnergyQuality = EnergyQuality.NONE
     accelerators: tuple[Accelerator, ...] = ()
     spans: tuple[Span, ...] = ()

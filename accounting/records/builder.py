@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from accounting.model.accelerators import Accelerator, Quality
+from accounting.model.energy import EnergyRules
 from accounting.model.pods import ERASED, Account, Pod, Reading, Resources
 from accounting.model.records import Held, Record, Span, Status, Vo
 from accounting.model.time import Month
-from accounting.records import accelerators, apel, identity
+from accounting.records import accelerators, apel, energy, identity
 from accounting.records.accelerators import Kinds
 from accounting.records.apel import digest_of_lines, fields, lines
 from accounting.records.holdings import Held as Holding
@@ -33,6 +34,7 @@ class Site:
         default_cpu_count, default_memory_mb: for pods without requests and limits; None: unknown.
         benchmark_type, benchmark: of one core; None: not sent.
         kinds: which resources are accelerators.
+        energy: how energy is found out; None: it is not.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Site:
     benchmark_type: str = ""
     benchmark: float | None = None
     kinds: Kinds = field(default_factory=Kinds)
+    energy: EnergyRules | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ def records(account: Account, site: Site, rules: VoRules) -> Iterator[Record]:
         record = _measured(pod, vo, site, rules, moment)
         record.used_wall_seconds = record.wall_seconds - wall_before
         _size(record, account, site)
+        tell_energy(record, account, site.energy)
         wall_before = record.wall_seconds
         if record.cpu_seconds is not None:
             record.used_cpu_seconds = record.cpu_seconds - cpu_before
@@ -161,6 +165,15 @@ def _size(record: Record, account: Account, site: Site) -> None:
     else:
         known = (span.memory_mb for span in spans if span.memory_mb is not None)
         record.memory_mb = max(map(round, known), default=None)
+
+
+def tell_energy(record: Record, account: Account, rules: EnergyRules | None) -> None:
+    """Fill in what the pod took within the record's month."""
+    if rules is not None:
+        held = record.accelerators
+        record.joules, record.energy_quality, _ = energy.of_month(
+            account, record.month, held, rules
+        )
 
 
 def _spans(held_spans: Sequence[Holding], pod: Pod, site: Site) -> tuple[Span, ...]:

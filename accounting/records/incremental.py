@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from operator import attrgetter
 
+from accounting.model.energy import EnergyRules
 from accounting.model.pods import Account, Pod, Reading
 from accounting.model.records import Record
 from accounting.model.time import Month
@@ -27,6 +28,7 @@ class RunningRecord:
         record: as it was written last.
         description: of the pod, as it was then.
         wall_before, cpu_before: seconds that the month before accounts for.
+        rules: how energy is found out; None: it is not.
         fixed: the text that goes out, around the figures; made when it is first needed.
     """
 
@@ -34,10 +36,13 @@ class RunningRecord:
     description: tuple[object, ...]
     wall_before: int
     cpu_before: int
+    rules: EnergyRules | None = None
     fixed: tuple[str, str, str] | None = None
 
     @classmethod
-    def of(cls, account: Account, record: Record) -> "RunningRecord | None":
+    def of(
+        cls, account: Account, record: Record, rules: EnergyRules | None = None
+    ) -> "RunningRecord | None":
         """Of a page and its latest record; None if more than figures may move."""
         if (
             account.pod.ended
@@ -52,6 +57,7 @@ class RunningRecord:
             _described(account.pod),
             record.wall_seconds - record.used_wall_seconds,
             record.cpu_seconds - record.used_cpu_seconds,
+            rules,
         )
 
     def move(self, account: Account, month: Month) -> Record | None:
@@ -72,6 +78,7 @@ class RunningRecord:
         ):
             return None
         self._fill(reading, seen_at)
+        builder.tell_energy(record, account, self.rules)
         return record
 
     def _fill(self, reading: Reading, seen_at: int) -> None:

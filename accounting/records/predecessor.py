@@ -120,7 +120,8 @@ def past(row: Mapping[str, Any], site: Site, zone: tzinfo) -> Past:
 
 def _counters(reading: Reading) -> dict[SeriesKey, Counter]:
     """What cumulative figures of a notebook that runs on must not fall under."""
-    known = zip(CounterKind, reading[1:], strict=True)
+    kinds = (CounterKind.CPU, CounterKind.RECEIVED, CounterKind.SENT)
+    known = zip(kinds, reading[1:], strict=True)
     return {
         SeriesKey(kind, IMPORTED): Counter(reading.at, value)
         for kind, value in known

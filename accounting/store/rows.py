@@ -13,10 +13,12 @@ from typing import Any
 import msgspec
 
 from accounting.model.accelerators import ALONE, Accelerator, Amounts, Surroundings, Use, UseKey
+from accounting.model.energy import EnergyQuality
 from accounting.model.pods import (
     Account,
     Counter,
     CounterKind,
+    DayReading,
     Owner,
     Pod,
     Reading,
@@ -42,6 +44,8 @@ RECORD_FIGURES = (
     "core_seconds",
     "memory_mb_seconds",
     "gpu_seconds",
+    "joules",
+    "energy_quality",
 )
 """What moves of a record while its pod runs on."""
 
@@ -57,6 +61,7 @@ _RECORD_PATHS = {
     "vo_source": "vo.source",
     "status": "status.value",
     "held": "held.value",
+    "energy_quality": "energy_quality.value",
 }
 _encode_flags = json.dumps
 _encode = msgspec.json.Encoder().encode
@@ -71,7 +76,8 @@ def _of_record(names: Sequence[str]) -> Callable[[Record], tuple[Any, ...]]:
 
 _FLAGS_AT = RECORD_COLUMNS.index("flags")
 _before_flags = _of_record(RECORD_COLUMNS[:_FLAGS_AT])
-_after_flags = _of_record(RECORD_COLUMNS[_FLAGS_AT + 1 : -2])
+_ENCODED_AT = RECORD_COLUMNS.index("accelerators")
+_after_flags = _of_record(RECORD_COLUMNS[_FLAGS_AT + 1 : _ENCODED_AT])
 record_figures = _of_record((*RECORD_FIGURES, "year", "month", "uid"))
 """Of a record: ``RECORD_FIGURES``, then its key."""
 
@@ -85,6 +91,8 @@ def record_row(record: Record) -> tuple[Any, ...]:
         *_after_flags(record),
         _encode(held).decode() if held else "[]",
         _encode(record.spans).decode() if record.spans else "[]",
+        record.joules,
+        record.energy_quality.value,
     )
 
 
@@ -98,6 +106,7 @@ _VO = slice(_COLUMN_AT["vo"], _COLUMN_AT["vo_source"] + 1)
 
 _STATUSES = {status.value: status for status in Status}
 _HOLDS = {held.value: held for held in Held}
+_QUALITIES = {quality.value: quality for quality in EnergyQuality}
 
 
 def record_of(row: Sequence[Any]) -> Record:
@@ -115,6 +124,7 @@ def record_of(row: Sequence[Any]) -> Record:
     accelerators = values[_ACCELERATORS_AT]
     values[_ACCELERATORS_AT] = _decode_accelerators(accelerators) if accelerators != "[]" else ()
     values[_SPANS_AT] = spans_of(values[_SPANS_AT])
+    values[_QUALITY_AT] = _QUALITIES[values[_QUALITY_AT]]
     return Record(*values)
 
 
@@ -126,14 +136,15 @@ def spans_of(kept: str) -> tuple[Span, ...]:
 _MONTH_AT, _VO_AT, _STATUS_AT, _TOLD_AT, _HELD_AT, _ACCELERATORS_AT, _SPANS_AT = (
     _FIELD_AT[name] for name in ("month", "vo", "status", "flags", "held", "accelerators", "spans")
 )
+_QUALITY_AT = _FIELD_AT["energy_quality"]
 
 
 def account_of(row: Sequence[Any]) -> Account:
     """A page from its row, by position: a poll reads tens of thousands."""
-    *described, counters, readings, resizes, accelerators, lost_at = row
+    *described, counters, readings, resizes, accelerators, lost_at, days = row
     kept = _NONE_KEPT if accelerators == "[]" else _decode_kept(accelerators)
     pod = _pod(described, lost_at, resizes, kept)
-    return Account(pod, _counters(counters), _readings(readings), _uses(kept))
+    return Account(pod, _counters(counters), _readings(readings), _uses(kept), _days(days))
 
 
 class _Accelerators(msgspec.Struct, array_like=True, gc=False):
@@ -177,9 +188,11 @@ class _Counter(msgspec.Struct, array_like=True, gc=False):
 
 
 # Counters and readings are a pod's own and never searched: they are JSON lists of ``_Counter`` and
-# of (year, month, at, cpu, received, sent).
+# of (year, month, at, cpu, received, sent); days of (day, at, cpu, ((zone, joules), …)).
 _Counters = list[_Counter]
 _Readings = list[tuple[int, int, int, float | None, float | None, float | None]]
+_Days = list[tuple[int, int, float | None, tuple[tuple[str, float], ...]]]
+_decode_days = msgspec.json.Decoder(_Days).decode
 _decode_counters = msgspec.json.Decoder(_Counters).decode
 _decode_readings = msgspec.json.Decoder(_Readings).decode
 
@@ -198,6 +211,17 @@ def _readings(stored: str) -> dict[Month, Reading]:
     }
 
 
+def _days(stored: str) -> dict[int, DayReading]:
+    if stored == "[]":  # all, where energy is not measured
+        return {}
+    return {day: DayReading(at, cpu, zones) for day, at, cpu, zones in _decode_days(stored)}
+
+
+def _kept_days(account: Account) -> str:
+    days = account.days
+    return _encode([(day, *days[day]) for day in sorted(days)]).decode() if days else "[]"
+
+
 def account_row(account: Account) -> tuple[Any, ...]:
     """A page as ``POD_COLUMNS``."""
     return (
@@ -206,13 +230,14 @@ def account_row(account: Account) -> tuple[Any, ...]:
         _kept_resizes(account.pod.resizes),
         _kept_accelerators(account),
         account.pod.lost_at,
+        _kept_days(account),
     )
 
 
 def account_figures(account: Account) -> tuple[Any, ...]:
     """What of a page moves while its pod runs on, as ``FIGURE_COLUMNS``."""
     pod = account.pod
-    return (pod.uid, pod.last_running_at, pod.last_listed_at, *_kept(account))
+    return (pod.uid, pod.last_running_at, pod.last_listed_at, *_kept(account), _kept_days(account))
 
 
 def _kept(account: Account) -> tuple[str, str]:
@@ -261,7 +286,7 @@ _NO_RESOURCES = Resources()
 _OWNER = slice(POD_COLUMNS.index("user"), POD_COLUMNS.index("flavor") + 1)
 _RESOURCES = slice(POD_COLUMNS.index("cpu_request"), POD_COLUMNS.index("memory_limit_bytes") + 1)
 _OWNER_PATHS = {field.name: f"owner.{field.name}" for field in fields(Owner)}
-_KEPT_APART = {"resizes", "counters", "readings", "accelerators", "lost_at"}
+_KEPT_APART = {"resizes", "counters", "readings", "accelerators", "lost_at", "days"}
 
 
 def _of_pod(names: Sequence[str]) -> Callable[[Pod], tuple[Any, ...]]:

@@ -63,6 +63,7 @@ pods = Table(
     Column("resizes", Text, nullable=False, server_default="[]", comment="JSON: see rows.py"),
     Column("accelerators", Text, nullable=False, server_default="[]", comment="JSON: see rows.py"),
     Column("lost_at", Float, comment="when its node was lost"),
+    Column("days", Text, nullable=False, server_default="[]", comment="JSON: see rows.py"),
     sqlite_with_rowid=False,
 )
 # Users' own usage is found by the name that the hub wrote. A hash index: only equality is asked,
@@ -82,6 +83,7 @@ figures = Table(
     Column("last_listed_at", Float, nullable=False),
     Column("counters", Text, nullable=False, comment="JSON: see ledger.py"),
     Column("readings", Text, nullable=False, comment="JSON: see ledger.py"),
+    Column("days", Text, nullable=False, server_default="[]", comment="JSON: see rows.py"),
     sqlite_with_rowid=False,
 )
 
@@ -136,6 +138,14 @@ records = Table(
     Column("gpu_seconds", Float, comment="held within the month: accelerators x seconds"),
     Column("accelerators", Text, nullable=False, server_default="[]", comment="JSON: see rows.py"),
     Column("spans", Text, nullable=False, server_default="[]", comment="JSON: see rows.py"),
+    Column("joules", Float, comment="taken within the month"),
+    Column(
+        "energy_quality",
+        String(32),
+        nullable=False,
+        server_default="",
+        comment="how well that is known",
+    ),
     PrimaryKeyConstraint("year", "month", "uid"),
     # Lists follow an index, so that a page is quick however long the list is. No index holds a
     # figure, because every poll moves those.

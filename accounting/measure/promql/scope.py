@@ -35,6 +35,7 @@ class Scope:
         has_otel: OpenTelemetry's kubelet metrics are there.
         has_scheduling: kube-scheduler's /metrics/resources is scraped.
         matchers: further ones for all series, as PromQL has them; empty for none.
+        energy_zones: Kepler's zones to read, the preferred one first; empty: energy is not read.
     """
 
     namespace: str
@@ -51,6 +52,7 @@ class Scope:
     has_otel: bool = False
     has_scheduling: bool = False
     matchers: str = ""
+    energy_zones: tuple[str, ...] = ()
 
     def state(self, name: str) -> str:
         """A label's name in kube-state-metrics' series."""

@@ -16,14 +16,20 @@ from accounting.model.pods import (
 )
 from accounting.model.time import Window
 
+_DAY = 86400
 
-def absorb(accounts: dict[str, Account], samples: Samples, window: Window) -> set[str]:
+
+def absorb(
+    accounts: dict[str, Account], samples: Samples, window: Window, *, by_day: bool = False
+) -> set[str]:
     """Merge a window's samples into the ledger's pages; returns the uids that were touched.
 
-    Pods that never ran get no page: Pending is not used time (M6).
+    Pods that never ran get no page: Pending is not used time (M6). ``by_day`` keeps each day's
+    totals besides each month's; the window lies within a day then.
     """
     touched = set()
     month = window.month
+    day = (window.end - 1) // _DAY if by_day else None
     counted = samples.readings.keys() | samples.raw.keys()
     described = samples.described
     # Handle each pod in one pass, so that its data stays in the CPU cache.
@@ -34,12 +40,12 @@ def absorb(accounts: dict[str, Account], samples: Samples, window: Window) -> se
             if uid in described:
                 _describe(account.pod, samples)
             if uid in counted:
-                count(account, samples, window, month)
+                count(account, samples, window, month, day)
     for uid in counted - samples.sightings.keys():
         account = accounts.get(uid)
         if account is not None:
             touched.add(uid)
-            count(account, samples, window, month)
+            count(account, samples, window, month, day)
     for uid, peak in samples.memory_peaks.items():
         account = accounts.get(uid)
         if account is not None and peak > (account.pod.peak_memory_bytes or 0.0):

@@ -12,6 +12,7 @@ from accounting.model.pods import (
     Account,
     Counter,
     CounterKind,
+    DayReading,
     Level,
     Reading,
     Resets,
@@ -30,8 +31,10 @@ _COMPLETE = 0.98
 _SOON_SECONDS = 120.0
 
 
-def count(account: Account, samples: Samples, window: Window, month: Month) -> None:
-    """Bring counters and the month's reading up to this window."""
+def count(
+    account: Account, samples: Samples, window: Window, month: Month, day: int | None = None
+) -> None:
+    """Bring counters and the month's reading up to this window; and its day's, if one is given."""
     uid, counters = account.pod.uid, account.counters
     readings = samples.readings.get(uid, _NOTHING)
     end = window.end
@@ -44,7 +47,21 @@ def count(account: Account, samples: Samples, window: Window, month: Month) -> N
     old = account.readings.get(month)
     if old is None or old.at <= end:  # else a later window has noted the month's totals
         account.readings[month] = totals(counters, end)
+    if day is not None:
+        _note_day(account, counters, end, day)
 
+
+def _note_day(account: Account, counters: Mapping[SeriesKey, Counter], end: int, day: int) -> None:
+    known = account.days.get(day)
+    if known is not None and known.at > end:
+        return  # a later window has noted the day's totals
+    joules = tuple(
+        sorted((key.series, c.total) for key, c in counters.items() if key.kind is _ENERGY)
+    )
+    account.days[day] = DayReading(end, totals(counters, end).cpu_seconds, joules)
+
+
+_ENERGY = CounterKind.ENERGY
 
 _NOTHING: Mapping[SeriesKey, float] = {}
 
@@ -141,7 +158,7 @@ def totals(counters: Mapping[SeriesKey, Counter], at: int) -> Reading:
             received = total + (received or 0.0)
         elif kind is CounterKind.SENT:
             sent = total + (sent or 0.0)
-        else:
+        elif kind is CounterKind.CPU:
             has_levels |= cpu is not None or series != POD_LEVEL
             cpu = total
     if has_levels:
@@ -217,7 +234,16 @@ def fallen(
     And of those of which CPU grew by more than a node can use: one sample may be a spike. Their raw
     samples must be read.
     """
-    names = set()
+    return {accounts[uid].pod.name for uid in fallen_uids(accounts, found, window)}
+
+
+def fallen_uids(
+    accounts: Mapping[str, Account],
+    found: Mapping[str, Mapping[SeriesKey, float]],
+    window: Window,
+) -> set[str]:
+    """The uids of the same pods."""
+    uids = set()
     leap = most_growth(window.seconds)
     for uid, readings in found.items():
         account = accounts.get(uid)
@@ -231,5 +257,5 @@ def fallen(
                 and key.kind is CounterKind.CPU
                 and value - (known.value if known else 0.0) > leap
             ):
-                names.add(account.pod.name)
-    return names
+                uids.add(uid)
+    return uids

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Iterator
 
-from accounting.simulation.exporters import cadvisor, state_metrics
+from accounting.simulation.exporters import cadvisor, kepler, state_metrics
 from accounting.simulation.exporters.series import Series
 from accounting.simulation.judges.truth import SimulatedPod
 from accounting.simulation.world.cluster import Cluster
 
-FAMILIES = (*state_metrics.FAMILIES, *cadvisor.FAMILIES)
+FAMILIES = (*state_metrics.FAMILIES, *cadvisor.FAMILIES, *kepler.FAMILIES)
 """All family names, in the order in which they are written."""
 
 LEAN_FAMILIES = frozenset(FAMILIES) - {
@@ -37,6 +37,16 @@ def cadvisor_series(
             yield from cadvisor.pod_series(cluster, pod)
 
 
+def kepler_series(
+    cluster: Cluster, since: float, until: float, node: str | None = None
+) -> Iterator[Series]:
+    """What the Kepler of the node (or of all nodes) has to say in [since, until)."""
+    for pod in cluster.pods:
+        late = since - cluster.interval_seconds  # those that have ended are told once more
+        if _ran(pod, late, until) and (node is None or pod.node == node):
+            yield from kepler.pod_series(cluster, pod)
+
+
 def by_family(
     cluster: Cluster, since: float, until: float, families: Collection[str] | None = None
 ) -> dict[str, list[Series]]:
@@ -46,6 +56,7 @@ def by_family(
     for series in (
         *state_metrics_series(cluster, since, until),
         *cadvisor_series(cluster, since, until),
+        *kepler_series(cluster, since, until),
     ):
         if series.family in grouped:
             grouped[series.family].append(series)

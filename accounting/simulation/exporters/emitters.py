@@ -12,7 +12,7 @@ from accounting.simulation.world.features import Features
 from accounting.simulation.world.months import month_ends_between
 
 Spans = tuple[tuple[float, float], ...]
-Kind = Literal["kube-state-metrics", "cadvisor"]
+Kind = Literal["kube-state-metrics", "cadvisor", "kepler"]
 
 MINUTE = 60.0
 REBOOT_SECONDS = 90.0
@@ -36,7 +36,7 @@ class Emitter:
 
     def speaks_of(self, series: Series) -> bool:
         """Whether the series is this emitter's to expose."""
-        if self.kind == "cadvisor":
+        if self.kind != "kube-state-metrics":
             return series.source == self.node
         return self.covers(series.source)
 
@@ -73,6 +73,8 @@ class Emitter:
                 ("metrics_path", "/metrics/cadvisor"),
                 ("node", self.node),
             )
+        if self.kind == "kepler":
+            return (("job", "kepler"), ("instance", self.instance))
         suffix = f"{crc32(self.instance.encode()):08x}"
         own: Labels = (
             ("namespace", "monitoring"),
@@ -139,7 +141,14 @@ class Timetable:
 
     def emitters(self) -> tuple[Emitter, ...]:
         """All scrape targets, kube-state-metrics first."""
-        return (*self._state_metrics(), *(self._kubelet(i) for i in range(len(self.nodes))))
+        count = len(self.nodes)
+        keplers = [self._kepler(i) for i in range(count)] if self.features.kepler else []
+        return (*self._state_metrics(), *(self._kubelet(i) for i in range(count)), *keplers)
+
+    def kepler_lives(self) -> Spans:
+        """When Kepler runs: it is restarted once, on all nodes."""
+        at = self._at(0.47)
+        return (self.start, at), (at + MINUTE, self.end)
 
     def _at(self, share: float) -> float:
         return float(round(self.start + (self.end - self.start) * share))
@@ -190,6 +199,11 @@ class Timetable:
         gaps = [gap for gap in (self.hole, self.ksm_silence) if gap]
         spans = without(((since, until),), gaps)
         return Emitter("kube-state-metrics", instance, phase, spans, shard=shard)
+
+    def _kepler(self, index: int) -> Emitter:
+        spans = without(self.kepler_lives(), [gap for gap in (self.hole,) if gap])
+        node = self.nodes[index]
+        return Emitter("kepler", f"10.0.0.{11 + index}:28282", 0.61 + 0.03 * index, spans, node)
 
     def _kubelet(self, index: int) -> Emitter:
         gaps = [gap for gap in (self.hole, self.cadvisor_silence) if gap]

@@ -2,7 +2,12 @@
 
 from collections.abc import Iterator
 
-from accounting.simulation.exporters.catalog import FAMILIES, cadvisor_series, state_metrics_series
+from accounting.simulation.exporters.catalog import (
+    FAMILIES,
+    cadvisor_series,
+    kepler_series,
+    state_metrics_series,
+)
 from accounting.simulation.exporters.emitters import Emitter
 from accounting.simulation.exporters.labels import render
 from accounting.simulation.exporters.series import Series, kind_of
@@ -30,6 +35,9 @@ def _spoken(cluster: Cluster, emitter: Emitter, instant: float) -> Iterator[Seri
     after = instant + 0.001
     if emitter.kind == "cadvisor":
         yield from cadvisor_series(cluster, instant, after, emitter.node)
+        return
+    if emitter.kind == "kepler":
+        yield from kepler_series(cluster, instant, after, emitter.node)
         return
     for series in state_metrics_series(cluster, instant, after):
         if emitter.speaks_of(series):

@@ -188,8 +188,9 @@ def _families(
 def _lines(
     family: str, all_series: list[Series], scrapes: list[_Scrapes], *, honor: bool
 ) -> Iterator[tuple[int, str]]:
-    kind = "kube-state-metrics" if family.startswith("kube_") else "cadvisor"
-    honor = honor or kind == "cadvisor"
+    kinds = {"kube": "kube-state-metrics", "kepler": "kepler"}
+    kind = kinds.get(family.partition("_")[0], "cadvisor")
+    honor = honor or kind != "kube-state-metrics"
     speaking = [s for s in scrapes if s.emitter.kind == kind and s.times]
     for series in all_series:
         for scraped in speaking:

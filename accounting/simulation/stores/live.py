@@ -41,7 +41,7 @@ class Targets:
 
     def _job(self, emitter: Emitter, path: str, interval: str) -> dict[str, object]:
         """One target a job, as every target has a path of its own; `job` is set as a label."""
-        honor = emitter.kind == "cadvisor" or not self.cluster.features.honor_labels_off
+        honor = emitter.kind != "kube-state-metrics" or not self.cluster.features.honor_labels_off
         return {
             "job_name": f"{emitter.kind} {emitter.instance}",
             "metrics_path": path,
@@ -95,6 +95,8 @@ def serve_targets(cluster: Cluster, *, offset: timedelta = timedelta()) -> Itera
 def _path(emitter: Emitter) -> str:
     if emitter.kind == "cadvisor":
         return f"/nodes/{emitter.node}/metrics/cadvisor"
+    if emitter.kind == "kepler":
+        return f"/nodes/{emitter.node}/kepler/metrics"
     return f"/kube-state-metrics/{emitter.instance.replace(':', '-')}/metrics"
 
 

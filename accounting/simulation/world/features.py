@@ -43,7 +43,7 @@ MIXED = (
 class Features:
     """What happens in the cluster. One node is made for each entry of `nodes`.
 
-    The last five switches change the monitoring set-up or what pods hold, so no preset turns them
+    The last six switches change the monitoring set-up or what pods hold, so no preset turns them
     on.
     """
 
@@ -78,6 +78,7 @@ class Features:
     honor_labels_off: bool = False
     pod_level_dropped: bool = False
     id_dropped: bool = False
+    kepler: bool = False
 
     @classmethod
     def none(cls) -> Self:
@@ -93,6 +94,7 @@ class Features:
             "honor_labels_off",
             "pod_level_dropped",
             "id_dropped",
+            "kepler",
         )
         names = [name for name in cls.__slots__ if name not in (*variants, "nodes")]
         switched: dict[str, Any] = dict.fromkeys(names, True)

@@ -1,0 +1,265 @@
+"""Energy as Kepler tells it: zones apart, restarts, copies, days; the same on every schedule."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from accounting.measure.poller import Options, Poller
+from accounting.measure.source.prometheus import Source
+from accounting.model.accelerators import Accelerator, Quality, Type, Use, UseKey
+from accounting.model.energy import ZONES, EnergyQuality, EnergyRules
+from accounting.model.pods import Account, DayReading, Pod
+from accounting.model.records import Record
+from accounting.records import energy
+from accounting.simulation.exporters import kepler
+from accounting.simulation.stores.engines import run_prometheus, run_victoria_metrics
+from accounting.simulation.stores.history import import_history, populate
+from accounting.simulation.world.cluster import NAMESPACE, Cluster
+from accounting.simulation.world.features import Features
+from accounting.store.engine.database import Database
+from accounting.store.ledger import Ledger
+from accounting.store.records import Records
+from tests.exactness.notebooks import START, Notebook, every, heartbeat, merged, served
+from tests.exactness.polling import HOUR, RULES, SCOPE, SITE
+
+DAY = 86400
+MIDNIGHT = START + 12 * HOUR  # START is a noon
+Ledgers = Callable[[], str]
+
+
+def polled(
+    url: str,
+    ledger: str,
+    *cuts: int,
+    zones: tuple[str, ...] = ZONES,
+    watts: float | None = None,
+    since: int | None = None,
+) -> tuple[dict[str, Record], dict[str, Account]]:
+    """Records and pages by uid, after polls up to each of ``cuts``."""
+    site = replace(SITE, energy=EnergyRules(zones, watts))
+    scope = replace(SCOPE, energy_zones=zones)
+    with Database(ledger) as database, Source(url) as source:
+        database.ensure_current()
+        pages = Ledger(database)
+        for cut in cuts:
+            # Each poll as a process of its own would do it: nothing kept from the one before.
+            Poller(pages, source, scope, site, RULES, options=Options()).poll(cut, since)
+        found = {record.uid: record for record in Records(database).find()}
+        return found, pages.accounts(found)
+
+
+def joules_by_day(account: Account) -> dict[int, float | None]:
+    first = START // DAY
+    found = energy.by_day(account, (), EnergyRules())
+    return {day - first: taken.joules for day, taken in found.items()}
+
+
+def told(
+    notebook: Notebook,
+    zone: str,
+    joules: Callable[[float], float],
+    span: tuple[float, float],
+    *,
+    state: str = "running",
+    job: str = "kepler",
+) -> None:
+    labels = (
+        f'job="{job}",node_name="n",pod_id="{notebook.uid}",pod_name="{notebook.name}",'
+        f'pod_namespace="{NAMESPACE}",state="{state}",zone="{zone}"'
+    )
+    notebook.say(f"kepler_pod_cpu_joules_total{{{labels}}}", every(*span, joules))
+
+
+def notebook(number: int, until: float = 3 * HOUR, since: float = 0) -> Notebook:
+    made = Notebook(number, since, until, f"jupyter-{number}")
+    made.run()
+    made.cgroup(since, until, lambda at: (at - since) / 2)
+    return made
+
+
+def two_zones() -> tuple[Notebook, dict[int, float]]:
+    """All of them overlap: only the package's counts."""
+    one = notebook(1)
+    for zone, watts in {"package": 10, "psys": 17, "core": 7, "dram": 3}.items():
+        told(one, zone, lambda at, w=watts: at * w, (0, 3 * HOUR))  # type: ignore[misc]
+    return one, {0: 30.0 * HOUR}
+
+
+def platform_alone() -> tuple[Notebook, dict[int, float]]:
+    one = notebook(2)
+    for zone, watts in {"psys": 17, "core": 7, "dram": 3}.items():
+        told(one, zone, lambda at, w=watts: at * w, (0, 3 * HOUR))  # type: ignore[misc]
+    return one, {0: 51.0 * HOUR}
+
+
+def terminated_copy() -> tuple[Notebook, dict[int, float]]:
+    """The pod's two states are one counter; the last one is told after its end."""
+    one = notebook(3, HOUR)
+    told(one, "package", lambda at: at * 10, (0, HOUR))
+    told(one, "package", lambda _: 36_040.0, (HOUR + 30, HOUR + 30), state="terminated")
+    return one, {0: 36_040.0}
+
+
+def restart() -> tuple[Notebook, dict[int, float]]:
+    """Kepler is made anew after an hour, and again within minutes."""
+    one = notebook(4)
+    told(one, "package", lambda at: at * 10, (0, HOUR))
+    told(one, "package", lambda at: (at - HOUR - 60) * 10, (HOUR + 60, HOUR + 600))
+    told(one, "package", lambda at: (at - HOUR - 660) * 10, (HOUR + 660, 3 * HOUR))
+    return one, {0: 36_000.0 + 5_400 + (2 * HOUR - 660) * 10}
+
+
+def restart_in_a_silence() -> tuple[Notebook, dict[int, float]]:
+    """It comes back after an hour and has counted more than before when it is looked at."""
+    one = notebook(5, 9 * HOUR)
+    told(one, "package", lambda at: at, (0, HOUR))
+    told(one, "package", lambda at: (at - 2 * HOUR) * 10, (2 * HOUR, 9 * HOUR))
+    return one, {0: HOUR + 70.0 * HOUR}
+
+
+def two_scrapers() -> tuple[Notebook, dict[int, float]]:
+    one = notebook(6)
+    for job in ("kepler", "kepler-copy"):
+        told(one, "package", lambda at: at * 10, (0, 3 * HOUR), job=job)
+    return one, {0: 30.0 * HOUR}
+
+
+def over_midnight() -> tuple[Notebook, dict[int, float]]:
+    one = notebook(7, 40 * HOUR, 6 * HOUR)
+    told(one, "package", lambda at: (at - 6 * HOUR) * 10, (6 * HOUR, 40 * HOUR))
+    return one, {0: 60.0 * HOUR, 1: 240.0 * HOUR, 2: 40.0 * HOUR}
+
+
+def nothing_told() -> tuple[Notebook, dict[int, float]]:
+    return notebook(8), {}
+
+
+CASES = [
+    made()
+    for made in (
+        two_zones,
+        platform_alone,
+        terminated_copy,
+        restart,
+        restart_in_a_silence,
+        two_scrapers,
+        over_midnight,
+        nothing_told,
+    )
+]
+END = START + 41 * HOUR
+
+
+@pytest.fixture(scope="module", params=["prometheus", "victoria"])
+def store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    seen = merged(heartbeat(41 * HOUR), *(one.seen for one, _ in CASES))
+    with served(tmp_path_factory.mktemp("energy"), seen, request.param) as url:
+        yield url
+
+
+@pytest.mark.parametrize("step", [HOUR // 2, 5 * HOUR, 41 * HOUR])
+def test_joules_of_each_day_are_those_of_one_zone_on_every_schedule(
+    store: str, new_ledger: Ledgers, step: int
+) -> None:
+    ledger = new_ledger()
+    records, accounts = polled(store, ledger, *range(START + step, END, step), END)
+    for one, days in CASES:
+        found = joules_by_day(accounts[one.uid])
+        assert {day: value for day, value in found.items() if value} == days, one.name
+        record = records[one.uid]
+        if days:
+            assert record.joules == sum(days.values())
+            assert record.energy_quality is EnergyQuality.MEASURED
+        else:
+            assert (record.joules, record.energy_quality) == (None, EnergyQuality.NONE)
+    again = polled(store, ledger, END, since=START)
+    assert again[0] == records
+    assert {u: joules_by_day(a) for u, a in again[1].items()} == {
+        u: joules_by_day(a) for u, a in accounts.items()
+    }
+
+
+def test_energy_is_not_read_unless_it_is_wanted(store: str, new_ledger: Ledgers) -> None:
+    ledger = new_ledger()
+    with Database(ledger) as database, Source(store) as source:
+        database.ensure_current()
+        Poller(Ledger(database), source, SCOPE, SITE, RULES).poll(END)
+        records = list(Records(database).find())
+        pages = Ledger(database).accounts(record.uid for record in records)
+    assert len(records) == len(CASES)
+    assert {record.joules for record in records} == {None}
+    assert not any(page.days for page in pages.values())
+
+
+def test_what_nothing_measures_is_estimated_by_the_sites_watts_and_says_so(
+    store: str, new_ledger: Ledgers
+) -> None:
+    records, _ = polled(store, new_ledger(), END, watts=8.0)
+    unmeasured, measured = CASES[-1][0].uid, CASES[0][0].uid
+    assert records[unmeasured].joules == 3 * HOUR / 2 * 8
+    assert records[unmeasured].energy_quality is EnergyQuality.ESTIMATED
+    assert records[measured].energy_quality is EnergyQuality.MEASURED
+
+
+SINCE = datetime(2025, 11, 3, tzinfo=UTC)
+UNTIL = SINCE + timedelta(hours=30)
+
+
+@pytest.fixture(scope="module")
+def world() -> Cluster:
+    features = Features.none().but(kepler=True, container_restarts=True, quick_restarts=True)
+    return Cluster.generate(7, SINCE, UNTIL, pods=60, features=features, interval_seconds=30)
+
+
+@pytest.fixture(scope="module", params=["prometheus", "victoria"])
+def simulated(
+    request: pytest.FixtureRequest, world: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    folder: Path = tmp_path_factory.mktemp("world")
+    if request.param == "prometheus":
+        populate(world, folder / "data")
+        with run_prometheus(folder / "data") as engine:
+            yield engine.url
+        return
+    with run_victoria_metrics(folder / "data") as engine:
+        import_history(world, engine.url)
+        yield engine.url
+
+
+def test_a_simulated_clusters_pods_took_what_kepler_counted_between_its_restarts(
+    simulated: str, world: Cluster, new_ledger: Ledgers
+) -> None:
+    until = int(UNTIL.timestamp())
+    records, accounts = polled(simulated, new_ledger(), until - 7 * HOUR, until)
+    assert len(records) > 40
+    # Between the last scrape and a restart or an end, and while Kepler was away, nothing is seen.
+    unseen = 4 * world.interval_seconds * kepler.WATTS
+    for uid, record in records.items():
+        pod = world.pods_by_uid[uid]
+        truth = kepler.joules_between(pod, 0, until)
+        cores = 2 + sum(box.load.idle_cores + box.load.busy_cores for box in pod.containers)
+        assert truth - unseen * cores <= (record.joules or 0.0) <= truth + 0.01, uid
+        days = [joules or 0.0 for joules in joules_by_day(accounts[uid]).values()]
+        assert sum(days) == pytest.approx(record.joules or 0.0)
+
+
+def test_whole_gpus_are_added_and_shared_ones_make_a_figure_partial() -> None:
+    pod = Pod("u", "n", "jupyter-a", START, START + HOUR, START + HOUR)
+    day = START // DAY
+    account = Account(pod, uses={UseKey(day, ""): Use(10.0, 5000.0)})
+    account.days[day] = DayReading(START + HOUR, 1800.0, (("package", 700.0), ("psys", 900.0)))
+    gpu = Accelerator("nvidia_com_gpu", Type.GPU, "A", 1.0, 1.0, HOUR, 10, 5000.0, Quality.MEASURED)
+    shared = replace(gpu, joules=None, quality=Quality.SHARED)
+
+    def taken(held: Accelerator, *zones: str) -> tuple[float | None, EnergyQuality]:
+        return energy.by_day(account, (held,), EnergyRules(zones))[day][:2]
+
+    assert taken(gpu, "package") == (5700.0, EnergyQuality.MEASURED)
+    assert taken(shared, "package") == (700.0, EnergyQuality.PARTLY)
+    # The platform's own zone may hold the device already.
+    assert taken(gpu, "psys") == (900.0, EnergyQuality.MEASURED)
