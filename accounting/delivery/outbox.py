@@ -274,7 +274,7 @@ class Outbox:
         )
 
     def retry(self, number: int) -> None:
-        """Let the next push send a parked or failed message, without waiting any longer.
+        """Send a parked or failed message with the next push, without further waiting.
 
         Raises:
             AccountingError: there is no such message, or it is neither. One that is being sent,

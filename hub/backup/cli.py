@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hub.backup.rounds import Rounds
 
 app = program(
-    "Backup of the users' volumes with restic, and the way back.\n\n"
+    "Backup and restore of the users' volumes with restic.\n\n"
     f"Exit codes: 0 done, 1 failed, 2 wrong use, 3 incomplete. Settings: environment {PREFIX}…"
     " or one YAML file; see docs/backup.md."
 )
@@ -73,14 +73,14 @@ def _settings(ctx: typer.Context) -> BackupSettings:
 
 @app.command()
 def init(ctx: typer.Context) -> None:
-    """Make the repository, unless it is there."""
+    """Create the repository, unless it exists."""
     made = Repository(_settings(ctx).access).initialize()
     typer.echo("repository made" if made else "the repository is there")
 
 
 @app.command()
 def run(ctx: typer.Context, as_json: Json = False) -> None:
-    """Keep all claims and their data, then forget and prune by policy."""
+    """Back up all claims and their data, then forget and prune by policy."""
     settings = _settings(ctx)
     raise typer.Exit(asyncio.run(_run(settings, as_json=as_json)))
 
@@ -226,7 +226,7 @@ def restore(
     ),
     as_json: Json = False,
 ) -> None:
-    """Make claims anew and put their data back; nothing is replaced without --overwrite.
+    """Restore claims and their data; nothing is replaced without --overwrite.
 
     A claim that exists is left alone, except with --overwrite, or with --path, which adds what is
     missing. Files that are not in the backup are never removed.

@@ -41,9 +41,9 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Write the new values, and what must be decided; nothing is run or changed.
+    """Write the new values, and list what must be decided; nothing is run or changed.
 
-    What is shown names secrets, but has none. Exit code 3: something is to be decided.
+    The output names secrets, but contains none. Exit code 3: something is to be decided.
     """
     texts = {str(path): _text(path) for path in config or []}
     try:

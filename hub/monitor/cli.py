@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hub.monitor.schedule import Schedule
 
 app = program(
-    "Starts a notebook every hour as a monitoring user, and tells how it went.\n\n"
+    "Starts a notebook every hour as a monitoring user, and reports the result.\n\n"
     f"Settings: environment {PREFIX}… or one YAML file; see docs/monitoring.md."
 )
 

@@ -100,7 +100,7 @@ def get_message_body(service: Parts, _viewer: Admin, number: Number) -> Response
 
 @router.post("/{number}/retry", response_model=MessageModel, responses=refusals(404, 409))
 def retry_message(service: Parts, _viewer: Admin, number: Number) -> Response:
-    """Let the next push send a parked or failed message, without waiting any longer."""
+    """Send a parked or failed message with the next push, without further waiting."""
     return _changed(service, number, "retry")
 
 

@@ -25,7 +25,7 @@ def acknowledge(
     token_file: TokenFile = None,
     as_json: Json = False,
 ) -> None:
-    """Accept that a notebook's held records stay held, so that nothing warns of them any more.
+    """Accept that a notebook's records stay held: there are no more warnings about them.
 
     The acknowledgement ends by itself when a record is held for another reason.
     """

@@ -14,7 +14,7 @@ from accounting.errors import AccountingError
 
 
 def upgrade(ctx: typer.Context) -> None:
-    """Bring the database's tables to this version; make them if there are none."""
+    """Upgrade the database's tables to this version, or create them."""
     settings = program_of(ctx).settings()
     from accounting.store.engine.database import Database
 
@@ -35,7 +35,7 @@ def copy(
     ],
     as_json: Json = False,
 ) -> None:
-    """Copy the whole ledger into another, empty database: to move it, its history included.
+    """Copy the whole ledger, with its history, into another, empty database.
 
     The service should not run meanwhile. Afterwards set ACCOUNTING_DATABASE_URL to the new one.
     """
@@ -61,7 +61,7 @@ def copy(
 
 
 def mend_times(ctx: typer.Context, as_json: Json = False) -> None:
-    """Bring times in the future, left by a clock that ran ahead, back to now.
+    """Repair times in the future, written while the clock was ahead.
 
     Polls go back to the last window that is past, which changes no record, and messages that waited
     for such a time go out with the next push. The clock itself must be right.
@@ -79,7 +79,7 @@ def mend_times(ctx: typer.Context, as_json: Json = False) -> None:
 
 
 def status(ctx: typer.Context, as_json: Json = False) -> None:
-    """Show how far the ledger has come, and what waits."""
+    """Show how far usage was read, and what waits for delivery."""
     settings = program_of(ctx).settings()
     from accounting.delivery.outbox import Outbox
     from accounting.lookup.messages import Messages

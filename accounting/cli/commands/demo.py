@@ -19,7 +19,7 @@ def demo(
         bool, typer.Option("--serve", help="Leave it running, with the service and its pages.")
     ] = False,
 ) -> None:
-    """Show the whole way of the numbers on a simulated cluster."""
+    """Show the way of the numbers, from end to end, on a simulated cluster."""
     from accounting.demo.run import run
     from accounting.telemetry import configure_logs
 

@@ -22,7 +22,7 @@ _SIGNS = {
 
 
 def doctor(ctx: typer.Context, as_json: Json = False) -> None:
-    """Check all that polls and pushes need, and say what to do about what is missing.
+    """Check all preconditions of polls and pushes; name the cure for each that fails.
 
     Looks at the settings, at Prometheus and what it has scraped, at the database, and at the host
     certificate and where records are delivered. Changes nothing.

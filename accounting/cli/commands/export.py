@@ -24,7 +24,7 @@ def export(
         Path | None, typer.Option("--output", "-o", help="File to write; default: stdout.")
     ] = None,
 ) -> None:
-    """Write records to a file: as APEL text those that go out, else all."""
+    """Write records to a file: APEL text has those that go out, other formats have all."""
     from accounting.records.export import WRITERS
     from accounting.records.tabular import parquet_libraries
     from accounting.store.records import Selection

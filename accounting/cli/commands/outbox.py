@@ -42,7 +42,7 @@ class StateOption(StrEnum):
 
 
 def status(ctx: typer.Context, as_json: Json = False) -> None:
-    """Show how delivery stands to each destination, what is wrong there, and the cure."""
+    """Show the state of delivery to each destination, with problems and cures."""
     settings = program_of(ctx).settings()
     from accounting.lookup.messages import Messages
     from accounting.lookup.standing import standing_of
@@ -144,7 +144,7 @@ def _cells(entry: "Entry", names: Mapping[str, str]) -> tuple[object, ...]:
 
 
 def show(ctx: typer.Context, number: Number, as_json: Json = False) -> None:
-    """Show one message, what went wrong with it last, and its records."""
+    """Show one message, its last failure, and its records."""
     settings = program_of(ctx).settings()
     from accounting.lookup.messages import Messages
 
@@ -197,7 +197,7 @@ def _outbox(ctx: typer.Context) -> "Iterator[Outbox]":
 
 
 def retry(ctx: typer.Context, number: Number) -> None:
-    """Let the next push send a parked or failed message, without waiting any longer."""
+    """Send a parked or failed message with the next push, without further waiting."""
     with _outbox(ctx) as outbox:
         outbox.retry(number)
     typer.echo(f"message {number} waits for the next push")
@@ -218,14 +218,14 @@ def park(ctx: typer.Context, number: Number) -> None:
 
 
 def withdraw(ctx: typer.Context, number: Number) -> None:
-    """Give a parked message up: its records go out anew, with what they say now."""
+    """Give up a parked message: its records are sent anew, with their current values."""
     with _outbox(ctx) as outbox:
         outbox.withdraw(number)
     typer.echo(f"message {number} is withdrawn; its records are due again")
 
 
 def resume(ctx: typer.Context, destination: Destined = "") -> None:
-    """Let the next push try a stopped or failing destination at once."""
+    """Try a stopped or failing destination with the next push, without further waiting."""
     from accounting.wiring import address_of
 
     name = address_of(program_of(ctx).settings(), destination)
@@ -239,7 +239,7 @@ def readdress(
     old: Annotated[str, typer.Argument(help="The destination that was wrong.")],
     destination: DestinationOption = "",
 ) -> None:
-    """Let what waits for another destination go to one in the settings: by default the first."""
+    """Move what waits for another destination to one in the settings: by default the first."""
     from accounting.wiring import addresses, place_of
 
     settings = program_of(ctx).settings()

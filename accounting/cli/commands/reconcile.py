@@ -39,7 +39,7 @@ def reconcile(
     token_file: TokenFile = None,
     as_json: Json = False,
 ) -> None:
-    """Hold what the EGI Accounting Portal shows of a month against what was delivered.
+    """Compare a month at the EGI Accounting Portal with what was delivered.
 
     By site and VO: both figures, and where they differ, the likely cause. Each comparison is kept.
     """

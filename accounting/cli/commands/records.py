@@ -155,7 +155,7 @@ def show(
     month: MonthOption = None,
     as_json: Json = False,
 ) -> None:
-    """Show all that is recorded of one notebook, and the messages that took its records."""
+    """Show everything about one notebook, and the messages that took its records."""
     settings = program_of(ctx).settings()
     from accounting.lookup.messages import Messages
     from accounting.records.accelerators import text
@@ -249,7 +249,7 @@ def summary(
     destination: DestinationOption = "",
     as_json: Json = False,
 ) -> None:
-    """Show months added up: measured, going out, and delivered.
+    """Show monthly totals: measured, going out, and delivered.
 
     What was used within a month is the difference of cumulative values with the month before.
     'delivered' is what the EGI Accounting Portal shows now, 'goes out' what it shows when all is

@@ -41,7 +41,7 @@ def republish(
     token_file: TokenFile = None,
     as_json: Json = False,
 ) -> None:
-    """Queue a month's records again, and show how they differ from what was delivered.
+    """Show how a month's records differ from what was delivered, and queue them again.
 
     This is also how corrections of a closed month go out. The next 'push' sends them; what the
     receiver holds already is replaced by the same.

@@ -17,7 +17,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for a free one.")] = 8000,
 ) -> None:
-    """Poll, push, and answer over HTTP, until stopped.
+    """Poll, push, and serve HTTP, until stopped.
 
     It polls every ACCOUNTING_POLL__INTERVAL (5 min if not set) and pushes every
     ACCOUNTING_SSM__INTERVAL (1 h if not set).
