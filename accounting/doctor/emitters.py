@@ -54,7 +54,7 @@ def _selectors(scope: Scope) -> Iterator[tuple[str, str]]:
     boxes = f'{container}!=""'
     yield CADVISOR, kubelet.pod_cgroup(scope, 'id=~"/.*"')
     yield CONTAINERS, CPU + scope.usage_selector(boxes, 'id=~"/.*"')
-    yield CRI, CPU + scope.usage_selector(boxes, 'id=~"[0-9a-f]{64}"')
+    yield CRI, CPU + scope.usage_selector(boxes, 'id=~"([^/].*)?[0-9a-f]{64}.*"')
     yield RESOURCE, POD_CPU + scope.usage_selector()
     yield OTEL, kubelet.otel_pods(scope)
 

@@ -59,10 +59,17 @@ def _clusters(source: Source, spelled: Scope, now: float) -> Iterator[Finding]:
 
 
 def _labels(spelled: Scope) -> Finding:
-    names = spelled.exported_state | spelled.exported_usage
+    spellings = (
+        {spelled.exported_state, *spelled.other_state},
+        {spelled.exported_usage, *spelled.other_usage},
+    )
+    names = frozenset[str]().union(*(names for found in spellings for names in found))
     if not names:
         return Finding("labels", State.OK, "labels are as the exporters wrote them")
     read = ", ".join(f"exported_{name}" for name in sorted(names))
+    if any(len(found) > 1 for found in spellings):
+        what = f"Prometheus renames them in some scrapes (honor_labels is off there); {read} are"
+        return Finding("labels", State.OK, f"{what} read, too")
     what = f"Prometheus renames them when it scrapes (honor_labels is off); {read} are read instead"
     return Finding("labels", State.OK, what)
 

@@ -12,7 +12,7 @@ from accounting.errors import SourceTooLarge
 from accounting.measure.promql.scope import Scope
 from accounting.measure.source import discovery
 from accounting.measure.source.prometheus import Source
-from accounting.measure.source.querier import Querier
+from accounting.measure.source.querier import Querier, chunks
 from accounting.measure.usage import ends, heartbeat
 from accounting.measure.usage.accounts import absorb, acknowledge_owners
 from accounting.measure.usage.heartbeat import Pulse
@@ -39,6 +39,8 @@ _LONG_SECONDS = 3600
 # the time (a day of 20,000 pods, `make bench`).
 _RARELY = (500_000, 20, 100)
 _DAY = 86400
+# Where the source refuses even the shortest window, so many pods are asked about at a time.
+_AT_ONCE = (200, 50, 10, 1)
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class Cache:
         series: which pod and counter each series of the window before belongs to.
         many_new: whether the window before had many new pods; None: not known yet.
         among_many: whether the namespace holds many other pods; None: not asked yet.
+        at_once: how many pods to ask about at a time, where the source refuses to answer about all
+            of the shortest window's; None: about all.
     """
 
     left: Progress | None = None
@@ -120,6 +124,7 @@ class Cache:
     series: SeriesNames = field(default_factory=dict)
     many_new: bool | None = None
     among_many: bool | None = None
+    at_once: int | None = None
 
 
 class Poller:
@@ -174,6 +179,7 @@ class Poller:
 
     def _poll(self, until: int, since: int | None, notice: Notice) -> Report:
         options, source = self.options, self.source
+        self._cache.at_once = None
         before = self.ledger.progress()
         known = before or Progress(0, None, options.scrape_seconds)
         start = since if since is not None else known.watermark
@@ -228,10 +234,11 @@ class Poller:
                     beat, self.ledger, self._cache.running, self.rules.excluded_users
                 )
             except SourceTooLarge:
-                if window.seconds <= self.options.shortest_seconds:
+                if window.seconds > self.options.shortest_seconds:
+                    length = max(window.seconds // 2, self.options.shortest_seconds)
+                    log.info("the source refused a window's size", next_seconds=length)
+                elif not self._ask_fewer():
                     raise
-                length = max(window.seconds // 2, self.options.shortest_seconds)
-                log.info("the source refused a window's size", next_seconds=length)
                 window = next_window(window.start, end, length, by_day=self._by_day)
                 inquiry = self._asked(questioner, window) if window else None
                 continue
@@ -248,7 +255,17 @@ class Poller:
         """Energy is told to receivers by day."""
         return bool(self.scope.energy_zones)
 
+    def _ask_fewer(self) -> bool:
+        """Ask about fewer pods at a time from now on; false if it is one already."""
+        known = self._cache.at_once
+        self._cache.at_once = next((n for n in _AT_ONCE if known is None or n < known), None)
+        log.info("the source refused the shortest window", pods_at_once=self._cache.at_once)
+        return self._cache.at_once is not None
+
     def _asked(self, questioner: Querier, window: Window) -> WindowQuery:
+        if self._cache.at_once is not None:
+            names = discovery.pod_names(self.source, questioner.scope, window)
+            questioner = replace(questioner, parts=chunks(names, self._cache.at_once))
         many_new = (
             window.seconds > _LONG_SECONDS if self._cache.many_new is None else self._cache.many_new
         )

@@ -1,19 +1,22 @@
 """The questions of one window, and the answers in the domain's words."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from functools import partial
+from typing import Protocol, TypeVar
 
-from accounting.measure.promql import ksm, kubelet, scope
+from accounting.measure.promql import ksm, kubelet
+from accounting.measure.promql.scope import Scope
 from accounting.measure.queries.counters import CounterQuery
 from accounting.measure.queries.devices import DeviceQuery
 from accounting.measure.queries.energy import EnergyQuery
 from accounting.measure.queries.holdings import HoldingQuery
 from accounting.measure.queries.nodes import LostNodes
-from accounting.measure.source.querier import Answer, Querier, Query, chunks
+from accounting.measure.source.querier import Answer, Querier, Query
 from accounting.measure.usage import ends, samples, series
 from accounting.measure.usage.heartbeat import Pulse
 from accounting.measure.usage.podnames import PodNames
 from accounting.measure.usage.samples import (
+    CLOCK_SKEW_SECONDS,
     Labels,
     Points,
     RawSeries,
@@ -27,12 +30,15 @@ from accounting.model.pods import Account, Resources
 from accounting.model.time import Window
 from accounting.store.ledger import Ledger
 
-_CLOCK_SKEW_SECONDS = 3600
-
 V = TypeVar("V")
 
+
+class _Description(Protocol):
+    def __call__(self, scope: Scope, window: Window, only: str = "") -> str: ...
+
+
 _NO_TIMES = Times()
-_DESCRIPTIONS: tuple[Query, ...] = (
+_DESCRIPTIONS: tuple[_Description, ...] = (
     ksm.times,
     ksm.owners,
     ksm.resources,
@@ -70,17 +76,18 @@ class WindowQuery:
         self.new_pods = 0
         self._to = questioner
         self._holdings = HoldingQuery(questioner, window, self.found)
-        scope, workers = questioner.scope, questioner.workers
+        workers = questioner.workers
         self._beats = workers.submit(questioner.beats, window)
         self._seen = Answer([workers.submit(questioner.sightings, window)])
         self._lost = LostNodes(questioner, window)
         self._devices = DeviceQuery(questioner, window)
         self._energy = EnergyQuery(questioner, window)
         self._counters = CounterQuery(questioner, window, previous, many_new=many_new)
-        self._described: dict[Query, Answer[Row]] = {}
+        self._described: dict[_Description, Answer[Row]] = {}
         if many_new:
             for query in _DESCRIPTIONS:
-                self._described[query] = questioner.ask(query(scope, window, ""), window.end)
+                about_all = partial(query, only="")
+                self._described[query] = questioner.ask(about_all, window)
 
     @property
     def beats(self) -> list[Points]:
@@ -118,7 +125,7 @@ class WindowQuery:
         vanished = self._ask_for_vanished(accounts, beat)
         # The answers at hand are merged while those are on their way.
         self._counters.merge(found, accounts, ledger, beat.alive_seconds)
-        self._describe()
+        self._describe(accounts)
         for uid, owner in found.owners.items():
             if owner.user in excluded_users:
                 found.sightings.pop(uid, None)
@@ -153,10 +160,10 @@ class WindowQuery:
         return self._to.named_usage(kubelet.seen_by_cadvisor, shortly, vanished)
 
     def _keep_labelled(self) -> None:
-        scope, window, found = self._to.scope, self.window, self.found
-        if scope.label is None:
+        found = self.found
+        if self._to.scope.label is None:
             return
-        rows = self._to.source.vector(ksm.labelled(scope, window), window.end)
+        rows = self._to.ask(ksm.labelled, self.window).read()
         wanted = {labels.get("uid", "") for labels, _ in rows}
         found.sightings = {uid: s for uid, s in found.sightings.items() if uid in wanted}
 
@@ -175,7 +182,7 @@ class WindowQuery:
             return
         ended = self._to.named(ksm.finished, window, unseen)
         times = self._to.named(ksm.times, window, unseen)
-        samples.merge_times(found, times.read(), window.end + _CLOCK_SKEW_SECONDS)
+        samples.merge_times(found, times.read(), window.end + CLOCK_SKEW_SECONDS)
         for uid in {labels.get("uid", "") for labels, _ in ended.read()} & unseen:
             known = found.times.get(uid, _NO_TIMES)
             if known.started_at and (known.completed_at or 0.0) > known.started_at:
@@ -204,11 +211,23 @@ class WindowQuery:
                 self._described[query] = self._to.named(query, self.window, uids)
         return new
 
-    def _describe(self) -> None:
+    def _bound_starts(self, accounts: Mapping[str, Account]) -> None:
+        beats = [point for points in self.beats for point in points]
+        first = {
+            uid: seen.first_running_at
+            for uid, seen in self.found.sightings.items()
+            if seen.first_running_at is not None and uid not in accounts
+        }
+        samples.bound_starts(self.found, first, beats)
+        known = {uid: a.pod.first_running_at for uid, a in accounts.items()}
+        samples.bound_starts(self.found, known, ())
+
+    def _describe(self, accounts: Mapping[str, Account]) -> None:
         """Read what they are."""
         found = self.found
         answer = self._described
-        samples.merge_times(found, answer[ksm.times].read(), self.window.end + _CLOCK_SKEW_SECONDS)
+        samples.merge_times(found, answer[ksm.times].read(), self.window.end + CLOCK_SKEW_SECONDS)
+        self._bound_starts(accounts)
         self._measure_disks(answer[ksm.mounts].read())
         owners, images = answer[ksm.owners].read(), answer[ksm.images].read()
         found.owners = self._first_said("kube_pod_annotations", samples.owner_of, owners)
@@ -230,11 +249,8 @@ class WindowQuery:
                 uid = labels.get("uid", "")
                 if first.setdefault(uid, value) != value:
                     disputed.add(uid)
-        for chunk in chunks(disputed):
-            only = scope.one_of("uid", chunk)
-            query = ksm.raw_state(self._to.scope, self.window, metric, only)
-            first |= _earliest(self._to.source.raw(query, self.window.end), read, self.found)
-        return first
+        series = self._to.raw(_said_by(metric), self.window, disputed)
+        return first | _earliest(series, read, self.found)
 
     def _measure_memory(self, accounts: Mapping[str, Account], names: PodNames) -> None:
         """Ask for the peak of pods that say nothing about memory themselves.
@@ -252,10 +268,13 @@ class WindowQuery:
                 bare.add(account.pod.name)
         rows = self._to.named_usage(kubelet.memory_peak, self.window, bare).read()
         series.merge_memory_peaks(found, rows)
-        by = self._to.scope.usage("pod")
-        for chunk in chunks(series.pods_without_path(rows) & bare):
-            query = kubelet.raw_memory(self._to.scope, self.window, scope.one_of(by, chunk))
-            series.merge_raw_memory(found, self._to.source.raw(query, self.window.end), names.at)
+        lacking = series.pods_without_path(rows) & bare
+        raw = self._to.raw_usage(kubelet.raw_memory, self.window, lacking)
+        series.merge_raw_memory(found, raw, names.at)
+
+
+def _said_by(metric: str) -> Query:
+    return lambda form, window, only: ksm.raw_state(form, window, metric, only)
 
 
 def _earliest(

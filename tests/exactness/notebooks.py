@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx
 
+from accounting.model.time import Month
 from accounting.simulation.stores.engines import run_prometheus, run_victoria_metrics
 from accounting.simulation.stores.history import backfill
 from accounting.simulation.world.cluster import NAMESPACE
@@ -135,3 +136,8 @@ def _openmetrics(seen: Mapping[str, Points]) -> Iterable[str]:
         kind = "counter" if name.endswith("_total") else "gauge"
         yield f"# TYPE {name.removesuffix('_total')} {kind}"
         yield from lines
+
+
+def month_end(at: float) -> int:
+    """The first second after the UTC month of a time, Unix seconds."""
+    return Month.of(at).end

@@ -103,7 +103,7 @@ def second_job() -> Case:
 
 
 def conflict() -> Case:
-    return usual("conflict", 4, annotation="_conflict3")
+    return usual("conflict", 4, annotation="_conflict12")
 
 
 def still_cgroup() -> Case:
@@ -114,6 +114,26 @@ def still_cgroup() -> Case:
     name = f"kubepods-burstable-pod{case.uid.replace('-', '_')}.slice:cri-containerd:{'ab' * 32}"
     path = f"/system.slice/containerd.service/{name}"
     case.say(case.cgroup(path, "notebook"), lambda at: at / 2)
+    return case
+
+
+def nearly_still_cgroup() -> Case:
+    """The same, with the pause container in the pod's own cgroup."""
+    case = usual("nearly-still", 9)
+    case.say(case.cgroup(f"/kubepods/burstable/pod{case.uid}"), lambda at: at / 2000)
+    name = f"kubepods-burstable-pod{case.uid.replace('-', '_')}.slice:cri-containerd:{'ab' * 32}"
+    path = f"/system.slice/containerd.service/{name}"
+    case.say(case.cgroup(path, "notebook"), lambda at: at / 2)
+    return case
+
+
+def ids_with_and_without_a_prefix() -> Case:
+    """One container, named in two ways one after the other."""
+    case = usual("prefixed", 10)
+    del case.seen[case.cgroup(f"/kubepods/burstable/pod{case.uid}")]
+    bare, prefixed = (case.cgroup(f"{before}{'ab' * 32}", "notebook") for before in ("", "cri://"))
+    case.say(bare, lambda at: int(at / 2) if at < 3000 else -1)
+    case.say(prefixed, lambda at: int(at / 2), 3000)
     return case
 
 
@@ -157,6 +177,8 @@ MADE = (
     second_job,
     conflict,
     still_cgroup,
+    nearly_still_cgroup,
+    ids_with_and_without_a_prefix,
     node_of_bare_ids,
     known_after_its_end,
     side_by_side,

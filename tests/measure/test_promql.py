@@ -73,7 +73,7 @@ RAW: dict[str, Callable[[Scope], str]] = {
     "heartbeat": lambda s: presence.heartbeat(s, WINDOW),
     "pods' heartbeat": lambda s: presence.pods_heartbeat(s, WINDOW),
     "readiness": lambda s: ksm.raw_readiness(s, WINDOW, scope.one_of("node", ["a.b"])),
-    "use of devices": lambda s: next(iter(dcgm.device_use(s, WINDOW, ["a-b", "c"]))),
+    "use of devices": lambda s: dcgm.device_use(s, WINDOW, ["a-b", "c"], exported=True),
     "raw counters": lambda s: kubelet.raw_counters(s, WINDOW, ONLY),
     "raw state": lambda s: ksm.raw_state(s, WINDOW, "kube_pod_annotations", ONLY),
     "raw resources": lambda s: ksm.raw_resources(s, WINDOW, 900, ONLY),

@@ -4,7 +4,7 @@ Source: Kepler's docs/user/metrics.md. Labels that it gives its series do not cl
 scrape: no ``exported_`` spelling is needed.
 """
 
-from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS, Scope, last, quote, span
+from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS, Scope, last, one_of, quote, span
 from accounting.model.time import Window
 
 POD_JOULES = "kepler_pod_cpu_joules_total"
@@ -36,6 +36,8 @@ def raw_joules(scope: Scope, window: Window, only: str) -> str:
 
 def _selector(scope: Scope, *matchers: str) -> str:
     by_name = f"pod_name=~{quote(scope.pod)}" if scope.among_many else ""
+    if scope.names:
+        by_name = one_of("pod_name", scope.names)
     place = f"pod_namespace={quote(scope.namespace)}"
     zones = f"zone=~{quote('|'.join(scope.energy_zones))}"
     return scope.selector(place, by_name, zones, *matchers)

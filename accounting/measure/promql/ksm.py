@@ -8,8 +8,8 @@ from accounting.model.time import Window
 USER = "annotation_hub_jupyter_org_username"
 GROUP = "annotation_egi_eu_primary_group"
 FLAVOR = "annotation_egi_eu_flavor"
-CONFLICTS = tuple(f"_conflict{number}" for number in range(1, 10))
-"""kube-state-metrics' suffixes when two annotation names become the same label name."""
+CONFLICTS = tuple(f"_conflict{number}" for number in range(1, 31))
+"""kube-state-metrics' suffixes when several annotation names become the same label name."""
 
 NOT_SIZES = "ephemeral_storage|storage|hugepages_.+|attachable_volumes_.+"
 """Kubernetes' own resources beside cores and memory; all others are vendors', or accelerators."""

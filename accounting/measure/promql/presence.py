@@ -3,6 +3,8 @@
 from accounting.measure.promql.scope import Scope, quote, span
 from accounting.model.time import Window
 
+PLACE = ("namespace", "pod")
+"""The labels that say where a pod is; a scrape may rename either, or both."""
 CLOSED_RANGE = "count_over_time(vector(1)[1s:1s])"
 """At a whole second: 2 where a range includes its first instant, else 1."""
 
@@ -30,10 +32,11 @@ def named_in(scope: Scope, metric: str) -> list[str]:
     return [metric + scope.selector(place) for place in places]
 
 
-def unrenamed(scope: Scope, *metrics: str) -> list[str]:
-    """Selectors of our namespace's series as they are where labels are honoured."""
-    ours = f'namespace={quote(scope.namespace)},exported_namespace="",exported_pod=""'
-    return [metric + scope.selector(ours) for metric in metrics]
+def spelled(scope: Scope, metric: str, renamed: frozenset[str], more: str = "") -> str:
+    """A selector of our namespace's series of which these of ``PLACE`` are renamed, no others."""
+    ours = "exported_namespace" if "namespace" in renamed else "namespace"
+    others = (f'exported_{name}{"!=" if name in renamed else "="}""' for name in PLACE)
+    return metric + scope.selector(f"{ours}={quote(scope.namespace)}", *others, more)
 
 
 def heartbeat(scope: Scope, window: Window) -> str:

@@ -3,7 +3,8 @@
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from accounting.model.time import Window
 
@@ -27,6 +28,9 @@ class Scope:
             scrape does not honour labels.
         exported_usage: the same for cAdvisor's series.
         exported_scheduling: the same for kube-scheduler's.
+        other_state, other_usage, other_scheduling: further spellings beside these, where several
+            jobs scrape the same, or a job was changed.
+        names: only pods of these names; all if empty.
         among_many: the namespace holds many other pods: let the engine leave them out by name.
             Otherwise its search through all names costs more than the few that are left out here.
         limits_first: limits come before requests.
@@ -45,6 +49,10 @@ class Scope:
     exported_state: frozenset[str] = frozenset()
     exported_usage: frozenset[str] = frozenset()
     exported_scheduling: frozenset[str] = frozenset()
+    other_state: tuple[frozenset[str], ...] = ()
+    other_usage: tuple[frozenset[str], ...] = ()
+    other_scheduling: tuple[frozenset[str], ...] = ()
+    names: tuple[str, ...] = ()
     among_many: bool = False
     limits_first: bool = False
     is_closed: bool = True
@@ -53,6 +61,22 @@ class Scope:
     has_scheduling: bool = False
     matchers: str = ""
     energy_zones: tuple[str, ...] = ()
+
+    @property
+    def spellings_of_state(self) -> tuple[Self, ...]:
+        """This scope in each spelling of kube-state-metrics' series."""
+        return (self, *(replace(self, exported_state=other) for other in self.other_state))
+
+    @property
+    def spellings_of_usage(self) -> tuple[Self, ...]:
+        """This scope in each spelling of cAdvisor's series."""
+        return (self, *(replace(self, exported_usage=other) for other in self.other_usage))
+
+    @property
+    def spellings_of_scheduling(self) -> tuple[Self, ...]:
+        """This scope in each spelling of kube-scheduler's series."""
+        others = (replace(self, exported_scheduling=other) for other in self.other_scheduling)
+        return (self, *others)
 
     def state(self, name: str) -> str:
         """A label's name in kube-state-metrics' series."""
@@ -80,6 +104,8 @@ class Scope:
 
     def _matching(self, namespace: str, pod: str, *matchers: str) -> str:
         by_name = f"{pod}=~{quote(self.pod)}" if self.among_many else ""
+        if self.names:
+            by_name = one_of(pod, self.names)
         return self.selector(f"{namespace}={quote(self.namespace)}", by_name, *matchers)
 
     def selector(self, *matchers: str) -> str:

@@ -1,20 +1,23 @@
 """The questions about the counters of one window, and the answers."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from accounting.measure.promql import kubelet
 from accounting.measure.promql.kubelet import CPU, RECEIVED, SENT
-from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS, one_of
-from accounting.measure.source.querier import Answer, Querier, chunks
+from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS
+from accounting.measure.source.querier import Answer, Querier
 from accounting.measure.usage import counting, series
 from accounting.measure.usage.cgroups import cgroup
 from accounting.measure.usage.podnames import PodNames
-from accounting.measure.usage.samples import Samples, UsageRow
+from accounting.measure.usage.samples import Samples, Sighting, UsageRow
 from accounting.model.pods import POD_LEVEL, Account, CounterKind, SeriesKey
 from accounting.model.time import Window
 from accounting.store.ledger import Ledger
 
 _OWN = SeriesKey(CounterKind.CPU, POD_LEVEL)
+# A notebook server that nobody uses takes more.
+_IDLE_CORES = 0.001
 # Of a window with very many pods, instants that are so far apart are looked at first.
 _SAMPLE_SECONDS = 1800
 
@@ -35,14 +38,13 @@ class CounterQuery:
         self._to = questioner
         self._window = window
         self._previous = previous
-        scope, end = questioner.scope, window.end
-        self._last = {CPU: questioner.ask_usage(kubelet.cpu(scope, window), end)}
+        self._last = {CPU: questioner.ask_usage(kubelet.cpu, window)}
         for metric in (RECEIVED, SENT):
-            query = kubelet.network(scope, window, metric)
-            self._last[metric] = questioner.ask_usage(query, end)
+            query = partial(kubelet.network, metric=metric)
+            self._last[metric] = questioner.ask_usage(query, window)
         self._fell: Answer[UsageRow] | None = None
         if many_new:
-            self._fell = questioner.ask_usage(kubelet.resets(scope, window), end)
+            self._fell = questioner.ask_usage(kubelet.resets, window)
         self._lowest = Answer[UsageRow]()
         self._containers = Answer[UsageRow]()
         self._suspects: set[str] = set()
@@ -80,14 +82,14 @@ class CounterQuery:
             series.merge_readings(found, rows, metric)
             is_lacking |= bool(series.pods_without_path(rows))
         if is_lacking:
-            self._without_path = self._to.ask_usage(kubelet.without_path(scope, window), window.end)
+            self._without_path = self._to.ask_usage(kubelet.without_path, window)
         unknown = found.readings.keys() - accounts.keys() - found.sightings.keys()
         accounts |= ledger.accounts(unknown)
         ask = self._to.named_usage
         with_own = {
             uid
             for uid, readings in found.readings.items()
-            if _counts(accounts.get(uid), readings, window)
+            if _counts(accounts.get(uid), readings, window, found.sightings.get(uid))
         }
         self._with_own = with_own
         names = _running(found, accounts, but=with_own)
@@ -136,14 +138,19 @@ class CounterQuery:
             and uid not in accounts
             and uid not in found.readings
         }
-        leap = series.most_growth(self._window.seconds)
+        suspects |= found.doubted
         suspects |= {
             found.sightings[uid].name
             for uid, readings in found.readings.items()
-            if uid not in accounts and uid in found.sightings and readings.get(_OWN, 0.0) > leap
+            if uid not in accounts
+            and uid in found.sightings
+            and any(
+                value > series.seldom_more(key.kind, self._window.seconds, found.resources.get(uid))
+                for key, value in readings.items()
+            )
         }
         self._read_samples(found, suspects, names)
-        series.set_aside_spikes(found)
+        series.set_aside_spikes(found, names.started_at, self._window.start)
         series.keep_one_level(found, self._tolerance)
 
     def _ask_others(self, pods: set[str]) -> None:
@@ -169,31 +176,37 @@ class CounterQuery:
         """All samples of the counters of some pods."""
         scope, window = self._to.scope, self._window
         for name, start in self._late.items():
-            whole = Window(start, window.end)
-            query = kubelet.raw_counters(scope, whole, one_of(scope.usage("pod"), [name]))
-            series.merge_raw(found, self._to.source.raw(query, window.end), names.at)
-        for chunk in chunks(suspects - self._late.keys()):
-            only = one_of(scope.usage("pod"), chunk)
-            query = kubelet.raw_counters(scope, window, only)
-            series.merge_raw(found, self._to.source.raw(query, window.end), names.at)
-            if scope.has_otel:
-                query = kubelet.raw_otel(scope, window, chunk)
-                series.merge_raw(found, self._to.source.raw(query, window.end), names.at)
+            raw = self._to.raw_usage(kubelet.raw_counters, Window(start, window.end), [name])
+            series.merge_raw(found, raw, names.at)
+        others = suspects - self._late.keys()
+        raw = self._to.raw_usage(kubelet.raw_counters, window, others)
+        series.merge_raw(found, raw, names.at)
+        if scope.has_otel:
+            series.merge_raw(found, self._to.raw_otel(window, others), names.at)
 
 
-def _counts(account: Account | None, readings: Mapping[SeriesKey, float], window: Window) -> bool:
-    """Whether a pod's own cgroup counts: there are nodes on which it stays as it is.
+def _counts(
+    account: Account | None,
+    readings: Mapping[SeriesKey, float],
+    window: Window,
+    seen: Sighting | None,
+) -> bool:
+    """Whether a pod's own cgroup counts: on some nodes it stays as it is, or has the pause alone.
 
-    One that does not move may be idle, so its containers are asked, too. A window that is read
+    One that hardly moves may be idle, so its containers are asked, too. A window that is read
     again says nothing of that beside what the ledger knows from its end.
     """
+    seconds: float = window.seconds
+    if seen and seen.first_running_at is not None and seen.last_running_at is not None:
+        seconds = seen.last_running_at - seen.first_running_at
+    hardly = series.HARDLY_SECONDS + _IDLE_CORES * seconds
     value = readings.get(_OWN)
     if value is None:
         return False
     known = account.counters.get(_OWN) if account else None
     if known is None or known.at > window.start:
-        return value > series.HARDLY_SECONDS
-    return value > known.value
+        return value > hardly
+    return value > known.value + hardly
 
 
 def _doubted(

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from accounting.measure.promql import dcgm, ksm
-from accounting.measure.promql.scope import one_of
-from accounting.measure.source.querier import Querier, chunks
+from accounting.measure.promql import ksm
+from accounting.measure.source.querier import Querier
 from accounting.measure.usage.podnames import PodNames
 from accounting.measure.usage.samples import Samples, label
 from accounting.measure.usage.uses import merge_uses
@@ -27,7 +26,7 @@ class DeviceQuery:
     def __init__(self, querier: Querier, window: Window) -> None:
         self._to = querier
         self._window = window
-        self._claims = querier.ask(ksm.claims(querier.scope, window), window.end)
+        self._claims = querier.ask(ksm.claims, window)
 
     def read(self, found: Samples, accounts: Mapping[str, Account], names: PodNames) -> None:
         """Add to ``found`` what stands beside requests, and the use of whole days so far."""
@@ -59,13 +58,10 @@ class DeviceQuery:
 
     def _labels(self, uids: Iterable[str]) -> dict[str, tuple[tuple[str, str], ...]]:
         """Of pods' nodes, those labels that tell of devices."""
-        scope, window, source = self._to.scope, self._window, self._to.source
         node_of: dict[str, str] = {}
-        for chunk in chunks(uids):
-            query = ksm.pods_of_nodes(scope, window, one_of("uid", chunk))
-            for labels, _ in source.vector(query, window.end):
-                if node := label(labels, "node"):
-                    node_of[labels.get("uid", "")] = node
+        for labels, _ in self._to.named(ksm.pods_of_nodes, self._window, uids).read():
+            if node := label(labels, "node"):
+                node_of[labels.get("uid", "")] = node
         if not node_of:
             return {}
         told = {
@@ -76,7 +72,7 @@ class DeviceQuery:
                     if _tells_of_devices(name)
                 )
             )
-            for labels, _ in source.vector(ksm.node_labels(scope, window), window.end)
+            for labels, _ in self._to.ask(ksm.node_labels, self._window).read()
         }
         return {uid: told[node] for uid, node in node_of.items() if node in told}
 
@@ -84,10 +80,7 @@ class DeviceQuery:
         window = self._window
         for day in range(window.start // _DAY, (window.end - 1) // _DAY + 1) if pods else ():
             so_far = Window(day * _DAY, min(window.end, (day + 1) * _DAY))
-            for chunk in chunks(pods):
-                for query in dcgm.device_use(self._to.scope, so_far, chunk):
-                    series = self._to.source.raw(query, so_far.end)
-                    merge_uses(found, series, day, names.at)
+            merge_uses(found, self._to.raw_devices(so_far, pods), day, names.at)
 
 
 def _is_described(account: Account | None) -> bool:

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 
 from accounting.measure.promql import kepler
-from accounting.measure.promql.scope import one_of
-from accounting.measure.source.querier import Answer, Querier, chunks
+from accounting.measure.source.querier import Answer, Querier
 from accounting.measure.usage import counting
 from accounting.measure.usage.energy import merge_joules, merge_raw_joules
 from accounting.measure.usage.samples import Row, Samples
@@ -26,10 +25,9 @@ class EnergyQuery:
         self._window = window
         self._last, self._fell, self._lowest = Answer[Row](), Answer[Row](), Answer[Row]()
         if querier.scope.energy_zones:
-            ask, scope = querier.ask, querier.scope
-            self._last = ask(kepler.joules(scope, window), window.end)
-            self._fell = ask(kepler.resets(scope, window), window.end)
-            self._lowest = ask(kepler.lowest(scope, window), window.end)
+            self._last = querier.ask(kepler.joules, window)
+            self._fell = querier.ask(kepler.resets, window)
+            self._lowest = querier.ask(kepler.lowest, window)
 
     def read(self, found: Samples, accounts: dict[str, Account], ledger: Ledger) -> None:
         """Add each counter's last value to ``found``, and all samples of those that fell.
@@ -57,9 +55,8 @@ class EnergyQuery:
         ours = accounts.keys() | found.sightings.keys()
         for uid in told.readings.keys() & ours:
             found.readings.setdefault(uid, {}).update(told.readings[uid])
-        for chunk in chunks(suspects & ours):
-            query = kepler.raw_joules(self._to.scope, self._window, one_of("pod_id", chunk))
-            merge_raw_joules(found, self._to.source.raw(query, self._window.end))
+        raw = self._to.raw(kepler.raw_joules, self._window, suspects & ours, by="pod_id")
+        merge_raw_joules(found, raw)
         found.rejected.update(told.rejected)
 
 

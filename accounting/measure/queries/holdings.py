@@ -1,10 +1,11 @@
 """The questions about what pods hold, and the answers: from all who say something of it (M10)."""
 
 from collections.abc import Iterable
+from functools import partial
 
 from accounting.measure.promql import ksm, kubelet, scheduler
-from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS, one_of
-from accounting.measure.source.querier import Answer, Querier, chunks
+from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS
+from accounting.measure.source.querier import Answer, Querier, Query, chunks
 from accounting.measure.usage import sizes
 from accounting.measure.usage.podnames import PodNames
 from accounting.measure.usage.samples import Labels, Row, Samples, label
@@ -42,11 +43,11 @@ class HoldingQuery:
         scope, window = self._to.scope, self._window
         silence = max(0, window.start - int(since))
         self._lookback_seconds = back = RESET_LOOKBACK_SECONDS + silence
-        query = ksm.resized(scope, window, back, thorough=thorough)
-        self._resized = self._to.ask(query, window.end)
+        query = partial(ksm.resized, lookback_seconds=back, thorough=thorough)
+        self._resized = self._to.ask(query, window)
         if scope.has_scheduling:
-            query = scheduler.rescheduled(scope, window, back)
-            self._rescheduled = self._to.ask(query, window.end)
+            changed = partial(scheduler.rescheduled, lookback_seconds=back)
+            self._rescheduled = self._to.ask_scheduled(changed, window)
 
     def read(self, rows: Iterable[Row], new: set[str], names: PodNames) -> None:
         """Add what the new pods ask for, and what the others have been resized to.
@@ -78,22 +79,20 @@ class HoldingQuery:
 
     def _read_scheduled(self, pods: set[str], names: PodNames) -> None:
         """What kube-scheduler reserves; it names pods only: of a name used twice, time decides."""
-        found, scope, window = self._found, self._to.scope, self._window
-        by = scope.scheduling("pod")
+        found, window = self._found, self._window
         twice = names.reused & pods
-        rows = self._to.named(scheduler.scheduled_resources, window, pods - twice, by).read()
+        query = scheduler.scheduled_resources
+        rows = self._to.named_scheduled(query, window, pods - twice).read()
 
         def uid_of(labels: Labels) -> str:
             name = label(labels, "pod")
             return "" if name in twice else names.latest(name)
 
         sizes.merge_resources(found, rows, uid_of=uid_of)
-        for chunk in chunks(twice):
-            query = scheduler.raw_scheduled(scope, window, 0, one_of(by, chunk))
-            for labels, points in self._to.source.raw(query, window.end):
-                by_uid = {names.at(label(labels, "pod"), at): value for at, value in points}
-                for uid, value in by_uid.items():
-                    sizes.merge_resources(found, [({**labels, "uid": uid}, value)])
+        for labels, points in self._to.raw_scheduled(_scheduled_in(0), window, twice):
+            by_uid = {names.at(label(labels, "pod"), at): value for at, value in points}
+            for uid, value in by_uid.items():
+                sizes.merge_resources(found, [({**labels, "uid": uid}, value)])
 
     def _read_resizes(self, names: PodNames) -> None:
         """All samples of what resized pods ask for, so that each size has its time."""
@@ -102,16 +101,21 @@ class HoldingQuery:
         uids = {labels.get("uid", "") for labels, _ in self._resized.read()}
         uids |= {uid for uid, seen in found.sightings.items() if seen.name in again}
         for chunk in chunks(uids & found.sightings.keys()):
-            only = one_of("uid", chunk)
-            query = ksm.raw_resources(scope, window, self._lookback_seconds, only)
-            series = self._to.source.raw(query, window.end)
+            series = self._to.raw(_resources_in(self._lookback_seconds), window, chunk)
             if scope.has_scheduling:
                 pods = {found.sightings[uid].name for uid in chunk}
-                only = one_of(scope.scheduling("pod"), pods)
-                query = scheduler.raw_scheduled(scope, window, self._lookback_seconds, only)
-                series += self._to.source.raw(query, window.end)
+                query = _scheduled_in(self._lookback_seconds)
+                series += self._to.raw_scheduled(query, window, pods)
             inits = (labels for labels, _ in series if "_init_" in labels["__name__"])
             sizes.merge_resizes(found, series, self._sidecars(inits), names.at)
+
+
+def _resources_in(lookback_seconds: int) -> Query:
+    return lambda form, window, only: ksm.raw_resources(form, window, lookback_seconds, only)
+
+
+def _scheduled_in(lookback_seconds: int) -> Query:
+    return lambda form, window, only: scheduler.raw_scheduled(form, window, lookback_seconds, only)
 
 
 def _is_complete(resources: Resources | None) -> bool:

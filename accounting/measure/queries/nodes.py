@@ -1,12 +1,13 @@
 """Nodes that are lost: kube-state-metrics goes on saying that their pods run (M7)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from math import inf
 
 from accounting.measure.promql import ksm, kubelet
 from accounting.measure.promql.scope import one_of
-from accounting.measure.source.querier import Querier, chunks
+from accounting.measure.source.querier import Querier
 from accounting.measure.usage.samples import Points, Row, Samples, Sighting, label
 from accounting.model.time import Window
 
@@ -27,7 +28,7 @@ class LostNodes:
     def __init__(self, querier: Querier, window: Window) -> None:
         self._to = querier
         self._window = window
-        self._unready = querier.ask(ksm.unready_nodes(querier.scope, window), window.end)
+        self._unready = querier.ask(ksm.unready_nodes, window)
 
     def end_pods(self, found: Samples, alive_seconds: float) -> None:
         """Bound when pods were running by when their nodes were lost.
@@ -39,13 +40,10 @@ class LostNodes:
         rows = self._unready.read()
         if not rows:  # nearly always
             return
-        scope, window, source = self._to.scope, self._window, self._to.source
         silences = self._silences(rows)
         doubtful: dict[str, Sighting] = {}
         lost_at: dict[str, float] = {}
-        for labels, _ in source.vector(
-            ksm.pods_of_nodes(scope, window, _matcher(rows)), window.end
-        ):
+        for labels, _ in self._placed(rows):
             seen = found.sightings.get(labels.get("uid", ""))
             since = _since(silences.get(label(labels, "node"), ()), seen)
             if seen is not None and since is not None:
@@ -56,27 +54,31 @@ class LostNodes:
             heard_at = used.get(seen.name, -inf)
             until = max(lost_at[uid], heard_at)
             if heard_at >= (seen.last_running_at or inf) - alive_seconds:
-                found.sightings[uid] = _doubted(seen, until, window)
+                found.sightings[uid] = _doubted(seen, until, self._window)
             else:
                 found.sightings[uid] = _bounded(seen, until)
 
+    def _placed(self, rows: Sequence[Row]) -> list[Row]:
+        """Which pods were placed on these nodes."""
+        answers = [
+            self._to.ask(partial(ksm.pods_of_nodes, only=only), self._window)
+            for only in _matchers(rows)
+        ]
+        return [row for answer in answers for row in answer.read()]
+
     def _silences(self, rows: Sequence[Row]) -> dict[str, list[tuple[float, float]]]:
-        query = ksm.raw_readiness(self._to.scope, self._window, _matcher(rows))
         told: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        for labels, points in self._to.source.raw(query, self._window.end):
-            told[label(labels, "node")] += points
+        for only in _matchers(rows):
+            for labels, points in self._to.raw_of_nodes(ksm.raw_readiness, self._window, only):
+                told[label(labels, "node")] += points
         return {node: unready_spans(sorted(points)) for node, points in told.items()}
 
     def _last_used(self, names: Iterable[str]) -> dict[str, float]:
         """When a node's metrics last told of pods, by name; those that they do are few."""
         last: dict[str, float] = {}
-        scope = self._to.scope
-        for chunk in chunks(names):
-            only = one_of(scope.usage("pod"), chunk)
-            query = kubelet.raw_counters(scope, self._window, only)
-            for labels, points in self._to.source.raw(query, self._window.end):
-                name = label(labels, "pod")
-                last[name] = max(last.get(name, -inf), points[-1][0])
+        for labels, points in self._to.raw_usage(kubelet.raw_counters, self._window, names):
+            name = label(labels, "pod")
+            last[name] = max(last.get(name, -inf), points[-1][0])
         return last
 
 
@@ -129,8 +131,9 @@ def _doubted(seen: Sighting, heard_at: float, window: Window) -> Sighting:
     )
 
 
-def _matcher(rows: Iterable[tuple[Mapping[str, str], float]]) -> str:
-    """Matches these nodes, by the label that names them."""
-    found = [labels for labels, _ in rows]
-    name = next((name for name in _NODE if name in found[0]), "node")
-    return one_of(name, {labels.get(name, "") for labels in found})
+def _matchers(rows: Iterable[Row]) -> list[str]:
+    """Match these nodes, by the labels that name them: one for each that a scrape makes of it."""
+    told = {label(labels, "node") for labels, _ in rows}
+    used = {name for labels, _ in rows for name in _NODE if name in labels}
+    # Without honor_labels, ``node`` is that of kube-state-metrics itself.
+    return [one_of(name, told) for name in sorted(used)]

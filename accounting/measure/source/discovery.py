@@ -1,6 +1,7 @@
 """What a source can be asked: since when, until when, and how it spells its labels."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -11,7 +12,7 @@ from accounting.measure.promql import ksm, kubelet, presence
 from accounting.measure.promql.scope import Scope
 from accounting.measure.source.prometheus import Source
 from accounting.measure.usage import heartbeat
-from accounting.measure.usage.samples import Points
+from accounting.measure.usage.samples import Points, label
 from accounting.model.time import Window
 from accounting.store.ledger import Progress
 
@@ -52,10 +53,24 @@ def oldest(source: Source, scope: Scope, until: int, history_days: int) -> int:
         )
     near = Window(int(day) - 2 * _DAY, min(int(day) + _DAY, until))
     try:
-        hour = source.first_time(presence.recent(scope, _HOUR), near, _HOUR)
+        hour = _first_time(source, scope, lambda form: presence.recent(form, _HOUR), near, _HOUR)
     except SourceTooLarge:  # then to the day
         hour = None
     return int(hour if hour is not None else day) - _HOUR
+
+
+def _first_time(
+    source: Source,
+    scope: Scope,
+    query: Callable[[Scope], str],
+    window: Window,
+    step_seconds: int,
+) -> float | None:
+    """The first step at which a query has an answer in any spelling."""
+    times = [
+        source.first_time(query(form), window, step_seconds) for form in scope.spellings_of_state
+    ]
+    return min((at for at in times if at is not None), default=None)
 
 
 def _first_day(source: Source, scope: Scope, until: int, history_days: int) -> float | None:
@@ -63,7 +78,7 @@ def _first_day(source: Source, scope: Scope, until: int, history_days: int) -> f
     while True:
         whole = Window(until - history_days * _DAY, until)
         try:
-            return source.first_time(presence.recent(scope, _DAY), whole, _DAY)
+            return _first_time(source, scope, lambda s: presence.recent(s, _DAY), whole, _DAY)
         except SourceTooLarge as exc:
             if history_days <= 1:
                 raise
@@ -78,28 +93,50 @@ def _first_day(source: Source, scope: Scope, until: int, history_days: int) -> f
 def spelled(source: Source, scope: Scope, start: float, end: float) -> Scope:
     """The scope in this cluster's spelling of labels, as it was in a span (M11)."""
     # Only the container's own series have a label `container` that may be renamed.
-    state = _spelling(source, scope, start, end, "kube_pod_status_phase", "kube_pod_container_info")
+    state, *other_state = _spellings(
+        source, scope, start, end, "kube_pod_status_phase", "kube_pod_container_info"
+    )
+    usage, *other_usage = _spellings(source, scope, start, end, kubelet.CPU)
     return replace(
         scope,
         exported_state=state,
-        exported_usage=_spelling(source, scope, start, end, kubelet.CPU),
+        exported_usage=usage,
+        other_state=tuple(other_state),
+        other_usage=tuple(other_usage),
         is_closed=all(count > 1 for _, count in source.vector(presence.CLOSED_RANGE, int(end))),
     )
 
 
-def _spelling(
-    source: Source, scope: Scope, start: float, end: float, *metrics: str
-) -> frozenset[str]:
-    """The labels that must be read as ``exported_…``.
+# Which of PLACE a scrape renames; usually none, or both.
+_RENAMED = (
+    frozenset[str](),
+    frozenset({"namespace", "pod"}),
+    frozenset({"pod"}),
+    frozenset({"namespace"}),
+)
 
-    A second job that does not honour labels repeats what the first one says: where some series are
-    as they should be, those are read.
+
+def _spellings(
+    source: Source, scope: Scope, start: float, end: float, *metrics: str
+) -> list[frozenset[str]]:
+    """The sets of labels that must be read as ``exported_…``; there is at least one.
+
+    Several jobs may scrape the same, or a job may be changed: then all spellings are read, and what
+    is said twice counts once.
     """
-    renamed = _label_names(source, presence.renamed(scope, *metrics), start, end)
-    if not _exported(renamed):
-        return frozenset()
-    plain = presence.unrenamed(scope, metrics[0])
-    return frozenset() if _has_series(source, plain, start, end) else _exported(renamed)
+    if not _exported(_label_names(source, presence.renamed(scope, *metrics), start, end)):
+        return [frozenset()]
+    found = []
+    for renamed in _RENAMED:
+        told = [presence.spelled(scope, metric, renamed) for metric in metrics]
+        if _has_series(source, told, start, end):
+            boxes = [
+                presence.spelled(scope, metric, renamed, 'exported_container!=""')
+                for metric in metrics
+            ]
+            has_boxes = _has_series(source, boxes, start, end)
+            found.append(renamed | {"container"} if has_boxes else renamed)
+    return found or [frozenset()]
 
 
 # Prometheus answers at most 11,000 steps.
@@ -115,9 +152,11 @@ def refuse_several(source: Source, scope: Scope, start: int, end: int) -> None:
     """
     step = max(_SHORTEST_STEP_SECONDS, (end - start) // _MOST_STEPS)
     try:
-        at = source.first_time(presence.several_clusters(scope), Window(start, end), step)
+        whole = Window(start, end)
+        at = _first_time(source, scope, presence.several_clusters, whole, step)
     except SourceTooLarge:  # then at its end
-        at = float(end) if source.vector(presence.several_clusters(scope), end) else None
+        queries = [presence.several_clusters(form) for form in scope.spellings_of_state]
+        at = float(end) if any(source.vector(query, end) for query in queries) else None
     if at is not None:
         raise SeveralClusters(
             f"{source.url} holds several clusters with a namespace '{scope.namespace}', as of"
@@ -129,17 +168,26 @@ def refuse_several(source: Source, scope: Scope, start: int, end: int) -> None:
 
 def with_emitters(source: Source, scope: Scope, start: float, end: float) -> Scope:
     """The scope, with what else than cAdvisor and kube-state-metrics speaks in a span (M3, M10)."""
-    named = [kubelet.named_containers(scope), kubelet.POD_CPU + scope.usage_selector()]
+    named = [
+        selector
+        for form in scope.spellings_of_usage
+        for selector in (
+            kubelet.named_containers(form),
+            kubelet.POD_CPU + form.usage_selector(),
+        )
+    ]
     scheduled = presence.named_in(scope, _SCHEDULED)
     has_scheduling = _has_series(source, scheduled, start, end)
+    scheduling, *other_scheduling = (
+        _spellings(source, scope, start, end, _SCHEDULED) if has_scheduling else [frozenset[str]()]
+    )
     return replace(
         scope,
         has_names=_has_series(source, named, start, end),
         has_otel=_has_series(source, [kubelet.otel_pods(scope)], start, end),
         has_scheduling=has_scheduling,
-        exported_scheduling=_spelling(source, scope, start, end, _SCHEDULED)
-        if has_scheduling
-        else frozenset(),
+        exported_scheduling=scheduling,
+        other_scheduling=tuple(other_scheduling),
     )
 
 
@@ -161,19 +209,38 @@ def _label_names(source: Source, selectors: Sequence[str], start: float, end: fl
     )
 
 
+def pod_names(source: Source, scope: Scope, window: Window) -> list[str]:
+    """The names of the pods that count and are listed in a window; only its index is asked."""
+    is_ours = re.compile(scope.pod).fullmatch
+    selectors = {
+        "kube_pod_status_phase" + form.state_selector(ksm.RUNNING)
+        for form in scope.spellings_of_state
+    }
+    names = {
+        label(labels, "pod")
+        for selector in selectors
+        for labels in source.label_sets(selector, window.start, window.end)
+    }
+    return sorted(name for name in names if is_ours(name))
+
+
 def is_among_many(source: Source, scope: Scope, end: int) -> bool:
     """Whether the namespace holds many pods that are no notebooks."""
-    others = source.vector(presence.other_pods(scope, Window(end - _HOUR, end)), end)
-    return any(count > _MANY_OTHERS for _, count in others)
+    window = Window(end - _HOUR, end)
+    queries = [presence.other_pods(form, window) for form in scope.spellings_of_state]
+    counts = [count for query in queries for _, count in source.vector(query, end)]
+    return any(count > _MANY_OTHERS for count in counts)
 
 
 def beats(source: Source, scope: Scope, window: Window, lookback_seconds: int = 0) -> list[Points]:
     """Sample times of what the source says of the namespace, else of its pods (M7)."""
     reach = Window(window.start - lookback_seconds, window.end)
     for query in (presence.heartbeat, presence.pods_heartbeat, ksm.running):
-        series = source.raw(query(scope, reach), window.end)
-        if found := [points for _, points in series if points]:
-            return found
+        texts = dict.fromkeys(query(form, reach) for form in scope.spellings_of_state)
+        raw = (series for text in texts for series in source.raw(text, window.end))
+        series = [points for _, points in raw if points]
+        if series:
+            return series
     return []
 
 

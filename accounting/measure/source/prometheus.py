@@ -29,11 +29,14 @@ _TOO_LARGE = re.compile(
     r"too many samples|too many (?:series|chunks|bytes|points)|exceeded maximum resolution"
     r"|cannot select more than|limit exceeded|exceeds the limit|max-?samples|maxUniqueTimeseries"
     r"|max number of (?:series|chunks|samples)|data size limit|hit the max|query timed out"
-    r"|maxSamplesPerQuery|too large|-search\.max|err-mimir-max|limit \d+ violated",
+    r"|deadline exceeded|maxSamplesPerQuery|too large|-search\.max|err-mimir-max"
+    r"|limit \d+ violated",
     re.IGNORECASE,
 )
 # A gateway that gave up waiting: the question was too large for it.
 _TOO_LARGE_STATUS = {413, 504}
+# The same, if it answers a small question: its query engine ran out of time or memory.
+_OVERWHELMED = {502, 503}
 _SHOWN = 200
 _NO_TENANT = "no org id"
 MOST_BYTES = 256 * 1024 * 1024
@@ -189,7 +192,8 @@ class Source:
     def sightings(self, query: str, at: float) -> Iterator[Sighting]:
         """The phase series of a range selector, each reduced to the times that matter."""
         for row in self._ask(query, at, _Answer[_Undecoded]).result:
-            first, last, listed = running_times(bytes(row.values))
+            values = bytes(row.values)
+            first, last, listed = running_times(values)
             labels = row.metric
             yield Sighting(
                 labels.uid,
@@ -198,6 +202,8 @@ class Source:
                 first,
                 last,
                 listed,
+                first_listed_at=first_time(values),
+                stopped_at=stopped_time(values) if last != listed else None,
             )
 
     def first_time(self, query: str, window: Window, step_seconds: int) -> float | None:
@@ -216,6 +222,13 @@ class Source:
         content = self._send("labels", params)
         names: list[str] = _decoded(content, _Answer[list[str]], self.url)
         return set(names)
+
+    def label_sets(self, selector: str, start: float, end: float) -> list[dict[str, str]]:
+        """The labels of all series that a selector selects in a span."""
+        params = {"match[]": selector, "start": f"{start:.3f}", "end": f"{end:.3f}"}
+        content = self._send("series", params)
+        sets: list[dict[str, str]] = _decoded(content, _Answer[list[dict[str, str]]], self.url)
+        return sets
 
     def _stepped(
         self, query: str, window: Window, step_seconds: float, kind: type[_Answer[T]]
@@ -266,7 +279,7 @@ def _failure(url: str, status: int, content: bytes) -> SourceError:
         return SourceTooLarge(
             what, "allow Prometheus more (--query.max-samples) or shorten ACCOUNTING_POLL__STEP"
         )
-    if status == httpx.codes.SERVICE_UNAVAILABLE:
+    if status in _OVERWHELMED:
         return SourceTooSlow(what, "see Prometheus' log; the next poll goes on from here")
     if status in {408, 429} or status >= httpx.codes.INTERNAL_SERVER_ERROR:
         return SourceUnavailable(what, "see Prometheus' log; the next poll goes on from here")
@@ -331,6 +344,22 @@ def running_times(values: bytes) -> tuple[float | None, float | None, float]:
     if compact.endswith(b',"1"]]'):
         return first_at, listed_at, listed_at
     return first_at, _time_before(compact, compact.rfind(b',"1"]')), listed_at
+
+
+def first_time(values: bytes) -> float:
+    """Time of the first sample in a raw series' JSON text."""
+    return float(values[values.rfind(b"[", 0, values.find(b",")) + 1 : values.find(b",")])
+
+
+def stopped_time(values: bytes) -> float | None:
+    """Time of the first sample after the last one with value 1, else of the first sample of all.
+
+    None if the last sample of all has the value 1.
+    """
+    compact = values if b" " not in values[:_PEEK] else values.replace(b" ", b"")
+    last = compact.rfind(b',"1"]')
+    following = compact.find(b',"', last + 1)
+    return _time_before(compact, following) if following >= 0 else None
 
 
 def _time_before(values: bytes, comma: int) -> float:

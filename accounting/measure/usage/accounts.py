@@ -32,13 +32,19 @@ def absorb(
     day = (window.end - 1) // _DAY if by_day else None
     counted = samples.readings.keys() | samples.raw.keys()
     described = samples.described
+    stopped = {
+        uid
+        for uid in samples.times.keys() & accounts.keys()
+        if accounts[uid].pod.last_listed_at > accounts[uid].pod.last_running_at
+    }
     # Handle each pod in one pass, so that its data stays in the CPU cache.
     for uid, sighting in samples.sightings.items():
         account = _sight(accounts, sighting)
         if account is not None:
             touched.add(uid)
             if uid in described:
-                _describe(account.pod, samples)
+                was_over = uid in stopped and sighting.last_running_at is None
+                _describe(account.pod, samples, has_stopped=was_over)
             if uid in counted:
                 count(account, samples, window, month, day)
     for uid in counted - samples.sightings.keys():
@@ -106,11 +112,12 @@ def _note_loss(pod: Pod, seen: Sighting) -> None:
         pod.lost_at = max(seen.lost_at, pod.lost_at or 0.0)
 
 
-def _describe(pod: Pod, samples: Samples) -> None:
+def _describe(pod: Pod, samples: Samples, *, has_stopped: bool) -> None:
     """Fill in what is not known yet; what was true first stays (apel.md, rule 6)."""
     times = samples.times.get(pod.uid)
     if times is not None:
-        _date(pod, times)
+        seen = None if has_stopped else samples.sightings.get(pod.uid)
+        _date(pod, times, seen)
     if not pod.owner:
         pod.owner = samples.owners.get(pod.uid, Owner())
     if pod.resources is None:
@@ -124,11 +131,25 @@ def _describe(pod: Pod, samples: Samples) -> None:
         pod.disk_bytes = samples.claims.get(pod.uid)
 
 
-def _date(pod: Pod, times: Times) -> None:
+def _date(pod: Pod, times: Times, stopping: Sighting | None) -> None:
+    """Add what clocks say.
+
+    Args:
+        pod: changed in place.
+        times: what they say.
+        stopping: of a pod that was not known to have stopped before. The node's clock tells the
+            completion; by the store's, it was not after a sample that shows the pod stopped.
+    """
     pod.created_at = pod.created_at or times.created_at
     pod.started_at = pod.started_at or times.started_at
-    if times.completed_at is not None:
-        pod.completed_at = max(times.completed_at, pod.completed_at or 0.0)
+    if times.completed_at is None:
+        return
+    if stopping is None and pod.completed_at:
+        return
+    completed = times.completed_at
+    if stopping and stopping.stopped_at and pod.last_running_at != pod.started_at:
+        completed = min(completed, stopping.stopped_at)
+    pod.completed_at = max(completed, pod.completed_at or 0.0)
 
 
 def acknowledge_owners(accounts: Iterable[Account], owned: Sequence[tuple[float, float]]) -> None:

@@ -22,6 +22,12 @@ class Cgroup(NamedTuple):
 _NOBODYS = Cgroup("", POD_LEVEL)
 
 
+def container_id(text: str) -> str:
+    """A container's id without what some runtimes put before it (``containerd://``)."""
+    found = _CONTAINER_ID.search(text)
+    return found[1] if found else text
+
+
 def cgroup(path: str) -> Cgroup:
     """Read a cgroup's path, however it is nested.
 

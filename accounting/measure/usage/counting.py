@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from accounting.measure.usage.samples import Points, Samples
-from accounting.measure.usage.series import most_growth
+from accounting.measure.usage.series import seldom_more
 from accounting.model.pods import (
     IMPORTED,
     POD_LEVEL,
@@ -231,7 +231,7 @@ def fallen(
 ) -> set[str]:
     """The names of pods of which a counter is lower than the ledger knows it: it fell unseen.
 
-    And of those of which CPU grew by more than a node can use: one sample may be a spike. Their raw
+    And of those of which a counter grew by more than is usual: one sample may be a spike. Their raw
     samples must be read.
     """
     return {accounts[uid].pod.name for uid in fallen_uids(accounts, found, window)}
@@ -244,7 +244,7 @@ def fallen_uids(
 ) -> set[str]:
     """The uids of the same pods."""
     uids = set()
-    leap = most_growth(window.seconds)
+    least = {kind: seldom_more(kind, window.seconds, None) for kind in CounterKind}
     for uid, readings in found.items():
         account = accounts.get(uid)
         if account is None:
@@ -253,9 +253,9 @@ def fallen_uids(
         for key, value in readings.items():
             known = counters.get(key)
             if (known and value < known.value * RESET_BELOW and known.at <= window.start) or (
-                value > leap
-                and key.kind is CounterKind.CPU
-                and value - (known.value if known else 0.0) > leap
+                value > least[key.kind]  # hot loop: nearly always enough
+                and value - (known.value if known else 0.0)
+                > seldom_more(key.kind, window.seconds, account.pod.resources)
             ):
                 uids.add(uid)
     return uids

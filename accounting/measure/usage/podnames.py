@@ -42,6 +42,13 @@ class PodNames:
                 return uid if at <= last else ""
         return ""
 
+    def started_at(self, uid: str) -> float | None:
+        """When a pod started or was created, Unix seconds; None where nobody says."""
+        account, times = self._accounts.get(uid), self._found.times.get(uid, _NO_TIMES)
+        known = account.pod if account else times
+        told = (known.started_at, known.created_at, times.started_at, times.created_at)
+        return min((at for at in told if at), default=None)
+
     @cached_property
     def _lives(self) -> dict[str, list[tuple[float, float, str]]]:
         lives: dict[str, list[tuple[float, float, str]]] = defaultdict(list)

@@ -67,7 +67,13 @@ MAX_BYTES = 2.0**60
 class Sighting(NamedTuple):
     """One pod's phase series in one window; the running times are None if it never ran in it.
 
-    ``lost_at`` is when its node was lost, if that bounds them.
+    Attributes:
+        uid, namespace, name: whose.
+        first_running_at, last_running_at: first and last sample with phase Running.
+        last_listed_at: last sample, whatever it says.
+        lost_at: when its node was lost, if that bounds the running times.
+        first_listed_at: first sample, whatever it says.
+        stopped_at: first sample after the last one with phase Running; None if there is none.
     """
 
     uid: str
@@ -77,6 +83,8 @@ class Sighting(NamedTuple):
     last_running_at: float | None
     last_listed_at: float
     lost_at: float | None = None
+    first_listed_at: float = 0.0
+    stopped_at: float | None = None
 
 
 class Rejected(NamedTuple):
@@ -141,6 +149,7 @@ class Samples:
         known_series: ``series`` of the window before: the paths are the same from window to
             window. Parsing 20,000 paths takes 59 ms, looking them up 4 ms.
         series: which pod and counter a series belongs to.
+        doubted: names of pods of which a last value was set aside.
         orphans: uids that cAdvisor sees although kube-state-metrics does not.
         rejected: how many values were set aside, by metric and reason.
     """
@@ -160,6 +169,7 @@ class Samples:
     raw: dict[str, dict[SeriesKey, list[tuple[float, float]]]] = field(default_factory=dict)
     known_series: SeriesNames = field(default_factory=dict)
     series: SeriesNames = field(default_factory=dict)
+    doubted: set[str] = field(default_factory=set)
     orphans: set[str] = field(default_factory=set)
     rejected: Tally[Rejected] = field(default_factory=Tally)
 
@@ -205,12 +215,20 @@ def merge_sightings(samples: Samples, sightings: Iterable[Sighting]) -> None:
 def _joined(old: Sighting, new: Sighting) -> Sighting:
     firsts = [at for at in (old.first_running_at, new.first_running_at) if at is not None]
     lasts = [at for at in (old.last_running_at, new.last_running_at) if at is not None]
+    last = max(lasts, default=None)
+    # What one emitter says of an end is not so as long as another one shows the pod running.
+    stops = [at for at in (old.stopped_at, new.stopped_at) if at is not None and at > (last or 0.0)]
     return new._replace(
         first_running_at=min(firsts, default=None),
-        last_running_at=max(lasts, default=None),
+        last_running_at=last,
         last_listed_at=max(old.last_listed_at, new.last_listed_at),
+        first_listed_at=min(old.first_listed_at, new.first_listed_at),
+        stopped_at=min(stops, default=None),
     )
 
+
+CLOCK_SKEW_SECONDS = 3600
+"""A time that is later by more than that is no clock's that is a little wrong."""
 
 _TIME_FIELDS = {
     "kube_pod_created": "created_at",
@@ -229,6 +247,27 @@ def merge_times(samples: Samples, rows: Iterable[Row], latest_at: float) -> None
             setattr(samples.times.setdefault(uid, Times()), _TIME_FIELDS[metric], value)
         else:
             samples.rejected[Rejected(metric, Implausible.NO_UID)] += 1
+
+
+def bound_starts(samples: Samples, first_running_at: Mapping[str, float], beats: Points) -> None:
+    """Set aside or bound what clocks say of starts, by what samples show (cases.md, 7).
+
+    Args:
+        samples: changed in place.
+        first_running_at: by uid, the first sample of all that shows a pod running.
+        beats: when the source spoke of the namespace.
+    """
+    for uid, times in samples.times.items():
+        running = first_running_at.get(uid)
+        if running is None:
+            continue
+        if times.started_at and times.started_at > running + CLOCK_SKEW_SECONDS:
+            times.started_at = None
+            samples.rejected[Rejected("kube_pod_start_time", Implausible.TOO_LARGE)] += 1
+        listed = samples.sightings[uid].first_listed_at if uid in samples.sightings else 0.0
+        if times.created_at is None and times.started_at and listed <= running:
+            # The source spoke before without listing the pod, so it was not made yet.
+            times.created_at = max((at for at, _ in beats if at < listed), default=None)
 
 
 def owner_of(labels: Labels) -> Owner:

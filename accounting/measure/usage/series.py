@@ -3,7 +3,9 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 
+from accounting.measure.promql.kepler import POD_JOULES
 from accounting.measure.promql.kubelet import (
     CPU,
     OTEL_CONTAINER_CPU,
@@ -13,7 +15,7 @@ from accounting.measure.promql.kubelet import (
     RECEIVED,
     SENT,
 )
-from accounting.measure.usage.cgroups import cgroup
+from accounting.measure.usage.cgroups import cgroup, container_id
 from accounting.measure.usage.samples import (
     MAX_BYTES,
     MAX_CORES,
@@ -27,13 +29,40 @@ from accounting.measure.usage.samples import (
     implausible,
     label,
 )
-from accounting.model.pods import POD_LEVEL, CounterKind, Implausible, Level, SeriesKey, level_of
+from accounting.model.pods import (
+    POD_LEVEL,
+    CounterKind,
+    Implausible,
+    Level,
+    Resources,
+    SeriesKey,
+    level_of,
+)
 
-# The largest machines of 2026 have 960 hardware threads.
-NODE_CORES = 1024
+# The largest machines of 2026 have 960 hardware threads and network ports of 800 Gbit/s, and take
+# less than 20 kW. Core-seconds, bytes and joules per second.
+_NODE_MOST = {
+    CounterKind.CPU: 1024.0,
+    CounterKind.RECEIVED: 2e11,
+    CounterKind.SENT: 2e11,
+    CounterKind.ENERGY: 2e4,
+}
+# More than this is seldom seen of a notebook: then all samples are read.
+_SELDOM_MORE = {
+    CounterKind.CPU: 16.0,
+    CounterKind.RECEIVED: 1e9,
+    CounterKind.SENT: 1e9,
+    CounterKind.ENERGY: 2e3,
+}
+_BURST = 4.0
+# A sample's value may be as much older or younger than its time says.
+_HOUSEKEEPING_SECONDS = 60.0
+_LONG_INTERVAL_SECONDS = 300.0
+
 HARDLY_SECONDS = 0.1
 """Of CPU: less is what a cgroup says that counts nothing."""
-_LONG_INTERVAL_SECONDS = 300
+# So is less than this part of what the containers say, which the pod's cgroup includes.
+_WHOLE = 0.5
 
 
 def merge_memory_peaks(samples: Samples, rows: Iterable[UsageRow]) -> None:
@@ -68,6 +97,12 @@ def usage_uid(row: UsageRow, uid_of_pod: Callable[[str], str]) -> str:
     return cgroup(path).uid if path[:1] == "/" else uid_of_pod(row.pod)
 
 
+_METRICS = {
+    CounterKind.CPU: CPU,
+    CounterKind.RECEIVED: RECEIVED,
+    CounterKind.SENT: SENT,
+    CounterKind.ENERGY: POD_JOULES,
+}
 _MOST_CPU = MAX_CORES * 86400.0 * 3660
 _KINDS = {
     CPU: (CounterKind.CPU, _MOST_CPU),
@@ -93,11 +128,11 @@ def _counter(metric: str, labels: Labels) -> tuple[str, SeriesKey]:
     if metric == OTEL_CONTAINER_CPU:
         name = labels.get("k8s_container_name", "")
         return labels.get("k8s_pod_uid", ""), SeriesKey(kind, f"{Level.OTEL_CONTAINER}{name}")
-    level = path or POD_LEVEL
+    level = container_id(path) or POD_LEVEL
     if metric == POD_CPU:
         level = Level.NAMED_POD
     elif kind is CounterKind.CPU and not path and (container := label(labels, "container")):
-        level = labels.get("name") or f"{Level.NAMED_CONTAINER}{container}"
+        level = container_id(labels.get("name", "")) or f"{Level.NAMED_CONTAINER}{container}"
     return "", SeriesKey(kind, f"{level}/{interface}" if interface else level)
 
 
@@ -120,6 +155,7 @@ def merge_readings(samples: Samples, rows: Iterable[UsageRow], metric: str) -> N
         if not 0.0 <= value <= high:  # hot loop: ask for the reason only where there is one
             if reason := implausible(value, 0, high):
                 samples.rejected[Rejected(metric, reason)] += 1
+                samples.doubted.add(row.pod)
             continue
         named = metric, path, interface
         found = samples.known_series.get(named) or _counter_of(kind, path, interface)
@@ -134,24 +170,51 @@ def merge_readings(samples: Samples, rows: Iterable[UsageRow], metric: str) -> N
             counters[key] = value
 
 
-def set_aside_spikes(samples: Samples) -> None:
-    """Leave out raw samples of CPU that no node can have reached since the sample before."""
-    for lines in samples.raw.values():
-        for key, points in lines.items():
-            if key.kind is not CounterKind.CPU:
-                continue
+def set_aside_spikes(
+    samples: Samples, started_at: Callable[[str], float | None], since: float
+) -> None:
+    """Leave out raw samples that no node can have reached since the one before (cases.md, 1).
+
+    Args:
+        samples: changed in place.
+        started_at: when a pod started, by uid, Unix seconds: its counters were 0 then; None where
+            nobody says, and the first sample must be believed.
+        since: samples up to then were counted as set aside by the window before.
+    """
+    for uid, lines in samples.raw.items():
+        start = started_at(uid)
+        for key, points in list(lines.items()):
+            most = _NODE_MOST[key.kind]
+            known = None if start is None else (start, 0.0)
             kept: list[tuple[float, float]] = []
             for at, value in points:
-                if kept and value - kept[-1][1] > most_growth(at - kept[-1][0]):
-                    samples.rejected[Rejected(CPU, Implausible.TOO_LARGE)] += 1
+                if known and value - known[1] > most * (
+                    max(0.0, at - known[0]) + _HOUSEKEEPING_SECONDS
+                ):
+                    if at > since:
+                        samples.rejected[Rejected(_METRICS[key.kind], Implausible.TOO_LARGE)] += 1
                 else:
-                    kept.append((at, value))
+                    known = at, value
+                    kept.append(known)
             lines[key] = kept
+            if not kept:
+                del lines[key]
+                samples.readings.get(uid, {}).pop(key, None)
 
 
-def most_growth(seconds: float) -> float:
-    """Core-seconds that the largest node can use in a time, and one more scrape interval."""
-    return NODE_CORES * (seconds + _LONG_INTERVAL_SECONDS)
+def seldom_more(kind: CounterKind, seconds: float, resources: Resources | None) -> float:
+    """What a counter seldom grows by in a time: of more, all samples are read, to find spikes.
+
+    Args:
+        kind: core-seconds or bytes.
+        seconds: the time; one long scrape interval is added.
+        resources: what the pod asks for; it may use several times as much.
+    """
+    usual = _SELDOM_MORE[kind]
+    if kind is CounterKind.CPU and resources is not None:
+        asked = max(resources.cpu_request or 0.0, resources.cpu_limit or 0.0)
+        usual = max(usual, _BURST * asked)
+    return usual * (seconds + _LONG_INTERVAL_SECONDS)
 
 
 def keep_one_level(samples: Samples, tolerance_seconds: float) -> None:
@@ -186,14 +249,25 @@ def _levels(lines: Mapping[SeriesKey, Points]) -> dict[Level, list[SeriesKey]]:
     for key in lines:
         if key.kind is CounterKind.CPU:
             by_level[level_of(key.series)].append(key)
-    moving = {level for level, keys in by_level.items() if any(_moves(lines[key]) for key in keys)}
-    if Level.POD not in moving and moving:
-        by_level.pop(Level.POD, None)
+    own = by_level.get(Level.POD)
+    if own:
+        start, end = min(lines[k][0][0] for k in own), max(lines[k][-1][0] for k in own)
+        grown = sum(_growth(lines[key], start, end) for key in own)
+        others = (
+            sum(_growth(lines[key], start, end) for key in keys)
+            for level, keys in by_level.items()
+            if level is not Level.POD
+        )
+        most = max(others, default=0.0)
+        if most > HARDLY_SECONDS and grown < most * _WHOLE:
+            del by_level[Level.POD]
     return by_level
 
 
-def _moves(line: Points) -> bool:
-    return line[-1][1] - line[0][1] > HARDLY_SECONDS
+def _growth(line: Points, start: float, end: float) -> float:
+    """What a counter grew by between two times; after a reset, it grew from 0."""
+    within = [value for at, value in line if start <= at <= end]
+    return sum(now - then if now >= then else now for then, now in pairwise(within))
 
 
 def _forget_other_levels(
