@@ -36,7 +36,7 @@ _TOO_LARGE = re.compile(
 # A gateway that gave up waiting: the question was too large for it.
 _TOO_LARGE_STATUS = {413, 504}
 # The same, if it answers a small question: its query engine ran out of time or memory.
-_OVERWHELMED = {502, 503}
+_OVERWHELMED = {503}
 _SHOWN = 200
 _NO_TENANT = "no org id"
 MOST_BYTES = 256 * 1024 * 1024
