@@ -79,7 +79,7 @@ pictures: prepared  ## take the pictures of docs/ anew, and screenshots of all p
 lock:  ## pin the dependencies of pyproject.toml anew
 	@scripts/venv development
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	    --upgrade --extra login --extra parquet --extra postgres --group build pyproject.toml -o requirements/service.lock
+	    --upgrade --extra aws --extra login --extra parquet --extra postgres --group build pyproject.toml -o requirements/service.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --upgrade --all-extras --group build --group test -c requirements/service.lock \
 	    pyproject.toml -o requirements/development.lock

@@ -38,6 +38,7 @@ def source_of(settings: Settings) -> Source:
 
     Raises:
         SettingsError: a certificate or a secret's file cannot be used.
+        SourceRefused: a file has no credentials for AWS.
     """
     prometheus = settings.prometheus
     access = access_of(settings)
@@ -45,6 +46,10 @@ def source_of(settings: Settings) -> Source:
         if path is not None:
             setting = "password_file" if path == prometheus.password_file else "header_files"
             read_secret(path, f"prometheus.{setting}")
+    if access.aws_credentials_file is not None:
+        read_secret(access.aws_credentials_file, "prometheus.aws_credentials_file")
+    if access.signing:
+        access.signing.auth()
     try:
         return Source(
             prometheus.url,

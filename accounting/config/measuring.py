@@ -103,6 +103,23 @@ class PrometheusSettings(Group):
         description="Its key (PEM, not encrypted), if not in the same file.",
         examples=["/etc/notebooks-accounting/client.key"],
     )
+    aws_region: Text = Field(
+        default="",
+        description="Region of a workspace of AWS' managed Prometheus: every query is signed "
+        "(SigV4), which goes before a token. Needs `aws_credentials_file`, and the extra `aws`.",
+        examples=["eu-west-1"],
+    )
+    aws_credentials_file: Path | None = Field(
+        default=None,
+        description="File with AWS' credentials, as its own tools have it; read for every query, "
+        "so that it may be rotated.",
+        examples=["/etc/notebooks-accounting/aws.credentials"],
+    )
+    aws_profile: Text = Field(
+        default="default",
+        description="The section of that file.",
+        examples=["accounting"],
+    )
     ca_file: Path | None = Field(
         default=None,
         description="Certificate authorities (PEM) for https; those of the system if not given.",
@@ -133,6 +150,8 @@ class PrometheusSettings(Group):
         here = f"{PREFIX}PROMETHEUS__"
         if bool(self.user) != (self.password_file is not None):
             raise ValueError(f"{here}USER and {here}PASSWORD_FILE belong together")
+        if bool(self.aws_region) != (self.aws_credentials_file is not None):
+            raise ValueError(f"{here}AWS_REGION and {here}AWS_CREDENTIALS_FILE belong together")
         if self.client_key and not self.client_cert:
             raise ValueError(f"{here}CLIENT_KEY needs {here}CLIENT_CERT")
         return self

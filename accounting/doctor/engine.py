@@ -43,6 +43,7 @@ class Details:
                 str(access.client_key or access.client_cert),
             )
         self._session.params = dict(access.parameters)
+        self._session.auth = access.signing.auth() if access.signing else None
         headers = access.shown_headers()
         self._session.headers.update(headers)
         self._client = PrometheusConnect(

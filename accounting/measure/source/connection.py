@@ -3,6 +3,7 @@
 import base64
 import ssl
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from accounting.errors import (
     SourceTooSlow,
     SourceUnavailable,
 )
+from accounting.measure.source.signing import Signing
 from notebooks_settings.proxies import proxy_of
 
 _SHOWN = 200
@@ -46,6 +48,7 @@ class Access:
         parameters: added to every query's address, such as OpenShift's ``namespace``.
         ca_file: certificate authorities for https; None for those of the system.
         client_cert, client_key: our own certificate and its key, PEM.
+        aws_region, aws_credentials_file, aws_profile: see ``Signing``.
     """
 
     token_file: Path | None = None
@@ -57,6 +60,16 @@ class Access:
     ca_file: Path | None = None
     client_cert: Path | None = None
     client_key: Path | None = None
+    aws_region: str = ""
+    aws_credentials_file: Path | None = None
+    aws_profile: str = "default"
+
+    @property
+    def signing(self) -> Signing | None:
+        """Who signs for AWS; None if nobody does."""
+        if not self.aws_region or self.aws_credentials_file is None:
+            return None
+        return Signing(self.aws_region, self.aws_credentials_file, self.aws_profile)
 
     def shown_headers(self) -> dict[str, str]:
         """The headers that prove who asks, as the files have them now.
@@ -203,9 +216,12 @@ class Connection:
         extra = self._access.parameters
         in_url, in_body = (extra, params) if method == "POST" else ({**extra, **params}, None)
         try:
-            with self._client.stream(
+            request = self._client.build_request(
                 method, url, params=in_url or None, data=in_body, headers=headers
-            ) as response:
+            )
+            if signing := self._access.signing:
+                request.headers.update(signing.headers(request))
+            with closing(self._client.send(request, stream=True)) as response:
                 # Not into the response: it is part of a cycle, and would keep the answer with it.
                 content = self._read(response)
         except httpx.TimeoutException as exc:

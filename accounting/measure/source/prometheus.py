@@ -39,6 +39,11 @@ _TOO_LARGE_STATUS = {413, 504}
 _OVERWHELMED = {503}
 _SHOWN = 200
 _NO_TENANT = "no org id"
+# What AWS says to a request without a valid signature, or without a permission.
+_UNSIGNED = re.compile(
+    r"missing authentication token|signature|security token|not authorized to perform: aps:",
+    re.IGNORECASE,
+)
 MOST_BYTES = 256 * 1024 * 1024
 """Of an answer, decompressed: a row takes about 400 bytes, and no query has more than three rows of
 a pod."""
@@ -290,6 +295,11 @@ def _failure(url: str, status: int, content: bytes) -> SourceError:
 def _cure_of_refusal(status: int, said: str) -> str:
     if status in {401, 403} and _NO_TENANT in said:
         return 'name the tenant: ACCOUNTING_PROMETHEUS__HEADERS={"X-Scope-OrgID": "…"}'
+    if status in {401, 403} and _UNSIGNED.search(said):
+        return (
+            "sign for AWS with ACCOUNTING_PROMETHEUS__AWS_REGION and …AWS_CREDENTIALS_FILE, by a"
+            " role that may query the workspace (aps:QueryMetrics, aps:GetSeries, aps:GetLabels)"
+        )
     if status in {401, 403}:
         return (
             "give a valid token in ACCOUNTING_PROMETHEUS__TOKEN_FILE, or user and password in"
