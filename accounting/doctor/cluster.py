@@ -30,7 +30,7 @@ class Patient:
 
     def __init__(self, source: Source, scope: Scope, now: float) -> None:
         self._source = source
-        self._scope = scope
+        self.scope = self._scope = scope
         self._now = now
         self._day = Window(int(now) - _DAY, int(now))
 

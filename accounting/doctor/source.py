@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from accounting.config import Settings
 from accounting.doctor import emitters
+from accounting.doctor.accelerators import accelerators
 from accounting.doctor.cluster import Patient
 from accounting.doctor.database import watermark
 from accounting.doctor.engine import Details
@@ -41,6 +42,7 @@ def _cluster(settings: Settings, source: Source, details: Details, now: float) -
         yield _labels(spelled)
         yield patient.scrape_interval(settings.prometheus.scrape_interval)
         yield patient.owners()
+        yield from accelerators(source, patient.scope, settings.site().kinds, now)
     yield patient.kubelets(details)
     yield from patient.cpu_level()
     yield from emitters.per_node(source, spelled, now)
