@@ -2,9 +2,9 @@
 # Images of EGI Notebooks: docker build --target accounting .
 # A base is pinned for good by its digest beside its tag:
 # --build-arg PYTHON_IMAGE=python:3.13.14-slim-trixie@sha256:…
-# Targets: accounting, hub, monitor, backup, and for notebooks single-user (data science),
-# single-user-base, single-user-r, single-user-ml. None keeps a build tool or runs as root;
-# all but those for notebooks, which write, run with a read-only root file system.
+# Targets: accounting, hub, monitor, backup, and for notebooks single-user, of one of four kinds. None
+# keeps a build tool or runs as root; all but those for notebooks, which write, run with a read-only root
+# file system.
 
 # As in pyproject.toml.
 ARG VERSION=0.1.0
@@ -15,6 +15,7 @@ ARG HUB_IMAGE=quay.io/jupyterhub/k8s-hub:4.4.0
 ARG BASE_NOTEBOOK_IMAGE=quay.io/jupyter/minimal-notebook:2026-08-24
 ARG SINGLE_USER_IMAGE=quay.io/jupyter/datascience-notebook:2026-08-24
 ARG R_NOTEBOOK_IMAGE=quay.io/jupyter/r-notebook:2026-08-24
+ARG NOTEBOOK=data-science
 ARG ML_NOTEBOOK_IMAGE=quay.io/jupyter/pytorch-notebook:cuda12-2026-08-24
 
 FROM ${UV_IMAGE} AS uv
@@ -167,69 +168,29 @@ USER 10001:10001
 HEALTHCHECK NONE
 ENTRYPOINT ["python", "-m", "hub.backup"]
 
-# The users' notebooks. What the base has stays as it is; the lists of images/single-user come beside
-# it, and images/single-user/vo/NAME.txt with --build-arg VO=NAME. Their health checks are the bases'
-# own, which know the path that the hub gives.
-FROM ${BASE_NOTEBOOK_IMAGE} AS single-user-base
-ARG REVISION=""
-ARG SOURCE=""
-ARG VERSION
-ARG VO=""
-LABEL org.opencontainers.image.title="notebooks-single-user-base" \
-      org.opencontainers.image.description="JupyterLab with Python, for EGI Notebooks" \
-      org.opencontainers.image.vendor="EGI Notebooks" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.source="${SOURCE}" \
-      org.opencontainers.image.version="${VERSION}"
-RUN --mount=type=bind,source=images/single-user,target=/image \
-    /image/install base ${VO:+"vo/${VO}"}
-USER 1000
+# The users' notebooks: --build-arg NOTEBOOK= data-science, base (Python only), r or machine-learning
+# (PyTorch with CUDA). What the base has stays as it is; the lists of images/single-user come beside it,
+# and images/single-user/vo/NAME.txt with --build-arg VO=NAME. Their health checks are the bases' own,
+# which know the path that the hub gives.
+FROM ${BASE_NOTEBOOK_IMAGE} AS base-notebook
+FROM ${SINGLE_USER_IMAGE} AS data-science-notebook
+FROM ${R_NOTEBOOK_IMAGE} AS r-notebook
+FROM ${ML_NOTEBOOK_IMAGE} AS machine-learning-notebook
 
-FROM ${SINGLE_USER_IMAGE} AS single-user
+# hadolint ignore=DL3006
+FROM ${NOTEBOOK}-notebook AS single-user
+ARG NOTEBOOK
 ARG REVISION=""
 ARG SOURCE=""
 ARG VERSION
 ARG VO=""
 LABEL org.opencontainers.image.title="notebooks-single-user" \
-      org.opencontainers.image.description="JupyterLab with the libraries that EGI Notebooks users ask for" \
+      org.opencontainers.image.description="JupyterLab for EGI Notebooks: ${NOTEBOOK}" \
       org.opencontainers.image.vendor="EGI Notebooks" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.version="${VERSION}"
 RUN --mount=type=bind,source=images/single-user,target=/image \
-    /image/install base data-science ${VO:+"vo/${VO}"}
-USER 1000
-
-FROM ${R_NOTEBOOK_IMAGE} AS single-user-r
-ARG REVISION=""
-ARG SOURCE=""
-ARG VERSION
-ARG VO=""
-LABEL org.opencontainers.image.title="notebooks-single-user-r" \
-      org.opencontainers.image.description="JupyterLab with R, for EGI Notebooks" \
-      org.opencontainers.image.vendor="EGI Notebooks" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.source="${SOURCE}" \
-      org.opencontainers.image.version="${VERSION}"
-RUN --mount=type=bind,source=images/single-user,target=/image \
-    /image/install base ${VO:+"vo/${VO}"}
-USER 1000
-
-FROM ${ML_NOTEBOOK_IMAGE} AS single-user-ml
-ARG REVISION=""
-ARG SOURCE=""
-ARG VERSION
-ARG VO=""
-LABEL org.opencontainers.image.title="notebooks-single-user-ml" \
-      org.opencontainers.image.description="JupyterLab with PyTorch and CUDA, for EGI Notebooks" \
-      org.opencontainers.image.vendor="EGI Notebooks" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.source="${SOURCE}" \
-      org.opencontainers.image.version="${VERSION}"
-RUN --mount=type=bind,source=images/single-user,target=/image \
-    /image/install base machine-learning ${VO:+"vo/${VO}"}
+    /image/install "${NOTEBOOK}" "${VO}"
 USER 1000

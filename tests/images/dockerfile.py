@@ -43,9 +43,13 @@ class Dockerfile:
     def line(self, target: str) -> list[Stage]:
         """The stages that a target is built on, the first one first."""
         found = [self.stages[target]]
-        while found[0].base in self.stages:
-            found.insert(0, self.stages[found[0].base])
+        while (base := self._filled(found[0].base)) in self.stages:
+            found.insert(0, self.stages[base])
         return found
+
+    def _filled(self, text: str) -> str:
+        """With the arguments' defaults."""
+        return re.sub(r"\$\{(\w+)\}", lambda found: self.arguments[found[1]], text)
 
     def instructions(self, target: str) -> list[Instruction]:
         """What makes a target, that of the stages below it first."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from accounting.simulation.stores.engines import free_port
 from tests.chart import helm, manifests
@@ -23,8 +24,8 @@ from tests.images.build import ROOT, Builder, confined
 from tests.images.dockerfile import read
 
 DOCKERFILE = read(ROOT / "Dockerfile")
-NOTEBOOKS = ("single-user", "single-user-base", "single-user-r", "single-user-ml")
-TARGETS = ("accounting", "hub", "monitor", "backup", *NOTEBOOKS)
+NOTEBOOKS = {name for name in DOCKERFILE.stages if name.endswith("-notebook")}
+TARGETS = ("accounting", "hub", "monitor", "backup", "single-user")
 SINGLE_USER = ROOT / "images" / "single-user"
 _SECONDS = 60
 
@@ -58,11 +59,25 @@ def test_a_target_runs_as_a_numbered_user_that_is_not_root(target: str) -> None:
 def test_a_target_is_labelled_and_its_base_is_pinned_by_an_argument(target: str) -> None:
     labels = " ".join(i.text for i in DOCKERFILE.instructions(target) if i.name == "LABEL")
     for key in ("title", "description", "vendor", "licenses", "version"):
-        assert f"org.opencontainers.image.{key}=" in labels
-    base = DOCKERFILE.line(target)[0].base
+        assert labels.count(f"org.opencontainers.image.{key}=") == 1
+    assert_pinned(DOCKERFILE.line(target)[0].base)
+
+
+def assert_pinned(base: str) -> None:
     argument = re.fullmatch(r"\$\{(\w+)\}", base)
     assert argument
     assert re.search(r":[\w.-]*\d", DOCKERFILE.arguments[argument[1]])
+
+
+def test_each_kind_of_notebook_has_a_pinned_base_and_is_released() -> None:
+    for name in NOTEBOOKS:
+        assert_pinned(DOCKERFILE.stages[name].base)
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+    released = workflow["jobs"]["images"]["strategy"]["matrix"]["include"]
+    assert {one["target"] for one in released} == set(TARGETS)
+    kinds = [one.get("kind", "data-science") for one in released if one["target"] == "single-user"]
+    assert {f"{kind}-notebook" for kind in kinds} == NOTEBOOKS
+    assert len({one["image"] for one in released}) == len(released) == len(TARGETS) + 3
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -303,15 +318,9 @@ def pinned(path: Path) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def installed_lists(target: str) -> list[str]:
-    """The lists of libraries that a target's step installs."""
-    (step,) = (i.text for i in DOCKERFILE.stages[target].instructions if i.name == "RUN")
-    return re.findall(r"[a-z-]+", step.partition("/image/install ")[2].partition("$")[0])
-
-
-def test_every_list_of_libraries_is_pinned_and_installed_somewhere() -> None:
+def test_every_list_of_libraries_is_pinned_and_of_a_kind_of_notebook() -> None:
     lists = {path.stem: pinned(path) for path in SINGLE_USER.glob("*.txt")}
-    assert {name for target in NOTEBOOKS for name in installed_lists(target)} == set(lists)
+    assert {f"{name}-notebook" for name in lists} <= NOTEBOOKS
     for lines in (*lists.values(), *(pinned(path) for path in SINGLE_USER.glob("vo/*.txt"))):
         assert lines
         assert [line for line in lines if not re.fullmatch(r"[a-zA-Z0-9.-]+==[\w.]+", line)] == []
@@ -319,7 +328,7 @@ def test_every_list_of_libraries_is_pinned_and_installed_somewhere() -> None:
 
 def test_the_single_user_libraries_fit_together(tmp_path: Path) -> None:
     """The base's Python is newer than many a machine's: they are installed for it, and not run."""
-    files = [SINGLE_USER / f"{name}.txt" for name in installed_lists("single-user")]
+    files = [SINGLE_USER / f"{name}.txt" for name in ("base", "data-science")]
     lines = [line for file in files for line in pinned(file)]
     uv = Path(sys.executable).with_name("uv")
     machine = ("--python-version", "3.13", "--python-platform", "x86_64-manylinux_2_28")
@@ -341,6 +350,32 @@ def test_the_single_user_libraries_fit_together(tmp_path: Path) -> None:
     assert {line.lower() for line in lines} <= there
 
 
+@pytest.mark.parametrize("kind", sorted(name.removesuffix("-notebook") for name in NOTEBOOKS))
+@pytest.mark.parametrize("vo", ["", "vo.example.org"])
+def test_a_kind_of_notebook_has_its_own_list_beside_that_of_all(
+    tmp_path: Path, kind: str, vo: str
+) -> None:
+    for name in ("pip", "fix-permissions"):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\necho "{name} $*"\n')
+        program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    environment |= {"CONDA_DIR": str(tmp_path / "conda"), "NB_USER": "jovyan"}
+    done = subprocess.run(
+        [str(SINGLE_USER / "install"), kind, vo],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    own = [kind] if kind in {"data-science", "machine-learning"} else []
+    lists = ["base", *own, *([f"vo/{vo}"] if vo else [])]
+    found = re.findall(r"--requirement (\S+)", done.stdout)
+    assert found == [str(SINGLE_USER / f"{name}.txt") for name in lists]
+
+
 def test_the_step_for_notebooks_installs_lists_and_a_vo_s_own_and_the_extension(
     tmp_path: Path,
 ) -> None:
@@ -348,6 +383,7 @@ def test_the_step_for_notebooks_installs_lists_and_a_vo_s_own_and_the_extension(
     image, conda = tmp_path / "image", tmp_path / "conda"
     shutil.copytree(SINGLE_USER, image)
     (image / "base.txt").write_text("# short\nidna==3.10\n")
+    (image / "data-science.txt").write_text("packaging==25.0\n")
     (image / "vo" / "vo.example.org.txt").write_text("wheel==0.45.1\n")
     assert run([sys.executable, "-m", "venv", str(conda)], 120).returncode == 0
     no_op = conda / "bin" / "fix-permissions"
@@ -355,13 +391,13 @@ def test_the_step_for_notebooks_installs_lists_and_a_vo_s_own_and_the_extension(
     no_op.chmod(0o755)
     environment = {**os.environ, "PATH": f"{conda}/bin:{os.environ['PATH']}"}
     environment |= {"CONDA_DIR": str(conda), "NB_USER": "jovyan"}
-    step = [str(image / "install"), "base", "vo/vo.example.org"]
+    step = [str(image / "install"), "data-science", "vo.example.org"]
     done = subprocess.run(
         step, env=environment, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     there = {f"{d.name}=={d.version}" for d in distributions(path=glob_of(conda))}
-    assert {"idna==3.10", "wheel==0.45.1"} <= there
+    assert there >= {"idna==3.10", "wheel==0.45.1", "packaging==25.0"}
     found = subprocess.run(
         [str(Path(sys.executable).with_name("jupyter")), "labextension", "list"],
         env={**environment, "JUPYTER_PATH": str(conda / "share" / "jupyter")},
