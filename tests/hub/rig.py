@@ -24,7 +24,7 @@ PYTHONS: Mapping[str, Path | str] = {"6": sys.executable, "5.5": HUB_5}
 """The Pythons of the JupyterHubs that hub/ runs on."""
 
 _SIMPLE_SPAWNER = """
-c.JupyterHub.spawner_class = "simple"
+c.JupyterHub.spawner_class = "tests.hub.keptport.KeptPortSpawner"
 c.SimpleLocalProcessSpawner.home_dir_template = {homes!r}
 c.Spawner.cmd = [{singleuser!r}]
 c.Spawner.args = ["--allow-root"]

@@ -24,10 +24,11 @@ if __name__ == "__main__":
     url = urlsplit(environ["JUPYTERHUB_SERVICE_URL"])
     HTTPServer((url.hostname or "127.0.0.1", url.port or 0), Notebook).serve_forever()
 else:
-    from jupyterhub.spawner import SimpleLocalProcessSpawner
     from traitlets import Unicode
 
-    class TokenSpawner(SimpleLocalProcessSpawner):  # type: ignore[misc]
+    from tests.hub.keptport import KeptPortSpawner
+
+    class TokenSpawner(KeptPortSpawner):
         """Writes the tokens that it is given to `tokens_folder/USER_ID`, its own beside it."""
 
         tokens_folder = Unicode().tag(config=True)

@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from jupyterhub.spawner import SimpleLocalProcessSpawner
+from tests.hub.keptport import KeptPortSpawner
 
 
-class MoodySpawner(SimpleLocalProcessSpawner):  # type: ignore[misc] # traitlets have no types
+class MoodySpawner(KeptPortSpawner):
     """Reads its mood from the file that MOOD names when it starts and when it stops."""
 
     @property
