@@ -61,6 +61,14 @@ def _clusters(source: Source, spelled: Scope, now: float) -> Iterator[Finding]:
 
 
 def _labels(spelled: Scope) -> Finding:
+    if spelled.lacks_uid:
+        return Finding(
+            "labels",
+            State.WARNING,
+            "a scrape of kube-state-metrics drops the label uid: the nodes' cgroups tell whose its"
+            " series are, which the runtime's statistics and the resource endpoint cannot",
+            "let the scrape keep it (metric_relabel_configs with action labeldrop)",
+        )
     spellings = (
         {spelled.exported_state, *spelled.other_state},
         {spelled.exported_usage, *spelled.other_usage},

@@ -28,20 +28,20 @@ def running(scope: Scope, window: Window) -> str:
 def times(scope: Scope, window: Window, only: str = "") -> str:
     """Creation, start and completion."""
     names = '__name__=~"kube_pod_created|kube_pod_start_time|kube_pod_completion_time"'
-    return last("__name__, uid", scope.state_selector(names, only), scope, window)
+    return last(f"__name__, {scope.pod_key}", scope.state_selector(names, only), scope, window)
 
 
 def finished(scope: Scope, window: Window, only: str = "") -> str:
     """Pods in a final phase (M6)."""
     phases = 'phase=~"Failed|Succeeded"'
-    phase = last("uid", "kube_pod_status_phase" + scope.state_selector(phases, only), scope, window)
-    return f"{phase} == 1"
+    series = "kube_pod_status_phase" + scope.state_selector(phases, only)
+    return f"{last(scope.pod_key, series, scope, window)} == 1"
 
 
 def owners(scope: Scope, window: Window, only: str = "") -> str:
     """The hub's annotations, under every spelling (M11)."""
     labels = [USER, GROUP, FLAVOR]
-    by = ", ".join(["uid", *labels, *(label + c for label in labels for c in CONFLICTS)])
+    by = ", ".join([scope.pod_key, *labels, *(label + c for label in labels for c in CONFLICTS)])
     return last(by, "kube_pod_annotations" + scope.state_selector(only), scope, window)
 
 
@@ -62,9 +62,9 @@ def _resources(scope: Scope, window: Window, only: str, *, limits: bool) -> str:
         only,
     )
     per_container = last(
-        f"__name__, uid, resource, {scope.state('container')}", selector, scope, window
+        f"__name__, {scope.pod_key}, resource, {scope.state('container')}", selector, scope, window
     )
-    return f"sum by (__name__, uid, resource) ({per_container})"
+    return f"sum by (__name__, {scope.pod_key}, resource) ({per_container})"
 
 
 def init_resources(scope: Scope, window: Window, only: str = "") -> str:
@@ -72,13 +72,15 @@ def init_resources(scope: Scope, window: Window, only: str = "") -> str:
     selector = scope.state_selector(
         '__name__=~"kube_pod_init_container_resource_(requests|limits)"', _SIZES, only
     )
-    return last(f"__name__, uid, resource, {scope.state('container')}", selector, scope, window)
+    return last(
+        f"__name__, {scope.pod_key}, resource, {scope.state('container')}", selector, scope, window
+    )
 
 
 def sidecars(scope: Scope, window: Window, only: str = "") -> str:
     """Init containers that run on beside the others (``restartPolicy: Always``)."""
     selector = scope.state_selector('restart_policy="Always"', only)
-    by = f"uid, {scope.state('container')}"
+    by = f"{scope.pod_key}, {scope.state('container')}"
     return last(by, "kube_pod_init_container_info" + selector, scope, window)
 
 
@@ -99,10 +101,12 @@ def resized(scope: Scope, window: Window, lookback_seconds: int, *, thorough: bo
         for kind in ("requests", "limits")
     ]
     if not thorough:
-        return " or ".join(f"group by (uid) (changes({series}{over}) > 0)" for series in metrics)
-    by = f"uid, resource, {scope.state('container')}"
+        return " or ".join(
+            f"group by ({scope.pod_key}) (changes({series}{over}) > 0)" for series in metrics
+        )
+    by = f"{scope.pod_key}, resource, {scope.state('container')}"
     return " or ".join(
-        f"group by (uid) (max by ({by}) (max_over_time({series}{over}))"
+        f"group by ({scope.pod_key}) (max by ({by}) (max_over_time({series}{over}))"
         f" != min by ({by}) (min_over_time({series}{over})))"
         for series in metrics
     )
@@ -151,7 +155,7 @@ def images(scope: Scope, window: Window, only: str = "") -> str:
     """The image of the notebook's container."""
     container = f"{scope.state('container')}={quote(scope.container)}"
     return last(
-        "uid, image",
+        f"{scope.pod_key}, image",
         "kube_pod_container_info" + scope.state_selector(container, only),
         scope,
         window,
@@ -161,7 +165,7 @@ def images(scope: Scope, window: Window, only: str = "") -> str:
 def mounts(scope: Scope, window: Window, only: str = "") -> str:
     """Which volume claims a pod mounts."""
     info = "kube_pod_spec_volumes_persistentvolumeclaims_info" + scope.state_selector(only)
-    return last("uid, persistentvolumeclaim", info, scope, window)
+    return last(f"{scope.pod_key}, persistentvolumeclaim", info, scope, window)
 
 
 def claim_sizes(scope: Scope, window: Window, only: str = "") -> str:
@@ -179,7 +183,12 @@ def labelled(scope: Scope, window: Window) -> str:
     sanitized = "label_" + re.sub(r"[^a-zA-Z0-9_]", "_", name)
     spellings = (sanitized, *(sanitized + conflict for conflict in CONFLICTS))
     return " or ".join(
-        last("uid", "kube_pod_labels" + scope.state_selector(f"{s}={quote(value)}"), scope, window)
+        last(
+            scope.pod_key,
+            "kube_pod_labels" + scope.state_selector(f"{s}={quote(value)}"),
+            scope,
+            window,
+        )
         for s in spellings
     )
 

@@ -32,6 +32,13 @@ def named_in(scope: Scope, metric: str) -> list[str]:
     return [metric + scope.selector(place) for place in places]
 
 
+def without_uid(scope: Scope) -> list[str]:
+    """Selectors of pods of our namespace of which the scrape dropped the uid (cases.md, 4)."""
+    ours = quote(scope.namespace)
+    places = (f"{label}={ours}" for label in ("namespace", "exported_namespace"))
+    return ["kube_pod_status_phase" + scope.selector(place, 'uid=""') for place in places]
+
+
 def spelled(scope: Scope, metric: str, renamed: frozenset[str], more: str = "") -> str:
     """A selector of our namespace's series of which these of ``PLACE`` are renamed, no others."""
     ours = "exported_namespace" if "namespace" in renamed else "namespace"

@@ -31,6 +31,7 @@ class Scope:
         other_state, other_usage, other_scheduling: further spellings beside these, where several
             jobs scrape the same, or a job was changed.
         names: only pods of these names; all if empty.
+        lacks_uid: some series of kube-state-metrics have no label ``uid``: the scrape drops it.
         among_many: the namespace holds many other pods: let the engine leave them out by name.
             Otherwise its search through all names costs more than the few that are left out here.
         limits_first: limits come before requests.
@@ -53,6 +54,7 @@ class Scope:
     other_usage: tuple[frozenset[str], ...] = ()
     other_scheduling: tuple[frozenset[str], ...] = ()
     names: tuple[str, ...] = ()
+    lacks_uid: bool = False
     among_many: bool = False
     limits_first: bool = False
     is_closed: bool = True
@@ -81,6 +83,11 @@ class Scope:
     def state(self, name: str) -> str:
         """A label's name in kube-state-metrics' series."""
         return f"exported_{name}" if name in self.exported_state else name
+
+    @property
+    def pod_key(self) -> str:
+        """The labels that tell a pod in kube-state-metrics' series."""
+        return f"uid, {self.state('pod')}" if self.lacks_uid else "uid"
 
     def usage(self, name: str) -> str:
         """A label's name in cAdvisor's series."""

@@ -103,6 +103,7 @@ def spelled(source: Source, scope: Scope, start: float, end: float) -> Scope:
         exported_usage=usage,
         other_state=tuple(other_state),
         other_usage=tuple(other_usage),
+        lacks_uid=_has_series(source, presence.without_uid(scope), start, end),
         is_closed=all(count > 1 for _, count in source.vector(presence.CLOSED_RANGE, int(end))),
     )
 

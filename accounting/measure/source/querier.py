@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -12,6 +12,7 @@ from accounting.measure.promql import dcgm, ksm, kubelet
 from accounting.measure.promql.scope import Scope, one_of
 from accounting.measure.source import discovery
 from accounting.measure.source.prometheus import Source
+from accounting.measure.source.uids import CgroupUids, fill_raw, fill_rows, sighting_of
 from accounting.measure.usage.samples import (
     Labels,
     Points,
@@ -67,6 +68,7 @@ class Querier:
     scope: Scope
     workers: ThreadPoolExecutor
     parts: Sequence[Sequence[str]] = ()
+    _known_uids: dict[Window, CgroupUids] = field(default_factory=dict, compare=False)
 
     def ask(self, query: Question, window: Window) -> Answer[Row]:
         """Ask about kube-state-metrics' series."""
@@ -86,6 +88,8 @@ class Querier:
     ) -> Answer[Row]:
         """Ask what some pods are: by name if they are few, else about all."""
         forms = self.scope.spellings_of_state
+        if by == "uid" and self.scope.lacks_uid:
+            return self.ask(lambda form, span: query(form, span, ""), window)
         return self._vectors(self._naming(query, window, names, forms, lambda _: by), window)
 
     def named_scheduled(self, query: Query, window: Window, pods: Iterable[str]) -> Answer[Row]:
@@ -103,6 +107,10 @@ class Querier:
     ) -> list[RawSeries]:
         """Raw samples about some pods, of those who name them by uid."""
         forms = self.scope.spellings_of_state
+        if by == "uid" and self.scope.lacks_uid:
+            texts = self._about_all(lambda form, span: query(form, span, ""), window, forms)
+            series = [one for text in texts for one in self.source.raw(text, window.end)]
+            return fill_raw(series, self._uids(window))
         return self._raws(query, window, uids, forms, lambda _: by)
 
     def raw_scheduled(self, query: Query, window: Window, pods: Iterable[str]) -> list[RawSeries]:
@@ -209,7 +217,18 @@ class Querier:
         return min([_NAMED_AT_ONCE, *(max(1, len(part)) for part in self.parts[:1])])
 
     def _vectors(self, texts: Iterable[str], window: Window) -> Answer[Row]:
-        return Answer([self.workers.submit(self.source.vector, t, window.end) for t in texts])
+        return Answer([self.workers.submit(self._vector, text, window) for text in texts])
+
+    def _vector(self, text: str, window: Window) -> list[Row]:
+        rows = self.source.vector(text, window.end)
+        return fill_rows(rows, self._uids(window)) if self.scope.lacks_uid else rows
+
+    def _uids(self, window: Window) -> CgroupUids:
+        """Whose the series without a uid are; kept for the window's other queries."""
+        known = self._known_uids.get(window)
+        return known or self._known_uids.setdefault(
+            window, CgroupUids(self.source, self.scope, window)
+        )
 
     def _usages(self, texts: Iterable[str], window: Window) -> Answer[UsageRow]:
         return Answer([self.workers.submit(self.source.usage, t, window.end) for t in texts])
@@ -254,12 +273,28 @@ class Querier:
         """The phase series of a window, of the pods that count."""
         is_ours = re.compile(self.scope.pod).fullmatch
         texts = self._about_all(ksm.running, window, self.scope.spellings_of_state)
-        return [
-            seen
-            for text in texts
-            for seen in self.source.sightings(text, window.end)
-            if is_ours(seen.name)
+        found = [seen for text in texts for seen in self.source.sightings(text, window.end)]
+        if self.scope.lacks_uid:
+            found = self._told_apart(found, texts, window)
+        return [seen for seen in found if is_ours(seen.name)]
+
+    def _told_apart(
+        self, found: list[Sighting], texts: Iterable[str], window: Window
+    ) -> list[Sighting]:
+        """Sightings with the uids that they lack; if several pods had a name, of all samples."""
+        uids, filled = self._uids(window), [seen for seen in found if seen.uid]
+        nameless = [seen for seen in found if not seen.uid]
+        reused = {seen.name for seen in nameless if len(uids.of(seen.name)) > 1}
+        filled += [
+            seen._replace(uid=uids.at(seen.name, window.end))
+            for seen in nameless
+            if seen.name not in reused
         ]
+        for text in texts if reused else ():
+            raw = [one for one in self.source.raw(text, window.end) if not one[0].get("uid")]
+            of_reused = (one for one in raw if label(one[0], "pod") in reused)
+            filled += [sighting_of(one) for one in fill_raw(of_reused, uids)]
+        return filled
 
     def images_in(self, labels: Labels) -> str:
         """The image, of the notebook's container only."""
