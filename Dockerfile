@@ -101,8 +101,12 @@ RUN groupadd --gid 10001 notebooks \
 
 # The accounting service.
 FROM user AS accounting
+ARG REVISION=""
+ARG SOURCE=""
 LABEL org.opencontainers.image.title="notebooks-accounting" \
-      org.opencontainers.image.description="Exact usage accounting for EGI Notebooks"
+      org.opencontainers.image.description="Exact usage accounting for EGI Notebooks" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}"
 COPY --from=service /opt/notebooks /opt/notebooks
 WORKDIR /var/lib/notebooks-accounting
 USER 10001:10001
@@ -143,8 +147,12 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=2m \
 
 # The hourly proof that a notebook can be started: a service of the hub.
 FROM user AS monitor
+ARG REVISION=""
+ARG SOURCE=""
 LABEL org.opencontainers.image.title="notebooks-monitor" \
-      org.opencontainers.image.description="Starts a notebook as a user would, and tells whether it worked"
+      org.opencontainers.image.description="Starts a notebook as a user would, and tells whether it worked" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}"
 COPY --from=programs /opt/notebooks /opt/notebooks
 WORKDIR /tmp
 USER 10001:10001
@@ -156,8 +164,12 @@ CMD ["serve", "--host", "0.0.0.0", "--port", "8100"]
 
 # Backups of the users' volumes: it runs, tells, and ends.
 FROM user AS backup
+ARG REVISION=""
+ARG SOURCE=""
 LABEL org.opencontainers.image.title="notebooks-backup" \
-      org.opencontainers.image.description="Backs up the volumes of notebook users"
+      org.opencontainers.image.description="Backs up the volumes of notebook users" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}"
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends openssh-client rclone restic \

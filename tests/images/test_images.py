@@ -58,7 +58,7 @@ def test_a_target_runs_as_a_numbered_user_that_is_not_root(target: str) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_target_is_labelled_and_its_base_is_pinned_by_an_argument(target: str) -> None:
     labels = " ".join(i.text for i in DOCKERFILE.instructions(target) if i.name == "LABEL")
-    for key in ("title", "description", "vendor", "licenses", "version"):
+    for key in ("title", "description", "vendor", "licenses", "version", "revision", "source"):
         assert labels.count(f"org.opencontainers.image.{key}=") == 1
     assert_pinned(DOCKERFILE.line(target)[0].base)
 
