@@ -74,6 +74,17 @@ def is_real() -> bool:
     return bool(CHECKOUTS)
 
 
+def hub_files() -> Path:
+    """Where the real chart has the hub's configuration."""
+    return _source("jupyterhub", Path(CHECKOUTS or ".")) / "files" / "hub"
+
+
+def hub_requirements() -> Path:
+    """What the real image of the hub has installed."""
+    checkout = _source("jupyterhub", Path(CHECKOUTS or ".")).parent
+    return checkout / "images" / "hub" / "requirements.txt"
+
+
 def schema(name: str) -> dict[str, Any]:
     """The kept schema of a chart's values."""
     found: dict[str, Any] = json.loads((DATA / f"{name}-values.schema.json").read_text())
