@@ -120,6 +120,7 @@ class WindowQuery:
         self._lost.end_pods(found, beat.alive_seconds)
         self._keep_labelled()
         accounts = {**running, **ledger.accounts(found.sightings.keys() - running.keys())}
+        self._lost.keep_lost(found, accounts)
         self._recognise_finished(accounts)
         new = self._ask_descriptions(accounts)
         vanished = self._ask_for_vanished(accounts, beat)

@@ -123,7 +123,8 @@ def test_a_hub_behind_a_gateway_has_no_ingress(chart: Path) -> None:
     hub = values_of(made, "jupyterhub")
     assert (hub["ingress"]["enabled"], hub["httpRoute"]["enabled"]) == (False, True)
     if upstream.is_real():
-        assert find(made, "HTTPRoute", "hub")["spec"]["hostnames"] == ["notebooks.example.org"]
+        routes = [m["spec"]["hostnames"] for m in made if m["kind"] == "HTTPRoute"]
+        assert ["notebooks.example.org"] in routes
     assert len([m for m in made if m["kind"] == "ServiceMonitor"]) == 3
     assert not [m for m in made if m["metadata"]["name"] == "egi-notebooks-alerts"]
 

@@ -61,6 +61,16 @@ def dead_node_that_is_forgotten() -> Expected:
     return Expected(case, DIED + 60, DIED // 2, "node lost")
 
 
+def dead_node_that_is_deleted_before_its_pods() -> Expected:
+    """The control plane keeps them for some minutes, and kube-state-metrics says that they run."""
+    case = told_until(on_node("deleted", 60, lambda at: at < DIED + 40), (0, DIED))
+    for series, points in case.seen.items():
+        if "namespace_created" not in series:
+            until = START + (4000 if "kube_node" in series else 4500)
+            case.seen[series] = [point for point in points if point[0] <= until]
+    return Expected(case, DIED + 60, DIED // 2, "node lost")
+
+
 def node_that_comes_back() -> Expected:
     """The pod comes back, too: it was never gone."""
     ready = told_until(
@@ -178,6 +188,7 @@ def times_that_cannot_be() -> Expected:
 MADE = (
     dead_node,
     dead_node_that_is_forgotten,
+    dead_node_that_is_deleted_before_its_pods,
     node_that_comes_back,
     pod_that_was_evicted_from_a_node_that_comes_back,
     node_that_only_the_control_plane_does_not_hear,

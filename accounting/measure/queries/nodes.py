@@ -1,7 +1,7 @@
 """Nodes that are lost: kube-state-metrics goes on saying that their pods run (M7)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from math import inf
 
@@ -9,6 +9,7 @@ from accounting.measure.promql import ksm, kubelet
 from accounting.measure.promql.scope import one_of
 from accounting.measure.source.querier import Querier
 from accounting.measure.usage.samples import Points, Row, Samples, Sighting, label
+from accounting.model.pods import Account
 from accounting.model.time import Window
 
 _NODE = ("exported_node", "node")
@@ -57,6 +58,38 @@ class LostNodes:
                 found.sightings[uid] = _doubted(seen, until, self._window)
             else:
                 found.sightings[uid] = _bounded(seen, until)
+
+    def keep_lost(self, found: Samples, accounts: Mapping[str, Account]) -> None:
+        """Leave pods that ended with their node as they are until something is heard of the node.
+
+        Where a node object is deleted, kube-state-metrics tells no more of the node, and says for a
+        minute or so that its pods run: as long as the control plane keeps them.
+        """
+        lost = {
+            uid: seen
+            for uid, seen in found.sightings.items()
+            if seen.last_running_at is not None and uid in accounts and accounts[uid].pod.is_lost
+        }
+        if not lost:  # nearly always
+            return
+        used = self._last_used({seen.name for seen in lost.values()})
+        ready = self._last_ready(lost)
+        for uid, seen in lost.items():
+            heard_at = max(used.get(seen.name, -inf), ready.get(uid, -inf))
+            if heard_at <= (accounts[uid].pod.lost_at or 0.0):
+                found.sightings[uid] = seen._replace(first_running_at=None, last_running_at=None)
+
+    def _last_ready(self, uids: Iterable[str]) -> dict[str, float]:
+        """When the node of pods was ready last, by the pods' uid; where nothing says so, none."""
+        placed = self._to.named(ksm.pods_of_nodes, self._window, uids).read()
+        if not placed:
+            return {}
+        last: dict[str, float] = defaultdict(lambda: -inf)
+        for only in _matchers(placed):
+            for labels, points in self._to.raw_of_nodes(ksm.raw_readiness, self._window, only):
+                node = label(labels, "node")
+                last[node] = max([last[node], *(at for at, value in points if value)])
+        return {labels.get("uid", ""): last[label(labels, "node")] for labels, _ in placed}
 
     def _placed(self, rows: Sequence[Row]) -> list[Row]:
         """Which pods were placed on these nodes."""
