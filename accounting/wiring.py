@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from accounting.config import PREFIX, Settings
 from accounting.config.delivery import SsmSettings
+from accounting.config.eosc import EoscSettings
 from accounting.config.secret import read_secret
 from accounting.delivery.backoff import Backoff
 from accounting.delivery.outbox import Outbox
@@ -123,14 +124,22 @@ def forgetter_of(settings: Settings, database: Database) -> Callable[[float], in
 
 FIRST = "apel"
 """The name of the destination that ``ssm`` has."""
+EOSC = "eosc"
+"""The name of the destination that ``eosc`` has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A destination of the settings: its name there, and how to reach it."""
+    """A destination of the settings: its name there, and how to reach it.
+
+    Attributes:
+        ssm: how messages are made, sent and tried again.
+        eosc: where hours go instead of a broker; None: to the broker or spool of ``ssm``.
+    """
 
     name: str
     ssm: SsmSettings
+    eosc: EoscSettings | None = None
 
 
 def places(settings: Settings) -> Iterator[Place]:
@@ -138,15 +147,22 @@ def places(settings: Settings) -> Iterator[Place]:
     yield Place(FIRST, settings.ssm)
     for name, given in settings.destinations.items():
         yield Place(name, given.over(settings.ssm))
+    if settings.eosc.url is not None:
+        timing = {name: getattr(settings.eosc, name) for name in ("interval", "total_timeout")}
+        yield Place(EOSC, settings.ssm.model_copy(update=timing), settings.eosc)
 
 
-def outlet_of(ssm: SsmSettings) -> "Outlet":
+def outlet_of(place: Place) -> "Outlet":
     """What a destination takes: its figures, their text and their keys."""
+    if eosc := place.eosc:
+        from accounting.delivery.outlets.hours import Hours  # noqa: PLC0415 - slow to load, needed here only
+
+        return Hours(eosc.of_flavors(), first_day=eosc.first, delay_seconds=eosc.delay)
     from accounting.delivery.outlets.accelerators import Accelerators  # noqa: PLC0415 - slow to load, needed here only
     from accounting.delivery.outlets.records import CloudRecords  # noqa: PLC0415 - slow to load, needed here only
     from accounting.delivery.outlets.summaries import Summaries  # noqa: PLC0415 - slow to load, needed here only
 
-    match ssm.records:
+    match place.ssm.records:
         case "summary":
             return Summaries()
         case "accelerators":
@@ -155,12 +171,21 @@ def outlet_of(ssm: SsmSettings) -> "Outlet":
             return CloudRecords()
 
 
-def sender_of(settings: Settings, place: Place | None = None) -> "Sender":
-    """Where messages go; by default the first destination.
+def sender_of(
+    settings: Settings, place: Place | None = None, database: Database | None = None
+) -> "Sender":
+    """Where messages go.
+
+    Args:
+        settings: the service's.
+        place: which destination; by default the first.
+        database: keeps what a receiver says of single figures; needed to send to one that does.
 
     Raises:
         SettingsError: a name that cannot be part of the broker's addresses.
     """
+    if place is not None and place.eosc is not None:
+        return _eosc_sender(place.eosc, database)
     # Polling does without the broker's client and its libraries.
     from ssm.ams import AmsSettings  # noqa: PLC0415 - slow to load, needed here only
     from ssm.sender import AmsSender, DirqSender  # noqa: PLC0415 - slow to load, needed here only
@@ -189,6 +214,17 @@ def sender_of(settings: Settings, place: Place | None = None) -> "Sender":
     return AmsSender(broker, ssm.hostcert, ssm.hostkey, receiver_cert_path=ssm.servercert)
 
 
+def _eosc_sender(eosc: EoscSettings, database: Database | None) -> "Sender":
+    from accounting.delivery.eosc.access import Access as Api  # noqa: PLC0415 - slow to load, needed here only
+    from accounting.delivery.eosc.login import Client  # noqa: PLC0415 - slow to load, needed here only
+    from accounting.delivery.exchange import Bounds  # noqa: PLC0415 - slow to load, needed here only
+
+    client = Client(eosc.client_id, eosc.client_secret, eosc.scope)
+    bounds = Bounds(eosc.timeout, eosc.total_timeout, eosc.most_bytes)
+    api = Api(eosc.url or "", eosc.token_url or "", client, bounds, eosc.ca_file)
+    return api.sender(database, filter(None, eosc.of_flavors().of_flavors.values()))
+
+
 def addresses(settings: Settings) -> dict[str, str]:
     """How messages name the destinations, by their names in the settings, in their order.
 
@@ -196,7 +232,7 @@ def addresses(settings: Settings) -> dict[str, str]:
         SettingsError: a name that cannot be part of the broker's addresses.
     """
     return {
-        place.name: address(sender_of(settings, place).name, outlet_of(place.ssm).kind)
+        place.name: address(sender_of(settings, place).name, outlet_of(place).kind)
         for place in places(settings)
     }
 
@@ -251,7 +287,7 @@ def receiver_of(settings: Settings, database: Database, said: str = "") -> "Rece
     from accounting.delivery.recomputed import Recomputed  # noqa: PLC0415 - slow to load, needed here only
 
     place = place_of(settings, said)
-    where, outlet = addresses(settings)[place.name], outlet_of(place.ssm)
+    where, outlet = addresses(settings)[place.name], outlet_of(place)
     if isinstance(outlet, Computed):
         return Recomputed(database, where, outlet)
     return Receiver(database, where)
@@ -267,7 +303,7 @@ def reconciler_of(settings: Settings, database: Database, said: str = "") -> "Re
     from accounting.model.reconciliation import Unit  # noqa: PLC0415 - slow to load, needed here only
 
     place = place_of(settings, said)
-    kind = outlet_of(place.ssm).kind
+    kind = outlet_of(place).kind
     if kind not in {OutletKind.RECORDS, OutletKind.SUMMARIES}:
         raise SettingsError(
             f"the destination '{place.name}' takes {kind}, which the portal does not show",
@@ -290,7 +326,7 @@ def takeover_of(settings: Settings, database: Database, said: str = "") -> "Take
     from accounting.delivery.takeover import Takeover  # noqa: PLC0415 - slow to load, needed here only
 
     place = place_of(settings, said)
-    if outlet_of(place.ssm).kind is not OutletKind.RECORDS:
+    if outlet_of(place).kind is not OutletKind.RECORDS:
         raise SettingsError(
             f"the destination '{place.name}' does not take records of single notebooks",
             "name the one that the earlier tool's records went to with --destination",
@@ -317,6 +353,11 @@ def pushers_of(
     made: dict[str, Pusher] = {}
     for position, place in enumerate(places(settings)):
         made[place.name] = _pusher_of(settings, database, place, position, at_once=at_once)
+    if EOSC in settings.destinations and settings.eosc.url is not None:
+        raise SettingsError(
+            f"{PREFIX}DESTINATIONS: '{EOSC}' is the name of the destination that {PREFIX}EOSC has",
+            "give the other one another name",
+        )
     names = [pusher.destination for pusher in made.values()]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise SettingsError(
@@ -340,8 +381,9 @@ def _pusher_of(
         settle_seconds=ssm.total_timeout,
         at_once=at_once,
     )
-    outbox = Outbox(database, outlet_of(ssm))
-    return Pusher(outbox, sender_of(settings, place), policy, position=position)
+    outbox = Outbox(database, outlet_of(place))
+    sender = sender_of(settings, place, database)
+    return Pusher(outbox, sender, policy, position=position)
 
 
 def open_from(settings: Settings, now: float) -> Month:

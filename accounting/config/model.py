@@ -5,6 +5,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from accounting.config.delivery import Destinations, SsmSettings
 from accounting.config.energy import EnergySettings
+from accounting.config.eosc import EoscSettings
 from accounting.config.measuring import PollSettings, PrometheusSettings
 from accounting.config.records import RecordSettings, VoSettings
 from accounting.config.secret import read_secret
@@ -71,6 +72,7 @@ class Settings(BaseSettings):
         "ams_topic, records_per_message and interval; the others are as `ssm` has them.",
         examples=[{"second": {"ams_topic": "notebooks-copy"}}],
     )
+    eosc: EoscSettings = Field(default_factory=EoscSettings)
     portal: PortalSettings = Field(default_factory=PortalSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
     hub: HubSettings = Field(default_factory=HubSettings)

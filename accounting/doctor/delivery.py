@@ -22,6 +22,9 @@ def delivery(settings: Settings, now: float) -> Iterator[Finding]:
 
 def _place(settings: Settings, place: Place, of: str, now: float) -> Iterator[Finding]:
     sender = sender_of(settings, place)
+    if place.eosc is not None:
+        yield from guarded("EOSC", lambda: _login(sender.check, "EOSC", sender.name))
+        return
     if place.ssm.transport == "dirq":
         sender.check()
         yield Finding(f"spool{of}", State.OK, f"{sender.name} can be written")
@@ -41,4 +44,5 @@ def _place(settings: Settings, place: Place, of: str, now: float) -> Iterator[Fi
 
 def _login(check: Callable[[], object], name: str, where: str) -> Iterator[Finding]:
     check()
-    yield Finding(name, State.OK, f"{where} accepts the certificate")
+    what = "lets the client read its metrics" if name == "EOSC" else "accepts the certificate"
+    yield Finding(name, State.OK, f"{where} {what}")

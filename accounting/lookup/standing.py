@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from accounting.config import Settings
-from accounting.config.delivery import SsmSettings
 from accounting.delivery.outbox import Outbox
 from accounting.lookup.messages import Destination, Messages
 from accounting.model.messages import MessageState
@@ -17,7 +16,7 @@ from accounting.store.holds import Holds
 from accounting.store.ledger import Ledger
 from accounting.store.reconciliations import Reconciliations
 from accounting.telemetry import ELSEWHERE, Outgoing, Standing
-from accounting.wiring import names_of, open_from, outlet_of, places
+from accounting.wiring import Place, names_of, open_from, outlet_of, places
 
 
 def standing_of(settings: Settings, database: Database, now: float) -> Standing:
@@ -44,7 +43,7 @@ def standing_of(settings: Settings, database: Database, now: float) -> Standing:
 def _outgoing(settings: Settings, database: Database, now: float) -> dict[str, Outgoing]:
     names = names_of(settings)
     found = {one.name: one for one in Messages(database).destinations(names)}
-    given = {place.name: place.ssm for place in places(settings)}
+    given = {place.name: place for place in places(settings)}
     first = open_from(settings, now)
     told = {
         name: Outgoing(
@@ -83,8 +82,9 @@ def _messages(found: Sequence[Destination], now: float) -> dict[str, Any]:
     }
 
 
-def _certificate_days(ssm: SsmSettings, now: float) -> float | None:
-    if ssm.transport != "ams":
+def _certificate_days(place: Place, now: float) -> float | None:
+    ssm = place.ssm
+    if ssm.transport != "ams" or place.eosc is not None:
         return None
     from ssm.certificate import HostCertificate  # noqa: PLC0415 - as above
     from ssm.errors import CertificateError  # noqa: PLC0415 - as above

@@ -4,11 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from accounting.delivery import pusher
-from accounting.delivery.eosc.api import Api
-from accounting.delivery.eosc.ids import KeptIds
-from accounting.delivery.eosc.login import Client, Login
+from accounting.delivery.eosc.access import Access
+from accounting.delivery.eosc.login import Client
 from accounting.delivery.eosc.sender import HoursSender
-from accounting.delivery.exchange import Bounds, Exchange
+from accounting.delivery.exchange import Bounds
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.outlets.hours import Hours
 from accounting.model.messages import OutletKind, address
@@ -29,11 +28,8 @@ def sender_to(
     url: str, token_url: str, database: Database, metrics: Iterable[Metric] = (SMALL,)
 ) -> HoursSender:
     """As the wiring builds it."""
-    login = Login(
-        Exchange(token_url, BOUNDS), Client("client", lambda: "the-clients-secret", SCOPES)
-    )
-    ids = KeptIds(database, address(url, OutletKind.HOURS))
-    return HoursSender(url, Api(Exchange(url, BOUNDS), login), ids, metrics)
+    client = Client("client", lambda: "the-clients-secret", SCOPES)
+    return Access(url, token_url, client, BOUNDS).sender(database, metrics)
 
 
 @dataclass

@@ -190,5 +190,5 @@ def test_it_is_off_by_default_and_needs_a_topic_of_its_own(
         load()
     given = '{"gpus": {"records": "accelerators", "ams_topic": "gpu-accounting"}}'
     monkeypatch.setenv("ACCOUNTING_DESTINATIONS", given)
-    assert outlet_of(place_of(load(), "gpus").ssm).kind.value == "accelerators"
-    assert outlet_of(place_of(load()).ssm).kind.value == "records"
+    assert outlet_of(place_of(load(), "gpus")).kind.value == "accelerators"
+    assert outlet_of(place_of(load())).kind.value == "records"

@@ -73,3 +73,18 @@ class KeptIds:
         mine = (remote_ids.c.destination == self._destination) & (remote_ids.c.uid == key)
         with self._database.begin() as connection:
             connection.execute(delete(remote_ids).where(mine))
+
+
+class NoIds:
+    """Knows none and keeps none: for who only looks."""
+
+    def of(self, keys: Iterable[str]) -> dict[str, Told]:
+        """See ``Ids``."""
+        del keys
+        return {}
+
+    def note(self, key: str, told: Told) -> None:
+        """See ``Ids``."""
+
+    def forget(self, key: str) -> None:
+        """See ``Ids``."""
