@@ -22,6 +22,7 @@ from sqlalchemy import event
 
 from accounting.delivery.backoff import Backoff
 from accounting.delivery.outbox import Outbox
+from accounting.delivery.outlets.hours import Hours
 from accounting.delivery.outlets.outlet import Outlet
 from accounting.delivery.outlets.records import CloudRecords
 from accounting.delivery.outlets.summaries import Summaries
@@ -29,10 +30,15 @@ from accounting.delivery.pusher import Policy, Pusher, Report
 from accounting.errors import Busy
 from accounting.store.engine.database import Database
 from ssm.ams import AmsSettings
-from ssm.sender import AmsSender
+from ssm.sender import AmsSender, Sender
+from tests.delivery.eosc import METRICS, told_with
 
 DONE, LEFT, BUSY, BROKEN = 0, 3, 75, 70
-OUTLETS: dict[str, Callable[[], Outlet]] = {"individual": CloudRecords, "summary": Summaries}
+OUTLETS: dict[str, Callable[[], Outlet]] = {
+    "individual": CloudRecords,
+    "summary": Summaries,
+    "hours": lambda: Hours(METRICS),
+}
 NEVER_CLOSED = 1e9
 
 
@@ -92,7 +98,8 @@ def _push(order: dict[str, Any]) -> int:
 
         def push(place: dict[str, Any]) -> Report:
             outbox = Outbox(database, OUTLETS[place["records"]]())
-            return Pusher(outbox, _sender(order, place), policy, passed=boundary).push()
+            sender = _sender(order, place, database, boundary)
+            return Pusher(outbox, sender, policy, passed=boundary).push()
 
         # All at once, as the service does: each boundary is one of any of them.
         with ThreadPoolExecutor(len(order["places"])) as pool:
@@ -100,7 +107,14 @@ def _push(order: dict[str, Any]) -> int:
     return DONE if all(report.is_complete for report in reports) else LEFT
 
 
-def _sender(order: dict[str, Any], place: dict[str, Any]) -> AmsSender:
+def _sender(
+    order: dict[str, Any],
+    place: dict[str, Any],
+    database: Database,
+    boundary: Callable[..., None],
+) -> Sender:
+    if "eosc" in place:
+        return told_with(boundary, **place["eosc"], database=database)
     given = {**place["ams"], "ca_file": Path(place["ams"]["ca_file"])}
     return AmsSender(AmsSettings(**given), Path(order["cert"]), Path(order["key"]))
 
