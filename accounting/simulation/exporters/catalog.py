@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Iterator
 
-from accounting.simulation.exporters import cadvisor, kepler, state_metrics
+from accounting.simulation.exporters import cadvisor, kepler, state_metrics, volumes
 from accounting.simulation.exporters.series import Series
 from accounting.simulation.judges.truth import SimulatedPod
 from accounting.simulation.world.cluster import Cluster
 
-FAMILIES = (*state_metrics.FAMILIES, *cadvisor.FAMILIES, *kepler.FAMILIES)
+FAMILIES = (*state_metrics.FAMILIES, *cadvisor.FAMILIES, *kepler.FAMILIES, *volumes.FAMILIES)
 """All family names, in the order in which they are written."""
 
 LEAN_FAMILIES = frozenset(FAMILIES) - {
@@ -21,6 +21,7 @@ LEAN_FAMILIES = frozenset(FAMILIES) - {
 def state_metrics_series(cluster: Cluster, since: float, until: float) -> Iterator[Series]:
     """What kube-state-metrics has to say in [since, until), whoever of its instances says it."""
     yield from state_metrics.cluster_series(cluster)
+    yield from volumes.claim_series(cluster)
     for pod in cluster.pods:
         if pod.created < until and pod.listed_until > since:
             yield from state_metrics.pod_series(cluster, pod)
@@ -32,6 +33,7 @@ def cadvisor_series(
     """What the kubelet of the node (or of all nodes) has to say in [since, until)."""
     for name in cluster.shapes if node is None else (node,):
         yield from cadvisor.node_series(cluster, name)
+        yield from volumes.node_series(cluster, name)
     for pod in cluster.pods:
         if _ran(pod, since, until) and (node is None or pod.node == node):
             yield from cadvisor.pod_series(cluster, pod)

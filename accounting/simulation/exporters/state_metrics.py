@@ -47,7 +47,10 @@ def cluster_series(cluster: Cluster) -> Iterator[Series]:
             users.setdefault((pod.namespace, claim), []).append(pod)
     for (namespace, claim), pods in users.items():
         labels = (("namespace", namespace), ("persistentvolumeclaim", claim.name))
-        spans = tuple(Span(*span, str(claim.size)) for span in _in_use(pods))
+        listed = _in_use(pods)
+        if cluster.features.volumes:  # claims stay
+            listed = [(listed[0][0], inf)]
+        spans = tuple(Span(*span, str(claim.size)) for span in listed)
         yield Series(
             "kube_persistentvolumeclaim_resource_requests_storage_bytes", claim.name, labels, spans
         )

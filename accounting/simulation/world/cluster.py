@@ -9,6 +9,7 @@ from typing import Self
 
 from accounting.simulation.exporters.emitters import Emitter, Timetable
 from accounting.simulation.judges.truth import Claim, Owner, SimulatedPod
+from accounting.simulation.judges.volumes import SimulatedVolume, volumes_of
 from accounting.simulation.world.features import Features, NodeShape
 from accounting.simulation.world.flavors import GIB
 from accounting.simulation.world.months import month_ends_between
@@ -83,6 +84,11 @@ class Cluster:
     def pods_by_uid(self) -> dict[str, SimulatedPod]:
         """Every pod by its uid."""
         return {pod.uid: pod for pod in self.pods}
+
+    @cached_property
+    def volumes(self) -> tuple[SimulatedVolume, ...]:
+        """The homes of notebooks, where something tells what is in them."""
+        return volumes_of(self.counted_pods) if self.features.volumes else ()
 
     def shape_of(self, pod: SimulatedPod) -> NodeShape:
         """How the pod's node names cgroups."""
@@ -163,7 +169,8 @@ class _Planner:
         nodes = self._times.nodes
         name = pod_name(owner.user)
         claims: tuple[Claim, ...] = ()
-        if self._features.claims and len(name) % 2 == 0:
+        has_home = self._features.volumes or len(name) % 2 == 0
+        if self._features.claims and has_home:
             claims = (Claim(f"claim-{name.removeprefix('jupyter-')}", (1 + len(name) % 20) * GIB),)
         draft = Draft(
             owner=owner,

@@ -43,8 +43,8 @@ MIXED = (
 class Features:
     """What happens in the cluster. One node is made for each entry of `nodes`.
 
-    The last six switches change the monitoring set-up or what pods hold, so no preset turns them
-    on.
+    The last seven switches change the monitoring set-up or what pods hold, so no preset turns them
+    on. ``volumes`` adds to ``claims`` what tells of homes, which stay when pods go.
     """
 
     quick_restarts: bool = False
@@ -74,6 +74,7 @@ class Features:
     nodes: tuple[NodeShape, ...] = PLAIN
 
     allowlist_missing: bool = False
+    volumes: bool = False
     resized: bool = False
     honor_labels_off: bool = False
     pod_level_dropped: bool = False
@@ -90,6 +91,7 @@ class Features:
         """Everything that can happen at the same time, on seven nodes of different make."""
         variants = (
             "resized",
+            "volumes",
             "allowlist_missing",
             "honor_labels_off",
             "pod_level_dropped",
