@@ -160,6 +160,7 @@ def outlet_of(place: Place) -> "Outlet":
         return Hours(eosc.of_flavors(), first_day=eosc.first, delay_seconds=eosc.delay)
     from accounting.delivery.outlets.accelerators import Accelerators  # noqa: PLC0415 - slow to load, needed here only
     from accounting.delivery.outlets.records import CloudRecords  # noqa: PLC0415 - slow to load, needed here only
+    from accounting.delivery.outlets.storage import Storage  # noqa: PLC0415 - slow to load, needed here only
     from accounting.delivery.outlets.summaries import Summaries  # noqa: PLC0415 - slow to load, needed here only
 
     match place.ssm.records:
@@ -167,6 +168,8 @@ def outlet_of(place: Place) -> "Outlet":
             return Summaries()
         case "accelerators":
             return Accelerators()
+        case "storage":
+            return Storage()
         case _:
             return CloudRecords()
 

@@ -15,6 +15,7 @@ from accounting.config import load
 from accounting.doctor import ALLOWLIST, Finding, State, examine, worst
 from accounting.doctor.database import database as check_database
 from accounting.doctor.database import file_system
+from accounting.doctor.volumes import CLAIMS_ALLOWLIST
 from accounting.model.time import Window
 from accounting.simulation.stores.engines import free_port, run_prometheus, run_victoria_metrics
 from accounting.simulation.stores.history import import_history, populate
@@ -69,6 +70,26 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def _healthy(healthy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCOUNTING_PROMETHEUS__URL", healthy)
+
+
+@pytest.mark.parametrize("switch", ["volumes", "unnamed", "none"])
+def test_where_homes_are_measured_what_tells_of_them_is_looked_at(
+    switch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCOUNTING_STORAGE__MEASURE", "true")
+    features = QUIET.but(
+        claims=switch != "none", volumes=True, allowlist_missing=switch == "unnamed"
+    )
+    expected = {
+        "volumes": (State.OK, "kubelets tell of"),
+        "unnamed": (State.WARNING, "shows whose it is"),
+        "none": (State.WARNING, "shows no volume claim"),
+    }
+    with history(tmp_path, planned(features)):
+        told = found()["home volumes"]
+    state, words = expected[switch]
+    assert (told.state, words in told.what) == (state, True), told
+    assert (CLAIMS_ALLOWLIST in told.cure) == (switch == "unnamed")
 
 
 @pytest.mark.usefixtures("_healthy")

@@ -10,8 +10,9 @@ from accounting.config.values import Group, Port, Text
 from accounting.records.apel import MAX_RECORDS
 from notebooks_settings.values import Duration, from_json
 
-Takes = Literal["individual", "summary", "accelerators"]
+Takes = Literal["individual", "summary", "accelerators", "storage"]
 _CLOUD_TOPIC = "eu-egi-cloud-accounting"
+_STORAGE_TOPIC = "eu-egi-storage-accounting"
 
 
 class SsmSettings(Group):
@@ -21,7 +22,8 @@ class SsmSettings(Group):
         default="individual",
         description="individual: a record of each notebook and month. summary: a month's sums by "
         "user, VO, image and cores, without the notebooks. accelerators: what each notebook held "
-        "of each model of accelerator; no release of APEL takes these: ask for a topic first.",
+        "of each model of accelerator; no release of APEL takes these: ask for a topic first. "
+        "storage: what each home volume held, day by day (StAR).",
         examples=["individual"],
     )
     transport: Literal["ams", "dirq"] = Field(
@@ -136,15 +138,19 @@ class SsmSettings(Group):
     def _is_consistent(self) -> Self:
         if self.transport == "dirq" and self.dirq_path is None:
             raise ValueError(f"{PREFIX}SSM__TRANSPORT=dirq needs {PREFIX}SSM__DIRQ_PATH")
-        if self.records == "accelerators" and self.transport == "ams":
-            _require_topic(self.ams_topic)
+        if self.transport == "ams":
+            _require_topic(self.records, self.ams_topic)
         return self
 
 
-def _require_topic(topic: str) -> None:
-    """The loader of cloud records rejects a message of accelerators as a whole."""
-    if topic == _CLOUD_TOPIC:
+def _require_topic(records: Takes, topic: str) -> None:
+    """The loader of cloud records rejects other messages as a whole."""
+    if topic != _CLOUD_TOPIC:
+        return
+    if records == "accelerators":
         raise ValueError("records of accelerators need an ams_topic of their own: ask APEL for one")
+    if records == "storage":
+        raise ValueError(f"records of storage need another ams_topic: {_STORAGE_TOPIC}")
 
 
 class DestinationSettings(Group):
@@ -170,12 +176,16 @@ class DestinationSettings(Group):
         if self.transport == "dirq" and self.dirq_path is None:
             raise ValueError("with the transport dirq, dirq_path is needed")
         if self.records == "accelerators" and self.transport != "dirq":
-            _require_topic(self.ams_topic or _CLOUD_TOPIC)
+            _require_topic(self.records, self.ams_topic or _CLOUD_TOPIC)
+        if self.records == "storage" and self.ams_topic is not None:
+            _require_topic(self.records, self.ams_topic)
         return self
 
     def over(self, ssm: SsmSettings) -> SsmSettings:
         """These settings, and for the rest those of the first destination."""
         given = self.model_dump(exclude_none=True)
+        if self.records == "storage":
+            given.setdefault("ams_topic", _STORAGE_TOPIC)
         return ssm.model_copy(update=given)
 
 

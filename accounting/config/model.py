@@ -11,6 +11,7 @@ from accounting.config.records import RecordSettings, VoSettings
 from accounting.config.secret import read_secret
 from accounting.config.service import ApiSettings, HubSettings, LogSettings, PortalSettings
 from accounting.config.setting import PREFIX, Setting
+from accounting.config.storage import StorageSettings
 from accounting.config.values import SiteName, Text
 from accounting.errors import SettingsError
 from accounting.measure.promql.scope import Scope
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     vo: VoSettings = Field(default_factory=VoSettings)
     record: RecordSettings = Field(default_factory=RecordSettings)
     energy: EnergySettings = Field(default_factory=EnergySettings)
+    storage: StorageSettings = Field(default_factory=StorageSettings)
     ssm: SsmSettings = Field(default_factory=SsmSettings)
     destinations: Destinations = Field(
         default_factory=dict,
@@ -115,6 +117,8 @@ class Settings(BaseSettings):
                 }
             ),
             energy=self._energy_rules,
+            storage_system=self.storage.system,
+            storage_share=self.storage.share,
         )
 
     @property
@@ -171,7 +175,14 @@ class Settings(BaseSettings):
             label=(name, value) if name else None,
             matchers=prometheus.matchers,
             energy_zones=self.energy.zones if self.energy.enabled else (),
+            has_volumes=self.measures_storage,
         )
+
+    @property
+    def measures_storage(self) -> bool:
+        """Whether home volumes are measured: for the pages, or because a destination takes them."""
+        taken = {self.ssm.records, *(one.records for one in self.destinations.values())}
+        return self.storage.measure or "storage" in taken
 
 
 def _missing(path: str, group: type[BaseModel], what: str) -> SettingsError:

@@ -61,7 +61,7 @@ class Recomputed:
             values, before = self._outlet.values(entry.text), held.get(entry.key.uid)
             if chosen.vo and self._outlet.vo(values) != chosen.vo:
                 continue
-            if chosen.user and values.get("GlobalUserName") != chosen.user:
+            if chosen.user and self._outlet.user(values) != chosen.user:
                 continue
             if chosen.changed and before is not None and before.digest == entry.digest:
                 continue

@@ -11,6 +11,7 @@ from accounting.doctor.cluster import Patient
 from accounting.doctor.database import watermark
 from accounting.doctor.engine import Details
 from accounting.doctor.finding import Finding, State, guarded
+from accounting.doctor.volumes import homes
 from accounting.errors import SeveralClusters
 from accounting.measure.promql.scope import Scope
 from accounting.measure.source import discovery
@@ -43,6 +44,8 @@ def _cluster(settings: Settings, source: Source, details: Details, now: float) -
         yield patient.scrape_interval(settings.prometheus.scrape_interval)
         yield patient.owners()
         yield from accelerators(source, patient.scope, settings.site().kinds, now)
+        if spelled.has_volumes:
+            yield homes(source, spelled, now)
     yield patient.kubelets(details)
     yield from patient.cpu_level()
     yield from emitters.per_node(source, spelled, now)

@@ -21,11 +21,13 @@ from accounting.measure.window import WindowQuery
 from accounting.model.pods import Account
 from accounting.model.records import Held, Record
 from accounting.model.time import Gap, Month, Window
-from accounting.records import builder
+from accounting.model.volumes import Volume, VolumeSeen
+from accounting.records import builder, volumes
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
 from accounting.records.incremental import RunningRecord
 from accounting.store.ledger import Ledger, Progress, Step
+from accounting.store.volumes import Kept
 
 log = structlog.get_logger(__name__)
 
@@ -350,7 +352,21 @@ class Poller:
             gaps=beat.gaps,
             spoke=beat.spoke,
             rejected=found.rejected.total(),
+            volumes=self._volumes(found.volumes, watermark),
         )
+
+    def _volumes(self, seen: Sequence[VolumeSeen], watermark: int) -> list[Volume]:
+        """The home volumes' days that a window tells of."""
+        if not seen:
+            return []
+        kept = Kept.read(self.ledger.database, seen, is_replay=seen[-1].at < watermark)
+        for one in seen:
+            volume = volumes.merged(
+                one, kept.before(one), self.site, self.rules, kept.group_of(one.user)
+            )
+            if volume is not None:
+                kept.add(volume)
+        return kept.written
 
     def _moved(
         self, touched: Iterable[Account], window: Window, before: Progress | None

@@ -11,6 +11,7 @@ from accounting.measure.queries.devices import DeviceQuery
 from accounting.measure.queries.energy import EnergyQuery
 from accounting.measure.queries.holdings import HoldingQuery
 from accounting.measure.queries.nodes import LostNodes
+from accounting.measure.queries.volumes import VolumeQuery
 from accounting.measure.source.querier import Answer, Querier, Query
 from accounting.measure.usage import ends, samples, series
 from accounting.measure.usage.heartbeat import Pulse
@@ -82,6 +83,7 @@ class WindowQuery:
         self._lost = LostNodes(questioner, window)
         self._devices = DeviceQuery(questioner, window)
         self._energy = EnergyQuery(questioner, window)
+        self._volumes = VolumeQuery(questioner, window)
         self._counters = CounterQuery(questioner, window, previous, many_new=many_new)
         self._described: dict[_Description, Answer[Row]] = {}
         if many_new:
@@ -137,6 +139,7 @@ class WindowQuery:
         self._devices.read(found, accounts, names)
         self._counters.complete(found, accounts, names)
         self._energy.read(found, accounts, ledger)
+        found.volumes = self._volumes.read(found, accounts)
         uids = {series.usage_uid(row, names.latest) for row in vanished.read()}
         found.orphans = {uid for uid in uids if uid}
         return accounts

@@ -31,6 +31,7 @@ class OutletKind(StrEnum):
     SUMMARIES = "summaries"
     ACCELERATORS = "accelerators"
     HOURS = "hours"
+    STORAGE = "storage"
 
 
 def address(place: str, kind: OutletKind) -> str:

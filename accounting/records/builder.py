@@ -35,6 +35,9 @@ class Site:
         benchmark_type, benchmark: of one core; None: not sent.
         kinds: which resources are accelerators.
         energy: how energy is found out; None: it is not.
+        storage_system: the host that home volumes are reported under; empty: as
+            ``compute_service``, else ``name``.
+        storage_share: what the volumes are called there.
     """
 
     name: str
@@ -47,6 +50,8 @@ class Site:
     benchmark: float | None = None
     kinds: Kinds = field(default_factory=Kinds)
     energy: EnergyRules | None = None
+    storage_system: str = ""
+    storage_share: str = "home"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from accounting.errors import AccountingError
 from accounting.model.messages import UNDELIVERED, OutletKind
 from accounting.model.pods import ERASED
 from accounting.model.time import Month
+from accounting.model.volumes import DAY_SECONDS
 from accounting.records import apel
 from accounting.store.due import NOTHING_CLOSED, is_due
 from accounting.store.engine.database import Database
@@ -35,7 +36,9 @@ from accounting.store.tables import (
     progress,
     queued,
     records,
+    volumes,
 )
+from accounting.store.volumes import erase_owners
 
 _AT_ONCE = 500
 
@@ -51,7 +54,7 @@ def erase_user(database: Database, user: str) -> int:
     Raises:
         AccountingError: messages with the user's records still wait; their bytes must not change.
     """
-    return _erase(database, pods.c.user == user)
+    return _erase(database, pods.c.user == user, volumes.c.owner == user)
 
 
 def expire_users(database: Database, before: float, open_from: Month = NOTHING_CLOSED) -> int:
@@ -75,11 +78,13 @@ def expire_users(database: Database, before: float, open_from: Month = NOTHING_C
         & (pods.c.user != ERASED)
         & pods.c.uid.not_in(waiting)
         & pods.c.uid.not_in(select(records.c.uid).where(is_due(open_from))),
+        (volumes.c.day < before // DAY_SECONDS - 1) & volumes.c.uid.not_in(waiting),
     )
 
 
-def _erase(database: Database, whose: ColumnElement[bool]) -> int:
+def _erase(database: Database, whose: ColumnElement[bool], volumes_of: ColumnElement[bool]) -> int:
     with database.begin() as connection:
+        erase_owners(connection, volumes_of)
         connection.execute(update(progress).values(revision=progress.c.revision + 1))
         uids = list(connection.scalars(select(pods.c.uid).where(whose)))
         for start in range(0, len(uids), _AT_ONCE):

@@ -18,6 +18,7 @@ from accounting.model.pods import (
 )
 from accounting.model.records import Record
 from accounting.model.time import Gap, Month, Window
+from accounting.model.volumes import Volume
 from accounting.store.engine.database import Database
 from accounting.store.rows import (
     FIGURE_COLUMNS,
@@ -31,6 +32,7 @@ from accounting.store.rows import (
     record_row,
 )
 from accounting.store.tables import figures, gaps, pods, progress, records, revisions, windows
+from accounting.store.volumes import completed_months, write_volumes
 
 # Old SQLite libraries take 999 variables in a statement.
 _IN_LIST = 900
@@ -71,6 +73,7 @@ class Step:
         accounts, records: written whole.
         moved: pages of running pods with their latest records, of which only the figures are
             written.
+        volumes: days of home volumes, written whole.
     """
 
     window: Window
@@ -82,6 +85,7 @@ class Step:
     spoke: bool
     rejected: int
     moved: Sequence[tuple[Account, Record]] = ()
+    volumes: Sequence[Volume] = ()
 
     @property
     def pods(self) -> int:
@@ -163,7 +167,9 @@ class Ledger:
             write(connection, records, RECORD_COLUMNS, [record_row(r) for r in step.records])
             self._move_figures(connection, step.moved)
             changed = {r.month for r in step.records} | {r.month for _, r in step.moved}
-            note_change(connection, changed)
+            write_volumes(connection, self.database, step.volumes)
+            covered = step.before.watermark if step.before else 0, step.after.watermark
+            note_change(connection, changed | completed_months(connection, step.volumes, *covered))
             _disprove(connection, step)
             write(connection, gaps, ("start_at", "end_at"), [tuple(gap) for gap in step.gaps])
             columns = tuple(column.name for column in windows.columns)

@@ -359,3 +359,38 @@ reconciliations = Table(
     Column("is_partial", Boolean, nullable=False),
     Column("lines", Text, nullable=False, comment="JSON: see reconciliations.py"),
 )
+
+# Home volumes, day by day (UTC). ``uid`` is the record's id, which is its key at the receiver.
+volumes = Table(
+    "volumes",
+    metadata,
+    Column("day", Integer, comment="since the epoch"),
+    Column("namespace", Text),
+    Column("name", Text, comment="its claim's; without a claim of its own, its directory's"),
+    Column("uid", String(64), nullable=False),
+    Column("year", Integer, nullable=False),
+    Column("month", Integer, nullable=False),
+    Column("site", Text, nullable=False),
+    Column("system", Text, nullable=False),
+    Column("share", Text, nullable=False),
+    Column("owner", Text, nullable=False, comment="the user; empty: several mount it"),
+    Column("is_annotated", Boolean, nullable=False, comment="the claim itself says whose it is"),
+    Column("user", Text, nullable=False, comment="the owner as the record says it"),
+    Column("group", Text, nullable=False),
+    Column("vo", Text, nullable=False),
+    Column("used_bytes", BigInteger, nullable=False),
+    Column("allocated_bytes", BigInteger),
+    Column("quality", String(32), nullable=False, comment="see model/volumes.py"),
+    Column("measured_at", BigInteger, comment="perhaps on an earlier day; nothing: not measured"),
+    Column("created_at", Float, comment="when the claim was made"),
+    Column("seen_at", BigInteger, nullable=False, comment="how much of the day was read"),
+    Column("held", String(32), nullable=False, comment="why it does not go out; empty: it does"),
+    Column("problem", Text, nullable=False),
+    Column("digest", String(64), nullable=False, comment="SHA-256 of the text that goes out"),
+    PrimaryKeyConstraint("day", "namespace", "name"),
+    # What is due is looked for by month, what a volume was before by its name.
+    Index(None, "year", "month", "uid"),
+    Index(None, "namespace", "name", "day"),
+    Index("ix_volumes_uid", "uid"),
+    sqlite_with_rowid=False,
+)

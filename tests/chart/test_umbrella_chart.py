@@ -341,11 +341,13 @@ def test_kube_state_metrics_shows_what_the_doctor_asks_for(
     production: list[helm.Manifest],
 ) -> None:
     from accounting.doctor import ALLOWLIST  # noqa: PLC0415 - slow, and only used here
+    from accounting.doctor.volumes import CLAIMS_ALLOWLIST  # noqa: PLC0415 - the same
 
-    (allowed,) = values_of(production, "prometheus")["kube-state-metrics"][
+    allowed, claims = values_of(production, "prometheus")["kube-state-metrics"][
         "metricAnnotationsAllowList"
     ]
     assert f"--metric-annotations-allowlist={allowed}" == ALLOWLIST
+    assert claims == CLAIMS_ALLOWLIST
 
 
 def test_no_service_is_an_admin_and_each_role_is_of_a_service(chart: Path) -> None:

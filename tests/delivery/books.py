@@ -3,9 +3,10 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from accounting.model.accelerators import Surroundings
 from accounting.model.pods import Account, Owner, Pod, Reading, Resources
 from accounting.model.time import Month, Window
 from accounting.records import builder
@@ -39,6 +40,17 @@ def account(number: int, *, user: str = "", group: str = "vo.example.org") -> Ac
         owner_known=True,
     )
     return Account(pod, {}, {NOVEMBER: Reading(START + 3600, 120.5, 1e9, 2e9)})
+
+
+def with_gpus(number: int, count: float = 1.0, **changes: object) -> Account:
+    """A pod that holds GPUs: its node says which."""
+    page = account(number)
+    amounts = (("nvidia_com_gpu", count),)
+    page.pod.resources = replace(page.pod.resources or Resources(), accelerators=amounts)
+    page.pod.surroundings = Surroundings((("nvidia_com_gpu_product", "NVIDIA-A100"),))
+    for name, value in changes.items():
+        setattr(page, name, value)
+    return page
 
 
 def ran_on(page: Account, seconds: float, *, ended: bool = False) -> Account:

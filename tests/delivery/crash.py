@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from accounting.model.messages import address
 from accounting.model.pods import Account
 from accounting.store.engine.database import Database
 from ssm.ams import AmsSettings
@@ -25,9 +26,11 @@ from ssm.smime import verify
 from ssm.testing.authority import Authority, Issued
 from ssm.testing.fault import Fault
 from ssm.testing.standin import AmsStandin
-from tests.delivery.books import account, measured_whole, ran_on, write
-from tests.delivery.nursery import BROKEN, BUSY, DONE, LEFT
+from tests.delivery.books import measured_whole, ran_on, with_gpus, write
+from tests.delivery.nursery import BROKEN, BUSY, DONE, LEFT, OUTLETS
 from tests.delivery.receivers import Receiver, held, receiver_of
+from tests.delivery.volumes import DAY, homes
+from tests.delivery.volumes import seen as home_seen
 
 KILLED = -9
 _ROOT = Path(__file__).parents[2]
@@ -37,7 +40,7 @@ _DAYS = 86400.0
 
 @dataclass(frozen=True)
 class Place:
-    """A destination: its topic, and what it takes (``individual`` or ``summary``)."""
+    """A destination: its topic, and what it takes, as the settings say it."""
 
     topic: str
     records: str = "individual"
@@ -45,6 +48,7 @@ class Place:
 
 FIRST = Place("eu-egi-cloud-accounting")
 ALL = (FIRST, Place("copy"), Place("sums", "summary"))
+OTHERS = (Place("gpus", "accelerators"), Place("homes", "storage"))
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,7 @@ class World:
     read: dict[Place, int] = field(default_factory=dict)
     kills: int = 0
     pushes: int = 0
+    stored: int = 0
 
     def __post_init__(self) -> None:
         self.certificate = HostCertificate.load(*self.host).certificate
@@ -224,9 +229,9 @@ class World:
             for stored in log[self.read.get(place, 0) :]:
                 receiver.load(verify(stored.data, self.certificate))
             self.read[place] = len(log)
-            where = self.ams(place).destination + "#summaries" * (place.records == "summary")
+            where = address(self.ams(place).destination, OUTLETS[place.records]().kind)
             assert receiver.table() == receiver.ours(self.database, where), place
-            assert receiver.table() == held(self.database, where), place
+            assert receiver.table() == held(self.database, where, receiver), place
 
 
 @contextmanager
@@ -250,7 +255,7 @@ def random_run(here: World, seed: int) -> None:
     """Days of pods, faults, kills, restarts and rivals, all from one seed; then the check."""
     chance = random.Random(seed)  # noqa: S311 - not for secrets
     here.records_per_message = chance.choice((1, 2, 3, 7))
-    here.places = chance.choice((ALL[:1], ALL[1:], ALL, ALL))
+    here.places = chance.choice((ALL[:1], ALL[1:], ALL, (*ALL, *OTHERS), OTHERS))
     for number in range(chance.randint(2, 5)):
         _live_on(here, chance)
         _trouble(here, chance)
@@ -266,9 +271,22 @@ def _live_on(here: World, chance: random.Random) -> None:
         if not page.pod.ended and chance.random() < 0.7:
             ran_on(page, chance.uniform(60, 12 * _DAYS), ended=chance.random() < 0.3)
     here.pages += [
-        account(len(here.pages) + n) for n in range(chance.randint(0 if here.pages else 1, 3))
+        with_gpus(len(here.pages) + n) for n in range(chance.randint(0 if here.pages else 1, 3))
     ]
     write(here.database, here.pages)
+    if any(place.records == "storage" for place in here.places):
+        fill_homes(here, chance.randint(1, 4))
+
+
+def fill_homes(here: World, days: int) -> None:
+    """Some days of homes that are over: new ones, and others with more in them than before."""
+    here.stored += 1
+    told = [
+        home_seen(number, day=DAY - 12 - day, used=1000 * here.stored)
+        for number in range(2)
+        for day in range(days)
+    ]
+    homes(here.database, told)
 
 
 def _trouble(here: World, chance: random.Random) -> None:

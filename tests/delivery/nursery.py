@@ -22,9 +22,11 @@ from sqlalchemy import event
 
 from accounting.delivery.backoff import Backoff
 from accounting.delivery.outbox import Outbox
+from accounting.delivery.outlets.accelerators import Accelerators
 from accounting.delivery.outlets.hours import Hours
 from accounting.delivery.outlets.outlet import Outlet
 from accounting.delivery.outlets.records import CloudRecords
+from accounting.delivery.outlets.storage import Storage
 from accounting.delivery.outlets.summaries import Summaries
 from accounting.delivery.pusher import Policy, Pusher, Report
 from accounting.errors import Busy
@@ -38,6 +40,8 @@ OUTLETS: dict[str, Callable[[], Outlet]] = {
     "individual": CloudRecords,
     "summary": Summaries,
     "hours": lambda: Hours(METRICS),
+    "accelerators": Accelerators,
+    "storage": Storage,
 }
 NEVER_CLOSED = 1e9
 

@@ -13,13 +13,13 @@ from accounting.delivery.receiver import Chosen, Kind
 from accounting.delivery.recomputed import Recomputed
 from accounting.errors import SettingsError
 from accounting.model.accelerators import Accelerator, Surroundings, Use, UseKey
-from accounting.model.pods import Account, Resources
+from accounting.model.pods import Resources
 from accounting.model.time import Month
 from accounting.records import builder
 from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user
 from accounting.wiring import outlet_of, place_of
-from tests.delivery.books import NOVEMBER, RULES, SITE, Inbox, account, ran_on, write
+from tests.delivery.books import NOVEMBER, RULES, SITE, Inbox, account, ran_on, with_gpus, write
 
 POLICY = pusher.Policy(close_after_seconds=2 * 86400.0, at_once=True, settle_seconds=0)
 MUST = {
@@ -36,17 +36,6 @@ MUST = {
 }
 MAY = {"ActiveDuration": int, "GlobalUserName": str}
 ADDRESS = "inbox://example.org#accelerators"
-
-
-def with_gpus(number: int, count: float = 1.0, **changes: object) -> Account:
-    """A pod that holds GPUs: its node says which."""
-    page = account(number)
-    amounts = (("nvidia_com_gpu", count),)
-    page.pod.resources = replace(page.pod.resources or Resources(), accelerators=amounts)
-    page.pod.surroundings = Surroundings((("nvidia_com_gpu_product", "NVIDIA-A100"),))
-    for name, value in changes.items():
-        setattr(page, name, value)
-    return page
 
 
 def push(database: Database, inbox: Inbox, at: float = NOVEMBER.end - 60.0) -> pusher.Report:

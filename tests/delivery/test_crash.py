@@ -11,8 +11,18 @@ import pytest
 
 from ssm.testing.authority import Authority, Issued
 from ssm.testing.fault import Fault
-from tests.delivery.books import account, ran_on, write
-from tests.delivery.crash import ALL, KILLED, Nursery, Place, World, random_run, world
+from tests.delivery.books import account, ran_on, with_gpus, write
+from tests.delivery.crash import (
+    ALL,
+    KILLED,
+    OTHERS,
+    Nursery,
+    Place,
+    World,
+    fill_homes,
+    random_run,
+    world,
+)
 from tests.delivery.nursery import BUSY, DONE
 
 RUNS = int(os.environ.get("SOAK_RUNS", "6"))
@@ -45,7 +55,11 @@ def here(tmp_path: Path, authority: Authority, host: Issued, nursery: Nursery) -
         yield made
 
 
-@pytest.mark.parametrize("places", [ALL[:1], ALL[1:]], ids=["records", "records and summaries"])
+@pytest.mark.parametrize(
+    "places",
+    [ALL[:1], ALL[1:], OTHERS],
+    ids=["records", "records and summaries", "accelerators and storage"],
+)
 def test_killed_at_every_boundary_in_turn_nothing_is_lost_doubled_or_reordered(
     here: World, places: Sequence[Place]
 ) -> None:
@@ -54,7 +68,7 @@ def test_killed_at_every_boundary_in_turn_nothing_is_lost_doubled_or_reordered(
     With two destinations every seventh; ``make soak`` takes all of them.
     """
     here.places = places
-    here.pages = [account(n) for n in range(3)]
+    here.pages = [with_gpus(n) for n in range(3)]
     here.records_per_message = 2
     boundary, deaths = 0, 0
     stride = 1 if RUNS > 100 or len(places) == 1 else 7
@@ -63,6 +77,7 @@ def test_killed_at_every_boundary_in_turn_nothing_is_lost_doubled_or_reordered(
         for page in here.pages:
             ran_on(page, 60)
         write(here.database, here.pages)
+        fill_homes(here, 2)
         if boundary % 3 == 0:
             here.broker.fail(413)
         if here.push(kill_at=boundary) == [DONE]:

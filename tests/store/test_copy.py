@@ -17,8 +17,19 @@ from accounting.store.engine import copy
 from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
 from accounting.store.records import Records
-from accounting.store.tables import figures, holds, messages, metadata, pods, reconciliations, stops
+from accounting.store.tables import (
+    figures,
+    holds,
+    messages,
+    metadata,
+    pods,
+    reconciliations,
+    remote_ids,
+    stops,
+)
+from accounting.store.volumes import write_volumes
 from tests.delivery.books import NOVEMBER, Inbox, account, ran_on, table_of, table_of_ours, write
+from tests.delivery.volumes import home, seen
 from tests.web import month
 
 NewUrl = Callable[[], str]
@@ -49,6 +60,9 @@ def full(tmp_path_factory: pytest.TempPathFactory, inbox: Inbox) -> Iterator[Dat
             made = {"made_at": month.NOW, "source": "portal.json", "unit": "hours"}
             rest = {"is_partial": False, "lines": "[]"}
             connection.execute(reconciliations.insert(), compared | made | rest)
+            write_volumes(connection, database, [home(seen(1))])
+            remote = {"uid": "u", "remote_id": "r", "empaid": "e"}
+            connection.execute(remote_ids.insert(), {"destination": "https://example.org"} | remote)
             moving = (pods.c[column.name] for column in figures.columns)
             running = select(*moving).where(~pods.c.ended)
             connection.execute(figures.insert().from_select(figures.columns.keys(), running))

@@ -33,6 +33,10 @@ class Computed(ABC):
         """Whose figure it is; empty: nobody's."""
         return values.get("VO", "")
 
+    def user(self, values: Mapping[str, str]) -> str:
+        """Which user's figure it is; empty: nobody's."""
+        return values.get("GlobalUserName", "")
+
     def due(
         self,
         connection: Connection,

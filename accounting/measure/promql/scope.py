@@ -39,6 +39,7 @@ class Scope:
         has_names: some series of CPU name pods and containers without a cgroup's path.
         has_otel: OpenTelemetry's kubelet metrics are there.
         has_scheduling: kube-scheduler's /metrics/resources is scraped.
+        has_volumes: home volumes are measured.
         matchers: further ones for all series, as PromQL has them; empty for none.
         energy_zones: Kepler's zones to read, the preferred one first; empty: energy is not read.
     """
@@ -61,6 +62,7 @@ class Scope:
     has_names: bool = False
     has_otel: bool = False
     has_scheduling: bool = False
+    has_volumes: bool = False
     matchers: str = ""
     energy_zones: tuple[str, ...] = ()
 

@@ -24,6 +24,7 @@ from accounting.model.pods import (
     SeriesKey,
 )
 from accounting.model.time import EARLIEST_AT
+from accounting.model.volumes import VolumeSeen
 
 Labels = Mapping[str, str]
 Row = tuple[Labels, float]
@@ -150,6 +151,7 @@ class Samples:
             window. Parsing 20,000 paths takes 59 ms, looking them up 4 ms.
         series: which pod and counter a series belongs to.
         doubted: names of pods of which a last value was set aside.
+        volumes: home volumes, by day; the later day comes later.
         orphans: uids that cAdvisor sees although kube-state-metrics does not.
         rejected: how many values were set aside, by metric and reason.
     """
@@ -170,6 +172,7 @@ class Samples:
     known_series: SeriesNames = field(default_factory=dict)
     series: SeriesNames = field(default_factory=dict)
     doubted: set[str] = field(default_factory=set)
+    volumes: list[VolumeSeen] = field(default_factory=list)
     orphans: set[str] = field(default_factory=set)
     rejected: Tally[Rejected] = field(default_factory=Tally)
 

@@ -1,0 +1,151 @@
+"""Home volumes, day by day: on the simulated cluster against its truth, in either engine."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import select
+
+from accounting.measure.poller import Options, Poller
+from accounting.measure.source.prometheus import Source
+from accounting.model.volumes import DAY_SECONDS, Quality, Volume
+from accounting.simulation.judges.volumes import SimulatedVolume
+from accounting.simulation.stores.engines import run_prometheus, run_victoria_metrics
+from accounting.simulation.stores.history import import_history, populate
+from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.features import Features
+from accounting.store.engine.database import Database
+from accounting.store.ledger import Ledger
+from accounting.store.tables import volumes
+from accounting.store.volumes import volume_of
+from tests.exactness.polling import RULES, SCOPE, SITE
+
+START = datetime(2025, 10, 30, 7, tzinfo=UTC)
+END = datetime(2025, 11, 2, 5, tzinfo=UTC)
+CLUSTER = Cluster.generate(
+    16,
+    START,
+    END,
+    pods=36,
+    mean_life=5000.0,
+    features=Features.none().but(claims=True, volumes=True, odd_users=True, other_pods=True),
+    interval_seconds=60,
+)
+FIRST, LAST = (int(at.timestamp()) for at in (START, END))
+QUALITIES = {
+    "own": Quality.FILESYSTEM,
+    "share": Quality.DIRECTORY,
+    "silent": Quality.ALLOCATED,
+}
+HOUR = 3600
+
+Days = dict[tuple[str, int], Volume]
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    data = tmp_path_factory.mktemp("homes") / "data"
+    populate(CLUSTER, data)
+    with run_prometheus(data) as engine:
+        yield engine.url
+
+
+@pytest.fixture(scope="module")
+def victoria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with run_victoria_metrics(tmp_path_factory.mktemp("homes") / "data") as engine:
+        import_history(CLUSTER, engine.url)
+        yield engine.url
+
+
+def polled(url: str, database_url: str, *cuts: int, step: int = 6 * HOUR) -> Days:
+    scope = replace(SCOPE, has_volumes=True)
+    with Database(database_url) as database, Source(url) as source:
+        database.ensure_current()
+        poller = Poller(
+            Ledger(database), source, scope, SITE, RULES, options=Options(step_seconds=step)
+        )
+        for cut in cuts:
+            poller.poll(cut)
+        return kept(database)
+
+
+def kept(database: Database) -> Days:
+    with database.begin(reading=True) as connection:
+        rows = map(volume_of, connection.execute(select(volumes)))
+        return {(row.name, row.day): row for row in rows}
+
+
+def expected(volume: SimulatedVolume, day: int) -> tuple[int, Quality]:
+    """(used bytes, how they are known), as the last sample up to the day's end has it."""
+    end = min((day + 1) * DAY_SECONDS, LAST)
+    told: list[int] = []
+    for emitter in CLUSTER.emitters:
+        if emitter.kind != "cadvisor" or volume.medium == "silent":
+            continue
+        scrapes = [ms / 1000 for ms in emitter.scrapes(FIRST, end + 0.001, 60)]
+        if volume.medium == "share" and emitter.node == next(iter(CLUSTER.shapes)):
+            told += [volume.used_at(at) for at in scrapes if at >= volume.created]
+        if volume.medium == "own":
+            for pod, since, until in volume.mounts:
+                if pod.node == emitter.node:
+                    told += [volume.used_at(at) for at in scrapes if since <= at < until]
+    if not told:
+        return volume.claim.size, Quality.ALLOCATED
+    return max(told), QUALITIES[volume.medium]
+
+
+def test_the_cluster_has_homes_of_every_kind_and_days_on_which_nothing_mounts_them() -> None:
+    assert {one.medium for one in CLUSTER.volumes} == set(QUALITIES)
+    assert {one.is_annotated for one in CLUSTER.volumes} == {True, False}
+    assert len(CLUSTER.volumes) > 8
+
+
+@pytest.mark.parametrize("engine", ["prometheus", "victoria"])
+def test_every_home_has_every_day_with_its_bytes_its_owner_and_how_they_are_known(
+    request: pytest.FixtureRequest, new_ledger: Callable[[], str], engine: str
+) -> None:
+    found = polled(request.getfixturevalue(engine), new_ledger(), LAST)
+    whose = {one.claim.name: one for one in CLUSTER.volumes}
+    assert {name for name, _ in found} <= set(whose)
+    wrong = {}
+    for volume in whose.values():
+        # A claim that says nothing is known from its first notebook on.
+        begins = min(since for _, since, _ in volume.mounts) + 120
+        for day in range(FIRST // DAY_SECONDS, (LAST - 1) // DAY_SECONDS + 1):
+            end = min((day + 1) * DAY_SECONDS, LAST)
+            row = found.get((volume.claim.name, day))
+            if begins < end:
+                assert row is not None, (volume.claim.name, day)
+                told = (row.used_bytes, row.quality), row.owner, row.allocated_bytes, row.vo
+                truth = expected(volume, day), volume.owner.user, volume.claim.size
+                if told != (*truth, volume.owner.vo):
+                    wrong[volume.claim.name, day] = told, truth
+    assert wrong == {}
+    assert any(
+        row.measured_at and row.measured_at <= row.day * DAY_SECONDS for row in found.values()
+    )
+
+
+def test_any_polls_and_polling_again_say_the_same(
+    prometheus: str, new_ledger: Callable[[], str]
+) -> None:
+    once = polled(prometheus, new_ledger(), LAST)
+    url = new_ledger()
+    often = polled(prometheus, url, *range(FIRST + 7000, LAST, 7000), LAST, step=HOUR)
+    assert told(often) == told(once)
+    with Database(url) as database, Source(prometheus) as source:
+        scope = replace(SCOPE, has_volumes=True)
+        Poller(Ledger(database), source, scope, SITE, RULES).poll(LAST, since=FIRST)
+        assert told(kept(database)) == told(once)
+
+
+def told(days: Days) -> dict[tuple[str, int], tuple[object, ...]]:
+    return {key: (row.digest, row.owner, row.group, row.held) for key, row in days.items()}
+
+
+def test_nothing_is_measured_by_default(prometheus: str, new_ledger: Callable[[], str]) -> None:
+    with Database(new_ledger()) as database, Source(prometheus) as source:
+        database.ensure_current()
+        Poller(Ledger(database), source, SCOPE, SITE, RULES).poll(FIRST + HOUR)
+        assert kept(database) == {}
