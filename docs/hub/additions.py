@@ -47,14 +47,18 @@ webdav = {
     ],
 }
 
-# DataHub for one profile. Onedata takes an access token of Check-in with the prefix `egi:`.
+# DataHub for one profile. At each start the hub gets a token of Onedata for the user, and the
+# side-car reads it. A client in the notebook itself finds it only with `mount_secrets_volume`.
+c.EGISpawner.datahub = {
+    "onezone": "https://datahub.egi.eu",
+    "oneprovider": "oneprovider.example.org",
+}
 oneclient = """
 exec oneclient -f -H "$ONECLIENT_PROVIDER_HOST" \\
-    -t "egi:$(cat /var/run/secrets/egi.eu/access_token)" /mnt/datahub
+    -t "$(cat /var/run/secrets/egi.eu/onedata_token)" /mnt/datahub
 """
 datahub = {
     "profiles": ["large"],
-    "environment": {"ONEPROVIDER_HOST": "oneprovider.example.org"},
     "volumes": [{"name": "datahub", "emptyDir": {}}],
     "volume_mounts": [
         {

@@ -64,8 +64,8 @@ class Classes:
         if value in names.ONEDATA:
             self.migration.decide(
                 where,
-                f"{value} has no counterpart: log in with {names.CHECKIN}, and give notebooks"
-                " Onedata by docs/hub/additions.py",
+                f"{value} has no counterpart: log in with {names.CHECKIN}, and give servers tokens"
+                " of Onedata by EGISpawner.datahub (docs/hub/additions.py)",
             )
             return
         known = {**names.AUTHENTICATORS, **names.SPAWNERS}.get(value)

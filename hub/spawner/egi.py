@@ -1,5 +1,6 @@
 """KubeSpawner with a home for each user, fresh tokens, profiles by VO and words for accounting."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,8 @@ from traitlets import Bool, Dict, List, TraitError, Unicode, default, validate
 from hub.spawner import home, token_secret
 from hub.spawner.cluster import ClusterError
 from hub.spawner.cvmfs import cvmfs_addition, wrong_cvmfs
+from hub.spawner.datahub import TOKEN as DATAHUB_TOKEN
+from hub.spawner.datahub import DataHubError, temporary_token, with_datahub, wrong_datahub
 from hub.spawner.home_spawner import HomeSpawner
 from hub.spawner.manifests import (
     OWNER,
@@ -113,6 +116,17 @@ class EGISpawner(HomeSpawner):
         """,
     ).tag(config=True)
 
+    datahub = Dict(
+        help="""Onedata (EGI DataHub), where each server gets a token of its user's; empty: none.
+
+        Keys: `onezone`, its URL; `oneprovider`, the host of the provider that serves the data;
+        `prefix`, what Onezone expects before an access token (`egi:`). The token is made at each
+        start and holds for seven days. Side-cars find it as the file `onedata_token` beside the
+        other tokens. The notebook finds it in `ONECLIENT_ACCESS_TOKEN`, with
+        `mount_secrets_volume` only.
+        """,
+    ).tag(config=True)
+
     @default("apply_user_options")
     def _default_apply_user_options(self) -> Any:
         return _taken_by_profiles  # else JupyterHub warns at each start that nobody takes them
@@ -134,6 +148,13 @@ class EGISpawner(HomeSpawner):
             if wrong:
                 raise TraitError(f"{type(self).__name__}.additions[{number}]: {wrong}")
         return list(proposal.value)
+
+    @validate("datahub")
+    def _valid_datahub(self, proposal: Any) -> Manifest:
+        wrong = wrong_datahub(proposal.value) if proposal.value else ""
+        if wrong:
+            raise TraitError(f"{type(self).__name__}.datahub: {wrong}")
+        return dict(proposal.value)
 
     @validate("cvmfs")
     def _valid_cvmfs(self, proposal: Any) -> Manifest:
@@ -242,9 +263,20 @@ class EGISpawner(HomeSpawner):
 
     async def _prepare(self) -> None:
         await self._settle()
-        tokens = self._tokens(await self._auth_state())
+        state = await self._auth_state()
+        tokens = {**self._tokens(state), DATAHUB_TOKEN: await self._datahub_token(state)}
         if any(tokens.values()):
             await self._save(tokens)
+
+    async def _datahub_token(self, state: Mapping[str, Any]) -> str:
+        """A token of Onedata; empty without one: servers start while DataHub is away."""
+        if not self.datahub or not state.get("access_token"):
+            return ""
+        try:
+            return await temporary_token(self.datahub, state["access_token"], time.time())
+        except DataHubError as exc:
+            self.log.warning("%s starts without a token of DataHub: %s", self._log_name, exc)
+            return ""
 
     async def get_pod_manifest(self) -> Any:
         """KubeSpawner's pod, with the home, the tokens, the additions and the annotations."""
@@ -262,6 +294,9 @@ class EGISpawner(HomeSpawner):
             environment=dict(self.environment),
             extra_annotations=dict(self.extra_annotations),
         )
+        if self.datahub:
+            secret, shown = self.token_secret_name, self.mount_secrets_volume
+            parts = with_datahub(parts, self.datahub, secret, shown=shown)
         parts = self._added(parts, state)
         usual = self._home_name()
         parts = with_home(parts, self.pvc_name, lambda name: self._home_name(name) == usual)

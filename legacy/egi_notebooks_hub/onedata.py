@@ -2,5 +2,5 @@
 
 raise ImportError(
     "egi_notebooks_hub.onedata is not part of this package:"
-    " log in with egi-checkin; docs/hub/additions.py gives notebooks Onedata"
+    " log in with egi-checkin, and set c.EGISpawner.datahub (docs/hub/additions.py)"
 )

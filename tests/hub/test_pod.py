@@ -6,6 +6,7 @@ import pytest
 from kubernetes_asyncio.client import V1Capabilities, V1Container, V1SecurityContext
 
 from accounting.measure.promql import ksm
+from hub.spawner import EGISpawner
 from tests.hub.pods import (
     PROFILES,
     TOKENS,
@@ -127,6 +128,51 @@ def test_a_container_may_be_an_object_as_in_zero_to_jupyterhub_s_own_configurati
             },
         }
     ]
+
+
+def within_reach(pod: dict[str, Any]) -> dict[str, Any]:
+    """What a process in the notebook's container can read, as a visitor's code can.
+
+    All of its environment and the volumes that it mounts; others' processes with them, if the pod
+    shares its processes.
+    """
+    spec = pod["spec"]
+    seen = spec["containers"] if spec.get("shareProcessNamespace") else spec["containers"][:1]
+    mounted = {mount["name"] for container in seen for mount in container["volumeMounts"]}
+    return {
+        "environment": [entry for container in seen for entry in container["env"]],
+        "volumes": [volume for volume in spec["volumes"] if volume["name"] in mounted],
+        "account": spec.get("automountServiceAccountToken", True),
+    }
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_a_visitor_of_a_shared_server_reads_the_owner_s_tokens_only_where_they_are_mounted(
+    cluster: KubernetesStandin, shown: bool
+) -> None:
+    sidecars: dict[str, Any] = {
+        "extra_containers": [{"name": "dav", "image": "example.org/dav:1"}],
+        "init_containers": [
+            {"name": "fuse", "image": "example.org/fuse:1", "restartPolicy": "Always"}
+        ],
+    }
+
+    async def work(users: Users) -> dict[str, Any]:
+        user = await users.user("alice", refresh_token="first refresh", **TOKENS)
+        spawner = spawner_of(user)
+        if shown:
+            spawner.mount_secrets_volume = True
+        return await manifest_of(spawner)
+
+    pod = with_users(cluster, work, **sidecars)
+    assert "refresh" not in "".join(tokens_in(cluster, "access-token-1"))  # nor is it in the Secret
+    assert not any(token in str(pod) for token in ("first access", "first id", "first refresh"))
+    reached = within_reach(pod)
+    assert reached["account"] is False
+    assert ("access-token-1" in str(reached)) is shown
+    documented = " ".join((EGISpawner.mount_secrets_volume.help or "").split())
+    assert "Then visitors of a shared server see them, too" in documented
+    assert EGISpawner.mount_secrets_volume.default_value is False
 
 
 def test_the_accounting_reads_the_annotations_that_the_spawner_writes(
