@@ -5,9 +5,9 @@ page. Its threads are its own: polls, pushes and pages never wait for exports.
 """
 
 import threading
+import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from functools import partial
 
 from anyio import CapacityLimiter, to_thread
 from starlette.responses import StreamingResponse
@@ -28,7 +28,8 @@ class Exports:
     """The exports that are under way."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Re-entrant: the garbage collector may end a dropped answer in the middle of `begin`.
+        self._lock = threading.RLock()
         self._of: Counter[str] = Counter()
         self._weight = 0
         self._threads = CapacityLimiter(_THREADS)
@@ -96,7 +97,8 @@ class _Export(StreamingResponse):
         headers: dict[str, str],
     ) -> None:
         super().__init__(content, media_type=media_type, headers=headers)
-        self._ended = partial(exports.end, owner, weight)
+        # Also if the answer is dropped before it begins, such as after a long wait for a thread.
+        self._ended = weakref.finalize(self, exports.end, owner, weight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
