@@ -5,7 +5,7 @@ from pathlib import Path
 
 from accounting.config.setting import variable
 from accounting.errors import SettingsError
-from accounting.store.engine.rights import is_open
+from notebooks_settings.exposure import is_open
 
 
 def read_secret(path: Path, setting: str) -> bytes:

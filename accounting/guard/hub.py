@@ -33,6 +33,8 @@ _HUB_SECONDS = 10.0
 _CACHED_SECONDS = 60
 _UNAVAILABLE = 503
 _FORBIDDEN = 403
+_NO_ANSWER = (ValueError, LookupError, TypeError, AttributeError)
+"""What comes of an answer that is none of a hub's, such as the page of a proxy in between."""
 
 
 def prefix_of(settings: Settings) -> str:
@@ -126,13 +128,18 @@ class Hub:
         model = await self._answered(asked)
         if model is None:
             return None
-        if not self._auth.check_scopes(self._auth.access_scopes, model):
+        try:
+            may_come = self._auth.check_scopes(self._auth.access_scopes, model)
+            viewer = viewer_of(model, self._settings)
+        except _NO_ANSWER as exc:
+            raise _silent() from exc
+        if not may_come:
             raise Problem(
                 _FORBIDDEN,
                 "this token does not reach the accounting service",
                 f"the hub must grant access:services!service={self._settings.service}",
             )
-        return viewer_of(model, self._settings)
+        return viewer
 
     def begin(self, following: str) -> Ticket:
         """Begin a login in the browser.
@@ -173,7 +180,16 @@ class Hub:
             raise Problem(_FORBIDDEN, "the hub did not let you in", "ask the hub's operator")
         _, verifier, following = begun
         asked = self._auth.token_for_code(query["code"], code_verifier=verifier, sync=False)
-        return str(await self._answered(asked)), following
+        try:
+            return str(await self._answered(asked)), following
+        except Problem as exc:
+            if not _is_refused(exc.__cause__):
+                raise
+            raise Problem(
+                _FORBIDDEN,
+                "the hub does not know this login's code: it was used already, or is too old",
+                "open the page again: the login begins anew",
+            ) from exc
 
     def _begun(self, cookie: str) -> tuple[str, str, str] | None:
         try:
@@ -188,13 +204,25 @@ class Hub:
         try:
             async with asyncio.timeout(_HUB_SECONDS):
                 return await asked
-        except (HTTPError, TimeoutError) as exc:
-            raise Problem(
-                _UNAVAILABLE,
-                "the hub does not tell who you are",
-                "try again soon; the service's log says more",
-                {"Retry-After": "10"},
-            ) from exc
+        except (HTTPError, TimeoutError, *_NO_ANSWER) as exc:
+            raise _silent() from exc
+
+
+def _silent() -> Problem:
+    return Problem(
+        _UNAVAILABLE,
+        "the hub does not tell who you are",
+        "try again soon; the service's log says more",
+        {"Retry-After": "10"},
+    )
+
+
+def _is_refused(cause: BaseException | None) -> bool:
+    """Whether the hub refused a login's code (RFC 6749, section 5.2).
+
+    HubOAuth raises the same for every refusal; only its text ends in the hub's word.
+    """
+    return str(getattr(cause, "log_message", "")).endswith(": invalid_grant")
 
 
 def _challenge(verifier: str) -> str:

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from hub.program.failure import WrongSetting
 from notebooks_settings import document
+from notebooks_settings.exposure import is_open
 from notebooks_settings.values import from_json, listed
 
 
@@ -109,14 +110,22 @@ def read_secret(path: Path, what: str) -> str:
         what: what it holds, for the error.
 
     Raises:
-        WrongSetting: it cannot be read, or is empty.
+        WrongSetting: it cannot be read, is empty, or everybody on this machine may read it.
     """
     try:
-        secret = path.read_text(encoding="utf-8").strip()
+        with path.open(encoding="utf-8") as file:
+            is_exposed = is_open(os.fstat(file.fileno()))
+            secret = file.read().strip()
     except (OSError, UnicodeDecodeError) as exc:
         raise WrongSetting(
             f"{what}: {path} cannot be read", "put the file there, readable for this program"
         ) from exc
+    if is_exposed:
+        raise WrongSetting(
+            f"{what}: {path} can be read by everybody on this machine",
+            f"chmod 400 {path}, or mode 0440 for the group of the program's user (a pod's fsGroup);"
+            " if somebody may have read it, put another secret into it",
+        )
     if not secret:
         raise WrongSetting(f"{what}: {path} is empty", "put the secret into it")
     return secret

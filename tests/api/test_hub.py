@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -151,7 +152,9 @@ def test_a_login_that_was_not_begun_here_is_refused(
     state = httpx.URL(begun.headers["Location"]).params["state"]
     assert browser.get(f"{callback}?code=x&state=another").status_code == 403
     wrong = browser.get(f"{callback}?code=not-a-code&state={state}")
-    assert wrong.status_code in {403, 503}
+    assert wrong.status_code == 403
+    assert "the hub does not know this login&#39;s code" in wrong.text
+    assert "open the page again" in wrong.text
     assert not any(cookie.name == "accounting-session" for cookie in browser.cookies.jar)
 
 
@@ -166,6 +169,37 @@ def test_a_hub_that_is_away_is_told_and_static_tokens_still_work(
     away = running.get("/api/v1/me", "some-token-of-the-hub")
     assert (away.status_code, away.headers["Retry-After"]) == (503, "10")
     assert running.get("/api/v1/me").json()["role"] == "admin"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"<html>", b"[]", b"null", b'"x"', b"{}", b'{"name": "ada", "scopes": 7}', b'{"kind": []}'],
+)
+def test_an_answer_that_is_none_of_a_hub_s_lets_nobody_in(
+    serve: Serve, tmp_path: Path, answer: bytes
+) -> None:
+    """Such as the page of a proxy that stands before the hub."""
+    secret(tmp_path / "hub-token", "x" * 32)
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever)
+        thread.start()
+        running = serve(
+            HUB__API_URL=f"http://127.0.0.1:{proxy.server_address[1]}/hub/api",
+            HUB__API_TOKEN_FILE=str(tmp_path / "hub-token"),
+        )
+        assert running.get("/api/v1/me", "some-token-of-the-hub").status_code in {401, 503}
+        proxy.shutdown()
+        thread.join()
 
 
 def test_groups_of_managers_name_their_vos() -> None:

@@ -12,6 +12,7 @@ import pytest
 from accounting.simulation.stores.engines import free_port
 from hub.backup.snapshots.repository import Access, Repository
 from tests.hub.process import program
+from tests.private import secret
 
 SFTP_SERVER = "/usr/lib/openssh/sftp-server"
 PASSWORD = "the password of the repository"
@@ -21,7 +22,7 @@ def secrets_in(folder: Path, **files: str) -> Path:
     """A mounted Secret."""
     folder.mkdir(exist_ok=True)
     for name, text in {"password": PASSWORD, **files}.items():
-        (folder / name).write_text(text)
+        secret(folder / name, text)
     return folder
 
 

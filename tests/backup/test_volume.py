@@ -25,6 +25,7 @@ from hub.program.failure import Failure, WrongSetting
 from tests.backup.conftest import PASSWORD, SFTP_SERVER, rest_server, secrets_in
 from tests.backup.trees import odd_tree, picture
 from tests.hub.process import wait_for
+from tests.private import secret
 
 
 def volume(tmp_path: Path, repository: Repository, claim: str = "claim-a") -> Volume:
@@ -360,7 +361,7 @@ def test_each_complaint_of_restic_names_its_cure_and_no_secret(tmp_path: Path) -
         nowhere.snapshots("hub")
     with rest_server(tmp_path / "served", "--user=somebody", "--pass=another") as address:
         secret_address = address.replace("//", "//somebody:hidden-word@")
-        (secrets / "repository").write_text(secret_address)
+        secret(secrets / "repository", secret_address)
         process = subprocess.run(
             [Path(sys.executable).parent / "notebooks-backup", "list", "--namespace", "hub"],
             env={**os.environ, "NOTEBOOKS_BACKUP_SECRETS_DIR": str(secrets)},
@@ -376,6 +377,23 @@ def test_each_complaint_of_restic_names_its_cure_and_no_secret(tmp_path: Path) -
     (secrets / "password").unlink()
     with pytest.raises(WrongSetting, match=r"password.*cannot be read"):
         nowhere.snapshots("hub")
+
+
+def test_secrets_that_everybody_may_read_are_refused_and_those_of_a_pods_group_taken(
+    tmp_path: Path,
+) -> None:
+    """The charts mount Secrets with mode 0440, for the pod's fsGroup."""
+    secrets = secrets_in(tmp_path / "secrets", AWS_SECRET_ACCESS_KEY="key-of-the-backend")
+    secret(secrets / "repository", "rest:http://somebody:word@127.0.0.1:9/")
+    access = Access("", secrets)
+    for name in ("password", "repository", "AWS_SECRET_ACCESS_KEY"):
+        for mode in (0o444, 0o602):
+            (secrets / name).chmod(mode)
+            with pytest.raises(WrongSetting, match="can be read by everybody") as refused:
+                access.environment()
+            assert f"chmod 400 {secrets / name}" in refused.value.cure
+        (secrets / name).chmod(0o440)
+    assert access.environment()["AWS_SECRET_ACCESS_KEY"] == "key-of-the-backend"
 
 
 def test_sftp_finds_its_key_and_hosts_in_the_secret(tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ class Sandbox:
         for key, value in data.items():
             fresh = folder.parent / f".{volume['name']}-{key}"
             fresh.write_bytes(base64.b64decode(value))
+            fresh.chmod(volume["secret"].get("defaultMode", 0o644))  # Kubernetes' own default
             fresh.rename(folder / key)
 
 

@@ -17,6 +17,7 @@ from hub.monitor.settings import MonitorSettings
 from tests.hub.conftest import jupyterhub, provider
 from tests.hub.process import program
 from tests.hub.rig import DUMMY_LOGIN, PYTHONS, ROOT, Hub, run_hub, simple_spawner
+from tests.private import secret
 
 __all__ = ["jupyterhub", "provider"]
 
@@ -92,7 +93,7 @@ def history(tmp_path: Path) -> History:
 def service(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The monitor's program as the hub's service, over a prepared history: its address."""
     folder = tmp_path_factory.mktemp("service")
-    (folder / "probe-token").write_text(PROBE_TOKEN)
+    secret(folder / "probe-token", PROBE_TOKEN)
     environment = {
         **os.environ,
         "JUPYTERHUB_SERVICE_NAME": "monitoring",

@@ -24,6 +24,7 @@ from hub.monitor.web.login import Doorkeeper
 from tests.browser import browser, check_accessible, check_fits, new_page, page, screenshots
 from tests.hub.rig import Hub
 from tests.monitor.conftest import PROBE_TOKEN, Site
+from tests.private import secret
 
 __all__ = ["browser", "new_page", "page"]
 
@@ -222,6 +223,13 @@ def test_people_see_the_page_after_the_hubs_login(service: str, page: Page) -> N
     assert "the login was not begun here" in page.content()
 
 
+def test_a_login_whose_code_the_hub_does_not_know_begins_anew(service: str) -> None:
+    with httpx.Client(timeout=60) as browser:
+        state = httpx.URL(browser.get(service).headers["Location"]).params["state"]
+        refused = browser.get(f"{service}oauth_callback?code=not-a-code&state={state}")
+    assert (refused.status_code, refused.json()["cure"]) == (403, "go to /services/monitoring/")
+
+
 def test_nothing_is_shown_without_a_token(site: Site, service: str) -> None:
     site.hub.add_user("emil")
     for path in ("status.json", "metrics"):
@@ -301,7 +309,7 @@ def test_an_open_status_needs_no_token_whatever_the_service_is_called(
 
 
 def test_the_probe_asks_the_service(service: str, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text(PROBE_TOKEN)
+    secret(tmp_path / "token", PROBE_TOKEN)
     done = CliRunner().invoke(
         nagios.app, ["--url", service, "--token-file", str(tmp_path / "token")]
     )

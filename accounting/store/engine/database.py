@@ -30,8 +30,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from accounting.errors import Busy, DatabaseError, SettingsError
-from accounting.store.engine.rights import is_open, keep_private
+from accounting.store.engine.rights import keep_private
 from accounting.store.tables import metadata
+from notebooks_settings.exposure import is_open
 
 if TYPE_CHECKING:
     from alembic.config import Config

@@ -1,22 +1,14 @@
 """Who else on this machine may read our files: secrets, and the database, which names people."""
 
 import os
-import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_OTHERS = stat.S_IROTH | stat.S_IWOTH
+from notebooks_settings.exposure import is_open
+
 _BESIDE = ("", "-wal", "-shm", "-journal")
 """SQLite's files, by what is added to the database's name; new ones get the database's mode."""
-
-
-def is_open(status: os.stat_result) -> bool:
-    """Whether everybody on this machine may read or write a file.
-
-    Its group may: so Kubernetes mounts a secret for a pod that is not root (``fsGroup``).
-    """
-    return stat.S_ISREG(status.st_mode) and bool(status.st_mode & _OTHERS)
 
 
 def keep_private(_dialect: Any, _record: Any, args: Any, _options: Any) -> None:

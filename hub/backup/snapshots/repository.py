@@ -88,6 +88,7 @@ class Access:
         read_secret(self.secrets / PASSWORD, "the repository's password")
         found = {"RESTIC_PASSWORD_FILE": str(self.secrets / PASSWORD)}
         if (self.secrets / ADDRESS).exists():
+            read_secret(self.secrets / ADDRESS, "the repository's address")  # may hold a password
             found["RESTIC_REPOSITORY_FILE"] = str(self.secrets / ADDRESS)
         elif self.repository:
             found["RESTIC_REPOSITORY"] = self.repository

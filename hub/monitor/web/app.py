@@ -91,7 +91,9 @@ def _add_pages(app: FastAPI, schedule: Schedule, door: Doorkeeper) -> None:
     async def callback(request: Request) -> Response:
         answer = await door.finish_login(request)
         if answer is None:
-            return _refused(_FORBIDDEN, "the login was not begun here", f"go to {prefix}")
+            return _refused(
+                _FORBIDDEN, "the login was not begun here, or ended already", f"go to {prefix}"
+            )
         return answer
 
 

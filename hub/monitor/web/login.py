@@ -98,6 +98,9 @@ class Doorkeeper:
         try:
             token = await self.hub.token_for_code(code, code_verifier=sealed[1], sync=False)
         except HTTPError as exc:
+            # The hub's word for a code that was used, or is too old (RFC 6749, section 5.2).
+            if str(exc.log_message).endswith(": invalid_grant"):
+                return None
             raise HubSilent from exc
         answer = RedirectResponse(self.prefix, 303)
         answer.delete_cookie(_STATE, path=self.prefix)
