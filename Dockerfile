@@ -1,15 +1,15 @@
 # syntax=docker/dockerfile:1
 # Images of EGI Notebooks: docker build --target accounting .
-# A base is pinned for good by its digest beside its tag:
-# --build-arg PYTHON_IMAGE=python:3.13.14-slim-trixie@sha256:…
+# A base is pinned for good by its digest beside its tag. scripts/digests writes the digests where the
+# registries can be reached; a release is refused while one is missing.
 # Targets: accounting, hub, monitor, backup, and for notebooks single-user, of one of four kinds. None
 # keeps a build tool or runs as root; all but those for notebooks, which write, run with a read-only root
 # file system.
 
 # As in pyproject.toml.
 ARG VERSION=0.1.0
-ARG PYTHON_IMAGE=python:3.13.14-slim-trixie
-ARG UV_IMAGE=ghcr.io/astral-sh/uv:0.13.9
+ARG PYTHON_IMAGE=python:3.13.14-slim-trixie@sha256:6771159cd4fa5d9bba1258caf0b82e6b73458c694d178ad97c5e925c2d0e1a91
+ARG UV_IMAGE=ghcr.io/astral-sh/uv:0.13.0@sha256:cdc6093146eb3ff6a40107b38f008b789e050e77ad87865e381d9917da55a168
 # As in the chart jupyterhub of chart/egi-notebooks.
 ARG HUB_IMAGE=quay.io/jupyterhub/k8s-hub:4.4.0
 ARG BASE_NOTEBOOK_IMAGE=quay.io/jupyter/minimal-notebook:2026-08-24

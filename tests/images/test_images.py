@@ -66,7 +66,7 @@ def test_a_target_is_labelled_and_its_base_is_pinned_by_an_argument(target: str)
 def assert_pinned(base: str) -> None:
     argument = re.fullmatch(r"\$\{(\w+)\}", base)
     assert argument
-    assert re.search(r":[\w.-]*\d", DOCKERFILE.arguments[argument[1]])
+    assert re.search(r":[\w.-]*\d(@sha256:[0-9a-f]{64})?$", DOCKERFILE.arguments[argument[1]])
 
 
 def test_each_kind_of_notebook_has_a_pinned_base_and_is_released() -> None:
@@ -118,7 +118,7 @@ def test_the_hubs_base_is_the_image_of_the_chart_that_the_deployment_uses() -> N
     image = DOCKERFILE.arguments["HUB_IMAGE"]
     umbrella = (ROOT / "chart" / "egi-notebooks" / "Chart.yaml").read_text()
     (wanted,) = re.findall(r"name: jupyterhub\n\s+version: ~([\d.]+)", umbrella)
-    assert image.endswith(f":{wanted}")
+    assert image.partition("@")[0].endswith(f":{wanted}")
 
 
 # What its steps make.
@@ -220,6 +220,17 @@ def test_the_accounting_image_holds_what_is_locked_and_nothing_that_builds(
     assert "notebooks-accounting" in found
     assert not found & {"hatchling", "pip", "setuptools", "uv", "wheel"}
     assert {name.replace("_", "-") for name in found} - {"notebooks-accounting"} <= set(locked)
+
+
+def test_without_parquet_the_image_has_no_pyarrow_and_still_serves(
+    builder: Builder, tmp_path: Path
+) -> None:
+    root = builder.other(tmp_path, PARQUET="no").build("service")
+    installed = {path.name for path in root.glob("opt/notebooks/lib/python*/site-packages/*")}
+    assert not [name for name in installed if name.startswith("pyarrow")]
+    inside = confined(root, path="/opt/notebooks/bin")
+    shown = run([*inside, "--", "notebooks-accounting", "serve", "--help"])
+    assert shown.returncode == 0, shown.stderr
 
 
 def test_a_confined_process_may_write_nothing_and_is_not_root(builder: Builder) -> None:

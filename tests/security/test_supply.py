@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -25,6 +26,56 @@ def test_the_bill_of_materials_has_every_locked_package_with_its_hashes(tmp_path
         for one in bill["components"]:
             hashes = [h for ref in one["externalReferences"] for h in ref.get("hashes", [])]
             assert any(h["alg"] == "SHA-256" and h["content"] in lock for h in hashes), one["name"]
+
+
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+ASKED = """#!/bin/sh
+case "$*" in
+*uv*) echo "no route to host" >&2; exit 1 ;;
+*) echo %s ;;
+esac
+"""
+
+
+def digests(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """What pins the bases, over a Dockerfile of its own, with a docker that says what we like."""
+    command = [str(folder / "scripts" / "digests"), *arguments]
+    path = f"{folder / 'bin'}:/usr/bin:/bin"
+    return subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, check=False)
+
+
+def test_bases_are_pinned_where_a_registry_can_be_asked_and_a_release_is_refused_otherwise(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "bin").mkdir()
+    shutil.copy(ROOT / "scripts" / "digests", tmp_path / "scripts")
+    (tmp_path / "bin" / "docker").write_text(ASKED % DIGEST)
+    (tmp_path / "bin" / "docker").chmod(0o755)
+    dockerfile = tmp_path / "Dockerfile"
+    old = "sha256:" + "f" * 64
+    dockerfile.write_text(
+        f"ARG A_IMAGE=a:1@{old}\nARG B_IMAGE=example.org/b:2\nARG UV_IMAGE=uv:3\nARG X=1\n"
+    )
+    assert digests(tmp_path).returncode == 3
+    assert dockerfile.read_text() == (
+        f"ARG A_IMAGE=a:1@{old}\nARG B_IMAGE=example.org/b:2@{DIGEST}\nARG UV_IMAGE=uv:3\nARG X=1\n"
+    )
+    checked = digests(tmp_path, "--check")
+    assert (checked.returncode, checked.stdout.partition(" has")[0]) == (1, "UV_IMAGE: uv:3")
+    (tmp_path / "bin" / "docker").write_text(f"#!/bin/sh\necho {DIGEST}\n")
+    assert digests(tmp_path, "--renew").returncode == 0
+    assert digests(tmp_path, "--check").returncode == 0
+    assert digests(tmp_path, "--arguments").stdout == (
+        f"A_IMAGE=a:1@{DIGEST}\nB_IMAGE=example.org/b:2@{DIGEST}\nUV_IMAGE=uv:3@{DIGEST}\n"
+    )
+
+
+def test_the_services_own_images_rest_on_pinned_bases_and_a_release_needs_all() -> None:
+    loose = digests(ROOT, "--check").stdout
+    assert not re.search("^(PYTHON|UV)_IMAGE", loose, re.MULTILINE)
+    release = (ROOT / ".github" / "workflows" / "release.yml").read_text()
+    assert release.index("scripts/digests --check") < release.index("build-push-action")
 
 
 def audited(tmp_path: Path, said: str) -> "subprocess.CompletedProcess[str]":
