@@ -293,8 +293,23 @@ def test_with_a_gateway_the_host_name_is_the_route_s() -> None:
     assert not [m for m in made if m["kind"] == "Ingress"]
 
 
-def test_without_a_host_name_the_pages_share_the_hub_s_and_the_notes_say_so(tmp_path: Path) -> None:
-    given = ("hub.enabled=true",)
+HUB = ("hub.enabled=true", "hub.publicUrl=https://Notebooks.example.org:8443/hub")
+
+
+def test_by_default_the_host_name_is_below_the_hubs(tmp_path: Path) -> None:
+    made = render(CHART, MINIMAL, settings=HUB)
+    (rule,) = find(made, "Ingress")["spec"]["rules"]
+    assert rule["host"] == "accounting.notebooks.example.org"
+    hub = loaded(made, tmp_path).hub
+    assert (hub.origin, hub.prefix) == ("own", "")
+    assert hub.callback_url == "https://accounting.notebooks.example.org/oauth_callback"
+    assert "https://accounting.notebooks.example.org/oauth_callback" in notes(HUB)
+
+
+def test_the_pages_share_the_hubs_host_name_only_if_told_and_the_notes_say_so(
+    tmp_path: Path,
+) -> None:
+    given = ("hub.enabled=true", "hub.origin=shared")
     made = render(CHART, MINIMAL, settings=given)
     hub = loaded(made, tmp_path).hub
     assert (hub.origin, hub.prefix) == ("shared", "/services/accounting")
@@ -302,6 +317,13 @@ def test_without_a_host_name_the_pages_share_the_hub_s_and_the_notes_say_so(tmp_
     assert "sees only their own usage" in notes(given)
     assert "sees only their own usage" not in notes(OWN)
     assert "https://a.example.org/" in notes(OWN)
+
+
+@pytest.mark.parametrize("public", ["", "https://192.0.2.7/hub", "https://[2001:db8::7]/hub"])
+def test_where_no_host_name_can_be_known_the_choices_are_told(public: str) -> None:
+    said = refusal(CHART, MINIMAL, settings=("hub.enabled=true", f"hub.publicUrl={public}"))
+    assert "write hub.publicUrl" in said
+    assert "write hub.origin: shared" in said
 
 
 def notes(given: tuple[str, ...]) -> str:

@@ -181,7 +181,7 @@ def test_a_hub_that_does_not_know_the_service_is_told_before_a_pod_waits_for_its
 ) -> None:
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hub"}, "data": {}}
     cluster.create(secret)
-    given = ("--set", "hub.enabled=true", "--values", MINIMAL)
+    given = ("--set", "hub.enabled=true,hub.origin=shared", "--values", MINIMAL)
     done = helm.run(
         *("upgrade", "--install", "egi", CHART, "--namespace", "hub", *given),
         kubeconfig=cluster.kubeconfig,
@@ -190,7 +190,25 @@ def test_a_hub_that_does_not_know_the_service_is_told_before_a_pod_waits_for_its
     cluster.replace(
         cluster.get("secrets", "hub") | {"data": {"hub.services.accounting.apiToken": "YQ=="}}
     )
-    install(cluster, "hub.enabled=true")
+    install(cluster, "hub.enabled=true", "hub.origin=shared")
+
+
+def test_pages_do_not_move_to_another_host_name_by_an_upgrade_alone(
+    cluster: KubernetesStandin,
+) -> None:
+    """Before, the hub's address alone left the pages on the hub's host name."""
+    address = "hub.publicUrl=https://notebooks.example.org/hub"
+    made = helm.render(CHART, MINIMAL, settings=("hub.enabled=true", address))
+    settings = helm.find(made, "ConfigMap")
+    text = settings["data"]["settings.yaml"]
+    lines = [line for line in text.splitlines() if not re.match(r"  (origin|callback_url):", line)]
+    settings["data"]["settings.yaml"] = "\n".join(lines)
+    cluster.create(settings)
+    given = ("--set", f"hub.enabled=true,{address}", "--values", MINIMAL)
+    upgrade = ("upgrade", "--install", "egi", CHART, "--namespace", "hub", *given)
+    said = helm.run(*upgrade, kubeconfig=cluster.kubeconfig).stderr
+    assert "write host: accounting.notebooks.example.org" in said
+    assert "hub.origin: shared to leave all as it is" in said
 
 
 def test_a_service_goes_to_postgresql_and_back(cluster: KubernetesStandin) -> None:

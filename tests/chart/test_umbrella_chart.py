@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -223,17 +222,67 @@ def test_in_production_accounting_has_a_host_name_of_its_own_that_the_hub_knows(
     assert ingress["metadata"]["annotations"].items() <= hub["ingress"]["annotations"].items()
 
 
-def test_without_one_the_notes_say_what_to_write(chart: Path, tmp_path: Path) -> None:
-    demo = CHART / "ci" / "demo-values.yaml"
-    shown = helm.run("install", "egi", chart, "--dry-run=client", "--values", demo).stdout
-    notes = shown.partition("NOTES:")[2]
-    lines = re.search(r"\n  jupyterhub:\n(?:    .*\n|  notebooks-accounting:\n)+", notes)
-    assert lines
-    file = tmp_path / "lines.yaml"
-    file.write_text(textwrap.dedent(lines[0]))
-    made = render(chart, demo, file)
+DEMO = CHART / "ci" / "demo-values.yaml"
+SHARED = (
+    "notebooks-accounting.hub.origin=shared",
+    "jupyterhub.hub.services.accounting.oauth_redirect_uri=",
+)
+
+
+def redirect(made: list[helm.Manifest]) -> str | None:
+    """Where the hub lets logins to accounting end, as its configuration makes it."""
+    services = configured(values_of(made, "jupyterhub")).JupyterHub.services
+    (service,) = (one for one in services if one["name"] == "accounting")
+    return service.get("oauth_redirect_uri")
+
+
+@pytest.mark.parametrize("entrance", ["ingress", "gateway"])
+def test_the_hubs_address_is_all_that_accounting_needs_for_a_host_name_of_its_own(
+    chart: Path, entrance: str
+) -> None:
+    behind = (
+        "jupyterhub.ingress.enabled=false",
+        "jupyterhub.httpRoute.enabled=true",
+        "jupyterhub.httpRoute.hostnames[0]=notebooks-demo.example.org",
+        "jupyterhub.httpRoute.parentRefs[0].name=public",
+        "notebooks-accounting.httpRoute.enabled=true",
+        "notebooks-accounting.httpRoute.parentRefs[0].name=public",
+    )
+    made = render(chart, DEMO, settings=behind if entrance == "gateway" else ())
+    host = "accounting.notebooks-demo.example.org"
+    if entrance == "gateway":
+        assert find(made, "HTTPRoute", "notebooks-accounting")["spec"]["hostnames"] == [host]
     hosts = [m["spec"]["rules"][0]["host"] for m in own(made) if m["kind"] == "Ingress"]
-    assert hosts == ["accounting.notebooks-demo.example.org"]
+    assert hosts == ([host] if entrance == "ingress" else [])
+    settings = find(made, "ConfigMap", "notebooks-accounting")["data"]["settings.yaml"]
+    hub = yaml.safe_load(settings)["hub"]
+    assert (hub["origin"], hub["callback_url"]) == ("own", f"https://{host}/oauth_callback")
+    assert redirect(made) == hub["callback_url"]
+
+
+def test_where_nothing_says_where_accounting_is_both_choices_are_told(chart: Path) -> None:
+    """So an upgrade changes nothing unseen: what is installed goes on until one is made."""
+    said = refusal(chart, DEMO, settings=("notebooks-accounting.hub.publicUrl=",))
+    lines = re.findall(r"(?:jupyterhub|notebooks-accounting)\.[\w.-]+: \S+", said)
+    address, origin, uri = (line.rstrip(".") for line in lines)
+    assert address == "notebooks-accounting.hub.publicUrl: https://notebooks-demo.example.org/hub"
+    assert origin == "notebooks-accounting.hub.origin: shared"
+    assert uri == "jupyterhub.hub.services.accounting.oauth_redirect_uri: ''"
+
+
+def test_accounting_stays_on_the_hubs_host_name_where_that_is_chosen(chart: Path) -> None:
+    made = render(chart, DEMO, settings=SHARED)
+    assert redirect(made) is None  # JupyterHub's own: below the service's path
+    assert not [m for m in own(made) if m["kind"] == "Ingress"]
+    settings = find(made, "ConfigMap", "notebooks-accounting")["data"]["settings.yaml"]
+    assert yaml.safe_load(settings)["hub"]["origin"] == "shared"
+    shown = helm.run(
+        *("install", "egi", chart, "--dry-run=client", "--values", DEMO),
+        *(word for setting in SHARED for word in ("--set", setting)),
+    ).stdout
+    notes = shown.partition("NOTES:")[2]
+    assert "sees only their own usage" in notes
+    assert 'hub: {publicUrl: "https://notebooks-demo.example.org/hub"}' in notes
 
 
 def test_prometheus_scrapes_every_part_with_its_token_and_has_its_alerts(
@@ -454,6 +503,12 @@ REFUSED = {
     ),
     "notebooks-accounting: {hub: {publicUrl: null}}": (
         "write notebooks-accounting.hub.publicUrl: https://notebooks.example.org/hub"
+    ),
+    "notebooks-accounting: {host: null, hub: {origin: shared}}": (
+        "write jupyterhub.hub.services.accounting.oauth_redirect_uri: ''"
+    ),
+    "jupyterhub: {hub: {services: {accounting: {oauth_redirect_uri: null}}}}": (
+        "write jupyterhub.hub.services.accounting.oauth_redirect_uri: https://accounting.example.org"
     ),
     "jupyterhub: {fullnameOverride: lab}": "write notebooks-accounting.hub.apiUrl: http://lab-hub:8081",
 }

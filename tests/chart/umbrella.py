@@ -51,6 +51,8 @@ def configured(values: dict[str, Any]) -> Config:
     """The hub's configuration by its values' `extraConfig`, run as Zero to JupyterHub runs it."""
     config = Config()
     config.JupyterHub.template_vars = values["hub"]["templateVars"]
+    services = values["hub"]["services"].items()
+    config.JupyterHub.services = [{"name": name, **about} for name, about in services]
     z2jh = ModuleType("z2jh")
     vars(z2jh)["get_config"] = lambda path: functools.reduce(
         operator.getitem, path.split("."), values

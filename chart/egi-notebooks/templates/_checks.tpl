@@ -148,17 +148,28 @@ a login for everybody. */ -}}
 {{- $problems := list -}}
 {{- $accounting := index .Values "notebooks-accounting" -}}
 {{- $own := default dict $accounting.hub -}}
-{{- if and .Values.jupyterhub.enabled $accounting.enabled $own.enabled $accounting.host -}}
-{{- $services := (default dict .Values.jupyterhub.hub).services | default dict -}}
-{{- $given := get (get $services "accounting" | default dict) "oauth_redirect_uri" | default "" -}}
-{{- $needed := default (printf "https://%s/oauth_callback" $accounting.host) $own.callbackUrl -}}
-{{- if ne $given $needed -}}
-{{- $problems = append $problems (printf "accounting has the host name %s, and the hub must know it: write jupyterhub.hub.services.accounting.oauth_redirect_uri: %s" $accounting.host $needed) -}}
-{{- end -}}
+{{- if and .Values.jupyterhub.enabled $accounting.enabled $own.enabled -}}
+{{- $chart := index .Subcharts "notebooks-accounting" -}}
+{{- $host := include "accounting.host" $chart -}}
+{{- $origin := include "accounting.origin" $chart -}}
 {{- $hosts := include "egi.hubHosts" . | fromJsonArray -}}
-{{- $public := default "" $own.publicUrl -}}
-{{- if and $hosts (not (has (regexReplaceAll ":[0-9]+$" (urlParse $public).host "") $hosts)) -}}
+{{- if $host -}}
+{{- if and $hosts (not (has (include "accounting.hubHost" $chart) $hosts)) -}}
 {{- $problems = append $problems (printf "accounting sends people to the hub to log in: write notebooks-accounting.hub.publicUrl: https://%s/hub" (first $hosts)) -}}
+{{- end -}}
+{{- else if and (not $origin) $hosts -}}
+{{- $problems = append $problems (printf "accounting must know the hub's address: write notebooks-accounting.hub.publicUrl: https://%s/hub. It is then at https://accounting.%s/, a name that must lead to the ingress, too (or another: host). To keep it on the hub's host name, where everybody sees only their own usage, write notebooks-accounting.hub.origin: shared and jupyterhub.hub.services.accounting.oauth_redirect_uri: ''" (first $hosts) (first $hosts)) -}}
+{{- end -}}
+{{- if $origin -}}
+{{- $service := get ((default dict .Values.jupyterhub.hub).services | default dict) "accounting" | default dict -}}
+{{- /* As the chart's configuration for the hub chooses it (forHub). */ -}}
+{{- $known := empty $hosts | ternary "" (printf "https://accounting.%s/oauth_callback" (first (append $hosts ""))) -}}
+{{- if hasKey $service "oauth_redirect_uri" }}{{ $known = default "" $service.oauth_redirect_uri }}{{ end -}}
+{{- $needed := default (empty $host | ternary "" (printf "https://%s/oauth_callback" $host)) $own.callbackUrl -}}
+{{- if ne $known $needed -}}
+{{- $where := empty $host | ternary "accounting shares the hub's host name" (printf "accounting has the host name %s" $host) -}}
+{{- $problems = append $problems (printf "%s, and the hub must know it: write jupyterhub.hub.services.accounting.oauth_redirect_uri: %s" $where (default "''" $needed)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $problems -}}

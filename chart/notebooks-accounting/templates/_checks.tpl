@@ -64,8 +64,9 @@ secret is repeated: a schema's message would. */ -}}
 {{- /* Whether browsers find the service, and the hub from there. */ -}}
 {{- define "accounting.hostChecks" -}}
 {{- $problems := list -}}
-{{- $host := .Values.host -}}
+{{- $host := include "accounting.host" . -}}
 {{- $hub := .Values.hub -}}
+{{- $public := include "accounting.ofHub" (list . "publicUrl") -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) (not $host) -}}
 {{- $problems = append $problems "ingress.hosts is empty, and host is not set: the service's host name, for example 'host: accounting.example.org'" -}}
 {{- end -}}
@@ -73,13 +74,22 @@ secret is repeated: a schema's message would. */ -}}
 {{- if not (regexMatch "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$" $host) -}}
 {{- $problems = append $problems (printf "host is '%s', and it is a host name alone, in small letters: for example 'host: accounting.example.org'" $host) -}}
 {{- end -}}
-{{- if and $hub.enabled (not $hub.publicUrl) -}}
+{{- if and $hub.enabled (not $public) -}}
 {{- $problems = append $problems "hub.publicUrl is not set, and host is: from there, people are sent to the hub to log in, for example 'publicUrl: https://notebooks.example.org/hub'" -}}
-{{- else if and $hub.enabled (eq $host (regexReplaceAll ":[0-9]+$" (urlParse $hub.publicUrl).host "")) -}}
+{{- else if and $hub.enabled (eq $host (include "accounting.hubHost" .)) -}}
 {{- $problems = append $problems (printf "host is %s, which is the hub's (hub.publicUrl): notebooks are there, so the service needs another, for example 'host: accounting.%s'" $host $host) -}}
 {{- end -}}
 {{- if and $hub.enabled (eq "shared" (include "accounting.origin" .)) -}}
 {{- $problems = append $problems "host is set, and hub.origin is shared: leave one of them out" -}}
+{{- end -}}
+{{- else if and $hub.enabled (not (include "accounting.origin" .)) (not (include "accounting.ofHub" (list . "callbackUrl"))) -}}
+{{- $problems = append $problems "nobody knows where people find the pages: write hub.publicUrl, the hub's address as browsers see it, such as https://notebooks.example.org/hub: the pages are then at accounting.notebooks.example.org (or name another with host), with an Ingress of their own, and the hub must know that address (docs/install.md). To keep them at /services/accounting/ of the hub, where everybody sees only their own usage, write hub.origin: shared" -}}
+{{- end -}}
+{{- if and $host (not .Values.host) (not (include "accounting.ofHub" (list . "origin"))) -}}
+{{- $before := lookup "v1" "ConfigMap" .Release.Namespace (include "notebooks.fullname" .) | default dict -}}
+{{- $before = get (default dict $before.data) "settings.yaml" | default "" -}}
+{{- if and (contains "public_url:" $before) (not (contains "origin:" $before)) -}}
+{{- $problems = append $problems (printf "so far, the pages are at /services/accounting/ of the hub, and now they would be at %s: write host: %s if that name leads to the ingress and the hub knows the address (docs/install.md), or hub.origin: shared to leave all as it is" $host $host) -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $problems -}}

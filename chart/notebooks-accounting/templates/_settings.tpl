@@ -27,11 +27,33 @@
 {{- end -}}
 {{- end -}}
 
+{{- /* A setting of the hub's login: from `settings`, which win, or from `hub`. */ -}}
+{{- define "accounting.ofHub" -}}
+{{- $root := first . -}}
+{{- $given := get (default dict $root.Values.settings) "hub" -}}
+{{- $given = get (kindIs "map" $given | ternary $given dict) (snakecase (last .)) -}}
+{{- $given | default (get $root.Values.hub (last .)) | default "" -}}
+{{- end -}}
+
+{{- /* The hub's host name, if its address as browsers see it is given and has one. */ -}}
+{{- define "accounting.hubHost" -}}
+{{- $host := regexReplaceAll ":[0-9]*$" (urlParse (include "accounting.ofHub" (list . "publicUrl"))).host "" | lower -}}
+{{- if regexMatch "^([a-z0-9-]+[.])*[a-z0-9-]*[a-z][a-z0-9-]*$" $host }}{{ $host }}{{ end -}}
+{{- end -}}
+
+{{- /* The service's own host name: as given, or below the hub's; none where it shares the hub's. */ -}}
+{{- define "accounting.host" -}}
+{{- $hub := include "accounting.hubHost" . -}}
+{{- if .Values.host -}}
+{{- .Values.host -}}
+{{- else if and .Values.hub.enabled $hub (has (include "accounting.ofHub" (list . "origin")) (list "" "own")) (not (include "accounting.ofHub" (list . "callbackUrl"))) -}}
+accounting.{{ $hub }}
+{{- end -}}
+{{- end -}}
+
 {{- /* Whether the service has a host name of its own; else its pages share the hub's. */ -}}
 {{- define "accounting.origin" -}}
-{{- $given := get (default dict .Values.settings) "hub" -}}
-{{- $given = get (kindIs "map" $given | ternary $given dict) "origin" | default .Values.hub.origin -}}
-{{- default (empty .Values.host | ternary "" "own") $given -}}
+{{- include "accounting.ofHub" (list . "origin") | default (empty (include "accounting.host" .) | ternary "" "own") -}}
 {{- end -}}
 
 {{- define "accounting.isSqlite" -}}
@@ -122,8 +144,10 @@ hub:
   {{- with include "accounting.origin" . }}
   origin: {{ . }}
   {{- end }}
-  {{- if and .Values.host (not .Values.hub.callbackUrl) }}
-  callback_url: https://{{ .Values.host }}/oauth_callback
+  {{- with include "accounting.host" . }}
+  {{- if not $.Values.hub.callbackUrl }}
+  callback_url: https://{{ . }}/oauth_callback
+  {{- end }}
   {{- end }}
   {{- if not (or .Values.hub.prefix (eq "own" (include "accounting.origin" .))) }}
   prefix: /services/{{ default "accounting" .Values.hub.service }}/
