@@ -87,7 +87,8 @@ def test_a_hub_s_token_shows_what_its_owner_may_see(
         )
         assert numbers(through_proxy) == seen
         pushed = running.post("/api/v1/push", token).status_code
-        assert pushed == (202 if role == "admin" else 403)
+        # 409: the push before is still under way.
+        assert pushed in ({202, 409} if role == "admin" else {403})
 
 
 def test_a_hub_s_token_without_the_service_s_scope_is_refused(hub: Hub, running: Running) -> None:
@@ -153,8 +154,8 @@ def test_a_login_that_was_not_begun_here_is_refused(
     assert browser.get(f"{callback}?code=x&state=another").status_code == 403
     wrong = browser.get(f"{callback}?code=not-a-code&state={state}")
     assert wrong.status_code == 403
-    assert "the hub does not know this login&#39;s code" in wrong.text
-    assert "open the page again" in wrong.text
+    assert "does not know this login&#39;s code" in wrong.text
+    assert "the login begins anew" in wrong.text
     assert not any(cookie.name == "accounting-session" for cookie in browser.cookies.jar)
 
 
