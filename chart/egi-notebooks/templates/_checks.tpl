@@ -162,7 +162,7 @@ a login for everybody. */ -}}
 {{- end -}}
 {{- if $origin -}}
 {{- $service := get ((default dict .Values.jupyterhub.hub).services | default dict) "accounting" | default dict -}}
-{{- /* As the chart's configuration for the hub chooses it (forHub). */ -}}
+{{- /* As jupyterhub.hub.extraConfig.accounting chooses it. */ -}}
 {{- $known := empty $hosts | ternary "" (printf "https://accounting.%s/oauth_callback" (first (append $hosts ""))) -}}
 {{- if hasKey $service "oauth_redirect_uri" }}{{ $known = default "" $service.oauth_redirect_uri }}{{ end -}}
 {{- $needed := default (empty $host | ternary "" (printf "https://%s/oauth_callback" $host)) $own.callbackUrl -}}
