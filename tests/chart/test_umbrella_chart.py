@@ -233,7 +233,8 @@ def redirect(made: list[helm.Manifest]) -> str | None:
     """Where the hub lets logins to accounting end, as its configuration makes it."""
     services = configured(values_of(made, "jupyterhub")).JupyterHub.services
     (service,) = (one for one in services if one["name"] == "accounting")
-    return service.get("oauth_redirect_uri")
+    found: str | None = service.get("oauth_redirect_uri")
+    return found
 
 
 @pytest.mark.parametrize("entrance", ["ingress", "gateway"])

@@ -13,7 +13,8 @@ from accounting.errors import (
     SourceUnavailable,
 )
 from accounting.measure.source.connection import Access
-from accounting.measure.source.prometheus import Source, running_times
+from accounting.measure.source.prometheus import Source
+from accounting.measure.source.times import running_times
 from accounting.model.time import Window
 from accounting.simulation.stores.engines import free_port
 from tests.measure.answers import BAD, Bad, Params, Reply, server, vector

@@ -22,6 +22,7 @@ from accounting.errors import (
 )
 from accounting.measure.source.prometheus import MOST_BYTES, Source
 from accounting.model.jobs import Ending
+from accounting.model.time import Window
 from tests.api.serving import Serve
 
 MB = 1024 * 1024
@@ -130,6 +131,47 @@ def test_an_answer_without_end_is_given_up_in_time_and_space(
         assert process.memory_info().rss - before < 200 * MB
         assert url in told.value.message
         assert len(str(told.value)) < 1000
+
+
+TIMES = ["-1e12", "1e18", "1e308", "1e999", "1795000009", '"NaN"', '"Inf"']
+SERIES = [f'[[{time},"1"]]' for time in TIMES]
+SERIES += ["[]", "[[]]", '[[1,"1",2]]', '"x"', "{}", "null", "[1]", '[["x","1"]]', "[[1]", "[[,]]"]
+
+
+@pytest.mark.parametrize("series", SERIES)
+def test_samples_of_times_that_nobody_asked_for_are_refused(series: str) -> None:
+    """They would stay in the ledger: as a start in 1970, or an end that never comes."""
+    row = f'{{"metric":{{"uid":"a"}},"values":{series}}}]}}}}'.encode()
+    at, window = 1_795_000_000, Window(1_794_900_000, 1_795_000_000)
+    with answering(whole(BEGUN + row)) as url, Source(url) as source:
+        if series != "[]":  # a series without samples says nothing
+            with pytest.raises(SourceGarbled):
+                source.raw("x[1h]", at)
+            with pytest.raises(SourceGarbled):
+                source.first_time("x", window, 60)
+        with pytest.raises(SourceGarbled):
+            list(source.sightings("x[1h]", at))
+
+
+LOCATIONS = ["file:///etc/passwd", "//evil.example.org/", "http://127.0.0.1:99999/", "http://[/"]
+LOCATIONS += [
+    "http://somebody:word@evil.example.org/api/v1/query",
+    "javascript:x",
+    "\x01",
+    "mailto:x",
+]
+
+
+@pytest.mark.parametrize("location", LOCATIONS)
+@pytest.mark.parametrize("status", [302, 307])
+def test_a_redirect_leads_to_no_file_nobody_else_and_out_of_no_handler(
+    status: int, location: str
+) -> None:
+    said = f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+    with answering(lambda one: one.sendall(said.encode())) as url, Source(url) as source:
+        with pytest.raises(SourceError) as told:
+            source.vector("up", 0)
+        assert "word" not in str(told.value)
 
 
 def test_too_slow_is_a_kind_of_unavailable_and_too_large_is_not() -> None:

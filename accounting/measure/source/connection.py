@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -203,10 +202,10 @@ class Connection:
             status, content, location = self._send(method, url, params, headers)
             if not location:
                 break
-            target = str(httpx.URL(url).join(location))
+            target = _target(self._url, url, location)
             if status not in _REDIRECTS or _origin(target) != _origin(url):
                 raise _redirected(self._url, status, target)
-            url = target.partition("?")[0]
+            url = str(target).partition("?")[0]
         return status, content
 
     def _send(
@@ -281,14 +280,29 @@ def _unreachable(url: str, exc: Exception) -> SourceUnavailable:
     return SourceUnavailable(f"{url} cannot be reached: {said}", cure)
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port
+def _target(store: str, url: str, location: str) -> httpx.URL:
+    """Where a redirect points to; without credentials, which would go out in place of ours.
+
+    Raises:
+        SourceGarbled: it is no address.
+    """
+    try:
+        return httpx.URL(url).join(location).copy_with(userinfo=b"")
+    except (httpx.InvalidURL, ValueError) as exc:
+        raise SourceGarbled(
+            f"{store} points to an address that is none",
+            f"check what {_SETTING}URL points to, and the proxies on the way",
+        ) from exc
 
 
-def _redirected(url: str, status: int, target: str) -> SourceRefused:
+def _origin(url: httpx.URL | str) -> tuple[str, str, int | None]:
+    parts = httpx.URL(url)
+    return parts.scheme, parts.host, parts.port
+
+
+def _redirected(url: str, status: int, target: httpx.URL) -> SourceRefused:
     """A redirect that is not followed; without what may be in its query."""
-    place = target.partition("?")[0]
+    place = str(target).partition("?")[0]
     base, is_api, _ = place.partition("/api/v1/")
     cure = f"set {_SETTING}URL to {base}" if is_api else "give the address behind the login"
     return SourceRefused(
