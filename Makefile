@@ -41,7 +41,7 @@ tests:
 
 cluster-test: prepared cluster-programs  ## the same on a real Kubernetes: charts, hub, accounting
 	@scripts/provide buildah mmdebstrap || echo "So the tests that build the images are skipped."
-	$(BIN)/pytest -rs -n 2 --dist loadfile --no-loadscope-reorder \
+	$(BIN)/pytest -rs -n 3 --dist loadfile --no-loadscope-reorder --timeout 1200 \
 	    tests/cluster tests/exactness/test_exact_prometheus3.py
 
 cluster: prepared cluster-programs  ## a real Kubernetes on loopback ports, until Ctrl-C

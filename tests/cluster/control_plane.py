@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,13 @@ class ControlPlane:
         finally:
             self.client.apply(_node(name))
             wait_for(lambda: self.client.is_node_ready(name), f"{name} again")
+
+    def unready_since(self, name: str) -> float:
+        """When the control plane took a node for lost (Unix seconds)."""
+        conditions = self.client.get(f"/api/v1/nodes/{name}")["status"]["conditions"]
+        (ready,) = (one for one in conditions if one["type"] == "Ready")
+        assert ready["status"] != "True"
+        return datetime.fromisoformat(ready["lastTransitionTime"]).timestamp()
 
 
 class _Parts:

@@ -125,6 +125,9 @@ REQUESTS = {
     "the version": Ask("GET", "/version"),
 }
 
+OF_A_RUNNING_POD = ("pods listed", "events")
+"""Asked once the pod runs in both: a pod that waits says less, and either may be the faster."""
+
 
 @pytest.fixture(scope="module")
 def standin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
@@ -142,11 +145,21 @@ def both(
 ) -> Iterator[dict[str, tuple[httpx.Response, httpx.Response]]]:
     """All answers: the real one, and the stand-in's."""
     settle(cluster.client, SPACE)
-    yield {
-        name: (ask(cluster.client, wanted), ask(standin, wanted))
-        for name, wanted in REQUESTS.items()
-    }
+    answers = {}
+    for name, wanted in REQUESTS.items():
+        if name in OF_A_RUNNING_POD:
+            for client in (cluster.client, standin):
+                wait_for(lambda client=client: runs(client), "a running pod")  # type: ignore[misc]
+        answers[name] = (ask(cluster.client, wanted), ask(standin, wanted))
+    yield answers
     cluster.client.delete(f"/api/v1/namespaces/{SPACE}")
+
+
+def runs(client: Client) -> bool:
+    """Whether the pod of the requests runs, and an event has said so."""
+    pod = client.get(f"{HERE}/pods/jupyter-alice")
+    started = client.list(f"{HERE}/events", fieldSelector="reason=Started")
+    return pod["status"].get("phase") == "Running" and bool(started)
 
 
 def settle(client: Client, space: str) -> str:

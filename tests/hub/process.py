@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-READY_SECONDS = 90.0
+READY_SECONDS = 240.0
 STOP_SECONDS = 20.0
 TAIL_BYTES = 8000
 
