@@ -106,15 +106,13 @@ def _whole_gb(count: int | None) -> int | None:
 
 
 def _cpu_count(pod: SimulatedPod) -> float | None:
-    requests = sum(box.requests.cpu or 0.0 for box in pod.containers)
-    limits = sum(box.limits.cpu or 0.0 for box in pod.containers)
+    requests, limits = pod.requested("cpu"), pod.requested("cpu", limits=True)
     return round(requests or limits, 3) or SITE.default_cpu_count
 
 
 def _memory_mb(cluster: Cluster, pod: SimulatedPod, kubelet: Emitter) -> int | None:
     """What was requested, else the limits, else the most that a scrape saw in use."""
-    requests = sum(box.requests.memory or 0 for box in pod.containers)
-    limits = sum(box.limits.memory or 0 for box in pod.containers)
+    requests, limits = pod.requested("memory"), pod.requested("memory", limits=True)
     if requests or limits:
         return round((requests or limits) / MB)
     scrapes = kubelet.scrapes(

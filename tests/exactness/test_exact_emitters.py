@@ -58,7 +58,7 @@ def test_restarts_are_counted_through_a_switch(
 
 def check_world(
     folder: Path, new_ledger: Ledgers, features: Features, *, seed: int, pods: int
-) -> None:
+) -> tuple[Cluster, Written]:
     """Poll a cluster of two hours in both engines and several steps, and hold it to the truth."""
     cluster = Cluster.generate(
         seed, START, END, pods=pods, mean_life=2400, features=features, interval_seconds=INTERVAL
@@ -77,6 +77,7 @@ def check_world(
     assert cpu(often) == cpu(once)
     assert often == once
     assert elsewhere == once
+    return cluster, once
 
 
 def cpu(found: Written) -> dict[str, int | None]:

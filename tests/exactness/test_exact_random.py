@@ -5,12 +5,14 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from accounting.simulation.world.features import MIXED, Features, NodeShape
+from tests.exactness.holdings import check_holdings
 from tests.exactness.test_exact_emitters import SHAPES, check_world
 
 CLUSTERS = int(os.environ.get("EXACT_CLUSTERS", "2"))
@@ -32,6 +34,11 @@ SWITCHES = (
     "odd_requests",
     "claims",
     "resized",
+    "native_sidecars",
+    "init_containers",
+    "pod_resources",
+    "accelerators",
+    "dcgm",
 )
 
 
@@ -39,7 +46,10 @@ def drawn(seed: int) -> Features:
     """What happens in the cluster of this seed, on two to five nodes."""
     rng = Random(f"exact/{seed}")  # noqa: S311 - repeatable, not secret
     shapes: list[NodeShape] = [*SHAPES.values(), *MIXED]
-    nodes = tuple(rng.sample(shapes, rng.randint(2, 5)))
+    nodes = tuple(
+        replace(shape, gpu_replicas=rng.choice((1, 2, 4)))
+        for shape in rng.sample(shapes, rng.randint(2, 5))
+    )
     return Features(**{name: rng.random() < 0.5 for name in SWITCHES}, nodes=nodes)
 
 
@@ -48,4 +58,5 @@ def test_a_random_cluster_is_measured_exactly(
     tmp_path: Path, new_ledger: Callable[[], str], seed: int
 ) -> None:
     pods = Random(f"pods/{seed}").randint(20, 60)  # noqa: S311 - repeatable, not secret
-    check_world(tmp_path, new_ledger, drawn(seed), seed=seed, pods=pods)
+    found = check_world(tmp_path, new_ledger, drawn(seed), seed=seed, pods=pods)
+    check_holdings(*found)

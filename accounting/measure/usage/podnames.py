@@ -32,8 +32,13 @@ class PodNames:
 
     @cached_property
     def reused(self) -> set[str]:
-        """The names that several pods had."""
-        return {name for name, spans in self._lives.items() if len(spans) > 1}
+        """The names that several pods had, be it that one of them has not run yet."""
+        uids: dict[str, set[str]] = defaultdict(set)
+        for uid, seen in self._found.sightings.items():
+            uids[seen.name].add(uid)
+        for uid, account in self._accounts.items():
+            uids[account.pod.name].add(uid)
+        return {name for name, of_name in uids.items() if len(of_name) > 1}
 
     def at(self, name: str, at: float) -> str:
         """The uid of the pod that had ``name`` at a Unix time; empty text if there was none."""

@@ -2,12 +2,18 @@
 
 from collections.abc import Collection, Iterator
 
-from accounting.simulation.exporters import cadvisor, kepler, state_metrics, volumes
+from accounting.simulation.exporters import cadvisor, devices, kepler, state_metrics, volumes
 from accounting.simulation.exporters.series import Series
 from accounting.simulation.judges.truth import SimulatedPod
 from accounting.simulation.world.cluster import Cluster
 
-FAMILIES = (*state_metrics.FAMILIES, *cadvisor.FAMILIES, *kepler.FAMILIES, *volumes.FAMILIES)
+FAMILIES = (
+    *state_metrics.FAMILIES,
+    *cadvisor.FAMILIES,
+    *kepler.FAMILIES,
+    *devices.FAMILIES,
+    *volumes.FAMILIES,
+)
 """All family names, in the order in which they are written."""
 
 LEAN_FAMILIES = frozenset(FAMILIES) - {
@@ -22,6 +28,7 @@ def state_metrics_series(cluster: Cluster, since: float, until: float) -> Iterat
     """What kube-state-metrics has to say in [since, until), whoever of its instances says it."""
     yield from state_metrics.cluster_series(cluster)
     yield from volumes.claim_series(cluster)
+    yield from devices.node_series(cluster)
     for pod in cluster.pods:
         if pod.created < until and pod.listed_until > since:
             yield from state_metrics.pod_series(cluster, pod)
@@ -37,6 +44,7 @@ def cadvisor_series(
     for pod in cluster.pods:
         if _ran(pod, since, until) and (node is None or pod.node == node):
             yield from cadvisor.pod_series(cluster, pod)
+            yield from devices.pod_series(cluster, pod)
 
 
 def kepler_series(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from math import inf
+from typing import Literal
 
 from accounting.simulation.exporters.labels import Labels
 from accounting.simulation.exporters.series import Series, Span
@@ -20,6 +21,10 @@ FAMILIES = (
     "kube_pod_container_info",
     "kube_pod_container_resource_requests",
     "kube_pod_container_resource_limits",
+    "kube_pod_init_container_info",
+    "kube_pod_init_container_resource_requests",
+    "kube_pod_init_container_resource_limits",
+    "kube_pod_resource_request",
     "kube_pod_spec_volumes_persistentvolumeclaims_info",
     "kube_persistentvolumeclaim_resource_requests_storage_bytes",
     "kube_namespace_created",
@@ -93,8 +98,15 @@ def pod_series(cluster: Cluster, pod: SimulatedPod) -> Iterator[Series]:
         family = "kube_pod_spec_volumes_persistentvolumeclaims_info"
         yield Series.steady(family, pod.uid, (*own, *volume), *listed)
     for box in pod.containers:
-        yield from _container_info(pod, box, own, cluster.shape_of(pod).runtime)
+        if box.part == "container":
+            yield from _container_info(pod, box, own, cluster.shape_of(pod).runtime)
+        else:
+            policy = "Always" if box.part == "sidecar" else ""
+            labels = (*own, ("container", box.name), ("restart_policy", policy))
+            yield Series.steady("kube_pod_init_container_info", pod.uid, labels, *listed)
         yield from _resources(pod, box, own)
+    if cluster.features.pod_resources:
+        yield from _scheduled(pod)
 
 
 def _info(pod: SimulatedPod, own: Labels) -> Iterator[Series]:
@@ -203,8 +215,13 @@ def _container_info(
 
 
 def _resources(pod: SimulatedPod, box: SimulatedContainer, own: Labels) -> Iterator[Series]:
-    """Requests and limits; one set of series before the pod has a node, and one after."""
-    for kind, resources in (("requests", box.requests), ("limits", box.limits)):
+    """Requests and limits; one set of series before the pod has a node, and one after.
+
+    The requests of a pod that has its own as a whole are its containers' no more.
+    """
+    for kind, given in (("requests", box.requests), ("limits", box.limits)):
+        own_alone = pod.whole is None
+        resources = given if own_alone else Resources(None, None, given.extended)
         for resource, unit, value in _amounts(resources):
             for since, until, node in _placed(pod):
                 spans = _sized(pod, box, resource, (since, until), value)
@@ -215,8 +232,36 @@ def _resources(pod: SimulatedPod, box: SimulatedContainer, own: Labels) -> Itera
                     ("resource", resource),
                     ("unit", unit),
                 )
-                family = f"kube_pod_container_resource_{kind}"
+                among = "" if box.part == "container" else "init_"
+                family = f"kube_pod_{among}container_resource_{kind}"
                 yield Series(family, pod.uid, labels, spans)
+
+
+def _scheduled(pod: SimulatedPod) -> Iterator[Series]:
+    """What kube-scheduler reserves for the pod, by name, once it is placed."""
+    *_, (since, until, node) = _placed(pod)
+    at = pod.resized_at
+    for name, unit in (("cpu", "core"), ("memory", "byte")):
+        kind: Literal["cpu", "memory"] = "cpu" if name == "cpu" else "memory"
+        amounts = [(since, min(at or until, until), pod.requested(kind))]
+        if at is not None:
+            amounts.append((max(since, at), until, pod.requested_later(kind)))
+        labels: Labels = (
+            ("namespace", pod.namespace),
+            ("pod", pod.name),
+            ("node", node),
+            ("scheduler", "default-scheduler"),
+            ("priority", "0"),
+            ("resource", name),
+            ("unit", unit),
+        )
+        spans = tuple(
+            Span(a, b, f"{value:g}" if name == "cpu" else str(int(value)))
+            for a, b, value in amounts
+            if a < b and value
+        )
+        if node and spans:
+            yield Series("kube_pod_resource_request", pod.uid, labels, spans)
 
 
 def _sized(

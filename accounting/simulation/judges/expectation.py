@@ -178,14 +178,12 @@ class Reader:
         return received, sum(int(seconds * pod.sent_rate) for seconds in read)
 
     def _cpu_count(self, pod: SimulatedPod) -> float:
-        requests = sum(box.requests.cpu or 0 for box in pod.containers)
-        limits = sum(box.limits.cpu or 0 for box in pod.containers)
+        requests, limits = pod.requested("cpu"), pod.requested("cpu", limits=True)
         return round(requests or limits or self._defaults.cpu_count, 6)
 
     def _memory(self, pod: SimulatedPod) -> int:
-        requests = sum(box.requests.memory or 0 for box in pod.containers)
-        limits = sum(box.limits.memory or 0 for box in pod.containers)
-        return requests or limits or self._defaults.memory_bytes
+        requests, limits = pod.requested("memory"), pod.requested("memory", limits=True)
+        return int(requests or limits or self._defaults.memory_bytes)
 
 
 @dataclass(frozen=True, slots=True)

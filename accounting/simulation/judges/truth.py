@@ -4,12 +4,13 @@ All instants are epoch seconds (UTC); durations seconds; sizes bytes; CPU is cor
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Literal
 
 from accounting.simulation.world.months import Month, split_by_month
 
+Part = Literal["container", "sidecar", "init"]
 Ending = Literal["deleted", "completed", "evicted"]
 
 
@@ -65,6 +66,8 @@ class SimulatedContainer:
     memory_swing: int = 0
     requests: Resources = Resources()
     limits: Resources = Resources()
+    part: Part = "container"
+    """Native sidecars and ordinary init containers are written among init containers."""
     finished: float | None = None
     """Set where the container completed before its pod."""
 
@@ -135,6 +138,8 @@ class SimulatedPod:
     counted: bool = True
     resized_at: float | None = None
     """When the first container's CPU and memory were doubled in place."""
+    whole: Resources | None = None
+    """What the pod requests as a whole (`spec.resources`); it goes before its containers'."""
     traits: frozenset[str] = frozenset()
     """The features this pod shows, by name of the switch."""
 
@@ -162,6 +167,35 @@ class SimulatedPod:
     def gpus(self) -> int:
         """GPUs and GPU slices requested by all containers."""
         return sum(n for box in self.containers for _, n in box.requests.extended)
+
+    @property
+    def devices(self) -> dict[str, int]:
+        """Extended resources that its containers request, by name."""
+        return {name: n for box in self.containers for name, n in box.requests.extended}
+
+    def requested(self, name: Literal["cpu", "memory"], *, limits: bool = False) -> float:
+        """What Kubernetes reserves, or limits, as the pod was made; 0 if nothing is given.
+
+        Containers and native sidecars add up; an ordinary init container that asks for more than
+        all of these counts alone; the pod's own resources count before any.
+        """
+        if self.whole is not None and not limits:
+            return getattr(self.whole, name) or 0.0
+        asked: dict[str, list[float]] = {"container": [], "sidecar": [], "init": []}
+        for box in self.containers:
+            asked[box.part].append(getattr(box.limits if limits else box.requests, name) or 0.0)
+        together = sum(asked["container"]) + sum(asked["sidecar"])
+        return max(together, *asked["init"], 0.0)
+
+    def requested_later(self, name: Literal["cpu", "memory"]) -> float:
+        """The same after the pod was resized."""
+        if self.whole is not None:
+            return self.requested(name)
+        first, *others = self.containers
+        asked = first.requests
+        doubled = replace(asked, cpu=2 * (asked.cpu or 0.0), memory=2 * (asked.memory or 0))
+        resized = replace(self, containers=(replace(first, requests=doubled), *others))
+        return resized.requested(name)
 
     @property
     def epochs(self) -> tuple[Incarnation, ...]:
@@ -214,10 +248,10 @@ class SimulatedPod:
 
     def cores_between(self, since: float, until: float) -> float:
         """Core-seconds requested in [since, until)."""
-        cores = sum(box.requests.cpu or 0.0 for box in self.containers)
+        cores = self.requested("cpu")
         seconds = max(0.0, until - since) * cores
         if self.resized_at is not None:
-            more = self.containers[0].requests.cpu or 0.0
+            more = self.requested_later("cpu") - cores
             seconds += max(0.0, until - max(since, self.resized_at)) * more
         return seconds
 

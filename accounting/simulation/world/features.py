@@ -17,7 +17,7 @@ class NodeShape:
 
     `nested` stands for a kubelet below another cgroup, as in kind. With cgroup version 2 the
     kubelet has no container_memory_max_usage_bytes. `metrics` is what tells CPU: one after another,
-    in equal parts of the period.
+    in equal parts of the period. `gpu_replicas` is in how many parts each of its GPUs is shared.
     """
 
     runtime: Literal["docker", "containerd", "cri-o"] = "containerd"
@@ -25,6 +25,7 @@ class NodeShape:
     nested: bool = False
     cgroup_version: Literal[1, 2] = 2
     metrics: tuple[Endpoints, ...] = ("cadvisor",)
+    gpu_replicas: int = 1
 
 
 PLAIN = (NodeShape(), NodeShape())
@@ -43,8 +44,8 @@ MIXED = (
 class Features:
     """What happens in the cluster. One node is made for each entry of `nodes`.
 
-    The last seven switches change the monitoring set-up or what pods hold, so no preset turns them
-    on. ``volumes`` adds to ``claims`` what tells of homes, which stay when pods go.
+    The switches after `nodes` change the monitoring set-up or what pods hold, so no preset turns
+    them on. `volumes` adds to `claims` what tells of homes, which stay when pods go.
     """
 
     quick_restarts: bool = False
@@ -80,6 +81,11 @@ class Features:
     pod_level_dropped: bool = False
     id_dropped: bool = False
     kepler: bool = False
+    native_sidecars: bool = False
+    init_containers: bool = False
+    pod_resources: bool = False
+    accelerators: bool = False
+    dcgm: bool = False
 
     @classmethod
     def none(cls) -> Self:
@@ -97,6 +103,11 @@ class Features:
             "pod_level_dropped",
             "id_dropped",
             "kepler",
+            "native_sidecars",
+            "init_containers",
+            "pod_resources",
+            "accelerators",
+            "dcgm",
         )
         names = [name for name in cls.__slots__ if name not in (*variants, "nodes")]
         switched: dict[str, Any] = dict.fromkeys(names, True)

@@ -38,5 +38,30 @@ GPU_FLAVORS = (
     Flavor("gpu-slice", Resources(2, 8 * GIB, SLICE), Resources(2, 8 * GIB, SLICE)),
     Flavor("two-gpus", Resources(8, 32 * GIB, TWO_GPUS), Resources(8, 32 * GIB, TWO_GPUS)),
 )
+DEVICES = (
+    "nvidia_com_gpu",
+    "nvidia_com_gpu_shared",
+    "nvidia_com_mig_1g_5gb",
+    "amd_com_gpu",
+    "gpu_intel_com_i915",
+    "habana_ai_gaudi",
+    "google_com_tpu",
+    "aws_amazon_com_neuron",
+    "example_com_dongle",
+)
+"""Extended resources of several vendors; no rule knows the last one."""
+DEVICE_FLAVORS = tuple(
+    Flavor(
+        name,
+        Resources(2, 4 * GIB, ((name, 1),)),
+        Resources(4, 8 * GIB, ((name, 1),)),
+    )
+    for name in DEVICES
+)
+NATIVE_REQUESTS = Resources(0.5, 256 * MIB)
+NATIVE_LIMITS = Resources(1, 512 * MIB)
+INIT_REQUESTS = Resources(6, 10 * GIB)
+"""More than most notebooks ask for."""
+WHOLE_REQUESTS = Resources(3, 5 * GIB)
 SIDECAR_REQUESTS = Resources(0.1, 64 * MIB)
 SIDECAR_LIMITS = Resources(0.2, 128 * MIB)

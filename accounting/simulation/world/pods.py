@@ -16,7 +16,16 @@ from accounting.simulation.judges.truth import (
     SimulatedContainer,
     SimulatedPod,
 )
-from accounting.simulation.world.flavors import MIB, SIDECAR_LIMITS, SIDECAR_REQUESTS, Flavor
+from accounting.simulation.world.flavors import (
+    INIT_REQUESTS,
+    MIB,
+    NATIVE_LIMITS,
+    NATIVE_REQUESTS,
+    SIDECAR_LIMITS,
+    SIDECAR_REQUESTS,
+    WHOLE_REQUESTS,
+    Flavor,
+)
 
 NOTEBOOK_IMAGE = "registry.example.org/notebooks/{flavor}:2026.1"
 SIDECAR_IMAGE = "registry.example.org/notebooks/sync:1.4"
@@ -104,7 +113,7 @@ class PodMaker:
         rng = Random(f"{self._seed}/{number}")  # noqa: S311 - repeatable, not secret
         uid = str(UUID(int=rng.getrandbits(128), version=4))
         life = live(rng, draft, self._interval, self._horizon)
-        containers = self._containers(rng, draft, life)
+        containers = self._containers(rng, draft, life) + self._among_inits(number, draft, life)
         completion = None
         if life.ended is not None and life.ending == "completed":
             completion = int(life.ended)
@@ -132,8 +141,35 @@ class PodMaker:
             conflicting_annotations="conflict" in draft.traits,
             counted=draft.counted and life.running_from is not None,
             resized_at=self._resized_at(rng, draft, life),
+            whole=WHOLE_REQUESTS if "whole" in draft.traits else None,
             traits=draft.traits,
         )
+
+    def _among_inits(self, number: int, draft: Draft, life: Life) -> tuple[SimulatedContainer, ...]:
+        """A native sidecar, which runs with the pod; an init container, which ran before."""
+        rng = Random(f"{self._seed}/{number}/inits")  # noqa: S311 - repeatable, not secret
+        found: tuple[SimulatedContainer, ...] = ()
+        if "native-sidecar" in draft.traits:
+            runs = self._uninterrupted(rng, draft.node, life.running_from, life.running_until)
+            found = (
+                SimulatedContainer(
+                    name="mount",
+                    image=SIDECAR_IMAGE,
+                    incarnations=runs,
+                    load=_load(rng, 0.2, life),
+                    memory_floor=20 * MIB,
+                    requests=NATIVE_REQUESTS,
+                    limits=NATIVE_LIMITS,
+                    part="sidecar",
+                ),
+            )
+        if "init" not in draft.traits:
+            return found
+        idle = Load(0.0, 0.0, 60.0, 0.0, 0.0)
+        ordinary = SimulatedContainer(
+            "prepare", SIDECAR_IMAGE, (), idle, memory_floor=0, requests=INIT_REQUESTS, part="init"
+        )
+        return (*found, ordinary)
 
     def _resized_at(self, rng: Random, draft: Draft, life: Life) -> float | None:
         if "resized" not in draft.traits or life.running_from is None:

@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 
 from accounting.simulation.world.features import Features
-from accounting.simulation.world.flavors import GPU_FLAVORS, ODD_FLAVORS, PLAIN_FLAVORS, Flavor
+from accounting.simulation.world.flavors import (
+    DEVICE_FLAVORS,
+    GPU_FLAVORS,
+    ODD_FLAVORS,
+    PLAIN_FLAVORS,
+    Flavor,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,9 @@ TRAITS = (
     Trait("resized", "resized", 5, 1),
     Trait("sidecar", "sidecars", 11, 4),
     Trait("early-sidecar", "sidecars", 22, 15),
+    Trait("native-sidecar", "native_sidecars", 7, 3),
+    Trait("init", "init_containers", 6, 2),
+    Trait("whole", "pod_resources", 8, 5),
     Trait("unannotated", "unannotated", 35, 17),
     Trait("conflict", "annotation_conflicts", 20, 9),
 )
@@ -63,6 +72,8 @@ def flavor_of(number: int, features: Features) -> Flavor:
     """The server size of the pod with this number."""
     if features.gpus and number % 16 == 7:  # noqa: PLR2004 - one in sixteen
         return GPU_FLAVORS[number // 16 % len(GPU_FLAVORS)]
+    if features.accelerators and number % 5 == 4:  # noqa: PLR2004 - one in five
+        return DEVICE_FLAVORS[number // 5 % len(DEVICE_FLAVORS)]
     if features.odd_requests and number % 6 == 1:
         return ODD_FLAVORS[number // 6 % len(ODD_FLAVORS)]
     return PLAIN_FLAVORS[number % len(PLAIN_FLAVORS)]
