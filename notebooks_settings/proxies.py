@@ -1,7 +1,7 @@
 """Which proxy an address is reached through: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.
 
 Kubernetes' NO_PROXY has networks (``10.0.0.0/8``, ``fd00::/8``) and IPv6 addresses, with and
-without brackets, which the usual libraries misread or stumble over.
+without brackets, which the usual libraries misread or fail on.
 """
 
 import re
@@ -29,7 +29,7 @@ def proxy_of(url: str, proxies: Mapping[str, str] | None = None) -> str | None:
         return None
     try:
         port = parts.port or _PORTS.get(parts.scheme, 0)
-    except ValueError:  # who asks there will be told
+    except ValueError:  # no valid port: the request itself will fail, and say so
         return None
     if any(_fits(entry, host, port) for entry in _SEPARATORS.split(known.get("no", "")) if entry):
         return None

@@ -119,7 +119,7 @@ class _Call:
     begun: float = field(default_factory=time.monotonic, init=False)
 
     def note(self, response: requests.Response, *_args: Any, **_options: Any) -> None:
-        """Note the status, and read the answer: `requests` would do so without an end."""
+        """Note the status, and read the answer up to a limit, which `requests` has not."""
         self.status = response.status_code
         pieces, size = [], 0
         while piece := response.raw.read1(_ANSWER_BYTES, decode_content=True):
@@ -243,7 +243,7 @@ class AmsTransport:
             raise self._publish_error(call, exc, size) from _without_secrets(exc)
         match answer:
             case {"messageIds": [str() | int() as broker_id]}:
-                # It is for people to read: what could not be kept, or shown, is not believed.
+                # Only people read it: cut to what can be stored, without what cannot be shown.
                 return _UNPRINTABLE.sub("?", str(broker_id)[:_LONGEST_ID])
             case _:
                 raise _no_answer(call, "without a message id")

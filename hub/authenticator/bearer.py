@@ -27,7 +27,7 @@ _SERVICE = "service_claims"
 class BearerLogin:
     """A verified access token; only `BearerAuthenticator.bearer` makes one.
 
-    The type is what keeps the fields of a login form from being taken for one.
+    A type of its own, so that the fields of a login form cannot pass for a verified token.
     """
 
     token: str = field(repr=False)
@@ -108,8 +108,8 @@ class BearerAuthenticator(SessionAuthenticator):
         """Verify an access token: signature, issuer, audience, times, and that it is active.
 
         Raises:
-            InvalidToken: It is not good.
-            Unavailable: There is no telling now.
+            InvalidToken: The token must not be accepted.
+            Unavailable: The token cannot be checked now.
         """
         await self.discover()
         signed = await verified(token, self._keys, self.issuer.rstrip("/"))
@@ -123,7 +123,7 @@ class BearerAuthenticator(SessionAuthenticator):
         form = {"token": token, "token_type_hint": "access_token"}
         try:
             return await self.ask_as_client(self.introspect_url, "introspection", form)
-        except Refused as exc:  # ours is refused, not the token
+        except Refused as exc:  # the hub's own credentials, not the token
             raise Unavailable(f"the hub may not introspect tokens: {exc}") from exc
 
     async def identify(self, handler: BaseHandler, data: Any, **kwargs: Any) -> AuthModel | None:
@@ -136,10 +136,10 @@ class BearerAuthenticator(SessionAuthenticator):
         return (user and await self._session(user, handler)) or model
 
     async def _session(self, user: User, handler: BaseHandler) -> AuthModel | None:
-        """What a session that the user has already says of them, if it goes on.
+        """The auth_model of the session that the user has already, if it is still valid.
 
-        It knows more than a program's token, which may have been given for fewer scopes; and its
-        refresh token must outlast a visit by a program.
+        That session may have more scopes than a program's token. Its refresh token must survive
+        a program's login.
         """
         state = await user.get_auth_state()
         if not state or not state.get("refresh_token"):
@@ -149,7 +149,7 @@ class BearerAuthenticator(SessionAuthenticator):
             return {**confirmed, "name": user.name}
         if not confirmed:
             return None
-        state = await user.get_auth_state()  # it may have been renewed meanwhile
+        state = await user.get_auth_state()  # the refresh may have renewed it
         groups = sorted(group.name for group in user.groups)
         return {"name": user.name, "admin": None, "groups": groups, "auth_state": state}
 
@@ -166,10 +166,10 @@ class BearerAuthenticator(SessionAuthenticator):
         return {**info, **await self._exchanged(login.token)} if self.jwt_exchange else info
 
     async def _exchanged(self, token: str) -> dict[str, Any]:
-        """A refresh token for a program's access token; nothing if there is none to be had.
+        """Exchange a program's access token for a refresh token; empty if there is none.
 
-        What was asked for comes in `access_token`, whatever its type is (RFC 8693, 2.2.1); some
-        providers send an access token there, and a `refresh_token` beside it.
+        The new token comes in `access_token`, whatever its type (RFC 8693, 2.2.1). Some providers
+        send an access token there, and a `refresh_token` beside it.
         """
         form = {
             "grant_type": _EXCHANGE,

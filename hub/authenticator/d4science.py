@@ -58,7 +58,7 @@ class D4ScienceAuthenticator(BearerAuthenticator):
         return "preferred_username"
 
     async def identify(self, handler: BaseHandler, data: Any, **kwargs: Any) -> AuthModel | None:
-        """A login into the VRE that the visitor's way began with."""
+        """Log a visitor in to the VRE that the login page's URL named."""
         given = handler.login_parameters() if hasattr(handler, "login_parameters") else {}
         model = await super().identify(handler, data, **kwargs)
         if not model or "context" in model["auth_state"]:
@@ -81,7 +81,7 @@ class D4ScienceAuthenticator(BearerAuthenticator):
         return {**model, "auth_state": fresh}
 
     async def _in_context(self, state: AuthState, context: str) -> AuthState:
-        """What a user finds in a VRE: two tickets, one for us and one for the VRE."""
+        """Add what a VRE offers the user: by two tickets, one for the hub and one for the VRE."""
         audience = quote_plus(context)
         claim = base64.b64encode(json.dumps({"context": [audience]}).encode()).decode()
         access_token = state["access_token"]
@@ -124,7 +124,7 @@ class D4ScienceAuthenticator(BearerAuthenticator):
             raise Refused(f"a UMA ticket is not accepted: {exc}") from exc
 
     async def _resources(self, token: str) -> bytes:
-        """The information system's XML, for whoever holds a ticket of a VRE."""
+        """Fetch the information system's XML with a ticket of the VRE."""
         url = self.information_system_url
         try:
             response = await self.httpfetch(

@@ -18,7 +18,7 @@ _PARAMETERS = "login_parameters"
 
 
 class LoginHandler(OAuthLoginHandler):  # type: ignore[misc]
-    """Sends the visitor to the provider, wherever that is by now."""
+    """Redirects the visitor to the provider's current login page."""
 
     async def get(self) -> None:
         """Redirect; 503 as long as the provider's endpoints are not known."""
@@ -45,7 +45,7 @@ class CallbackHandler(OAuthCallbackHandler):  # type: ignore[misc]
     """Takes the visitor who comes back from the provider."""
 
     def login_parameters(self) -> dict[str, str]:
-        """The parameters that the visitor's way began with."""
+        """The parameters of the login page that this visitor opened."""
         state = _deserialize_state(self.get_state_cookie())
         return cast("dict[str, str]", state.get(_PARAMETERS) or {})
 
@@ -111,7 +111,7 @@ class TokenLoginHandler(APIHandler):  # type: ignore[misc]
 
 
 class RevokeHandler(APIHandler):  # type: ignore[misc]
-    """`/hub/token_revoke`: fresh tokens for the user who asks, and the end of the old one."""
+    """`/hub/token_revoke`: gives the calling user fresh tokens and revokes the old one."""
 
     async def post(self) -> None:
         """200 when it is done; 403 without the scope; 502 or 503 when it is not, and why."""
@@ -137,7 +137,7 @@ class RevokeHandler(APIHandler):  # type: ignore[misc]
 
 
 def _refusal(status: int, message: str, headers: dict[str, str]) -> web.HTTPError:
-    """An error whose answer tells a program by headers what to do; JupyterHub sends them."""
+    """An error with headers for the response: they tell a program what to do."""
     error: Any = web.HTTPError(status, message)
     error.headers = headers
     return cast("web.HTTPError", error)

@@ -60,8 +60,8 @@ def options_of(document: bytes) -> Options:
     """Read the XML.
 
     Raises:
-        Unavailable: It is none, or has a document type: that could make the parser read files, or
-            a short text a very long one.
+        Unavailable: It is not XML, or declares a document type, whose entities could read files
+            or expand without a bound.
     """
     if b"<!DOCTYPE" in document.upper():
         raise Unavailable("the information system's answer has a document type (DOCTYPE)")

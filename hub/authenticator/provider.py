@@ -22,7 +22,7 @@ from hub.oidc.errors import OIDCError, Refused, Unavailable
 AuthModel = dict[str, Any]
 AuthState = dict[str, Any]
 
-MOST_CONNECTIONS = 64  # at once, to the provider: a slow one must not make a queue of ten
+MOST_CONNECTIONS = 64  # tornado's default of 10 makes a queue at a slow provider
 
 _ENDPOINTS = {
     "authorize_url": "authorization",
@@ -165,7 +165,7 @@ class ProviderAuthenticator(GenericOAuthenticator):  # type: ignore[misc]
         self._discovery = Discovery(self.issuer.rstrip("/"), self.ask)
 
     def _refuse_renamed(self) -> None:
-        """An old setting that is not heeded any more would silently change who may log in."""
+        """Refuse renamed settings: to ignore one could silently change who may log in."""
         for cls in type(self).__mro__:
             for name, cure in self.renamed.items():
                 if name in self.config.get(cls.__name__, {}):
@@ -186,7 +186,7 @@ class ProviderAuthenticator(GenericOAuthenticator):  # type: ignore[misc]
     # Asking
 
     async def ask(self, url: str, label: str = "provider", **request: Any) -> dict[str, Any]:
-        """Ask the provider for a JSON object; all that we ask it goes this way.
+        """Ask the provider for a JSON object; all requests pass here, to translate errors once.
 
         Args:
             url: Where.
@@ -279,7 +279,7 @@ class ProviderAuthenticator(GenericOAuthenticator):  # type: ignore[misc]
     async def build_auth_state_dict(
         self, token_info: Mapping[str, Any], user_info: Mapping[str, Any]
     ) -> AuthState:
-        """Oauthenticator's auth_state, with what the class says."""
+        """Oauthenticator's auth_state, with the keys that the class names."""
         state: AuthState = super().build_auth_state_dict(token_info, user_info)
         listed = claims.groups(user_info, self.groups_claims)
         members_of = await self.get_user_groups(state)
@@ -299,7 +299,7 @@ class ProviderAuthenticator(GenericOAuthenticator):  # type: ignore[misc]
     async def authenticate(
         self, handler: BaseHandler, data: Any = None, **kwargs: Any
     ) -> AuthModel | None:
-        """Who has come back from the provider; errors say what the visitor can do."""
+        """Log in who comes back from the provider; errors say what the visitor can do."""
         try:
             return await self.identify(handler, data, **kwargs)
         except Unavailable as exc:
@@ -339,9 +339,9 @@ def _seconds(value: object) -> float:
 
 
 def _subject(id_token: str | None) -> str | None:
-    """Whom an ID token is about.
+    """The subject of an ID token.
 
-    It came from the token endpoint itself, over its TLS: that makes up for its signature
+    Its signature needs no check: it came from the token endpoint itself, over TLS
     (OpenID Connect Core, 3.1.3.7).
     """
     if not id_token:

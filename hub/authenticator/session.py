@@ -1,4 +1,4 @@
-"""What becomes of a login afterwards: confirmed, refreshed, tolerated, turned away."""
+"""Sessions after the login: confirmed, refreshed, kept while the provider is away, ended."""
 
 import asyncio
 import time
@@ -24,11 +24,11 @@ HAND_OVER_SECONDS = 10.0
 """How long a request waits until the notebook has its fresh tokens; they also come at the next."""
 
 MOST_AT_ONCE = 8
-"""Refreshes that are worked on. With more, the hub's other requests wait behind all of them."""
+"""Concurrent refreshes. With more, the hub's other requests wait for all of them."""
 
 WRITTEN_SECONDS = 3600.0
-"""How often a confirmation that has changed nothing is written down all the same: after a restart,
-the provider's absence is counted from there."""
+"""How often a confirmation is written although nothing changed. After a restart, the hub counts the
+provider's absence from there."""
 
 MOST_RENEWALS = 4096
 """How many used-up refresh tokens are remembered, with what they were renewed to."""
@@ -103,9 +103,9 @@ class SessionAuthenticator(ProviderAuthenticator):
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
 
     def _lock(self, user: User) -> asyncio.Lock:
-        """Only one at a time uses a user's refresh token.
+        """The lock under which a user's refresh token is used.
 
-        A provider that rotates them takes the second use for a theft and ends the session.
+        A provider that rotates refresh tokens treats a second use as theft and ends the session.
         """
         return self._locks.setdefault(user.name, asyncio.Lock())
 
@@ -119,8 +119,8 @@ class SessionAuthenticator(ProviderAuthenticator):
             False if the user must log in again.
 
         Raises:
-            HTTPError: 403, the user is not allowed here any more and comes with an API token, or
-                somebody else asks for them: no login can be asked for then.
+            HTTPError: 403, the user is not allowed here any more, and the request cannot be sent to
+                the login: it has an API token, or somebody else made it.
         """
         if not self.enable_auth_state:
             return True
@@ -256,8 +256,8 @@ class SessionAuthenticator(ProviderAuthenticator):
     def _newest(self, state: AuthState) -> AuthState:
         """The state with the tokens that its own were renewed to.
 
-        JupyterHub stores what `refresh_user` returned when no lock is held any more: a slow
-        request can put back a state from before a renewal, whose refresh token is used up.
+        JupyterHub stores what `refresh_user` returned after the lock is released. So a slow request
+        can put back a state from before a renewal, whose refresh token is used up.
         """
         for _ in range(MOST_RENEWALS):
             renewed = self._renewals.get(state.get("refresh_token") or "")
@@ -291,7 +291,7 @@ class SessionAuthenticator(ProviderAuthenticator):
     async def authenticate(
         self, handler: BaseHandler, data: Any = None, **kwargs: Any
     ) -> AuthModel | None:
-        """A login; one that JupyterHub will refuse takes the user's old groups away."""
+        """Log in; if JupyterHub will refuse the user, remove their old groups."""
         model = await super().authenticate(handler, data, **kwargs)
         if model and hasattr(handler, "find_user"):
             name = self.normalize_username(model["name"])
@@ -313,15 +313,15 @@ class SessionAuthenticator(ProviderAuthenticator):
         return stays
 
     async def _is_allowed(self, name: str, model: AuthModel) -> bool:
-        """The rules of a login, asked again."""
+        """Apply the rules of a login again."""
         if not await maybe_future(self.check_blocked_users(name, model)):
             return False
         return bool(self.allow_all or await maybe_future(self.check_allowed(name, model)))
 
     async def _take_over(self, user: User, model: AuthModel) -> None:
-        """Keep what the provider says now, though JupyterHub forgets it with the refusal.
+        """Store what the provider says now, although JupyterHub discards it with the refusal.
 
-        Else a server that a service or an administrator starts would still have the old groups.
+        Otherwise a server that a service or an administrator starts would have the old groups.
         """
         await user.save_auth_state({**model["auth_state"], "confirmed_at": _LONG_AGO})
         if self.manage_groups:

@@ -124,7 +124,7 @@ def _measured(
     found = repository.snapshots(namespace)
     names = {tag_of(outcome.claim) for outcome in outcomes}
     last = {tag: s.at.timestamp() for s in found for tag in s.tags if tag in names}
-    # A claim without any snapshot has been waiting for ever.
+    # 0 for a claim without a snapshot: as if its last one were from 1970, so that alerts fire.
     oldest_at = min(last.values()) if len(last) == len(names) else 0.0
     return replace(
         status,

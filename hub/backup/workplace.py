@@ -1,4 +1,4 @@
-"""What runs inside a worker's pod: ``notebooks-backup volume …``; it tells by its last words."""
+"""Runs in a worker's pod: ``notebooks-backup volume …``; its termination message reports."""
 
 from collections.abc import Callable
 from pathlib import Path

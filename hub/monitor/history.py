@@ -35,7 +35,7 @@ class History:
             database.execute(_TABLE)
 
     def add(self, run: Run) -> None:
-        """Keep a run, and let the oldest go."""
+        """Store a run, and delete those that are too old."""
         row = (run.check, run.began_at, int(run.state), run.said, json.dumps(run.steps))
         with self._connected() as database:
             database.execute("INSERT OR REPLACE INTO run VALUES (?, ?, ?, ?, ?)", row)

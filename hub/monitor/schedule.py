@@ -1,4 +1,4 @@
-"""Runs the checks by the clock, one at a time, also across restarts and twins."""
+"""Runs the checks at their interval, one at a time, also across restarts and processes."""
 
 import asyncio
 import fcntl
@@ -30,7 +30,7 @@ class Check(Protocol):
 
 
 class Busy(Failure):
-    """Another process runs the checks right now."""
+    """Another process is running the checks now."""
 
 
 @dataclass(frozen=True)

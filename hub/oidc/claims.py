@@ -1,4 +1,4 @@
-"""From what a provider says of somebody to a user's name, groups and primary group. Pure."""
+"""A user's name, groups and primary group, from the provider's claims. Pure."""
 
 import hashlib
 import re
@@ -37,8 +37,8 @@ def username(
         claim: Has the name.
         service_claim: Has the name of a program that acts for itself.
         service_prefix: Set before a program's name, so that it cannot be a user's.
-        anonymous_prefix: Give somebody without a name one made from issuer and subject, which stay
-            the same as long as the account does, behind this prefix; None: do not.
+        anonymous_prefix: Set before a name made from issuer and subject, for users without a name.
+            Both stay the same for as long as the account exists. None: refuse such users.
         issuer: Who says so.
 
     Raises:

@@ -67,7 +67,7 @@ def well_known(issuer: str) -> str:
 
 
 class Discovery:
-    """A provider's endpoints: asked for once, kept for an hour, and on while it is away.
+    """A provider's endpoints: fetched once an hour; while it is away, the last ones serve.
 
     Args:
         issuer: Whose; no other is ever asked.
@@ -90,7 +90,7 @@ class Discovery:
         """The endpoints; many may ask at once, one request is made.
 
         Raises:
-            Unavailable: They were never learnt, and cannot be now.
+            Unavailable: They were never fetched, and cannot be fetched now.
         """
         if self._known and self._clock() < self._until:
             return self._known

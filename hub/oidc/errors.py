@@ -46,7 +46,7 @@ class InvalidToken(OIDCError):
 
 
 class NothingRevoked(OIDCError):
-    """A token was to be replaced, and is as good as before."""
+    """A token was not replaced, and works as before."""
 
 
 class NotRevoked(OIDCError):

@@ -1,4 +1,4 @@
-"""When to ask again somebody who does not answer."""
+"""Back-off for a provider that does not answer."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ LONGEST_SECONDS = 60.0
 
 
 class Patience:
-    """Waits 1, 2, 4 … 60 seconds between failures; meanwhile whoever asks is told at once.
+    """Waits 1, 2, 4 … 60 seconds between failures; meanwhile requests fail at once.
 
     Args:
         who: Named in the error.

@@ -1,4 +1,4 @@
-"""Signed access tokens (JWT): a provider's keys, and what a token must be to be believed."""
+"""Signed access tokens (JWT): a provider's keys, and the checks that a token must pass."""
 
 import asyncio
 import time
@@ -16,10 +16,10 @@ ALGORITHMS = frozenset(
 """Signatures by a key pair: never `none`, never a secret that a client shares."""
 
 KEEP_SECONDS = 3600.0
-"""Keys are read anew after this time, so that a withdrawn one is forgotten."""
+"""Keys are fetched anew after this time, so that a withdrawn one stops working."""
 
 PAUSE_SECONDS = 1.0
-"""Between two readings for a key that was not there: nobody can make us ask in a loop."""
+"""Least time between two fetches for an unknown key: made-up key ids cause no loop of requests."""
 
 LEEWAY_SECONDS = 10
 
@@ -94,7 +94,7 @@ async def verified(
         audience: For whom it must be; `None` leaves that to `check_audience`.
 
     Raises:
-        InvalidToken: It is anything else.
+        InvalidToken: It is not such a token.
         Unavailable: The keys cannot be read.
     """
     try:
@@ -128,7 +128,7 @@ def check_audience(
     """A token must be for us, or have been given to a client that we trust.
 
     Raises:
-        InvalidToken: It is for somebody else; another service's token opens nothing here.
+        InvalidToken: It was issued for another service.
     """
     audience = claims.get("aud") or ()
     named = {audience} if isinstance(audience, str) else set(audience)

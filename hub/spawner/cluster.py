@@ -1,7 +1,7 @@
-"""The few questions that the spawner asks Kubernetes beside KubeSpawner's own.
+"""The spawner's requests to Kubernetes beside KubeSpawner's own.
 
-Answers are plain manifests. What may pass is asked again until a deadline; what Kubernetes
-refuses is an error of its own and never "there is none".
+Answers are plain manifests. Transient failures are retried until a deadline. A refusal is an error;
+it is not treated as "nothing there".
 """
 
 import asyncio
@@ -99,7 +99,7 @@ class Cluster:
             except ClusterError as exc:
                 if exc.status != _GONE or not after or begun == _RESTARTS:
                     raise
-                found, after, begun = [], None, begun + 1  # it took too long: begin again
+                found, after, begun = [], None, begun + 1  # the next page has expired: list anew
                 continue
             found += page["items"] if page else []
             after = ((page or {}).get("metadata") or {}).get("continue")

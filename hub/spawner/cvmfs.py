@@ -25,7 +25,7 @@ def cvmfs_addition(given: Mapping[str, Any]) -> Manifest:
     """The addition that mounts CVMFS; an empty mapping, which adds nothing, for an empty one.
 
     Args:
-        given: the spawner's setting `cvmfs`, in which nothing is `wrong`.
+        given: the spawner's setting `cvmfs`; `wrong_cvmfs` finds nothing in it.
     """
     if not given:
         return {}

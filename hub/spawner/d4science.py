@@ -28,7 +28,7 @@ _FROM_OUTSIDE = frozenset({"image", "cpu_limit", "cpu_guarantee", "mem_limit", "
 
 
 def safe_profiles(profiles: Iterable[Profile]) -> list[Profile]:
-    """Profiles with what an information system may decide: image, processors and memory."""
+    """Profiles reduced to what an information system may set: image, CPU and memory."""
     return [
         {
             **profile,
@@ -64,7 +64,7 @@ def with_context(parts: Parts, context: str, secret: str) -> Parts:
 def with_volumes(
     parts: Parts, volumes: Mapping[str, bool], mappings: Mapping[str, Manifest]
 ) -> Parts:
-    """Mount the VRE's volumes that the configuration knows; True says that they are writable."""
+    """Mount the VRE's volumes that the configuration maps; those with True are writable."""
     added, mounts = [], []
     for number, (name, writable) in enumerate(sorted(volumes.items())):
         if name in mappings:
@@ -80,7 +80,7 @@ def with_volumes(
 
 
 def with_workspace(parts: Parts, image: str, path: str, secret: str) -> Parts:
-    """A side-car that mounts the user's D4Science workspace, and the notebook sees the mount."""
+    """Add a side-car that mounts the user's D4Science workspace, visible to the notebook."""
     reference = {"name": secret, "key": TOKEN, "optional": True}
     mount = {"name": WORKSPACE, "mountPath": path}
     sidecar = {

@@ -35,7 +35,7 @@ async def temporary_token(given: Mapping[str, Any], access_token: str, now: floa
     """A token of Onedata for somebody with this access token.
 
     Args:
-        given: the spawner's setting `datahub`, in which nothing is `wrong_datahub`.
+        given: the spawner's setting `datahub`; `wrong_datahub` finds nothing in it.
         access_token: of the user, as the provider gave it.
         now: Unix seconds.
 

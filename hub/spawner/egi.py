@@ -1,4 +1,4 @@
-"""KubeSpawner with a home for each user, fresh tokens, profiles by VO and words for accounting."""
+"""KubeSpawner with one home per user, fresh tokens, profiles by VO, annotations for accounting."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -215,7 +215,7 @@ class EGISpawner(HomeSpawner):
     def _render_options_form(self, profile_list: list[Profile]) -> str:
         self._get_initialized_profile_list(profile_list)
         if self.user_options.get("profile") not in self._open_slugs:
-            self.user_options = {}  # what was chosen last time is no choice any more
+            self.user_options = {}  # the choice of last time is not open any more
         return str(super()._render_options_form(profile_list))
 
     def _get_initialized_profile_list(self, profile_list: list[Profile]) -> list[Profile]:
@@ -311,13 +311,13 @@ class EGISpawner(HomeSpawner):
         return with_annotations(parts, self.user.name, group, self._flavor)
 
     def _added(self, parts: Parts, _state: Mapping[str, Any]) -> Parts:
-        """With what is not for every server."""
+        """Add what only some servers get."""
         additions = [cvmfs_addition(self.cvmfs), *self.additions]
         return with_additions(parts, additions, self._names(), self._flavor)
 
     @contextmanager
     def _settings(self, parts: Parts) -> Iterator[None]:
-        """For a while, KubeSpawner's settings as `parts` has them; the next start finds the old."""
+        """Set KubeSpawner's settings to `parts` for one manifest, then restore them."""
         before = {name: getattr(self, name) for name in Parts.__dataclass_fields__}
         try:
             for name in before:

@@ -19,8 +19,8 @@ def names_of(groups: Iterable[str], sources: Iterable[str]) -> frozenset[str]:
     Args:
         groups: as the provider lists them.
         sources: whose entitlements tell of VOs, as `urn:mace:egi.eu#aai.egi.eu`: namespace and
-            authority, with `*` for any part of them. A provider passes on what others say of its
-            users, too: any URN is not a VO.
+            authority, with `*` for any part of them. A provider also passes on
+            entitlements of others, so not every URN tells of a VO.
     """
     found, trusted = set(groups), tuple(sources)
     matches = [match for group in found if (match := _ENTITLEMENT.fullmatch(group))]

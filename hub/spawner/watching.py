@@ -1,4 +1,4 @@
-"""What the hub sees of its servers' pods, also after the API server was away."""
+"""Restarts KubeSpawner's watch of pods, which gives up while the API server is away."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ class WatchingSpawner(KubeSpawner):  # type: ignore[misc]
     ) -> Any:
         """Also replace a watch that has ended; each look at any server comes here first.
 
-        Until another one can be started, the hub goes on with what it saw last: it takes no server
-        for ended because the API server is away.
+        Until a new watch can start, the hub keeps what it saw last: it does not count servers as
+        ended because the API server is away.
         """
         key = self._get_reflector_key(kind)
         last = self.reflectors.get(key)

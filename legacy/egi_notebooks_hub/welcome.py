@@ -1,4 +1,4 @@
-"""What was here has another form now."""
+"""Its import fails, with the new name."""
 
 raise ImportError(
     "egi_notebooks_hub.welcome is not part of this package:"

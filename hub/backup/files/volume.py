@@ -39,7 +39,7 @@ class Volume:
     repository: Repository
 
     def back_up(self, include: tuple[str, ...], exclude: tuple[str, ...]) -> Outcome:
-        """Make a snapshot of it."""
+        """Make a snapshot of the volume."""
         self._require_mounted()
         paths = self._chosen(include)
         if not paths:

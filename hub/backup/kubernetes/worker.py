@@ -1,4 +1,4 @@
-"""The pod that works on one volume: it mounts the claim, runs this program, and tells by its end.
+"""The pod that works on one volume: it mounts the claim, runs this program, and reports.
 
 A volume that only one node can mount is reached by a pod on that node, so each claim gets a pod of
 its own, for as long as its volume takes. It needs no right in the cluster.

@@ -47,7 +47,7 @@ class _Steps:
 
 
 def _reason(exc: Exception) -> str:
-    """Without addresses and what they may carry."""
+    """The reason without addresses, which may hold secrets."""
     if isinstance(exc, httpx.HTTPStatusError):
         return f"the server answered {exc.response.status_code}"
     if isinstance(exc, WSServerHandshakeError):
@@ -73,7 +73,7 @@ class NotebookCheck:
     name: str = NAME
 
     async def run(self) -> Run:
-        """Do it once; whatever happens, nothing is left running if the hub can be asked."""
+        """Run the check once. It stops the server also after a failure, if the hub answers."""
         began_at, steps, remains = self.clock(), _Steps(), 0
         headers = {"Authorization": f"token {self.token}"}
         async with httpx.AsyncClient(
@@ -121,7 +121,7 @@ class NotebookCheck:
 
     async def _open(self, http: httpx.AsyncClient, server_url: str) -> None:
         wanted = server_url + self.settings.page
-        while True:  # the proxy may need a moment to know the new server
+        while True:  # the proxy may not have the route to the new server yet
             answer = await http.get(wanted, follow_redirects=True)
             if answer.is_success and str(answer.url).startswith(server_url):
                 return

@@ -38,7 +38,7 @@ class Doorkeeper:
     hub: HubOAuth
     prefix: str
     token_file: Path | None = None
-    # Who was logged in before a restart is sent to the hub once more, which remembers.
+    # The key is new at each start: then visitors pass the hub's login once more, unasked.
     _signer: URLSafeTimedSerializer = field(
         default_factory=lambda: URLSafeTimedSerializer(secrets.token_bytes(32))
     )

@@ -1,1 +1,1 @@
-"""Programs that have another form now."""
+"""Programs whose imports fail, with the new names."""
