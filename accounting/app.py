@@ -23,6 +23,7 @@ from accounting.api.routes import (
     reconciliations,
     records,
     runs,
+    storage,
     summaries,
 )
 from accounting.api.sentences import problem_of
@@ -106,7 +107,7 @@ def create_app(service: Service, doors: Doors | None = None) -> FastAPI:
     app.state.doors = doors
     app.state.error_page = web.error_page
     api = APIRouter(prefix=API, dependencies=[Depends(strict)])
-    for part in (records, summaries, ledger, messages, reconciliations, runs):
+    for part in (records, summaries, storage, ledger, messages, reconciliations, runs):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.router)
@@ -154,6 +155,7 @@ _PLACES = {
 _API_AREAS = {
     "records": "records",
     "summaries": "summaries",
+    "storage": "summaries",
     "messages": "messages",
     "runs": "runs",
     "poll": "runs",

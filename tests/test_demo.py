@@ -36,6 +36,8 @@ def test_the_demo_shows_that_every_number_arrived_and_leaves_nothing_running(
     assert re.search(r"[\d,]+ records in \d+ messages", said)
     assert re.search(r"\d+ messages verified by openssl and loaded", said)
     assert "Really used, recorded, held by the receiver" in said
+    assert re.search(r"measured by file system", said)
+    assert re.search(r"\d+ storage records \(StAR\)", said)
     assert {path.name for path in folder.iterdir()} >= {
         "accounting.db",
         "ams.jsonl",

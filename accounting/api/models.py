@@ -199,6 +199,30 @@ class SummaryModel(Model):
     rows: list[UsageModel]
 
 
+class StoredModel(Model):
+    """What some home volumes hold; the members that the question names in ``by`` say which."""
+
+    volume: str | None = Field(default=None, examples=["claim-ada"])
+    user: str | None = Field(default=None, examples=["ada@example.org"])
+    vo: str | None = Field(default=None, examples=["vo.example.org"])
+    day: str | None = Field(default=None, examples=["2026-11-01"])
+    volumes: int = _example(12)
+    used_bytes: int = _example(1073741824, "On the last day that was read, or on that day.")
+    allocated_bytes: int = _example(21474836480, "The same of the claims' sizes that are known.")
+    used_byte_days: int = _example(32212254720, "Used bytes, added up over the days.")
+    measured_by_file_system: int = _example(28, "Volumes times days, known by their file system.")
+    measured_by_directory: int = _example(0, "Volumes times days, known by a directory's size.")
+    only_allocated: int = _example(2, "Volumes times days that count with their claim's size.")
+
+
+class StorageModel(Model):
+    """Home volumes in a month."""
+
+    by: list[str] = _example(["vo"])
+    month: str | None = Field(examples=["2026-11"], description="Null if none was measured.")
+    rows: list[StoredModel]
+
+
 class WindowModel(Model):
     """A span of time that was read."""
 

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from accounting.delivery import pusher
 from accounting.delivery.outbox import Outbox
-from accounting.demo import comparison, stage
+from accounting.demo import comparison, homes, stage
 from accounting.demo.stage import Stage
 from accounting.errors import AccountingError
 from accounting.guard.tokens import digest_of
@@ -63,6 +63,7 @@ def run(folder: Path, *, stay: bool, console: Console) -> int:
         _push(scene, console)
         repository = _receive(scene, console)
         _compare(scene, until, repository, console)
+        homes.show(scene, until, console)
         console.print(
             f"[bold green]Done[/] in {time.monotonic() - started:.0f} s;"
             f" all files are in {scene.folder}"
@@ -73,7 +74,7 @@ def run(folder: Path, *, stay: bool, console: Console) -> int:
 
 
 def _poller(scene: Stage, source: Source) -> Poller:
-    scope = Scope(scene.cluster.namespace, "jupyter-.*")
+    scope = Scope(scene.cluster.namespace, "jupyter-.*", has_volumes=True)
     return Poller(
         Ledger(scene.database),
         source,

@@ -92,7 +92,7 @@ def planned(now: datetime) -> Cluster:
         end=now + timedelta(days=1),
         pods=PODS,
         mean_life=9000,
-        features=Features.all(),
+        features=Features.all().but(volumes=True),
         interval_seconds=HISTORY_SECONDS,
     )
 
@@ -166,6 +166,7 @@ def settings(scene: Stage, token_file: Path) -> Settings:
             "authn_port": scene.broker.authn_port,
             "interval": SERVED_SECONDS,
         },
+        "storage": {"measure": True},
         "api": {"token_file": token_file},
     }
     return Settings(_env_prefix="DEMO_ACCOUNTING_", **given)  # type: ignore[call-arg] # known at run time

@@ -55,5 +55,6 @@ templates.env.filters.update(
         "moment": figures.moment,
         "month_name": figures.month_name,
         "sentence": figures.sentence,
+        "size": figures.size,
     }
 )

@@ -63,6 +63,7 @@ def test_everything_is_described(running: Running) -> None:
         "/api/v1/records",
         "/api/v1/records/{uid}",
         "/api/v1/summaries",
+        "/api/v1/storage",
         "/api/v1/windows",
         "/api/v1/gaps",
         "/api/v1/status",
@@ -134,7 +135,9 @@ NAMES = (
     "last_month",
 )
 QUESTIONS = st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), ODD, max_size=4)
-PATHS = st.sampled_from(["records", "summaries", "windows", "gaps", "messages", "status"])
+PATHS = st.sampled_from(
+    ["records", "summaries", "storage", "windows", "gaps", "messages", "status"]
+)
 
 
 @given(path=PATHS, question=QUESTIONS)

@@ -7,9 +7,11 @@ from uuid import UUID
 
 from accounting.model.pods import Account, Owner, Pod, Reading, Resources
 from accounting.model.time import Gap, Month, Window
+from accounting.model.volumes import Measured, Quality, Volume, VolumeSeen
 from accounting.records import builder
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
+from accounting.records.volumes import merged
 from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger, Progress, Step
 
@@ -48,8 +50,31 @@ def fill(database: Database) -> None:
                 gaps=[gap for gap in GAPS if start < (gap.end_at or 0) <= end],
                 spoke=True,
                 rejected=0,
+                volumes=list(volumes()) if end == READ_UNTIL else (),
             )
         )
+
+
+def volumes() -> Iterator[Volume]:
+    """The homes of some users, on the last days."""
+    people = (("ada", "biology", 3), ("bob", "physics", 11), ("mia", "physics", 0))
+    for user, group, used in people:
+        for day in range(READ_UNTIL // DAY - 3, READ_UNTIL // DAY + 1):
+            at = day * DAY + 3600
+            measured = Measured(at, (used * 7 + day % 5) * 2**28, Quality.FILESYSTEM)
+            seen = VolumeSeen(
+                "jupyterhub",
+                f"claim-{user}",
+                day,
+                at,
+                allocated_bytes=20 * 2**30,
+                user=user,
+                group=group,
+                measured=measured if used else None,
+            )
+            volume = merged(seen, [], SITE, RULES)
+            assert volume
+            yield volume
 
 
 def accounts() -> Iterator[Account]:

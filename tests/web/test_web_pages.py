@@ -177,6 +177,7 @@ def test_a_user_sees_what_is_theirs_and_nothing_else(site: Site, watched: Page) 
     expect(
         watched.locator("section", has_text="Running now").locator("tbody tr")
     ).not_to_have_count(0)
+    expect(watched.get_by_text("Home storage in November 2026")).to_be_visible()
     look_at(watched, "my-usage")
     mine = {account.pod.uid for account in month.accounts() if account.pod.owner.user == "ada"}
     watched.goto(f"{site.url}/records?sort=month")

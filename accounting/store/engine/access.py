@@ -10,7 +10,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, false, or_, select, true
 
 from accounting.model.pods import ERASED
-from accounting.store.tables import pods, records
+from accounting.store.tables import pods, records, volumes
 
 
 class Right(StrEnum):
@@ -75,6 +75,19 @@ class Viewer:
         allowed = [own(self.user)] if self.user else []
         if self.vos:
             allowed.append(records.c.vo.in_(sorted(self.vos)))
+        return or_(false(), *allowed)
+
+    def restriction_of_volumes(self) -> ColumnElement[bool]:
+        """The condition on ``volumes`` that every query of this viewer carries."""
+        if not self.may(Right.READ):
+            return false()
+        if self.is_admin:
+            return true()
+        allowed = []
+        if self.user and self.user != ERASED:
+            allowed.append(volumes.c.owner == self.user)
+        if self.vos:
+            allowed.append(volumes.c.vo.in_(sorted(self.vos)))
         return or_(false(), *allowed)
 
     def may_ask_for(self, *, user: str, vo: str) -> bool:

@@ -11,6 +11,7 @@ from accounting.lookup import records, summaries
 from accounting.lookup.records import Question as Asked
 from accounting.lookup.records import Sort
 from accounting.lookup.summaries import By, Question
+from accounting.lookup.volumes import StorageBy, stored
 from accounting.model.records import Status
 from accounting.model.time import Month
 from accounting.store.ledger import Ledger
@@ -73,9 +74,15 @@ def mine(request: Request, service: Parts, viewer: Reader) -> Response:
             ),
         ),
         "until": until if progress else None,
+        "homes": stored(
+            service.database, viewer, (StorageBy.VOLUME, StorageBy.VO), month, user=viewer.user
+        ),
         "files": {
             "month": _csv(By.MONTH, viewer.user, first, current),
             "day": _csv(By.DAY, viewer.user, month, month),
+            "homes": urlencode(
+                {"by": "volume", "month": str(month), "user": viewer.user, "format": "csv"}
+            ),
         },
     }
     return templates.TemplateResponse(request, "mine.html", context)

@@ -11,6 +11,7 @@ from accounting.api.dependencies import Parts, Reader, Service
 from accounting.guard.problem import Problem
 from accounting.lookup import summaries, windows
 from accounting.lookup.summaries import By, Question, Usage
+from accounting.lookup.volumes import StorageBy, stored
 from accounting.model.time import Month
 from accounting.store.engine.access import Viewer
 from accounting.store.ledger import Ledger
@@ -125,6 +126,7 @@ def usage(request: Request, service: Parts, viewer: Reader) -> Response:
         "chart": drawn,
         "colours": charts.SERIES,
         "crossing": asked.across and found and _crossing(service, viewer, asked, asked.across),
+        **_homes(service, viewer, asked),
         "query": lambda **changes: urlencode(_changed(asked.address, changes)),
         "under": lambda **names: urlencode({**asked.span.asked, **asked.filters.asked, **names}),
     }
@@ -178,6 +180,28 @@ def _found(
 def _chart(service: Service, viewer: Viewer, asked: Asked) -> Chart | None:
     question, measure = asked.question(asked.span, asked.by), MEASURES[asked.show]
     return chart(service.summaries, viewer, question, measure, until=asked.until, rank=asked.rank)
+
+
+def _homes(service: Service, viewer: Viewer, asked: Asked) -> dict[str, object]:
+    """Home volumes in the last month that is asked for, by VO or user.
+
+    None where a filter is about notebooks alone.
+    """
+    by = StorageBy.USER if asked.by is By.USER else StorageBy.VO
+    named = asked.filters.named()
+    whose = {name: named.pop(name, "") for name in ("user", "vo")}
+    month = min(asked.span.last, asked.current)
+    found = []
+    if not (asked.fields.wrong or named or asked.filters.contains):
+        found = stored(service.database, viewer, [by], month, **whose)
+    found.sort(key=lambda row: -row.used_bytes)
+    link = {"by": by.value, "month": str(month), **whose, "format": "csv"}
+    return {
+        "homes": found[:_MOST_ROWS],
+        "homes_by": by.value,
+        "homes_month": month,
+        "homes_file": urlencode({name: said for name, said in link.items() if said}),
+    }
 
 
 def _crossing(service: Service, viewer: Viewer, asked: Asked, across: By) -> Crossing:

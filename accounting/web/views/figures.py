@@ -7,6 +7,7 @@ from markupsafe import Markup
 from accounting.store.engine.clock import age
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_BYTES_PER_GIB = 2**30
 _MB_PER_GIB = 1024
 _UNKNOWN = Markup('<span class="unknown" title="not known">&ndash;</span>')
 _FEW = 10
@@ -37,6 +38,14 @@ def memory(mb: float | None) -> Markup:
     if mb is None:
         return _UNKNOWN
     return _figure(mb, f"{mb / _MB_PER_GIB:,.3g}" if mb else "0", "GiB", "MB")
+
+
+def size(used_bytes: float | None) -> Markup:
+    """An amount of storage in GiB."""
+    if used_bytes is None:
+        return _UNKNOWN
+    shown = f"{used_bytes / _BYTES_PER_GIB:,.3g}" if used_bytes else "0"
+    return _figure(used_bytes, shown, "GiB", "B")
 
 
 def memory_hours(mb_seconds: float | None) -> Markup:
