@@ -30,6 +30,7 @@ class OutletKind(StrEnum):
     RECORDS = "records"
     SUMMARIES = "summaries"
     ACCELERATORS = "accelerators"
+    ENERGY = "energy"
     HOURS = "hours"
     STORAGE = "storage"
 

@@ -115,6 +115,16 @@ class Ledger:
         chunks = [wanted[i : i + _IN_LIST] for i in range(0, len(wanted), _IN_LIST)]
         return self._load([pods.c.uid.in_(chunk) for chunk in chunks])
 
+    @staticmethod
+    def pages(connection: Connection, uids: Sequence[str]) -> dict[str, Account]:
+        """The pages of these pods, read within a transaction of the caller's."""
+        found: dict[str, Account] = {}
+        for start in range(0, len(uids), _IN_LIST):
+            chosen = pods.c.uid.in_(uids[start : start + _IN_LIST])
+            for row in connection.execute(_PAGES.where(chosen)):
+                found[row[0]] = account_of(row)
+        return found
+
     def _load(self, conditions: Sequence[Any]) -> dict[str, Account]:
         if not conditions:
             return {}

@@ -15,7 +15,8 @@ from accounting.delivery.recomputed import Recomputed
 from accounting.model.pods import Account, Owner
 from accounting.model.time import Month
 from accounting.records.daily import Figure, Metric, Metrics
-from accounting.simulation.judges.eosc import Eosc, EoscStandin, Fault, Trouble
+from accounting.simulation.judges.eosc import Eosc, EoscStandin
+from accounting.simulation.judges.standin import Fault, Trouble
 from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user
 from accounting.store.tables import remote_ids

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from accounting.simulation.judges.eosc import SCOPES, Eosc, EoscStandin, Fault, Trouble
+from accounting.simulation.judges.eosc import SCOPES, Eosc, EoscStandin
+from accounting.simulation.judges.standin import Fault, Trouble
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC).timestamp()
 METRICS = "/accounting-system/installations/site/metrics"

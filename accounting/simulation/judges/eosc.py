@@ -9,24 +9,20 @@ import asyncio
 import base64
 import json
 import secrets
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from enum import StrEnum
-from threading import Thread
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+
+from accounting.simulation.judges.standin import Cut, Fault, Standin, Trouble
 
 SCOPES = "openid email profile voperson_id entitlements"
 _MUST = {"metric_definition_id", "time_period_start", "time_period_end", "value"}
@@ -35,32 +31,6 @@ _MOST_ON_A_PAGE = 100
 
 Metric = dict[str, Any]
 """A metric's fields, its id and its installation."""
-
-
-class Fault(StrEnum):
-    """What goes wrong besides a status that is answered instead."""
-
-    LOSE_ANSWER = "lose answer"
-    """Do it, and close the connection before the whole answer is out."""
-    CLOSE = "close"
-    """Close the connection and do nothing."""
-    SLOW = "slow"
-    """Wait first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """What the next fitting request meets.
-
-    Attributes:
-        what: a fault, or a status that is answered instead.
-        on: the request's method, ``TOKEN``, or ``any``.
-        seconds: how long ``SLOW`` waits.
-    """
-
-    what: Fault | int
-    on: str = "any"
-    seconds: float = 0.0
 
 
 class RefusedError(Exception):
@@ -145,12 +115,12 @@ class Eosc:
             self.troubles.remove(trouble)
             match trouble.what:
                 case Fault.CLOSE:
-                    return _Cut()
+                    return Cut()
                 case Fault.SLOW:
                     await asyncio.sleep(trouble.seconds)
                 case Fault.LOSE_ANSWER:
                     self._done(work)
-                    return _Cut()
+                    return Cut()
                 case status:
                     return _error(RefusedError(int(status), "out of order"))
         return self._done(work)
@@ -299,17 +269,7 @@ def _error(exc: RefusedError) -> Response:
     return JSONResponse({"code": exc.status, "message": exc.message}, exc.status)
 
 
-class _Cut(Response):
-    """An answer that ends before it is whole: the server then closes the connection."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del scope, receive
-        headers = [(b"content-length", b"100")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"{", "more_body": False})
-
-
-class EoscStandin:
+class EoscStandin(Standin):
     """Serves an ``Eosc`` on a port of this machine.
 
     Args:
@@ -318,45 +278,10 @@ class EoscStandin:
     """
 
     def __init__(self, eosc: Eosc, port: int = 0) -> None:
+        super().__init__(eosc.app(), port)
         self.eosc = eosc
-        self._listener = socket.create_server(("127.0.0.1", port))
-        # Connections inherit it. Without it, small answers wait for acknowledgements.
-        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.port: int = self._listener.getsockname()[1]
-        config = uvicorn.Config(
-            eosc.app(), log_config=None, log_level="critical", lifespan="off", access_log=False
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = Thread(target=self._server.run, args=([self._listener],), daemon=True)
-
-    @property
-    def url(self) -> str:
-        """The API's address."""
-        return f"http://127.0.0.1:{self.port}"
 
     @property
     def token_url(self) -> str:
         """The provider's token endpoint."""
         return f"{self.url}/token"
-
-    def start(self) -> None:
-        """Serve from now on; connections are accepted already."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End it."""
-        self._server.should_exit = True
-        self._thread.join()
-        self._listener.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()

@@ -1,0 +1,1 @@
+"""GreenDIGIT's CIM: energy by notebook and day, told over HTTP."""
