@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from accounting.lookup.records import Delivery
 from accounting.model.accelerators import Quality
+from accounting.model.energy import EnergyQuality
 from accounting.model.jobs import Ending, JobKind, RunState
 from accounting.model.messages import FailureKind, MessageState
 from accounting.model.records import Held, Status
@@ -107,6 +108,10 @@ class RecordModel(Model):
     vo_rule: str = _example("entitlement", "What decided the VO.")
     vo_source: str = _example("urn:mace:egi.eu:group:vo.example.org#aai.egi.eu", "From what.")
     accelerators: list[AcceleratorModel]
+    joules: float | None = _example(90000.0, "Energy taken within the month; null: not known.")
+    energy_quality: EnergyQuality = _example(
+        "measured active energy", "How well that is known; empty: not at all."
+    )
     delivery: Delivery = _example("sent", "How far its content has come.")
     message_id: int | None = _example(12, "The message that took it last.")
 
@@ -184,6 +189,17 @@ class UsageModel(Model):
     memory_mb_seconds: float = _example(88473600.0, "Wall time, times the MB of each notebook.")
     gpu_seconds: float = _example(0.0, "Wall time, times the GPUs of each notebook.")
     pods_without_cpu: int = _example(0, "Their CPU time is unknown, and missing here.")
+    joules: float = _example(90000.0, "Energy, as far as it is known.")
+    joules_estimated: float = _example(0.0, "The part of it that is estimated.")
+    pods_without_energy: int = _example(
+        0, "Their energy is not known, or not all of it; missing here."
+    )
+    energy_quality: EnergyQuality = _example(
+        "measured active energy", "That of the worst part; empty: nothing is known."
+    )
+    co2_grams: float | None = _example(
+        5.25, "CO2 of the energy by the site's factor; null: no factor is set."
+    )
     goes_out: PartModel = Field(description="What of it is not held back.")
     delivered: PartModel | None = Field(
         description="What the repository was given so far; null by day: it is given months."

@@ -22,6 +22,8 @@ from accounting.store.tables import records
 DAY_SECONDS = 86400
 DESCRIBED = ("uid", "vo", "user", "flavor", "image")
 INTEGRALS = ("core_seconds", "memory_mb_seconds", "gpu_seconds")
+TAKEN = ("joules", "energy_quality")
+"""A pod's energy within the month, and how well it is known."""
 NO_SPANS = "[]"
 """Of records whose pods were not resized in the month."""
 
@@ -34,7 +36,7 @@ def by_month(asked: list[ColumnElement[bool]]) -> Select[Any]:
         ordinal(c.year, c.month).label("month"),
         c.used_wall_seconds.label("wall"),
         c.used_cpu_seconds.label("cpu"),
-        *(c[name] for name in INTEGRALS),
+        *(c[name] for name in (*INTEGRALS, *TAKEN)),
     ).where(*asked)
 
 
@@ -51,14 +53,15 @@ def by_day(month: Month, asked: list[ColumnElement[bool]]) -> Select[Any]:
     described = (*(c[name] for name in DESCRIBED), ordinal(c.year, c.month).label("month"))
     # What was held all the time; of the others, see ``summaries``.
     held = [case((c.spans == NO_SPANS, c[name])).label(name) for name in INTEGRALS]
-    short = select(*described, ended.label("day"), wall.label("wall"), cpu.label("cpu"), *held)
+    figures = (wall.label("wall"), cpu.label("cpu"), *held, *(c[name] for name in TAKEN))
+    short = select(*described, ended.label("day"), *figures)
     days = _days(month)
     low = case((days.c.day == begun, until - wall), else_=days.c.day * DAY_SECONDS)
     high = case((days.c.day == ended, until), else_=(days.c.day + 1) * DAY_SECONDS)
     before, after = (cpu * (edge - until + wall) // wall for edge in (low, high))
-    shares = [(each * (high - low) / wall).label(each.name) for each in held]
+    shares = [(each * (high - low) / wall).label(each.name) for each in (*held, c.joules)]
     parts = ((high - low).label("wall"), (after - before).label("cpu"), *shares)
-    long = select(*described, days.c.day, *parts).select_from(
+    long = select(*described, days.c.day, *parts, c.energy_quality).select_from(
         # Every record matches a day; the OUTER join keeps SQLite's join order.
         records.outerjoin(days, and_(days.c.day >= begun, days.c.day <= ended))
     )

@@ -35,6 +35,7 @@ from sqlalchemy import (
 from accounting.lookup import outgoing, parts
 from accounting.lookup.outgoing import NOTHING, Lacking, Part
 from accounting.lookup.records import allowed
+from accounting.model.energy import EnergyQuality
 from accounting.model.time import Month
 from accounting.records import holdings
 from accounting.store.engine.access import Viewer
@@ -124,6 +125,8 @@ class Usage:
         memory_mb_seconds: wall time, times the MB of memory that each had.
         gpu_seconds: wall time, times the GPUs that each had.
         pods_without_cpu: those whose CPU time is unknown, which counts as nothing here.
+        joules: energy, as far as it is known; ``joules_estimated`` is the part that is estimated.
+        pods_without_energy: those of which not all energy is known, which counts as nothing here.
         goes_out: what is not held back.
         delivered: what the repository was given so far; None where days are told apart: it is
             given months.
@@ -138,8 +141,20 @@ class Usage:
     memory_mb_seconds: float
     gpu_seconds: float
     pods_without_cpu: int
+    joules: float = 0.0
+    joules_estimated: float = 0.0
+    pods_without_energy: int = 0
     goes_out: Part = NOTHING
     delivered: Part | None = None
+
+    @property
+    def energy_quality(self) -> EnergyQuality:
+        """How well the energy is known: that of the worst part."""
+        if self.joules_estimated:
+            return EnergyQuality.ESTIMATED
+        if not self.joules:
+            return EnergyQuality.NONE
+        return EnergyQuality.PARTLY if self.pods_without_energy else EnergyQuality.MEASURED
 
     @property
     def measured(self) -> Part:
@@ -269,6 +284,9 @@ def _sums(
         func.coalesce(func.sum(c.cpu), 0),
         *(func.coalesce(func.sum(c[name]), 0.0) for name in parts.INTEGRALS),
         func.sum(case((c.cpu.is_(None), 1), else_=0)),
+        func.coalesce(func.sum(c.joules), 0.0),
+        func.coalesce(func.sum(case((c.energy_quality == _ESTIMATED, c.joules))), 0.0),
+        func.sum(case((c.joules.is_(None) | (c.energy_quality == _PARTLY), 1), else_=0)),
     )
     if keys:
         query = query.group_by(*keys)
@@ -350,7 +368,8 @@ def _within_days(by_day: Select[Any], question: Question) -> Select[Any]:
     return select(found).where(found.c.day.between(*question.days))
 
 
-_FIGURES = ("wall", "cpu", *parts.INTEGRALS)
+_FIGURES = ("wall", "cpu", *parts.INTEGRALS, *parts.TAKEN)
+_ESTIMATED, _PARTLY = EnergyQuality.ESTIMATED.value, EnergyQuality.PARTLY.value
 
 
 def _asked(viewer: Viewer, question: Question) -> list[ColumnElement[bool]]:
@@ -418,7 +437,7 @@ def _with(usage: Usage, more: Sequence[float] | None) -> Usage:
 def _usage(question: Question, row: Sequence[Any]) -> Usage:
     count = len(question.by)
     key = {by.value: _shown(by, value) for by, value in zip(question.by, row, strict=False)}
-    pods, users, wall, cpu, cores, memory, gpus, unknown = row[count:]
+    pods, users, wall, cpu, cores, memory, gpus, unknown, joules, guessed, lacking = row[count:]
     return Usage(
         key,
         pods,
@@ -429,6 +448,9 @@ def _usage(question: Question, row: Sequence[Any]) -> Usage:
         round(float(memory), 3),
         round(float(gpus), 3),
         int(unknown),
+        round(float(joules), 3),
+        round(float(guessed), 3),
+        int(lacking),
     )
 
 

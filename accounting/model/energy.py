@@ -9,6 +9,7 @@ ZONES = ("package", "psys", "core")
 PLATFORM = "psys"
 """The zone that may hold the accelerators as well."""
 JOULES_PER_WH = 3600.0
+JOULES_PER_KWH = 3.6e6
 
 
 class EnergyQuality(StrEnum):
@@ -58,8 +59,8 @@ class Emission:
 
     grams_per_kwh: float | None = None
 
-    def grams(self, joules: float | None) -> float | None:
-        """CO2 of some energy, grams."""
-        if joules is None or self.grams_per_kwh is None:
+    def of(self, joules: float | None, quality: EnergyQuality) -> float | None:
+        """CO2 of some energy, grams; None where that, or the factor, is not known."""
+        if joules is None or self.grams_per_kwh is None or not quality:
             return None
-        return joules / (1000 * JOULES_PER_WH) * self.grams_per_kwh
+        return round(joules / JOULES_PER_KWH * self.grams_per_kwh, 3)

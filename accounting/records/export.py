@@ -37,6 +37,7 @@ _PATHS = {
     "fqan": "vo.fqan",
     "vo_rule": "vo.rule",
     "vo_source": "vo.source",
+    "energy_quality": "energy_quality.value",
 }
 _values = attrgetter(*(_PATHS.get(name, name) for name in COLUMNS))
 _MONTH, _FLAGS, _ACCELERATORS = map(COLUMNS.index, ("month", "flags", "accelerators"))

@@ -60,6 +60,8 @@ COLUMNS = (
     "vo_rule",
     "vo_source",
     "accelerators",
+    "joules",
+    "energy_quality",
 )
 """The names of a row, in the order of the columns of CSV and Parquet."""
 _FLAGS, _ACCELERATORS = map(COLUMNS.index, ("flags", "accelerators"))

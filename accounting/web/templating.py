@@ -7,6 +7,7 @@ from fastapi import Request
 from fastapi.templating import Jinja2Templates
 from markupsafe import Markup
 
+from accounting.model.energy import Emission
 from accounting.web import assets
 from accounting.web.navigation import entries
 from accounting.web.views import figures
@@ -31,6 +32,7 @@ def _context(request: Request) -> dict[str, Any]:
         "own_address": doors.origin.address,
         "takes_tokens": doors.origin.is_apart(request),
         "hub_login": doors.hub is not None,
+        "co2": Emission(request.app.state.service.settings.energy.grams_per_kwh).of,
     }
 
 
@@ -47,6 +49,7 @@ templates.env.filters.update(
         "percent": figures.percent,
         "ago": figures.ago,
         "duration": figures.duration,
+        "energy": figures.energy,
         "hours": figures.hours,
         "iso": figures.iso,
         "iso_day": lambda at: figures.iso(at)[:10],

@@ -15,6 +15,7 @@ from accounting.api.strictness import refuse_useless
 from accounting.guard.problem import Problem
 from accounting.lookup import summaries
 from accounting.lookup.summaries import By, Question, Usage
+from accounting.model.energy import Emission
 from accounting.model.time import Month
 from accounting.records.export import Format
 from accounting.records.tabular import csv_line
@@ -31,6 +32,10 @@ _SUMS = (
     "memory_mb_seconds",
     "gpu_seconds",
     "pods_without_cpu",
+    "joules",
+    "joules_estimated",
+    "pods_without_energy",
+    "energy_quality",
 )
 _PART = ("pods", "wall_seconds", "cpu_seconds")
 _PARTS = ("goes_out", "delivered")
@@ -93,12 +98,17 @@ async def summarise(
         if (known := unchanged(request, tag)) is not None:
             return known
         rows = service.summaries.summary(viewer, question) if question else []
-        return _csv(by, rows, tag) if wanted is Format.CSV else _json(by, months, rows, tag)
+        emission = Emission(service.settings.energy.grams_per_kwh)
+        if wanted is Format.CSV:
+            return _csv(by, rows, tag, emission)
+        return _json(by, months, rows, tag, emission)
 
     return await service.turns.run(answer)
 
 
-def _json(by: list[By], months: list[Month], rows: list[Usage], tag: str) -> Response:
+def _json(
+    by: list[By], months: list[Month], rows: list[Usage], tag: str, emission: Emission
+) -> Response:
     ends = (str(months[0]), str(months[-1])) if months else (None, None)
     return as_json(
         {
@@ -109,6 +119,7 @@ def _json(by: list[By], months: list[Month], rows: list[Usage], tag: str) -> Res
                 {
                     **row.key,
                     **dict(zip(_SUMS, _sums_of(row), strict=True)),
+                    "co2_grams": emission.of(row.joules, row.energy_quality),
                     "goes_out": row.goes_out,
                     "delivered": row.delivered,
                 }
@@ -144,12 +155,14 @@ def _question(
     return question
 
 
-def _csv(by: list[By], rows: list[Usage], tag: str) -> Response:
+def _csv(by: list[By], rows: list[Usage], tag: str, emission: Emission) -> Response:
     names = [one.value for one in by]
     parts = [f"{part}_{name}" for part in _PARTS for name in _PART]
-    lines = [csv_line([*names, *_SUMS, *parts])]
+    lines = [csv_line([*names, *_SUMS, "co2_grams", *parts])]
     for row in rows:
         told = [getattr(getattr(row, part), name, "") for part in _PARTS for name in _PART]
-        lines.append(csv_line([*(row.key[name] for name in names), *_sums_of(row), *told]))
+        grams = emission.of(row.joules, row.energy_quality)
+        named = (row.key[name] for name in names)
+        lines.append(csv_line([*named, *_sums_of(row), grams, *told]))
     headers = {**tagged(tag), "Content-Disposition": 'attachment; filename="summary.csv"'}
     return Response(b"".join(lines), 200, headers, MEDIA_TYPES[Format.CSV])

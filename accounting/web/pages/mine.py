@@ -18,7 +18,7 @@ from accounting.store.ledger import Ledger
 from accounting.store.records import Selection
 from accounting.web.fields import Fields, months_back
 from accounting.web.templating import templates
-from accounting.web.views.daily import MEASURES, chart, until_of
+from accounting.web.views.daily import MEASURES, chart, measures, until_of
 
 router = APIRouter()
 
@@ -35,7 +35,8 @@ def mine(request: Request, service: Parts, viewer: Reader) -> Response:
     progress = Ledger(service.database).progress()
     until, current = until_of(progress.watermark if progress else None, service.clock())
     month = fields.month("month") or current
-    show = fields.choice("show", list(MEASURES), "wall")
+    offered = measures(energy=service.settings.energy.enabled)
+    show = fields.choice("show", list(offered), "wall")
     known = summaries.known_months(service.database)
     first = max(known[0], _back(current, _MONTHS)) if known else current
 
@@ -49,7 +50,7 @@ def mine(request: Request, service: Parts, viewer: Reader) -> Response:
         "month": month,
         "months": months_back(known) or [str(current)],
         "show": show,
-        "measures": MEASURES,
+        "measures": offered,
         "total": total[0] if total else None,
         "days": list(reversed(used(By.DAY))),
         "by_month": list(reversed(used(By.MONTH, since=first, last=current))),

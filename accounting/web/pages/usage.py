@@ -20,7 +20,7 @@ from accounting.web.filters import TITLES, Filters, filters_of, offered
 from accounting.web.span import RANGES, Span, span_of
 from accounting.web.templating import templates
 from accounting.web.views import charts
-from accounting.web.views.daily import MEASURES, Chart, chart, is_by_day, until_of
+from accounting.web.views.daily import MEASURES, Chart, chart, is_by_day, measures, until_of
 from accounting.web.views.table import SORTS, Crossing, crossed, csv_of, rows_of
 from accounting.web.views.totals import total
 
@@ -87,7 +87,7 @@ def _asked(request: Request, service: Service, viewer: Viewer) -> Asked:
         filters_of(fields, service.database, viewer, span),
         by,
         By(across) if across else None,
-        fields.choice("show", list(MEASURES), "wall"),
+        fields.choice("show", list(measures(energy=service.settings.energy.enabled)), "wall"),
         fields.text("sort"),
         compare == "yes",
         fields.number("rank"),
@@ -114,7 +114,7 @@ def usage(request: Request, service: Parts, viewer: Reader) -> Response:
         "things": TITLES,
         "acrosses": _ACROSS,
         "offered": offered(service.summaries, viewer, min(asked.span.last, asked.current)),
-        "measures": MEASURES,
+        "measures": measures(energy=service.settings.energy.enabled),
         "months": months_back(asked.known) or [str(asked.current)],
         "by_day": is_by_day(asked.question(asked.span)),
         "rows": rows[:_MOST_ROWS],

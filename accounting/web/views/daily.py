@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from markupsafe import Markup
 
 from accounting.lookup.summaries import By, Question, Summaries, Usage
+from accounting.model.energy import JOULES_PER_KWH
 from accounting.model.time import Month
 from accounting.records.tabular import csv_line
 from accounting.store.engine.access import Viewer
@@ -39,7 +40,13 @@ MEASURES: Mapping[str, Measure] = {
         "Reserved memory", "GiB h", lambda usage: usage.memory_mb_seconds / 1024 / _HOUR
     ),
     "gpu": Measure("GPUs", "GPU h", lambda usage: usage.gpu_seconds / _HOUR),
+    "energy": Measure("Energy", "kWh", lambda usage: usage.joules / JOULES_PER_KWH),
 }
+
+
+def measures(*, energy: bool) -> Mapping[str, Measure]:
+    """Those that a page offers; energy only where it is measured."""
+    return {name: one for name, one in MEASURES.items() if energy or name != "energy"}
 
 
 @dataclass(frozen=True, slots=True)

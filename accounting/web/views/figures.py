@@ -56,6 +56,22 @@ def memory_hours(mb_seconds: float | None) -> Markup:
     return _figure(mb_seconds, shown, "GiB h", "MB s")
 
 
+def energy(joules: float | None, quality: str = "", grams: float | None = None) -> Markup:
+    """Energy in Wh or kWh with how well it is known, and its CO2 in grams if that is known."""
+    if joules is None or not quality:
+        return _UNKNOWN
+    hours = joules / _JOULES_PER_WH
+    is_large = hours >= _THOUSAND
+    shown = number(hours / _THOUSAND if is_large else hours)
+    told = _figure(joules, shown, "kWh" if is_large else "Wh", "J")
+    co2 = "" if grams is None else f", {number(grams)} g CO\N{SUBSCRIPT TWO}"
+    return told + Markup(' <span class="sub">{}</span>').format(f"{quality}{co2}")
+
+
+_JOULES_PER_WH = 3600
+_THOUSAND = 1000
+
+
 def count(value: float | None, unit: str = "") -> Markup:
     """A number of things."""
     if value is None:

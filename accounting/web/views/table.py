@@ -39,6 +39,7 @@ SORTS: Mapping[str, Callable[[Row], float | str]] = {
     "cores": lambda row: row.usage.core_seconds,
     "memory": lambda row: row.usage.memory_mb_seconds,
     "gpu": lambda row: row.usage.gpu_seconds,
+    "energy": lambda row: row.usage.joules,
 }
 
 
@@ -74,6 +75,10 @@ _FIGURES = (
     "memory_mb_seconds",
     "gpu_seconds",
     "pods_without_cpu",
+    "joules",
+    "joules_estimated",
+    "pods_without_energy",
+    "energy_quality",
 )
 _PARTS = ("pods", "wall_seconds", "cpu_seconds")
 

@@ -14,6 +14,9 @@ _SUMMED = (
     "memory_mb_seconds",
     "gpu_seconds",
     "pods_without_cpu",
+    "joules",
+    "joules_estimated",
+    "pods_without_energy",
 )
 _ZERO = Usage({}, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0)
 
