@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from accounting.config import PREFIX, Settings
+from accounting.config.cim import CimSettings
 from accounting.config.delivery import SsmSettings
 from accounting.config.eosc import EoscSettings
 from accounting.config.secret import read_secret
@@ -15,6 +16,7 @@ from accounting.errors import SettingsError
 from accounting.measure.poller import Options, Poller
 from accounting.measure.source.connection import Access
 from accounting.measure.source.prometheus import Source
+from accounting.model.energy import EnergyRules
 from accounting.model.messages import OutletKind, address
 from accounting.model.time import Month
 from accounting.store.engine.database import Database
@@ -126,6 +128,8 @@ FIRST = "apel"
 """The name of the destination that ``ssm`` has."""
 EOSC = "eosc"
 """The name of the destination that ``eosc`` has."""
+CIM = "cim"
+"""The name of the destination that ``cim`` has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +139,20 @@ class Place:
     Attributes:
         ssm: how messages are made, sent and tried again.
         eosc: where hours go instead of a broker; None: to the broker or spool of ``ssm``.
+        cim: where energy goes instead of a broker; None: to the broker or spool of ``ssm``.
+        energy: how that is found out.
     """
 
     name: str
     ssm: SsmSettings
     eosc: EoscSettings | None = None
+    cim: CimSettings | None = None
+    energy: EnergyRules = field(default_factory=EnergyRules)
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether messages go to a broker or spool, and not to a receiver over HTTP."""
+        return self.eosc is None and self.cim is None
 
 
 def places(settings: Settings) -> Iterator[Place]:
@@ -150,6 +163,14 @@ def places(settings: Settings) -> Iterator[Place]:
     if settings.eosc.url is not None:
         timing = {name: getattr(settings.eosc, name) for name in ("interval", "total_timeout")}
         yield Place(EOSC, settings.ssm.model_copy(update=timing), settings.eosc)
+    if settings.cim.url is not None:
+        timing = {name: getattr(settings.cim, name) for name in ("interval", "total_timeout")}
+        yield Place(
+            CIM,
+            settings.ssm.model_copy(update=timing),
+            cim=settings.cim,
+            energy=settings.energy.rules,
+        )
 
 
 def outlet_of(place: Place) -> "Outlet":
@@ -158,6 +179,10 @@ def outlet_of(place: Place) -> "Outlet":
         from accounting.delivery.outlets.hours import Hours  # noqa: PLC0415 - slow to load, needed here only
 
         return Hours(eosc.of_flavors(), first_day=eosc.first, delay_seconds=eosc.delay)
+    if cim := place.cim:
+        from accounting.delivery.outlets.energy import Energy  # noqa: PLC0415 - slow to load, needed here only
+
+        return Energy(place.energy, delay_seconds=cim.delay)
     from accounting.delivery.outlets.accelerators import Accelerators  # noqa: PLC0415 - slow to load, needed here only
     from accounting.delivery.outlets.records import CloudRecords  # noqa: PLC0415 - slow to load, needed here only
     from accounting.delivery.outlets.storage import Storage  # noqa: PLC0415 - slow to load, needed here only
@@ -193,6 +218,8 @@ def sender_of(
     from ssm.ams import AmsSettings  # noqa: PLC0415 - slow to load, needed here only
     from ssm.sender import AmsSender, DirqSender  # noqa: PLC0415 - slow to load, needed here only
 
+    if place is not None and place.cim is not None:
+        return _cim_sender(place.cim)
     ssm = settings.ssm if place is None else place.ssm
     if ssm.transport == "dirq" and ssm.dirq_path is not None:
         return DirqSender(ssm.dirq_path)
@@ -226,6 +253,17 @@ def _eosc_sender(eosc: EoscSettings, database: Database | None) -> "Sender":
     bounds = Bounds(eosc.timeout, eosc.total_timeout, eosc.most_bytes)
     api = Api(eosc.url or "", eosc.token_url or "", client, bounds, eosc.ca_file)
     return api.sender(database, filter(None, eosc.of_flavors().of_flavors.values()))
+
+
+def _cim_sender(cim: CimSettings) -> "Sender":
+    from accounting.delivery.cim.login import Login, Publisher  # noqa: PLC0415 - slow to load, needed here only
+    from accounting.delivery.cim.sender import CimSender  # noqa: PLC0415 - slow to load, needed here only
+    from accounting.delivery.exchange import Bounds, Exchange  # noqa: PLC0415 - slow to load, needed here only
+
+    bounds = Bounds(cim.timeout, cim.total_timeout, cim.most_bytes)
+    publisher = Publisher(cim.email, cim.password)
+    login = Login(Exchange(cim.url or "", bounds, cim.ca_file), publisher)
+    return CimSender(Exchange(cim.url or "", bounds, cim.ca_file), login)
 
 
 def addresses(settings: Settings) -> dict[str, str]:
@@ -356,11 +394,7 @@ def pushers_of(
     made: dict[str, Pusher] = {}
     for position, place in enumerate(places(settings)):
         made[place.name] = _pusher_of(settings, database, place, position, at_once=at_once)
-    if EOSC in settings.destinations and settings.eosc.url is not None:
-        raise SettingsError(
-            f"{PREFIX}DESTINATIONS: '{EOSC}' is the name of the destination that {PREFIX}EOSC has",
-            "give the other one another name",
-        )
+    _refuse_wrong_names(settings)
     names = [pusher.destination for pusher in made.values()]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise SettingsError(
@@ -368,6 +402,22 @@ def pushers_of(
             "give each its own topic or spool",
         )
     return made
+
+
+def _refuse_wrong_names(settings: Settings) -> None:
+    """Those of destinations that have settings of their own; and energy that nobody measures."""
+    for name, url in ((EOSC, settings.eosc.url), (CIM, settings.cim.url)):
+        if name in settings.destinations and url is not None:
+            raise SettingsError(
+                f"{PREFIX}DESTINATIONS: '{name}' is the name of the destination that"
+                f" {PREFIX}{name.upper()} has",
+                "give the other one another name",
+            )
+    if settings.cim.url is not None and not settings.energy.enabled:
+        raise SettingsError(
+            f"{PREFIX}CIM__URL is set, but no energy is measured",
+            f"set {PREFIX}ENERGY__ENABLED=true",
+        )
 
 
 def _pusher_of(

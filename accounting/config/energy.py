@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from accounting.config.values import Group, Text
-from accounting.model.energy import ZONES
+from accounting.model.energy import ZONES, EnergyRules
 from notebooks_settings.values import listed
 
 Zones = Annotated[tuple[Text, ...], BeforeValidator(listed)]
@@ -45,3 +45,8 @@ class EnergySettings(Group):
         "then say the CO2 of what was used. Not said if not given.",
         examples=[210],
     )
+
+    @property
+    def rules(self) -> EnergyRules:
+        """How energy is found out."""
+        return EnergyRules(self.zones, self.watts_per_core)

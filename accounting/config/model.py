@@ -3,6 +3,7 @@
 from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from accounting.config.cim import CimSettings
 from accounting.config.delivery import Destinations, SsmSettings
 from accounting.config.energy import EnergySettings
 from accounting.config.eosc import EoscSettings
@@ -75,6 +76,7 @@ class Settings(BaseSettings):
         examples=[{"second": {"ams_topic": "notebooks-copy"}}],
     )
     eosc: EoscSettings = Field(default_factory=EoscSettings)
+    cim: CimSettings = Field(default_factory=CimSettings)
     portal: PortalSettings = Field(default_factory=PortalSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
     hub: HubSettings = Field(default_factory=HubSettings)
@@ -123,8 +125,7 @@ class Settings(BaseSettings):
 
     @property
     def _energy_rules(self) -> EnergyRules | None:
-        energy = self.energy
-        return EnergyRules(energy.zones, energy.watts_per_core) if energy.enabled else None
+        return self.energy.rules if self.energy.enabled else None
 
     def vo_rules(self) -> VoRules:
         """How groups become VOs; reads the pseudonyms' key.

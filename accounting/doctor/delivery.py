@@ -25,6 +25,9 @@ def _place(settings: Settings, place: Place, of: str, now: float) -> Iterator[Fi
     if place.eosc is not None:
         yield from guarded("EOSC", lambda: _login(sender.check, "EOSC", sender.name))
         return
+    if place.cim is not None:
+        yield from guarded("CIM", lambda: _login(sender.check, "CIM", sender.name))
+        return
     if place.ssm.transport == "dirq":
         sender.check()
         yield Finding(f"spool{of}", State.OK, f"{sender.name} can be written")
@@ -44,5 +47,5 @@ def _place(settings: Settings, place: Place, of: str, now: float) -> Iterator[Fi
 
 def _login(check: Callable[[], object], name: str, where: str) -> Iterator[Finding]:
     check()
-    what = "lets the client read its metrics" if name == "EOSC" else "accepts the certificate"
-    yield Finding(name, State.OK, f"{where} {what}")
+    whats = {"EOSC": "lets the client read its metrics", "CIM": "knows the publisher"}
+    yield Finding(name, State.OK, f"{where} {whats.get(name, 'accepts the certificate')}")

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from accounting.config import Settings
-from accounting.doctor import emitters
+from accounting.doctor import emitters, energy
 from accounting.doctor.accelerators import accelerators
 from accounting.doctor.cluster import Patient
 from accounting.doctor.database import watermark
@@ -49,6 +49,7 @@ def _cluster(settings: Settings, source: Source, details: Details, now: float) -
     yield patient.kubelets(details)
     yield from patient.cpu_level()
     yield from emitters.per_node(source, spelled, now)
+    yield from energy.kepler(source, spelled, now)
     yield from _retention(settings, details, now)
 
 

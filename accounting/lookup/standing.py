@@ -84,7 +84,7 @@ def _messages(found: Sequence[Destination], now: float) -> dict[str, Any]:
 
 def _certificate_days(place: Place, now: float) -> float | None:
     ssm = place.ssm
-    if ssm.transport != "ams" or place.eosc is not None:
+    if ssm.transport != "ams" or not place.is_signed:
         return None
     from ssm.certificate import HostCertificate  # noqa: PLC0415 - as above
     from ssm.errors import CertificateError  # noqa: PLC0415 - as above

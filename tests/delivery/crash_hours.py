@@ -17,7 +17,8 @@ from accounting.delivery.outlets.hours import Hours, figure_of
 from accounting.model.messages import OutletKind, address
 from accounting.model.pods import Account, Owner
 from accounting.model.time import Month
-from accounting.simulation.judges.eosc import Eosc, EoscStandin, Fault, Trouble
+from accounting.simulation.judges.eosc import Eosc, EoscStandin
+from accounting.simulation.judges.standin import Fault, Trouble
 from accounting.store.engine.database import Database
 from accounting.store.records import Records
 from accounting.store.tables import delivered, progress

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from accounting.simulation.judges.eosc import Fault, Trouble
+from accounting.simulation.judges.standin import Fault, Trouble
 from tests.delivery.crash import Nursery
 from tests.delivery.crash_hours import HoursWorld, hours_world, notebook, random_hours
 from tests.delivery.nursery import BUSY, DONE

@@ -1,21 +1,27 @@
 """Energy at GreenDIGIT's CIM: each notebook's day told once, whatever happens on the way."""
 
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from accounting.config import load
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.pusher import Pusher, Step
 from accounting.delivery.receiver import Chosen
 from accounting.delivery.recomputed import Recomputed
+from accounting.doctor.delivery import delivery
+from accounting.errors import SettingsError
 from accounting.simulation.judges.cim import Cim, CimStandin
 from accounting.simulation.judges.standin import Fault, Trouble
 from accounting.store.engine.database import Database
+from accounting.wiring import addresses, pushers_of
 from tests.delivery.books import NOVEMBER, opened, ran_on
-from tests.delivery.cim import DAY, EnergySite, measured, notebook, sender_to
+from tests.delivery.cim import DAY, PASSWORD, EnergySite, measured, notebook, sender_to
+from tests.private import secret
 
 HOUR = 3600
 FIRST = NOVEMBER.start
@@ -159,6 +165,33 @@ def test_the_check_logs_in_and_submits_nothing(site: EnergySite) -> None:
     site.cim.now = lambda: 0.0
     assert sender_to(site.standin.base).check() == ()
     assert site.cim.documents == []
+
+
+def test_it_is_off_by_default_and_needs_energy_an_address_and_a_password(
+    monkeypatch: pytest.MonkeyPatch, site: EnergySite, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ACCOUNTING_SITE_NAME", "EXAMPLE-SITE")
+    assert "cim" not in addresses(load())
+    monkeypatch.setenv("ACCOUNTING_CIM__URL", "http://cim.example.org/gd-cim-api/v1")
+    with pytest.raises(SettingsError, match="https"):
+        load()
+    monkeypatch.setenv("ACCOUNTING_CIM__URL", site.standin.base)
+    with pytest.raises(SettingsError, match="CIM__URL needs ACCOUNTING_CIM__EMAIL"):
+        load()
+    monkeypatch.setenv("ACCOUNTING_CIM__EMAIL", "site@example.org")
+    monkeypatch.setenv("ACCOUNTING_CIM__PASSWORD_FILE", str(tmp_path / "password"))
+    secret(tmp_path / "password", f"{PASSWORD}\n")
+    with pytest.raises(SettingsError, match="no energy is measured"):
+        pushers_of(load(), site.database)
+    monkeypatch.setenv("ACCOUNTING_ENERGY__ENABLED", "true")
+    site.poll([measured(ran_on(notebook(1), 25 * HOUR), (0, 1.0, 3600.0))], FIRST + 2 * DAY)
+    pusher = pushers_of(load(), site.database, at_once=True)["cim"]
+    assert pusher.destination == site.address
+    site.at = time.time()
+    assert pusher.push().is_complete
+    assert list(site.cim.watt_hours().values()) == [1.0]
+    found = [one for one in delivery(load(), time.time()) if one.name == "CIM"]
+    assert [str(one.state) for one in found] == ["ok"]
 
 
 class Killed(BaseException):
