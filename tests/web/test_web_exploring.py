@@ -166,7 +166,7 @@ def test_the_time_before_is_as_long_and_of_as_much_as_has_passed(running: Runnin
     assert row["before_wall_seconds"] == before["wall_seconds"]
     assert "before_pods" not in before
     assert "with nothing" not in page_of(running, "/usage?range=90d")
-    assert "there is nothing to compare with" in page_of(running, "/usage?range=90d")
+    assert "there is no comparison" in page_of(running, "/usage?range=90d")
 
 
 def test_every_figure_leads_to_its_records_and_they_come_to_the_same(running: Running) -> None:

@@ -165,7 +165,7 @@ def test_pages_show_the_three_beside_each_other(site: tuple[Running, AmsStandin]
         for state in ("measured", "goes_out", "delivered"):
             assert f'value="{sums[state][1]}"' in page, (path, state)
         assert page.count("<dt>Goes out</dt>") == 1
-        assert "where less goes out to the accounting repository" in page
+        assert "Where less goes out to the accounting repository" in page
     calm = running.get("/usage?vo=biology", headers={"Accept": "text/html"}).text
     assert "All that was measured goes out, and was delivered" in calm
     assert 'class="beside"' not in calm
