@@ -1,39 +1,25 @@
 """Energy at GreenDIGIT's CIM: each notebook's day told once, whatever happens on the way."""
 
-import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from accounting.config import load
-from accounting.delivery.outbox import Outbox
-from accounting.delivery.pusher import Pusher, Step
 from accounting.delivery.receiver import Chosen
 from accounting.delivery.recomputed import Recomputed
 from accounting.doctor.delivery import delivery
 from accounting.errors import SettingsError
-from accounting.simulation.judges.cim import Cim, CimStandin
 from accounting.simulation.judges.standin import Fault, Trouble
 from accounting.store.engine.database import Database
 from accounting.wiring import addresses, pushers_of
 from tests.delivery.books import NOVEMBER, opened, ran_on
-from tests.delivery.cim import DAY, PASSWORD, EnergySite, measured, notebook, sender_to
+from tests.delivery.cim import DAY, PASSWORD, EnergySite, measured, notebook, sender_to, telling
 from tests.private import secret
 
 HOUR = 3600
 FIRST = NOVEMBER.start
-
-
-@contextmanager
-def telling(database: Database) -> Iterator[EnergySite]:
-    cim = Cim()
-    with CimStandin(cim) as standin:
-        made = EnergySite(database, cim, standin)
-        cim.now = lambda: made.at
-        yield made
 
 
 @pytest.fixture
@@ -192,48 +178,3 @@ def test_it_is_off_by_default_and_needs_energy_an_address_and_a_password(
     assert list(site.cim.watt_hours().values()) == [1.0]
     found = [one for one in delivery(load(), time.time()) if one.name == "CIM"]
     assert [str(one.state) for one in found] == ["ok"]
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-def killer(rng: random.Random, chance: float) -> Callable[[Step], None]:
-    def passed(step: Step) -> None:
-        if rng.random() < chance:
-            raise Killed(step)
-
-    return passed
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_random_kills_and_faults_never_lose_or_double_a_day(tmp_path: Path, seed: int) -> None:
-    rng = random.Random(seed)  # noqa: S311 - the same in every run
-    faults: list[Fault | int] = [Fault.LOSE_ANSWER, Fault.CLOSE, 500, 401]
-    with opened(tmp_path) as database, telling(database) as site:
-        pages = [ran_on(notebook(n), 25 * HOUR) for n in range(6)]
-        for day in range(4):
-            for page in pages:
-                measured(page, (day, 100.0 * (day + 1), 3600.0 * (day + 1)))
-                ran_on(page, DAY)
-            site.poll(pages, FIRST + (day + 2) * DAY)
-            for _ in range(rng.randrange(4)):
-                if rng.random() < 0.6:
-                    trouble = Trouble(rng.choice(faults), rng.choice(["GET", "POST"]))
-                    site.cim.troubles.append(trouble)
-                outbox = Outbox(database, site.outlet)
-                pusher = Pusher(
-                    outbox,
-                    sender_to(site.standin.base),
-                    site.policy,
-                    now=lambda: site.at,
-                    passed=killer(rng, 0.2),
-                )
-                try:
-                    pusher.push()
-                except Killed:
-                    continue
-        site.cim.troubles.clear()
-        assert site.push().is_complete
-        assert set(site.cim.watt_hours().values()) == {1.0}
-        assert len(site.cim.watt_hours()) == 6 * 4

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from accounting.doctor import energy as doctor
+from accounting.doctor.finding import State
 from accounting.measure.poller import Options, Poller
+from accounting.measure.promql.scope import Scope
 from accounting.measure.source.prometheus import Source
 from accounting.model.accelerators import Accelerator, Quality, Type, Use, UseKey
 from accounting.model.energy import ZONES, EnergyQuality, EnergyRules
@@ -204,6 +207,24 @@ def test_what_nothing_measures_is_estimated_by_the_sites_watts_and_says_so(
     assert records[unmeasured].joules == 3 * HOUR / 2 * 8
     assert records[unmeasured].energy_quality is EnergyQuality.ESTIMATED
     assert records[measured].energy_quality is EnergyQuality.MEASURED
+
+
+def test_the_doctor_says_which_zones_kepler_tells_of_and_which_one_is_taken(store: str) -> None:
+    wanted, at = replace(SCOPE, energy_zones=ZONES), START + 2 * HOUR
+
+    def found(scope: Scope, now: float = at) -> list[tuple[State, str]]:
+        with Source(store) as source:
+            return [(one.state, one.what) for one in doctor.kepler(source, scope, now)]
+
+    zones = "tells of the zones core, dram, package, psys"
+    assert found(wanted) == [(State.OK, f"{zones}; package is taken, and never a sum")]
+    unwanted = replace(wanted, energy_zones=("uncore",))
+    assert found(unwanted) == [(State.WARNING, f"{zones}; none of them is wanted")]
+    elsewhere = replace(wanted, namespace="elsewhere")
+    assert found(elsewhere) == [(State.OK, "speaks, and of no notebook in the last hour")]
+    ((state, what),) = found(wanted, START - 9 * HOUR)
+    assert (state, "is not in Prometheus" in what) == (State.WARNING, True)
+    assert found(SCOPE) == []
 
 
 SINCE = datetime(2025, 11, 3, tzinfo=UTC)
