@@ -32,6 +32,7 @@ from accounting.measure import poller
 from accounting.measure.poller import Options, Poller
 from accounting.measure.promql.scope import Scope
 from accounting.measure.source.prometheus import Source
+from accounting.model.energy import JOULES_PER_WH, ZONES
 from accounting.server import Serving, listening, serve
 from accounting.simulation.judges.repository import Repository
 from accounting.simulation.stores.programs import find_program
@@ -74,7 +75,7 @@ def run(folder: Path, *, stay: bool, console: Console) -> int:
 
 
 def _poller(scene: Stage, source: Source) -> Poller:
-    scope = Scope(scene.cluster.namespace, "jupyter-.*", has_volumes=True)
+    scope = Scope(scene.cluster.namespace, "jupyter-.*", energy_zones=ZONES, has_volumes=True)
     return Poller(
         Ledger(scene.database),
         source,
@@ -114,8 +115,8 @@ def _show(scene: Stage, console: Console) -> None:
     )
     for name in ("user", "VO"):
         shown.add_column(name, overflow="fold")
-    for name in ("month", "status", "wall s", "CPU s", "cores"):
-        shown.add_column(name, justify="right" if name[0] in "wcC" else "left", no_wrap=True)
+    for name in ("month", "status", "wall s", "CPU s", "cores", "Wh"):
+        shown.add_column(name, justify="right" if name[0] in "wcCW" else "left", no_wrap=True)
     latest = sorted(register.find(Selection(held=False)), key=lambda record: record.created_at)
     for record in latest[-_SHOWN_RECORDS:]:
         shown.add_row(
@@ -126,6 +127,7 @@ def _show(scene: Stage, console: Console) -> None:
             f"{record.wall_seconds:,}",
             "?" if record.cpu_seconds is None else f"{record.cpu_seconds:,}",
             f"{record.cpu_count:g}" if record.cpu_count else "?",
+            "?" if record.joules is None else f"{record.joules / JOULES_PER_WH:,.1f}",
         )
     console.print(shown)
     flags = Counter(flag for record in register.find() for flag in record.flags)

@@ -17,6 +17,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from accounting.config import Settings
 from accounting.errors import AccountingError
+from accounting.model.energy import EnergyRules
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
 from accounting.simulation.stores.engines import Engine, run_prometheus
@@ -32,7 +33,13 @@ from ssm.sender import AmsSender
 from ssm.testing.authority import Authority, Issued
 from ssm.testing.standin import AmsStandin
 
-SITE = Site(name="EXAMPLE-NOTEBOOKS", default_cpu_count=1.0, default_memory_mb=1024)
+SITE = Site(
+    name="EXAMPLE-NOTEBOOKS",
+    default_cpu_count=1.0,
+    default_memory_mb=1024,
+    energy=EnergyRules(),
+)
+GRAMS_PER_KWH = 210.0
 DEFAULT_VO = "default.example.org"
 RULES = VoRules(default=DEFAULT_VO)
 
@@ -92,7 +99,7 @@ def planned(now: datetime) -> Cluster:
         end=now + timedelta(days=1),
         pods=PODS,
         mean_life=9000,
-        features=Features.all().but(volumes=True),
+        features=Features.all().but(volumes=True, kepler=True),
         interval_seconds=HISTORY_SECONDS,
     )
 
@@ -157,6 +164,7 @@ def settings(scene: Stage, token_file: Path) -> Settings:
             "default_cpu_count": SITE.default_cpu_count,
             "default_memory_mb": SITE.default_memory_mb,
         },
+        "energy": {"enabled": True, "grams_per_kwh": GRAMS_PER_KWH},
         "ssm": {
             "hostcert": scene.host.cert,
             "hostkey": scene.host.key,
