@@ -29,6 +29,10 @@ LEAST_READ_BYTES = 64 * 1024
 _TIMEOUT, _HEAD_TOO_LARGE = 408, 431
 
 
+class HeadTooLarge(Exception):
+    """A request's head is larger than may be."""
+
+
 class Connection(HttpToolsProtocol):
     """A client's connection, which is closed if it keeps the service waiting.
 
@@ -42,6 +46,7 @@ class Connection(HttpToolsProtocol):
     has_asked = False
     _is_head = True
     _head_bytes = 0
+    _line_bytes = 0
     _has_ended = False
     _deadline: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None
@@ -75,12 +80,17 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self._line_bytes = 0
         if self.waits_since is None:  # while another one is answered
             self._wait()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header line; those that come after a body are not kept."""
         if self._is_head:
+            self._line_bytes += len(name) + len(value)
+            if self._line_bytes > MOST_HEAD_BYTES:  # that came in one piece
+                self._refuse(_HEAD_TOO_LARGE)
+                raise HeadTooLarge  # ends the parsing; uvicorn closes the connection
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
