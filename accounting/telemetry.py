@@ -140,6 +140,7 @@ class Standing:
             ``ELSEWHERE``.
         differences: where the accounting portal differs from what was delivered, by cause.
         reconciled_at: when that was last looked at, Unix seconds.
+        unmapped_hours: of flavours that EOSC's accounting is not told, by flavour.
     """
 
     lag_seconds: float | None = None
@@ -148,6 +149,7 @@ class Standing:
     destinations: Mapping[str, Outgoing] = field(default_factory=dict)
     differences: Mapping[Cause, int] | None = None
     reconciled_at: float | None = None
+    unmapped_hours: Mapping[str, float] | None = None
 
 
 _USAGE = {
@@ -265,6 +267,12 @@ class Metrics:
             "delivered, by likely cause.",
             ("cause",),
         )
+        self.unmapped_flavors = gauge(
+            "unmapped_flavors", "Flavours whose hours EOSC's accounting is not told."
+        )
+        self.unmapped_hours = gauge(
+            "unmapped_hours", "Hours of those flavours, in the last three months."
+        )
         self.answers = Histogram(
             "notebooks_accounting_http_answer_duration_seconds",
             "How long answers took, by what they were about.",
@@ -325,6 +333,10 @@ class Metrics:
                 self.reconciliation.labels(cause.value).set(
                     _known(None if found is None else found.get(cause, 0))
                 )
+
+        hours = standing.unmapped_hours
+        self.unmapped_flavors.set(_known(None if hours is None else len(hours)))
+        self.unmapped_hours.set(_known(None if hours is None else sum(hours.values())))
 
     def _show(self, name: str, outgoing: Outgoing) -> None:
         self.due.labels(name).set(_known(outgoing.due))

@@ -357,6 +357,9 @@ class DeliveryModel(Model):
     destinations: dict[str, OutgoingModel] = Field(
         description="Each by its name in the settings; the figures above are of all."
     )
+    unmapped_flavors: dict[str, float] = _example(
+        {}, "Hours of the last three months that EOSC's accounting is not told, by flavour."
+    )
 
 
 class StatusModel(Model):

@@ -9,6 +9,7 @@ from accounting.config import Settings
 from accounting.doctor.finding import Finding, State
 from accounting.errors import AccountingError
 from accounting.lookup.messages import Destination, Messages
+from accounting.lookup.unmapped import Unmapped, unmapped
 from accounting.model.messages import MessageState
 from accounting.store.engine.clock import ahead
 from accounting.store.engine.database import Database
@@ -116,6 +117,21 @@ def outbox(settings: Settings) -> Iterator[Finding]:
             destinations = Messages(found).destinations(names_of(settings))
     for destination in destinations:
         yield from _destination(destination)
+
+
+def flavors(settings: Settings, now: float) -> Iterator[Finding]:
+    """Whether EOSC's accounting is told the hours of all flavours; nothing where none go there."""
+    found: list[Unmapped] = []
+    with suppress(AccountingError), Database(settings.database_url) as database:  # told already
+        if settings.eosc.url and not _is_new(settings) and database.is_current():
+            found = unmapped(settings, database, now)
+    if found:
+        yield Finding(
+            "flavours",
+            State.WARNING,
+            f"EOSC's accounting is not told the hours of {', '.join(map(str, found))}",
+            "say in ACCOUNTING_EOSC__METRICS what they count as, or 'none'",
+        )
 
 
 def _destination(found: Destination) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 from accounting.config import Settings
-from accounting.doctor.database import clock, database, outbox
+from accounting.doctor.database import clock, database, flavors, outbox
 from accounting.doctor.delivery import delivery
 from accounting.doctor.finding import Finding, State, guarded
 from accounting.doctor.pages import pages
@@ -24,6 +24,7 @@ def examine(settings: Settings, now: float | None = None) -> Iterator[Finding]:
     yield from guarded("database", lambda: database(settings))
     yield from guarded("clock", lambda: clock(settings, at))
     yield from guarded("outbox", lambda: outbox(settings))
+    yield from guarded("flavours", lambda: flavors(settings, at))
     yield from guarded("pages", lambda: pages(settings))
     yield from guarded("certificate", lambda: delivery(settings, at))
 

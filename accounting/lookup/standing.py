@@ -7,6 +7,7 @@ from typing import Any
 from accounting.config import Settings
 from accounting.delivery.outbox import Outbox
 from accounting.lookup.messages import Destination, Messages
+from accounting.lookup.unmapped import unmapped
 from accounting.model.messages import MessageState
 from accounting.model.reconciliation import Cause
 from accounting.model.time import Month
@@ -37,6 +38,7 @@ def standing_of(settings: Settings, database: Database, now: float) -> Standing:
             cause: sum(made.causes[cause] for made in compared) for cause in Cause if cause
         },
         reconciled_at=max((made.made_at for made in compared), default=None),
+        unmapped_hours={one.called: one.hours for one in unmapped(settings, database, now)},
     )
 
 

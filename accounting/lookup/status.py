@@ -32,6 +32,7 @@ class Delivery:
         certificate_days: until the host certificate expires; None: none is needed or readable.
         acknowledged: how many held records an operator accepted.
         destinations: how each stands, by its name in the settings; the figures above are of all.
+        unmapped_flavors: hours that EOSC's accounting is not told, by flavour.
     """
 
     due: int
@@ -42,6 +43,7 @@ class Delivery:
     certificate_days: float | None
     acknowledged: int = 0
     destinations: Mapping[str, Outgoing] = field(default_factory=dict)
+    unmapped_flavors: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ def _delivery(settings: Settings, database: Database, now: float) -> Delivery:
         last_push_at=max(_known(one.last_push_at for one in outgoing), default=None),
         certificate_days=min(_known(one.certificate_days for one in outgoing), default=None),
         destinations=standing.destinations,
+        unmapped_flavors=standing.unmapped_hours or {},
     )
 
 

@@ -8,9 +8,11 @@ import pytest
 
 from accounting.config import load
 from accounting.delivery.outlets.hours import Hours
+from accounting.doctor.database import flavors
 from accounting.doctor.delivery import delivery
 from accounting.doctor.finding import State
 from accounting.errors import SettingsError
+from accounting.model.pods import Owner
 from accounting.records.daily import Metric
 from accounting.simulation.judges.eosc import Eosc, EoscStandin
 from accounting.store.engine.database import Database
@@ -131,6 +133,45 @@ def test_a_push_of_the_service_reaches_it_beside_the_others_and_the_pages_tell(
             "small-hours" in page
             or "small-hours" in running.get("/deliveries/1", headers={"Accept": "text/html"}).text
         )
+
+
+def test_flavours_that_no_metric_takes_are_shown_everywhere_and_go_once_one_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, standin: EoscStandin
+) -> None:
+    odd, left_out = account(2), account(3)
+    odd.pod.owner = Owner("u2", "vo.example.org", "odd <b>")
+    left_out.pod.owner = Owner("u3", "vo.example.org", "free")
+    with opened(tmp_path) as database:
+        measured(database)
+        write(database, [odd, left_out])
+        with database.begin() as connection:
+            connection.execute(progress.update().values(watermark=NOVEMBER.start + 3 * DAY))
+    given_metrics = {"small": "small-hours", "free": "none"}
+    settings = given(tmp_path, standin, EOSC__METRICS=json.dumps(given_metrics))
+    now = NOVEMBER.start + 4.0 * DAY
+    html = {"Accept": "text/html"}
+    with served(tmp_path, monkeypatch, now, settings) as running:
+        running.service.jobs.push()
+        assert running.get("/api/v1/status").json()["delivery"]["unmapped_flavors"] == {
+            "odd <b>": 1.0
+        }
+        page = running.get("/deliveries", headers=html).text
+        assert "odd &lt;b&gt;: 1.0 hours" in page
+        assert "not told the hours of these flavours" in running.get("/", headers=html).text
+        shown = running.get("/metrics").text
+        assert "notebooks_accounting_unmapped_flavors 1.0" in shown
+        assert "notebooks_accounting_unmapped_hours 1.0" in shown
+    (told,) = flavors(load(), now)
+    assert (told.state, "odd <b> (1.0 h)" in told.what) == (State.WARNING, True)
+    assert sorted(standin.eosc.hours().values()) == [2.0, 23.0]
+
+    given_metrics["odd*"] = "large-hours"
+    settings = given(tmp_path, standin, EOSC__METRICS=json.dumps(given_metrics))
+    with served(tmp_path, monkeypatch, now, settings) as running:
+        running.service.jobs.push()
+        assert "notebooks_accounting_unmapped_flavors 0.0" in running.get("/metrics").text
+    assert list(flavors(load(), now)) == []
+    assert standin.eosc.hours()["large-hours", "u2", "vo.example.org", "2026-11-01"] == 1.0
 
 
 def test_a_secret_that_cannot_be_read_stops_it_until_it_can_and_is_told_nowhere(

@@ -30,6 +30,7 @@ from ssm.testing.authority import Authority, Issued
 from ssm.testing.standin import AmsStandin
 from tests.api.serving import Running, served
 from tests.monitoring.tape import STEP, Tape, alerts
+from tests.private import secret
 
 HOUR, DAY = 3600, 86400
 Starts = Callable[..., "Life"]
@@ -300,6 +301,22 @@ def test_a_portal_that_differs_is_told(start: Starts, quiet: tuple[str, float]) 
     )
     Reconciliations(life.running.service.database).keep(made)
     assert "NotebooksAccountingPortalDiffers" in life.wait(3 * HOUR).fired()
+
+
+def test_hours_of_flavours_that_eosc_is_not_told_are_told(
+    start: Starts, quiet: tuple[str, float], tmp_path: Path
+) -> None:
+    secret(tmp_path / "eosc-secret", "a-secret")
+    given = {
+        "EOSC__URL": "https://api.example.org",
+        "EOSC__TOKEN_URL": "https://aai.example.org/token",
+        "EOSC__CLIENT_ID": "client",
+        "EOSC__CLIENT_SECRET_FILE": str(tmp_path / "eosc-secret"),
+        "EOSC__INSTALLATION": "site",
+    }
+    now = datetime.now(UTC).timestamp()
+    life = start(quiet[0], now, **given).go_on(2 * STEP).wait(2 * HOUR)
+    assert "NotebooksAccountingUnmappedFlavors" in life.fired()
 
 
 def test_messages_that_are_set_aside_are_told(

@@ -26,12 +26,13 @@ from accounting.records.daily import (
     unmapped,
 )
 from accounting.store.due import NOTHING_CLOSED, unsettled
-from accounting.store.tables import delivered, progress, settled
+from accounting.store.tables import delivered, progress, revisions, settled
 
 _HEAD, _BETWEEN, _TAIL = "[\n", ",\n", "\n]"
 _HOUR = 3600
-_SEARCHED = Month(0, 0)
-"""Stands in ``settled`` for no month: its revision is the day up to which all was searched."""
+_SEARCHED, _RULES = Month(0, 0), Month(0, 1)
+"""Stand in ``settled`` for no months: the revisions are the day up to which all was searched, and
+a number that changes with what flavours count as."""
 
 Whose = tuple[str, str, int]
 """(user, VO, day)"""
@@ -144,32 +145,45 @@ class Hours(Computed):
         """See ``Computed``: also those that changed months reach into, and whose days are new."""
         found = {
             earlier
-            for row in connection.execute(unsettled(destination)).all()
-            for earlier in _reached(connection, Month(*row))
+            for month in self._changed(connection, destination)
+            for earlier in _reached(connection, month)
         }
-        searched = self._searched(connection, destination)
+        searched = self._noted(connection, destination, _SEARCHED)
         if searched:
             found |= set(_of_days(searched, self._until(connection)))
         return sorted(found)
 
-    def _searched(self, connection: Connection, destination: str) -> int:
-        """The day up to which all days were looked for."""
+    def _changed(self, connection: Connection, destination: str) -> list[Month]:
+        """The months whose records have changed; all, if flavours count as something else now."""
+        query: Any = unsettled(destination)
+        if self._noted(connection, destination, _RULES) != self._fingerprint:
+            query = select(revisions.c.year, revisions.c.month)
+        return [Month(*row) for row in connection.execute(query).all()]
+
+    @property
+    def _fingerprint(self) -> int:
+        said = repr((list(self._metrics.of_flavors.items()), self._first_day))
+        return int(hashlib.sha256(said.encode()).hexdigest()[:15], 16)
+
+    def _noted(self, connection: Connection, destination: str, what: Month) -> int:
+        """What was noted when all had been told last."""
         query = select(settled.c.revision).where(
             settled.c.destination == destination,
-            settled.c.year == _SEARCHED.year,
-            settled.c.month == _SEARCHED.month,
+            settled.c.year == what.year,
+            settled.c.month == what.month,
         )
         return connection.execute(query).scalar() or 0
 
     def settle(self, connection: Connection, destination: str) -> None:
         """See ``Outlet``."""
         left = {entry.key.of for entry, _ in self._unsaid(connection, destination, NOTHING_CLOSED)}
-        for month in [Month(*row) for row in connection.execute(unsettled(destination)).all()]:
+        for month in self._changed(connection, destination):
             if left.isdisjoint(_reached(connection, month)):
                 queue.settle(connection, destination, month)
         for month in left:
             queue.unsettle(connection, destination, month)
         queue.settle_at(connection, destination, _SEARCHED, self._until(connection))
+        queue.settle_at(connection, destination, _RULES, self._fingerprint)
 
     def _differing(
         self, connection: Connection, destination: str, since: Month | None = None

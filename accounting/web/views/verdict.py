@@ -180,6 +180,14 @@ def _delivering(
             "see each record for the cure, or acknowledge it",
             "records?delivery=held",
         )
+    if delivery.unmapped_flavors:
+        names = ", ".join(delivery.unmapped_flavors)
+        yield Finding(
+            Level.WARN,
+            f"EOSC's accounting is not told the hours of these flavours: {names}",
+            "say in ACCOUNTING_EOSC__METRICS what they count as; their hours are kept until then",
+            "deliveries",
+        )
     yield from _certificate(delivery.certificate_days)
 
 
