@@ -38,6 +38,8 @@ def test_the_demo_shows_that_every_number_arrived_and_leaves_nothing_running(
     assert "Really used, recorded, held by the receiver" in said
     assert re.search(r"measured by file system", said)
     assert re.search(r"\d+ storage records \(StAR\)", said)
+    assert re.search(r"\d{4}-\d\d-\d\d at EOSC, hours", said)
+    assert re.search(r"[\d,]+ metrics of \d days, each made once", said)
     assert {path.name for path in folder.iterdir()} >= {
         "accounting.db",
         "ams.jsonl",

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from accounting.delivery import pusher
 from accounting.delivery.outbox import Outbox
-from accounting.demo import comparison, homes, stage
+from accounting.demo import comparison, homes, hours, stage
 from accounting.demo.stage import Stage
 from accounting.errors import AccountingError
 from accounting.guard.tokens import digest_of
@@ -65,6 +65,7 @@ def run(folder: Path, *, stay: bool, console: Console) -> int:
         repository = _receive(scene, console)
         _compare(scene, until, repository, console)
         homes.show(scene, until, console)
+        hours.show(scene, until, console)
         console.print(
             f"[bold green]Done[/] in {time.monotonic() - started:.0f} s;"
             f" all files are in {scene.folder}"

@@ -19,13 +19,16 @@ from accounting.config import Settings
 from accounting.errors import AccountingError
 from accounting.model.energy import EnergyRules
 from accounting.records.builder import Site
+from accounting.records.daily import Metric, Metrics
 from accounting.records.identity import VoRules
+from accounting.simulation.judges.eosc import Eosc, EoscStandin
 from accounting.simulation.stores.engines import Engine, run_prometheus
 from accounting.simulation.stores.history import populate
 from accounting.simulation.stores.live import serve_targets
 from accounting.simulation.stores.programs import ProgramError, ProgramMissingError
 from accounting.simulation.world.cluster import Cluster
 from accounting.simulation.world.features import Features
+from accounting.simulation.world.flavors import GPU_FLAVORS, ODD_FLAVORS, PLAIN_FLAVORS
 from accounting.store.engine.database import Database
 from ssm.ams import AmsSettings
 from ssm.certificate import HostCertificate
@@ -42,6 +45,12 @@ SITE = Site(
 GRAMS_PER_KWH = 210.0
 DEFAULT_VO = "default.example.org"
 RULES = VoRules(default=DEFAULT_VO)
+
+INSTALLATION = "example-notebooks"
+_METRICS = {
+    flavor.name: Metric(INSTALLATION, f"{flavor.name}-hours")
+    for flavor in (*PLAIN_FLAVORS, *ODD_FLAVORS, *GPU_FLAVORS)
+}
 
 HISTORY = timedelta(days=35)
 PODS = 320
@@ -65,6 +74,7 @@ class Stage:
         authority, host: the certificate authority, and what the site would register in GOCDB.
         broker: the stand-in for AMS.
         sender: delivers to it.
+        eosc: the stand-in for EOSC's accounting.
     """
 
     folder: Path
@@ -75,6 +85,7 @@ class Stage:
     host: Issued
     broker: AmsStandin
     sender: AmsSender
+    eosc: EoscStandin
 
 
 def prepared(folder: Path) -> Path:
@@ -145,7 +156,9 @@ def built(folder: Path, console: Console) -> Iterator[Stage]:
         stack.callback(sender.close)
         database = stack.enter_context(Database(f"sqlite:///{folder / 'accounting.db'}"))
         database.upgrade()
-        yield Stage(folder, cluster, prometheus, database, authority, host, broker, sender)
+        known = [metric.definition for metric in _METRICS.values()]
+        eosc = stack.enter_context(EoscStandin(Eosc([INSTALLATION], known)))
+        yield Stage(folder, cluster, prometheus, database, authority, host, broker, sender, eosc)
 
 
 def settings(scene: Stage, token_file: Path) -> Settings:
@@ -175,9 +188,31 @@ def settings(scene: Stage, token_file: Path) -> Settings:
             "interval": SERVED_SECONDS,
         },
         "storage": {"measure": True},
+        "eosc": {
+            "url": scene.eosc.url,
+            "token_url": scene.eosc.token_url,
+            "client_id": scene.eosc.eosc.client[0],
+            "client_secret_file": _secret(scene),
+            "installation": INSTALLATION,
+            "metrics": {flavor: metric.definition for flavor, metric in _METRICS.items()},
+            "interval": SERVED_SECONDS,
+        },
         "api": {"token_file": token_file},
     }
     return Settings(_env_prefix="DEMO_ACCOUNTING_", **given)  # type: ignore[call-arg] # known at run time
+
+
+def metrics() -> Metrics:
+    """What the flavours count as at EOSC."""
+    return Metrics(_METRICS)
+
+
+def _secret(scene: Stage) -> Path:
+    """The file with the client's secret at EOSC."""
+    file = scene.folder / "eosc-secret"
+    file.touch(mode=0o600)
+    file.write_text(scene.eosc.eosc.client[1])
+    return file
 
 
 def _broker(authority: Authority, host: Issued, folder: Path) -> AmsStandin:
