@@ -77,6 +77,7 @@ def test_metric_names_follow_the_rule() -> None:
     allowed = re.compile(
         r"build_info|.*(_total|_created|_seconds|_seconds_(bucket|sum|count)|_days)"
         r"|(due|held|differing)_records|outbox_messages|reconciliation_differences|stopped_destinations"
+        r"|month_distinct_users|unmapped_(flavors|hours)"
     )
     assert [name for name in names if not allowed.fullmatch(name)] == []
 
@@ -105,10 +106,13 @@ def test_what_is_not_known_is_nan() -> None:
         "last_poll_timestamp_seconds",
         "last_push_timestamp_seconds",
         "last_reconciliation_timestamp_seconds",
+        "month_distinct_users",
         "outbox_messages",
         "outbox_oldest_seconds",
         "reconciliation_differences",
         "stopped_destinations",
+        "unmapped_flavors",
+        "unmapped_hours",
     }
 
 
