@@ -35,6 +35,9 @@ def _settings_of_a_site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     for name in list(os.environ):
         if name.startswith("ACCOUNTING_"):
             monkeypatch.delenv(name)
+    # Tests set it themselves: like this, it is as before when they have ended.
+    monkeypatch.setenv("ACCOUNTING_PROMETHEUS__URL", "")
+    monkeypatch.delenv("ACCOUNTING_PROMETHEUS__URL")
     monkeypatch.setenv("ACCOUNTING_SITE_NAME", "EXAMPLE")
     monkeypatch.setenv("ACCOUNTING_PROMETHEUS__NAMESPACE", "jupyterhub")
     monkeypatch.setenv("ACCOUNTING_DATABASE_URL", f"sqlite:///{tmp_path / 'ledger.db'}")
@@ -52,8 +55,12 @@ def planned(features: Features, *, ago: float = 5, interval: float = 60, pods: i
 @contextmanager
 def history(folder: Path, cluster: Cluster, *options: str) -> Iterator[str]:
     populate(cluster, folder / "prometheus")
-    with run_prometheus(folder / "prometheus", options=options) as engine:
-        os.environ["ACCOUNTING_PROMETHEUS__URL"] = engine.url
+    # Afterwards no other test of this process may ask an engine that is gone.
+    with (
+        run_prometheus(folder / "prometheus", options=options) as engine,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        environment.setenv("ACCOUNTING_PROMETHEUS__URL", engine.url)
         yield engine.url
 
 
