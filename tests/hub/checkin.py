@@ -4,10 +4,13 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from accounting.simulation.stores.engines import free_port
+from tests.hub.process import wait_for
 from tests.hub.provider import CLIENT_SECRET, Provider
 from tests.hub.rig import PYTHONS, ROOT, Hub, new_url, run_hub
 
@@ -80,6 +83,27 @@ class Site:
         with sqlite3.connect(self.hub.folder / "jupyterhub.sqlite") as database:
             found = database.execute("SELECT id FROM users WHERE name = ?", [name]).fetchone()
         return int(found[0])
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How `run_site` sets a hub up; its arguments of the same names.
+
+    Attributes:
+        services: Paths of services that answer 401 to nobody once they are there: waited for.
+    """
+
+    config: str = ""
+    fragments: tuple[str, ...] = ("checkin",)
+    name: str = "EGICheckinAuthenticator"
+    replacing: Mapping[str, str] = field(default_factory=dict)
+    services: tuple[str, ...] = ()
+
+    def wait(self, site: Site) -> None:
+        """Wait until the services are there."""
+        for path in self.services:
+            url = f"{site.hub.url}services/{path}"
+            wait_for(lambda url=url: httpx.get(url, timeout=60).status_code == 401, url)  # type: ignore[misc]
 
 
 @contextmanager

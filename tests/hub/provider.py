@@ -64,6 +64,18 @@ class Provider:
         """Change how it behaves: `mode`, `rotate_refresh`, … (the script lists them)."""
         self._control("PUT", "settings", settings)
 
+    def heal(self) -> None:
+        """Behave as at the start; users and clients stay."""
+        self.set(
+            mode="up",
+            silent_paths=[],
+            rotate_refresh=False,
+            access_token_seconds=3600,
+            audience="",
+            exchange="rfc",
+            introspection={},
+        )
+
     def ticket(self, audience: str, **claims: object) -> None:
         """What the UMA ticket for this audience says; without one it is refused."""
         self._control("PUT", "tickets", {audience: claims})

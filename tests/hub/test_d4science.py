@@ -5,7 +5,7 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from tests.hub.checkin import CLIENT, Site, run_site
+from tests.hub.checkin import CLIENT, Setup, Site
 from tests.hub.process import wait_for
 from tests.hub.provider import CLIENT_SECRET, Provider
 from tests.hub.test_information_system import XML
@@ -21,9 +21,7 @@ c.D4ScienceAuthenticator.provider_absence_seconds = 1
 
 
 @pytest.fixture(scope="module")
-def site(
-    jupyterhub: str, provider: Provider, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
+def setup(provider: Provider) -> Setup:
     provider.document("/registry", XML.decode())
     provider.ticket(CLIENT, authorization={"permissions": [{"rsname": "small"}]})
     for context, role in ((LAB, "Data-Manager"), (SEA, "Member")):
@@ -32,22 +30,12 @@ def site(
     config = CONFIG + (
         f"c.D4ScienceAuthenticator.information_system_url = 'http://{provider.host}/registry'\n"
     )
-    folder = tmp_path_factory.mktemp("hub")
-    with run_site(
-        folder,
-        provider,
-        config,
-        version=jupyterhub,
-        fragments=("d4science",),
-        name="D4ScienceAuthenticator",
-    ) as running:
-        yield running
+    return Setup(config, ("d4science",), "D4ScienceAuthenticator")
 
 
 @pytest.fixture(autouse=True)
-def _well_again(provider: Provider) -> Iterator[None]:
+def _tickets_again(provider: Provider) -> Iterator[None]:
     yield
-    provider.set(mode="up")
     provider.ticket(CLIENT, authorization={"permissions": [{"rsname": "small"}]})
 
 

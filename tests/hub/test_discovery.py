@@ -2,19 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from hub.authenticator import EGICheckinAuthenticator
 from hub.oidc.errors import Unavailable
 from tests.hub.provider import Provider
-
-
-@pytest.fixture(autouse=True)
-def _well_again(provider: Provider) -> Iterator[None]:
-    yield
-    provider.set(mode="up")
 
 
 def test_what_is_configured_wins_over_what_is_discovered(provider: Provider) -> None:

@@ -1,23 +1,21 @@
 """The image's JupyterLab extension: buttons for sharing a server and for one's access token."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser import NewPage, screenshots
-from tests.hub.checkin import VO, Site, run_site
+from tests.hub.checkin import VO, Setup, Site
 from tests.hub.process import wait_for
-from tests.hub.provider import Provider
 from tests.hub.rig import ROOT
 from tests.hub.visitor import Visitor
 
 EXTENSION = ROOT / "images" / "single-user" / "labextension"
 CONFIG = """
 c.Authenticator.auth_refresh_age = 300
-c.JupyterHub.spawner_class = "simple"
+c.JupyterHub.spawner_class = "tests.hub.keptport.KeptPortSpawner"
 c.SimpleLocalProcessSpawner.home_dir_template = {folder!r} + "/home/{{username}}"
 c.Spawner.options_form = ""
 c.Spawner.cmd = [{singleuser!r}]
@@ -28,17 +26,13 @@ c.Spawner.environment = {{"JUPYTER_PATH": {folder!r}}}
 
 
 @pytest.fixture(scope="module")
-def site(
-    jupyterhub: str, provider: Provider, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("hub")
+def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
+    folder = tmp_path_factory.mktemp("lab")
     (folder / "labextensions").mkdir()
     (folder / "labextensions" / "egi-sharing").symlink_to(EXTENSION)
     singleuser = str(Path(sys.executable).parent / "jupyterhub-singleuser")
     config = CONFIG.format(folder=str(folder), singleuser=singleuser)
-    fragments = ("checkin", "sharing")
-    with run_site(folder, provider, config, version=jupyterhub, fragments=fragments) as running:
-        yield running
+    return Setup(config, ("checkin", "sharing"))
 
 
 def logged_in(page: Page, site: Site, name: str) -> None:

@@ -1,12 +1,11 @@
 """Login at an OpenID provider, and what becomes of it, on both JupyterHubs."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.hub.checkin import TRAINING, VO, Site, run_site
+from tests.hub.checkin import TRAINING, VO, Setup, Site, run_site
 from tests.hub.process import wait_for
 from tests.hub.provider import Provider
 from tests.hub.visitor import Visitor
@@ -19,24 +18,8 @@ c.EGICheckinAuthenticator.provider_absence_seconds = 3600
 
 
 @pytest.fixture(scope="module")
-def site(
-    jupyterhub: str, provider: Provider, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("hub")
-    with run_site(folder, provider, CONFIG, version=jupyterhub) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _well_again(provider: Provider) -> Iterator[None]:
-    yield
-    provider.set(mode="up", silent_paths=[], rotate_refresh=False, access_token_seconds=3600)
-
-
-@pytest.fixture
-def visitor(site: Site) -> Iterator[Visitor]:
-    with Visitor(site.hub) as client:
-        yield client
+def setup() -> Setup:
+    return Setup(CONFIG)
 
 
 def is_at_spawn_page(visitor: Visitor) -> bool:

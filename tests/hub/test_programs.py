@@ -1,7 +1,6 @@
 """Programs with an access token: login without a browser, and tokens that are replaced."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -9,7 +8,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.hub.checkin import CLIENT, TRAINING, VO, Site, run_site
+from tests.hub.checkin import CLIENT, TRAINING, VO, Setup, Site, run_site
 from tests.hub.provider import CLIENT_SECRET, Provider
 from tests.hub.visitor import Visitor
 
@@ -23,21 +22,10 @@ c.EGICheckinAuthenticator.basic_auth = True
 
 
 @pytest.fixture(scope="module")
-def site(
-    jupyterhub: str, provider: Provider, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("hub")
+def setup(provider: Provider) -> Setup:
     provider.client("trusted", ["http://127.0.0.1:1/"])
     provider.client("untrusted", ["http://127.0.0.1:1/"])
-    fragments = ("checkin", "programs", "sharing")
-    with run_site(folder, provider, CONFIG, version=jupyterhub, fragments=fragments) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _well_again(provider: Provider) -> Iterator[None]:
-    yield
-    provider.set(mode="up", silent_paths=[], introspection={}, audience="", exchange="rfc")
+    return Setup(CONFIG, ("checkin", "programs", "sharing"))
 
 
 def login(site: Site, token: str) -> httpx.Response:

@@ -7,9 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.hub.checkin import VO, Site, run_site
-from tests.hub.process import wait_for
-from tests.hub.provider import Provider
+from tests.hub.checkin import VO, Setup, Site
 from tests.hub.visitor import Visitor
 
 CONFIG = """
@@ -19,14 +17,8 @@ c.Spawner.oauth_client_allowed_scopes += ["access:servers!server"]
 
 
 @pytest.fixture(scope="module")
-def site(
-    jupyterhub: str, provider: Provider, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("hub")
-    fragments = ("checkin", "sharing")
-    with run_site(folder, provider, CONFIG, version=jupyterhub, fragments=fragments) as running:
-        wait_for(lambda: service(running, "unknown", "token").status_code == 401, "the service")
-        yield running
+def setup() -> Setup:
+    return Setup(CONFIG, ("checkin", "sharing"), services=("token-acquirer/token",))
 
 
 def service(site: Site, token: str, path: str, method: str = "GET") -> httpx.Response:
@@ -99,6 +91,8 @@ def test_no_other_token_gets_it(site: Site, rosa: str) -> None:
     assert service(site, with_scope, "token").status_code == 403  # of no server
     assert service(site, site.hub.token_of("rosa"), "token").status_code == 403
     assert service(site, site.hub.token, "token").status_code == 403
+    # Whoever can run code in the server, as a visitor can, reads the server's own token.
+    assert service(site, site.server_token("rosa"), "token").status_code in {401, 403}
     assert service(site, "unknown", "token").status_code == 401
 
 

@@ -11,11 +11,10 @@ from playwright.sync_api import Page
 
 from hub import pages
 from tests.browser import NewPage, check_accessible, check_fits, screenshots
-from tests.hub.checkin import TRAINING, VO, Site, run_site
+from tests.hub.checkin import TRAINING, VO, Setup, Site
 from tests.hub.cloud import PODS
 from tests.hub.pods import tokens_in
 from tests.hub.process import wait_for
-from tests.hub.provider import Provider
 from tests.hub.rig import ROOT
 from tests.hub.visitor import Visitor
 from tests.kubernetes.standin import KubernetesStandin
@@ -42,23 +41,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesStan
 
 
 @pytest.fixture(scope="module")
-def site(
-    jupyterhub: str,
-    provider: Provider,
-    cluster: KubernetesStandin,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Site]:
-    own = tmp_path_factory.mktemp("own")
+def setup(
+    jupyterhub: str, cluster: KubernetesStandin, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Setup]:
+    own = tmp_path_factory.mktemp(f"own-{jupyterhub}-")
     (own / "welcome.html").write_text("<h1>Notebooks of the Example Institute</h1>")
     logo = Path(pages.logo()).read_text(encoding="utf-8")
     (own / "logo.svg").write_text(logo.replace("#00528f", "#123456"))
     config = PODS + MINE.format(folder=str(own), tiny=TINY)
-    shown = ("checkin", "spawner", "pages")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", str(cluster.kubeconfig))
-        folder = tmp_path_factory.mktemp("hub")
-        with run_site(folder, provider, config, version=jupyterhub, fragments=shown) as running:
-            yield running
+        yield Setup(config, ("checkin", "spawner", "pages"))
     for pod in cluster.all("pods"):
         cluster.remove("pods", pod["metadata"]["name"])
     for kind in ("secrets", "persistentvolumeclaims"):

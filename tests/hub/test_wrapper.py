@@ -8,9 +8,8 @@ import httpx
 import pytest
 
 from hub.services.wrapper import HubTokens
-from tests.hub.checkin import CLIENT, VO, Site, run_site
+from tests.hub.checkin import CLIENT, VO, Setup, Site
 from tests.hub.process import wait_for
-from tests.hub.provider import Provider
 
 SCOPE = "openid profile entitlements offline_access"
 CONFIG = """
@@ -21,22 +20,13 @@ c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
 
 
 @pytest.fixture(scope="module")
-def site(
-    jupyterhub: str, provider: Provider, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("hub")
-    with run_site(
-        folder,
-        provider,
+def setup() -> Setup:
+    return Setup(
         CONFIG,
-        version=jupyterhub,
-        fragments=("checkin", "programs"),
+        ("checkin", "programs"),
         replacing={'"hub.services.wrapper"': '"hub.services.wrapper", "--keep-seconds", "2"'},
-    ) as running:
-        wait_for(
-            lambda: httpx.get(f"{running.hub.url}services/jwt/").status_code == 401, "the service"
-        )
-        yield running
+        services=("jwt/",),
+    )
 
 
 @pytest.fixture
