@@ -40,7 +40,16 @@ c.Authenticator.allow_all = True
 
 _CRYPT_KEY = secrets.token_hex(32)  # auth_state can be read by a hub that is started again
 
+# JupyterHub 5.5 waits ten seconds for its services, which is too short on a busy machine.
 _ENDING = """
+from jupyterhub.objects import Server
+_services = c.JupyterHub.services
+_listed = _services if isinstance(_services, list) else _services.to_dict().get("extend", [])
+_managed = tuple(one["url"] for one in _listed if "command" in one and "url" in one)
+_wait_up = Server.wait_up
+def _patiently(server, timeout=10, **options):
+    return _wait_up(server, 60 if server.url.startswith(_managed) else timeout, **options)
+Server.wait_up = _patiently
 c.JupyterHub.bind_url = {url!r}
 c.JupyterHub.hub_bind_url = "http://127.0.0.1:{hub_port}"
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{proxy_port}"
