@@ -160,6 +160,11 @@ _USAGE = {
     "memory_mb_seconds": "Wall time, times MB of memory",
     "gpu_seconds": "Wall time, times GPUs",
 }
+_STORAGE = {
+    "volumes": "Home volumes",
+    "used_bytes": "Bytes used in home volumes",
+    "allocated_bytes": "Bytes allocated to home volumes",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +187,15 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """What a VO's home volumes hold on the last day that was read, in bytes."""
+
+    volumes: int
+    used_bytes: int
+    allocated_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class MonthUsage:
     """What was used in the open month so far.
 
@@ -189,11 +203,13 @@ class MonthUsage:
         used: by (VO, flavour).
         users: distinct users by VO.
         all_users: distinct users of all VOs.
+        stored: home volumes by VO, where they are measured.
     """
 
     used: Mapping[tuple[str, str], Used] = field(default_factory=dict)
     users: Mapping[str, int] = field(default_factory=dict)
     all_users: int | None = None
+    stored: Mapping[str, Stored] = field(default_factory=dict)
 
 
 class Metrics:
@@ -290,6 +306,10 @@ class Metrics:
             figure: gauge(f"month_{figure}", f"{says}, in this month so far.", by)
             for figure, says in _USAGE.items()
         }
+        self.storage = {
+            figure: gauge(f"storage_{figure}", f"{says}, on the last day that was read.", ("vo",))
+            for figure, says in _STORAGE.items()
+        }
         self.users = gauge("month_users", "Users, in this month so far.", ("vo",))
         self.all_users = gauge(
             "month_distinct_users", "Users of all VOs, each once, in this month so far."
@@ -354,6 +374,10 @@ class Metrics:
             gauge.clear()
             for (vo, flavor), used in month.used.items():
                 gauge.labels(vo, flavor).set(getattr(used, figure))
+        for figure, gauge in self.storage.items():
+            gauge.clear()
+            for vo, stored in month.stored.items():
+                gauge.labels(vo).set(getattr(stored, figure))
         self.users.clear()
         for vo, users in month.users.items():
             self.users.labels(vo).set(users)

@@ -3,10 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from accounting.lookup import volumes
 from accounting.lookup.summaries import By, Question, Summaries, Usage
+from accounting.lookup.volumes import StorageBy, stored
 from accounting.model.time import Month
 from accounting.store.engine.access import Right, Viewer
-from accounting.telemetry import MonthUsage, Used
+from accounting.telemetry import MonthUsage, Stored, Used
 
 MOST_SERIES = 200
 """Of more VOs and flavours than that, the smallest are taken together."""
@@ -31,7 +33,16 @@ def month_usage(summaries: Summaries, now: float) -> MonthUsage:
         used=_used(rows),
         users={row.key[By.VO]: row.users for row in vos[:MOST_SERIES]},
         all_users=sum(row.users for row in by()),
+        stored=_stored(stored(summaries.database, _EVERYTHING, [StorageBy.VO], month)),
     )
+
+
+def _stored(rows: Sequence[volumes.Stored]) -> dict[str, Stored]:
+    largest = sorted(rows, key=lambda row: row.used_bytes, reverse=True)[:MOST_SERIES]
+    return {
+        row.key[StorageBy.VO]: Stored(row.volumes, row.used_bytes, row.allocated_bytes)
+        for row in largest
+    }
 
 
 def _used(rows: Sequence[Usage]) -> dict[tuple[str, str], Used]:

@@ -104,3 +104,10 @@ def test_the_page_of_usage_shows_them_beside_wall_time(running: Running) -> None
     assert "Home volumes by VO in November 2026" in page
     assert "measured by file system" in page
     assert "claim-1" not in page
+
+
+def test_the_metrics_tell_what_each_vo_s_volumes_hold_and_nobody_s_name(running: Running) -> None:
+    text = running.get("/metrics").text
+    assert 'notebooks_accounting_storage_used_bytes{vo="physics"} 3e+09' in text
+    assert 'notebooks_accounting_storage_volumes{vo="masked"} 1.0' in text
+    assert "user-1" not in text

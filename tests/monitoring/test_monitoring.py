@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from accounting.telemetry import Metrics, MonthUsage, Used
+from accounting.telemetry import Metrics, MonthUsage, Stored, Used
 
 ROOT = Path(__file__).parent.parent.parent
 ALERTS = ROOT / "monitoring" / "alerts.yaml"
@@ -18,7 +18,9 @@ PANELS: list[dict[str, Any]] = [p for p in DASHBOARD["panels"] if p["type"] != "
 QUERIES = [target["expr"] for panel in PANELS for target in panel["targets"]]
 RULES = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
 
-USED_THIS_MONTH = MonthUsage({("vo", "small"): Used(1, 2, 3, 4, 5, 6)}, {"vo": 1}, 1)
+USED_THIS_MONTH = MonthUsage(
+    {("vo", "small"): Used(1, 2, 3, 4, 5, 6)}, {"vo": 1}, 1, {"vo": Stored(1, 2, 3)}
+)
 
 
 def exported(*, used: bool = False) -> set[str]:
