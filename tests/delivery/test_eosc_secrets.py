@@ -13,7 +13,8 @@ from sqlalchemy import text
 
 from accounting.delivery.outbox import Outbox
 from accounting.errors import AccountingError
-from accounting.simulation.judges.eosc import Eosc, EoscStandin, Fault, Trouble
+from accounting.simulation.judges.eosc import Eosc, EoscStandin
+from accounting.simulation.judges.standin import Fault, Trouble
 from accounting.telemetry import configure_logs
 from tests.delivery.books import NOVEMBER, account, opened, write
 from tests.delivery.eosc import Site
