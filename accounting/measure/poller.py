@@ -204,8 +204,8 @@ class Poller:
         report.silent_since = spoken.silent_since
         workers = ThreadPoolExecutor(_WORKERS)
         try:
-            questioner = Querier(source, scope, workers)
-            self._cover_all(questioner, before, spoken.until, report, notice)
+            querier = Querier(source, scope, workers)
+            self._cover_all(querier, before, spoken.until, report, notice)
         finally:
             workers.shutdown(cancel_futures=True)
         if report.silent_since is not None:
@@ -214,7 +214,7 @@ class Poller:
 
     def _cover_all(
         self,
-        questioner: Querier,
+        querier: Querier,
         before: Progress | None,
         end: int,
         report: Report,
@@ -227,7 +227,7 @@ class Poller:
         """
         length = self.options.step_seconds
         window = next_window(report.end, end, length, by_day=self._by_day)
-        inquiry = self._asked(questioner, window) if window else None
+        inquiry = self._asked(querier, window) if window else None
         while inquiry and window:
             following = next_window(window.end, end, length, by_day=self._by_day)
             try:
@@ -242,11 +242,11 @@ class Poller:
                 elif not self._ask_fewer():
                     raise
                 window = next_window(window.start, end, length, by_day=self._by_day)
-                inquiry = self._asked(questioner, window) if window else None
+                inquiry = self._asked(querier, window) if window else None
                 continue
             self._cache.many_new = inquiry.new_pods > _MANY_NEW
             self._cache.series, self._cache.previous = inquiry.found.series, window
-            ahead = self._asked(questioner, following) if following else None
+            ahead = self._asked(querier, following) if following else None
             before = self._keep(inquiry, before, beat, accounts, report)
             if notice(report):
                 return
@@ -264,15 +264,15 @@ class Poller:
         log.info("the source refused the shortest window", pods_at_once=self._cache.at_once)
         return self._cache.at_once is not None
 
-    def _asked(self, questioner: Querier, window: Window) -> WindowQuery:
+    def _asked(self, querier: Querier, window: Window) -> WindowQuery:
         if self._cache.at_once is not None:
-            names = discovery.pod_names(self.source, questioner.scope, window)
-            questioner = replace(questioner, parts=chunks(names, self._cache.at_once))
+            names = discovery.pod_names(self.source, querier.scope, window)
+            querier = replace(querier, parts=chunks(names, self._cache.at_once))
         many_new = (
             window.seconds > _LONG_SECONDS if self._cache.many_new is None else self._cache.many_new
         )
         previous, series = self._cache.previous, self._cache.series
-        return WindowQuery(questioner, window, previous, series, many_new=many_new)
+        return WindowQuery(querier, window, previous, series, many_new=many_new)
 
     def _beat(self, inquiry: WindowQuery, before: Progress | None) -> Pulse:
         """When the source spoke, up to the window's end or later if it was polled already."""

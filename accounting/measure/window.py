@@ -56,7 +56,7 @@ class WindowQuery:
     records see it, so they are asked for new pods only; counters and phases for all.
 
     Args:
-        questioner: whom to ask.
+        querier: whom to ask.
         window: about what.
         previous: the window that was read before, if it is known.
         series: whose a counter is, as far as the window before knew it; see ``Samples``.
@@ -65,7 +65,7 @@ class WindowQuery:
 
     def __init__(
         self,
-        questioner: Querier,
+        querier: Querier,
         window: Window,
         previous: Window | None,
         series: SeriesNames,
@@ -75,21 +75,21 @@ class WindowQuery:
         self.window = window
         self.found = Samples(known_series=series)
         self.new_pods = 0
-        self._to = questioner
-        self._holdings = HoldingQuery(questioner, window, self.found)
-        workers = questioner.workers
-        self._beats = workers.submit(questioner.beats, window)
-        self._seen = Answer([workers.submit(questioner.sightings, window)])
-        self._lost = LostNodes(questioner, window)
-        self._devices = DeviceQuery(questioner, window)
-        self._energy = EnergyQuery(questioner, window)
-        self._volumes = VolumeQuery(questioner, window)
-        self._counters = CounterQuery(questioner, window, previous, many_new=many_new)
+        self._to = querier
+        self._holdings = HoldingQuery(querier, window, self.found)
+        workers = querier.workers
+        self._beats = workers.submit(querier.beats, window)
+        self._seen = Answer([workers.submit(querier.sightings, window)])
+        self._lost = LostNodes(querier, window)
+        self._devices = DeviceQuery(querier, window)
+        self._energy = EnergyQuery(querier, window)
+        self._volumes = VolumeQuery(querier, window)
+        self._counters = CounterQuery(querier, window, previous, many_new=many_new)
         self._described: dict[_Description, Answer[Row]] = {}
         if many_new:
             for query in _DESCRIPTIONS:
                 about_all = partial(query, only="")
-                self._described[query] = questioner.ask(about_all, window)
+                self._described[query] = querier.ask(about_all, window)
 
     @property
     def beats(self) -> list[Points]:

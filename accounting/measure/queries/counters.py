@@ -26,25 +26,25 @@ class CounterQuery:
     """Last values of all counters, and all samples of those that fell or lack their cgroup.
 
     Args:
-        questioner: whom to ask.
+        querier: whom to ask.
         window: about what.
         previous: the window that was read before, if it is known.
         many_new: many pods are expected to be new: ask at once which counters fell.
     """
 
     def __init__(
-        self, questioner: Querier, window: Window, previous: Window | None, *, many_new: bool
+        self, querier: Querier, window: Window, previous: Window | None, *, many_new: bool
     ) -> None:
-        self._to = questioner
+        self._to = querier
         self._window = window
         self._previous = previous
-        self._last = {CPU: questioner.ask_usage(kubelet.cpu, window)}
+        self._last = {CPU: querier.ask_usage(kubelet.cpu, window)}
         for metric in (RECEIVED, SENT):
             query = partial(kubelet.network, metric=metric)
-            self._last[metric] = questioner.ask_usage(query, window)
+            self._last[metric] = querier.ask_usage(query, window)
         self._fell: Answer[UsageRow] | None = None
         if many_new:
-            self._fell = questioner.ask_usage(kubelet.resets, window)
+            self._fell = querier.ask_usage(kubelet.resets, window)
         self._lowest = Answer[UsageRow]()
         self._containers = Answer[UsageRow]()
         self._suspects: set[str] = set()

@@ -20,13 +20,13 @@ class HoldingQuery:
     follows for the pod; the pod's cgroup what it is limited to.
 
     Args:
-        questioner: whom to ask.
+        querier: whom to ask.
         window: about what.
         found: what the window says so far.
     """
 
-    def __init__(self, questioner: Querier, window: Window, found: Samples) -> None:
-        self._to = questioner
+    def __init__(self, querier: Querier, window: Window, found: Samples) -> None:
+        self._to = querier
         self._window = window
         self._found = found
         self._resized = Answer[Row]()

@@ -113,7 +113,7 @@ def _note_loss(pod: Pod, seen: Sighting) -> None:
 
 
 def _describe(pod: Pod, samples: Samples, *, has_stopped: bool) -> None:
-    """Fill in what is not known yet; what was true first stays (apel.md, rule 6)."""
+    """Fill in ``pod`` what is not known yet; what was true first stays (apel.md, rule 6)."""
     times = samples.times.get(pod.uid)
     if times is not None:
         seen = None if has_stopped else samples.sightings.get(pod.uid)

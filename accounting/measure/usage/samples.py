@@ -135,18 +135,19 @@ class Samples:
 
     Attributes:
         sightings: phases.
-        times: creation, start and completion.
+        times: creation, start and completion, Unix seconds.
         owners: what the hub's annotations say.
         asks: requests and limits, by who asks within the pod: see ``Asks``.
         resources: what follows from them: cores, bytes, accelerators.
-        resizes: times at which they changed, and what they were from then on.
+        resizes: times at which they changed (Unix seconds), and what they were from then on.
         images: image names.
         claims: size of all mounted volumes, bytes.
         surroundings: what nodes and resource claims say of accelerators.
-        uses: of accelerators, within days so far.
+        uses: of accelerators, within UTC days so far: active seconds and joules.
         memory_peaks: highest working set, bytes.
         readings: each counter's last value: CPU in core-seconds, network in bytes.
-        raw: (time, value) of all samples, in order of time, of counters that fell or are doubtful.
+        raw: (time, value) of all samples, in order of time, of counters that fell or are doubtful:
+            core-seconds, bytes or joules.
         known_series: ``series`` of the window before: the paths are the same from window to
             window. Parsing 20,000 paths takes 59 ms, looking them up 4 ms.
         series: which pod and counter a series belongs to.

@@ -218,7 +218,7 @@ def seldom_more(kind: CounterKind, seconds: float, resources: Resources | None) 
 
 
 def keep_one_level(samples: Samples, tolerance_seconds: float) -> None:
-    """Of the samples of CPU, keep at any time those of the best level that speaks (M4).
+    """Of ``samples.raw``, keep at any time the CPU of the best level that speaks (M4), in place.
 
     A level counts from when all better ones have been silent for longer than ``tolerance_seconds``.
     Its earlier samples tell nothing new, nor does the last value of a level that is left out.
