@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,9 @@ SHOWN = {
 }
 """Each target, and a command that shows that its program is there.
 
-single-user is not built: its base, a Jupyter image with conda, is in no package registry.
+single-user is not built. Its kinds stand on R, Julia, PyTorch and the libraries of Jupyter's own
+images; those are made of conda's packages and lie in a registry of images. A test reaches neither.
+Over JupyterLab of this project's lock, fedcloudclient refuses another PyYAML than its own.
 """
 
 LARGEST = {"accounting": 400, "hub": 150, "monitor": 450, "backup": 310}
@@ -36,17 +39,21 @@ LARGEST = {"accounting": 400, "hub": 150, "monitor": 450, "backup": 310}
 MADE = ("etc", "opt", "src", "usr", "var/lib/notebooks-accounting")
 """Where targets put files."""
 
+REVISION, SOURCE = "0123abcd", "https://example.org/notebooks"
+_FROM = ("--build-arg", f"REVISION={REVISION}", "--build-arg", f"SOURCE={SOURCE}")
+
 NOTED = ("etc/shadow", "usr/share/doc")
 """Where Debian's own tools write when it was."""
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def store() -> Iterator[Store]:
+    """Not below pytest's folder, which its next runs delete: an interrupted one leaves mounts."""
     if missing := [name for name in NEEDED if not shutil.which(name)]:
         pytest.skip(f"not installed: {', '.join(missing)}")
     if os.geteuid() != 0:
         pytest.skip("buildah's chroot isolation needs root")
-    made = Store(tmp_path_factory.mktemp("buildah"))
+    made = Store(Path(tempfile.mkdtemp(prefix="buildah-")))
     try:
         made.make_bases()
     except AssertionError as exc:
@@ -60,7 +67,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def images(store: Store) -> dict[str, Image]:
     """Each target."""
-    return {target: store.build(target, target) for target in SHOWN}
+    return {target: store.build(target, target, *_FROM) for target in SHOWN}
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -84,6 +91,8 @@ def test_an_image_says_what_it_is_made_from(images: dict[str, Image], target: st
     labels = images[target].config["Labels"]
     assert labels["org.opencontainers.image.version"]
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert labels["org.opencontainers.image.revision"] == REVISION
+    assert labels["org.opencontainers.image.source"] == SOURCE
 
 
 @contextmanager
