@@ -359,11 +359,14 @@ class Poller:
         """The home volumes' days that a window tells of."""
         if not seen:
             return []
-        kept = Kept.read(self.ledger.database, seen, is_replay=seen[-1].at < watermark)
+        is_replay = seen[-1].at < watermark
+        kept = Kept.read(self.ledger.database, seen, is_replay=is_replay)
         for one in seen:
-            volume = volumes.merged(
-                one, kept.before(one), self.site, self.rules, kept.group_of(one.user)
-            )
+            before = kept.before(one)
+            if not is_replay and volumes.adds_nothing(one, before):
+                continue
+            group = kept.group_of(one.user)
+            volume = volumes.merged(one, before, self.site, self.rules, group)
             if volume is not None:
                 kept.add(volume)
         return kept.written

@@ -78,7 +78,14 @@ class Kept:
                 wanted = {name for name in wanted if not _has(rows, name, first)}
             for volume in _latest(connection, wanted, first):
                 rows[volume.namespace, volume.name].append(volume)
-            groups = _groups(connection, {one.user for one in seen if one.user and not one.group})
+            unknown = {
+                one.user
+                for one in seen
+                if one.user
+                and not one.group
+                and not any(row.group for row in rows.get((one.namespace, one.name), ()))
+            }
+            groups = _groups(connection, unknown)
         return cls(rows, groups)
 
     def before(self, seen: VolumeSeen) -> list[Volume]:

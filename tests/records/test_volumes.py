@@ -15,7 +15,7 @@ from accounting.model.volumes import (
 )
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
-from accounting.records.volumes import merged
+from accounting.records.volumes import adds_nothing, merged
 
 SITE = Site("EXAMPLE-SITE", "notebooks.example.org")
 RULES = VoRules(default="vo.example.org", excluded_users=frozenset({"monitor"}))
@@ -76,6 +76,21 @@ def test_an_earlier_window_that_is_read_again_changes_nothing() -> None:
     once = known(late, known(early))
     assert known(early, once) == once
     assert known(late, once) == once
+
+
+def test_only_what_says_something_new_is_merged() -> None:
+    row = known(seen(used=5, user="alice"))
+    assert adds_nothing(seen(NOON + 60, user="alice"), [row])
+    for new in (
+        seen(NOON + 60, used=5, user="alice"),
+        seen(NOON + 60, user="bob"),
+        seen(NOON + 60, user="alice", allocated_bytes=20 * GIB),
+        seen(NOON + 60, user="alice", created_at=1.0),
+        seen(NOON + 60, user="alice", mounters=(ALICE,)),
+        seen(NOON + DAY_SECONDS, user="alice"),
+    ):
+        assert not adds_nothing(new, [row])
+    assert not adds_nothing(seen(NOON + 60, user="alice"), [])
 
 
 def test_the_claim_says_whose_it_is_and_else_the_one_user_who_mounts_it() -> None:
