@@ -159,6 +159,8 @@ _USAGE = {
     "core_seconds": "Wall time, times cores",
     "memory_mb_seconds": "Wall time, times MB of memory",
     "gpu_seconds": "Wall time, times GPUs",
+    "joules": "Energy, as far as it is known",
+    "joules_estimated": "Energy that is estimated",
 }
 _STORAGE = {
     "volumes": "Home volumes",
@@ -176,6 +178,7 @@ class Used:
         wall_seconds, cpu_seconds: used.
         core_seconds, gpu_seconds: wall time, times the cores or GPUs that each notebook had.
         memory_mb_seconds: wall time, times the MB of memory that each had.
+        joules: energy, as far as it is known; ``joules_estimated`` is the part that is estimated.
     """
 
     notebooks: int
@@ -184,6 +187,8 @@ class Used:
     core_seconds: float
     memory_mb_seconds: float
     gpu_seconds: float
+    joules: float = 0.0
+    joules_estimated: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,8 @@ def _used(rows: Sequence[Usage]) -> dict[tuple[str, str], Used]:
             core_seconds=sum(row.core_seconds for row in group),
             memory_mb_seconds=sum(row.memory_mb_seconds for row in group),
             gpu_seconds=sum(row.gpu_seconds for row in group),
+            joules=sum(row.joules for row in group),
+            joules_estimated=sum(row.joules_estimated for row in group),
         )
         for key, group in groups.items()
     }
