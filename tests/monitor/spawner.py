@@ -25,7 +25,7 @@ class MoodySpawner(KeptPortSpawner):
             msg = "no node has room"
             raise RuntimeError(msg)
         if mood == "hang":
-            await asyncio.sleep(25)
+            await asyncio.sleep(15)
             msg = "it hung"
             raise RuntimeError(msg)
         return await super().start()
