@@ -91,6 +91,11 @@ class Outbox:
         with self.database.begin(reading=True) as connection:
             return self.outlet.differing_count(connection, destination, open_from)
 
+    def unsaid_counts(self, open_from: Month, destination: str) -> tuple[int, int]:
+        """How many figures are due at a destination, and how many corrections wait, at once."""
+        with self.database.begin(reading=True) as connection:
+            return self.outlet.unsaid_counts(connection, destination, open_from)
+
     def settle(self, destination: str) -> None:
         """Note which months this destination was told all of; nobody searches them again."""
         with self.database.begin() as connection:

@@ -65,10 +65,8 @@ def _outgoing(settings: Settings, database: Database, now: float) -> dict[str, O
 
 
 def _figures(outbox: Outbox, address: str, first: Month) -> dict[str, Any]:
-    return {
-        "due": outbox.due_count(first, address),
-        "differing": outbox.differing_count(first, address),
-    }
+    due, differing = outbox.unsaid_counts(first, address)
+    return {"due": due, "differing": differing}
 
 
 def _messages(found: Sequence[Destination], now: float) -> dict[str, Any]:

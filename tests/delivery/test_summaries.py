@@ -1,12 +1,15 @@
 """Monthly summaries: what the repository's own summariser would make of our records."""
 
+from typing import Any
+
+import pytest
 from sqlalchemy import update
 
 from accounting.delivery import pusher
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.outlets import summaries
 from accounting.delivery.outlets.summaries import Summaries
-from accounting.model.messages import Limit
+from accounting.model.messages import Entry, Limit
 from accounting.records import apel
 from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user
@@ -112,6 +115,22 @@ def test_records_and_summaries_go_to_two_destinations_and_neither_knows_of_the_o
     assert pusher.Pusher(Outbox(ledger), other, POLICY).push().records == 2
     assert (len(inbox.bodies), len(other.bodies)) == (1, 1)
     assert Outbox(ledger, Summaries()).fill("x#summaries", None, Limit(1), 1.0)[1] == 1
+
+
+def test_what_is_due_and_what_differs_is_counted_with_one_look_at_the_months(
+    ledger: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured_whole(ledger)
+    write(ledger, [account(1), account(2)])
+    looked, entries = [], Summaries.entries
+
+    def counted(*args: Any) -> list[Entry]:
+        looked.append(args[-1])
+        return entries(*args)
+
+    monkeypatch.setattr(Summaries, "entries", counted)
+    assert Outbox(ledger, Summaries()).unsaid_counts(NOVEMBER, "x#summaries") == (2, 0)
+    assert looked == [NOVEMBER]
 
 
 def test_an_erased_user_is_in_no_message_and_what_was_told_of_them_stays(ledger: Database) -> None:

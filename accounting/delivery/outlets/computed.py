@@ -63,12 +63,19 @@ class Computed(ABC):
 
     def due_count(self, connection: Connection, destination: str, open_from: Month) -> int:
         """See ``Outlet``."""
-        return sum(1 for _ in self._unsaid(connection, destination, open_from))
+        return self.unsaid_counts(connection, destination, open_from)[0]
 
     def differing_count(self, connection: Connection, destination: str, open_from: Month) -> int:
         """See ``Outlet``."""
+        return self.unsaid_counts(connection, destination, open_from)[1]
+
+    def unsaid_counts(
+        self, connection: Connection, destination: str, open_from: Month
+    ) -> tuple[int, int]:
+        """See ``Outlet``."""
         found = self._differing(connection, destination)
-        return sum(_is_differing(entry, told, open_from) for entry, told in found)
+        waits = [_is_differing(entry, told, open_from) for entry, told in found]
+        return len(waits) - sum(waits), sum(waits)
 
     def settle(self, connection: Connection, destination: str) -> None:
         """See ``Outlet``."""

@@ -43,6 +43,11 @@ class Outlet(Protocol):
     def differing_count(self, connection: Connection, destination: str, open_from: Month) -> int:
         """How many corrections of closed months wait for ``republish`` (D6)."""
 
+    def unsaid_counts(
+        self, connection: Connection, destination: str, open_from: Month
+    ) -> tuple[int, int]:
+        """Both of these counts, found at once."""
+
     def settle(self, connection: Connection, destination: str) -> None:
         """Note which months this destination was told all of, so that nobody searches them."""
 

@@ -42,6 +42,13 @@ class CloudRecords:
         query = select(func.count()).select_from(records)
         return connection.execute(query.where(is_differing(open_from, destination))).scalar_one()
 
+    def unsaid_counts(
+        self, connection: Connection, destination: str, open_from: Month
+    ) -> tuple[int, int]:
+        """See ``Outlet``."""
+        due = self.due_count(connection, destination, open_from)
+        return due, self.differing_count(connection, destination, open_from)
+
     def settle(self, connection: Connection, destination: str) -> None:
         """See ``Outlet``."""
         for year, month in connection.execute(unsettled(destination)).all():
