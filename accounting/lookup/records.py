@@ -1,6 +1,6 @@
-"""Records as a viewer sees them: pages of a list, one notebook's months, streams for export."""
+"""Records as a viewer sees them: pages of a list, counts and sums."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Select,
     and_,
     case,
@@ -21,13 +22,13 @@ from accounting.lookup import cursor
 from accounting.model.messages import WAITING, MessageState
 from accounting.model.records import Record
 from accounting.model.time import Month
-from accounting.store.due import NOTHING_CLOSED, is_differing, is_due
+from accounting.store.due import NOTHING_CLOSED, is_differing, is_due, unsettled
 from accounting.store.engine.access import Right, Viewer, own
 from accounting.store.engine.database import Database
-from accounting.store.holds import Acknowledgement, Holds, is_acknowledged
+from accounting.store.holds import is_acknowledged
 from accounting.store.records import Selection, narrowed
 from accounting.store.rows import record_of
-from accounting.store.tables import message_records, messages, queued, records
+from accounting.store.tables import messages, queued, records
 
 _AT_ONCE = 1000
 
@@ -170,12 +171,13 @@ def page(database: Database, viewer: Viewer, question: Question) -> Page:
             if len(few) <= _FEW:
                 query = query.where(_c.uid.in_(few))
         rows = connection.execute(query).all()
+        entries = entries_of(connection, rows[:limit], question.open_from)
     following = ""
     if len(rows) > limit:
         last = rows[limit - 1]
         ends = [getattr(last, f"sorted_{place}") for place in range(columns)]
         following = cursor.encode(question.sort_name, ends)
-    return Page([_entry(row) for row in rows[:limit]], following)
+    return Page(entries, following)
 
 
 def count(database: Database, viewer: Viewer, question: Question) -> int:
@@ -231,18 +233,12 @@ def chosen(viewer: Viewer, question: Question) -> Select[Any]:
         Forbidden: the viewer may not ask for that user or VO.
     """
     selection = question.selection
-    query = _everything(question.open_from).where(*allowed(viewer, selection))
+    query = _EVERYTHING.where(*allowed(viewer, selection))
     if question.delivery is not None:
         query = query.where(_is(question.delivery, question.open_from))
     if selection.user and selection.user == viewer.user:
         selection = replace(selection, user="")
     return narrowed(query, selection)
-
-
-@lru_cache(maxsize=4)
-def _everything(open_from: Month) -> Select[Any]:
-    delivery = case(*((_is(way, open_from), way.value) for way in _RARE), else_=_state())
-    return select(records, delivery.label("delivery"), _message_id().label("message_id"))
 
 
 def _message_id() -> Any:
@@ -256,6 +252,9 @@ def _message_id() -> Any:
 def _state() -> Any:
     state = select(messages.c.state).where(messages.c.id == _message_id())
     return state.correlate(records).scalar_subquery()
+
+
+_EVERYTHING = select(records, _state().label("state"), _message_id().label("message_id"))
 
 
 def _is(delivery: Delivery, open_from: Month) -> ColumnElement[bool]:
@@ -300,90 +299,31 @@ def _order(sort: Sort) -> tuple[tuple[ColumnElement[Any], ...], tuple[type, ...]
     return (column, *_KEY), (kind, *_KEY_KINDS)
 
 
-def _entry(row: Any) -> Entry:
-    delivery = _DELIVERY_OF.get(row.delivery) or Delivery(row.delivery)
+def entries_of(connection: Connection, rows: Sequence[Any], open_from: Month) -> list[Entry]:
+    """Records with how far each has come.
+
+    What its last message says of a record is read with it. Only of those that are held, or of a
+    month that has something to tell, it must be asked what they wait for: that question takes a
+    database as long to plan as the page takes to read.
+    """
+    open_months = {tuple(row) for row in connection.execute(unsettled())}
+    asked = [row.uid for row in rows if row.held or (row.year, row.month) in open_months]
+    waiting = {}
+    if asked:
+        found = connection.execute(_waiting(open_from).where(_c.uid.in_(asked)))
+        waiting = {(row.year, row.month, row.uid): row.waits for row in found}
+    return [_entry(row, waiting.get((row.year, row.month, row.uid))) for row in rows]
+
+
+@lru_cache(maxsize=4)
+def _waiting(open_from: Month) -> Select[Any]:
+    waits = case(*((_is(way, open_from), way.value) for way in _RARE)).label("waits")
+    return select(_c.year, _c.month, _c.uid, waits)
+
+
+def _entry(row: Any, waits: str | None) -> Entry:
+    if waits:
+        return Entry(record_of(row), Delivery(waits), row.message_id)
+    # Without a message, and yet told: it was put into one between the two questions.
+    delivery = _DELIVERY_OF.get(row.state, Delivery.PENDING)
     return Entry(record_of(row), delivery, row.message_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A message that took a record.
-
-    Attributes:
-        month: of which month's record.
-        id: its place in the outbox.
-        empaid: our id of it.
-        broker_id: the broker's id of it; empty until it is delivered.
-        built_at, sent_at: Unix seconds.
-        is_current: it carried what the record says now.
-    """
-
-    month: tuple[int, int]
-    id: int
-    empaid: str
-    destination: str
-    state: str
-    broker_id: str
-    built_at: float
-    sent_at: float | None
-    is_current: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Notebook:
-    """One notebook: its records by month, and the messages that took them, the earliest first.
-
-    ``acknowledgements`` are of its held records, for administrators.
-    """
-
-    uid: str
-    months: list[Entry]
-    messages: list[Taken]
-    acknowledgements: Mapping[Month, Acknowledgement]
-
-
-def notebook(
-    database: Database, viewer: Viewer, uid: str, open_from: Month = NOTHING_CLOSED
-) -> Notebook | None:
-    """All that is recorded of one notebook; None if nothing is.
-
-    Raises:
-        Forbidden: it is not the viewer's, or does not exist; only an admin learns which.
-    """
-    selection = Selection(uid=uid)
-    query = chosen(viewer, Question(selection, open_from=open_from)).order_by(_c.year, _c.month)
-    took = (
-        select(message_records, messages, records.c.digest.label("now"))
-        .join(messages, messages.c.id == message_records.c.message_id)
-        .join(
-            records,
-            (records.c.uid == message_records.c.uid)
-            & (records.c.year == message_records.c.year)
-            & (records.c.month == message_records.c.month),
-        )
-        .where(message_records.c.uid == uid, *allowed(viewer, selection))
-        .order_by(messages.c.origin, messages.c.part)
-    )
-    with database.begin(reading=True) as connection:
-        months = [_entry(row) for row in connection.execute(query)]
-        taken = [_taken(row) for row in connection.execute(took)]
-    if not months:
-        if viewer.is_admin:
-            return None
-        raise Forbidden
-    accepted = Holds(database).of(uid) if viewer.is_admin else {}
-    return Notebook(uid, months, taken, accepted)
-
-
-def _taken(row: Any) -> Taken:
-    return Taken(
-        month=(row.year, row.month),
-        id=row.id,
-        empaid=row.empaid,
-        destination=row.destination,
-        state=row.state,
-        broker_id=row.broker_id,
-        built_at=row.built_at,
-        sent_at=row.sent_at,
-        is_current=row.digest == row.now,
-    )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from accounting.errors import AccountingError
-from accounting.lookup import records, streams
+from accounting.lookup import notebooks, records, streams
 from accounting.lookup.records import Forbidden, Question
 from accounting.lookup.summaries import By, Summaries
 from accounting.lookup.summaries import Question as Sum
@@ -149,11 +149,11 @@ def test_a_notebook_of_somebody_else_and_one_that_is_not_there_look_the_same(
     said = []
     for number in (2, 999):
         with pytest.raises(AccountingError) as refused:
-            records.notebook(database, ADA, account(number).pod.uid)
+            notebooks.notebook(database, ADA, account(number).pod.uid)
         said.append((type(refused.value), str(refused.value)))
     assert said[0] == said[1]
-    assert records.notebook(database, ADMIN, account(999).pod.uid) is None
-    mine = records.notebook(database, ADA, account(0).pod.uid)
+    assert notebooks.notebook(database, ADMIN, account(999).pod.uid) is None
+    mine = notebooks.notebook(database, ADA, account(0).pod.uid)
     assert mine is not None
     assert len(mine.months) == 1
 

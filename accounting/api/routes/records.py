@@ -27,7 +27,7 @@ from accounting.api.parameters import (
 )
 from accounting.api.strictness import refuse_useless, require_order
 from accounting.guard.problem import Problem
-from accounting.lookup import records, streams
+from accounting.lookup import notebooks, records, streams
 from accounting.lookup.records import Delivery, Entry, Question, Sort
 from accounting.model.records import Status
 from accounting.model.time import Month
@@ -182,7 +182,7 @@ def get_notebook(
 ) -> Response:
     """One notebook: its records by month, and the messages that took them."""
     since = open_from(service.settings, service.clock())
-    found = records.notebook(service.database, viewer, uid, since)
+    found = notebooks.notebook(service.database, viewer, uid, since)
     if found is None:
         raise Problem(_NOT_FOUND, "no notebook has this uid", "look for it in the list of records")
     return as_json(

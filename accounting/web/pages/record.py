@@ -14,7 +14,7 @@ from accounting.api.dependencies import Admin, Parts, Reader, Service
 from accounting.api.routes.records import acknowledge
 from accounting.errors import SettingsError
 from accounting.guard.problem import Problem
-from accounting.lookup import records
+from accounting.lookup import notebooks
 from accounting.lookup.evidence import Evidence, evidence
 from accounting.lookup.records import Delivery, Entry, Forbidden
 from accounting.measure.promql.evidence import of_pod
@@ -87,7 +87,7 @@ def notebook(request: Request, service: Parts, viewer: Reader, uid: str) -> Resp
             raise _missing()
         raise Forbidden
     since = open_from(service.settings, service.clock())
-    found = records.notebook(service.database, viewer, uid, since)
+    found = notebooks.notebook(service.database, viewer, uid, since)
     if found is None:
         raise _missing()
     last = found.months[-1].record
