@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from accounting.telemetry import configure_logs
-from bench import api, backlog, broker, client, delivery, destinations, hub, refreshes
+from bench import api, backlog, broker, client, delivery, destinations, hub, pages, refreshes
 from bench.dataset import beside, day, steady
 from bench.figures import Figure, save, show
 from bench.poll import DayPoll, forget, measure_beside
@@ -26,6 +26,7 @@ SECTIONS = (
     "broker",
     "backlog",
     "api",
+    "pages",
     "hub",
     "refreshes",
 )
@@ -44,6 +45,7 @@ class Sizes(NamedTuple):
     backlog: int = 1_000_000
     records: int = 1_000_000
     users: int = 500
+    shown: int = 300_000
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.backlog,
         options.records,
         options.users,
+        options.shown,
     )
     data: Path = options.data.absolute()
     data.mkdir(parents=True, exist_ok=True)
@@ -76,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5, help="measured runs of each command")
     parser.add_argument("--backlog", type=int, default=1_000_000, help="records of the backlog")
     parser.add_argument("--records", type=int, default=1_000_000, help="records behind the API")
+    parser.add_argument("--shown", type=int, default=300_000, help="records behind the pages")
     parser.add_argument("--users", type=int, default=500, help="users refreshed at once")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument(
@@ -104,6 +108,7 @@ def _sections(
         "broker": ("Messages to the broker's stand-in", lambda: _broker(sizes, data)),
         "backlog": (f"A backlog of {sizes.backlog:,} records", lambda: _backlog(sizes, data)),
         "api": (f"The API over {sizes.records:,} records", lambda: _api(sizes, data)),
+        "pages": (f"The pages over {sizes.shown:,} records", lambda: _pages(sizes, data)),
         "hub": ("JupyterHub's logins", lambda: hub.measure(sizes.rounds)),
         "refreshes": (
             f"Refreshes of {sizes.users:,} users at once",
@@ -187,6 +192,16 @@ def _api(sizes: Sizes, data: Path) -> list[Figure]:
     return [
         *api.measure_sqlite(kept, folder, sizes.records, seconds),
         *api.measure_postgres(folder, sizes.records, seconds),
+    ]
+
+
+def _pages(sizes: Sizes, data: Path) -> list[Figure]:
+    folder = data / "work"
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = data / f"ledger-{sizes.shown}.db"
+    return [
+        *pages.measure_sqlite(kept, folder, sizes.shown),
+        *pages.measure_postgres(folder, sizes.shown),
     ]
 
 

@@ -5,14 +5,17 @@ import random
 from collections.abc import Iterator
 from itertools import islice
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Integer, cast, func, insert, literal, select, text, true
 
 from accounting.model.time import Month
+from accounting.store import totals
 from accounting.store.engine.database import Database
 from accounting.store.tables import (
+    delivered,
     messages,
     outlets,
     pods,
@@ -31,7 +34,8 @@ USERS = 2000
 FLAVORS = ("small", "medium", "large", "gpu")
 IMAGES = [f"registry.example.org/notebook:{number}" for number in range(6)]
 MESSAGE = 500
-DESTINATION = "ams://example.org"
+DESTINATION = "ams://msg.argo.grnet.gr/accounting/eu-egi-cloud-accounting"
+"""As the settings name it by themselves, so that a service knows it, too."""
 _AT_ONCE = 20_000
 _SPANNING = 0.05
 
@@ -74,6 +78,7 @@ def fill(database: Database, count: int) -> None:
             ):
                 names = tuple(name for name in (c.name for c in table.columns) if name in rows[0])
                 database.write(connection, table, names, list(map(itemgetter(*names), rows)))
+    totals.rebuild(database)
     _note_delivery(database)
     if not database.is_sqlite:  # as autovacuum does by and by
         with database.begin() as connection:
@@ -85,12 +90,22 @@ def _note_delivery(database: Database) -> None:
     number = (func.row_number().over(order_by=records.primary_key.columns) - 1) / MESSAGE + 1
     key = (records.c.year, records.c.month, records.c.uid)
     told = select(*key, literal(DESTINATION), records.c.digest, true(), cast(number, Integer))
+    # Texts are forgotten, as those of erased users are: they would fill the disk.
+    went = select(
+        *key,
+        literal(DESTINATION),
+        cast(number, Integer),
+        records.c.digest,
+        literal(""),
+        literal(1.0),
+    )
     months = select(literal(DESTINATION), revisions.c.year, revisions.c.month, literal(1))
     with database.begin() as connection:
         connection.execute(
             insert(outlets).values(destination=DESTINATION, kind="records", position=0)
         )
         connection.execute(insert(queued).from_select(queued.columns.keys(), told))
+        connection.execute(insert(delivered).from_select(delivered.columns.keys(), went))
         connection.execute(insert(settled).from_select(settled.columns.keys(), months))
 
 
@@ -230,3 +245,14 @@ def _held(pod: dict[str, Any], seconds: int) -> dict[str, float | None]:
         "memory_mb_seconds": 4096.0 * seconds,
         "gpu_seconds": None if gpus is None else gpus * seconds,
     }
+
+
+def kept(path: Path, count: int) -> str:
+    """The address of a ledger in SQLite, which is made once and kept."""
+    if not path.exists():
+        partial = path.with_suffix(".partial")
+        partial.unlink(missing_ok=True)
+        with Database(f"sqlite:///{partial}") as database:
+            fill(database, count)
+        partial.rename(path)
+    return f"sqlite:///{path}"

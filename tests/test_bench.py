@@ -10,6 +10,7 @@ def test_a_short_benchmark_measures_every_promise(tmp_path: Path) -> None:
     folders = ["--data", str(tmp_path / "data"), "--results", str(tmp_path / "results")]
 
     sizes = ["--pods", "60", "--backlog", "600", "--records", "600", "--users", "6"]
+    sizes += ["--shown", "600"]
     main([*sizes, "--rounds", "1", *folders])
 
     kept = json.loads((tmp_path / "results" / "latest.json").read_text())

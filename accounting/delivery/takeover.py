@@ -23,6 +23,7 @@ from accounting.records import apel, builder
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
 from accounting.records.predecessor import COLUMNS, TABLE, Past, Unusable, past
+from accounting.store import totals
 from accounting.store.engine.database import Database
 from accounting.store.ledger import note_change
 from accounting.store.rows import POD_COLUMNS, RECORD_COLUMNS, account_row, record_row
@@ -188,11 +189,13 @@ class Takeover:
         """Pages and records of notebooks that the ledger does not know."""
         found = [r for one in new for r in builder.records(one.account, self.site, self.rules)]
         write = self.database.write
-        write(connection, pods, POD_COLUMNS, [account_row(one.account) for one in new])
-        write(connection, records, RECORD_COLUMNS, [record_row(record) for record in found])
-        note_change(connection, {record.month for record in found})
-        # A poll that is under way has another picture of the pods: it begins anew.
+        # A poll that is under way has another picture of the pods: it begins anew. Before all
+        # else, as polls do: so neither waits for what the other has changed.
         connection.execute(update(progress).values(revision=progress.c.revision + 1))
+        write(connection, pods, POD_COLUMNS, [account_row(one.account) for one in new])
+        with totals.following(connection, [(record.month, record.uid) for record in found]):
+            write(connection, records, RECORD_COLUMNS, [record_row(record) for record in found])
+        note_change(connection, {record.month for record in found})
         return found
 
     def _note(

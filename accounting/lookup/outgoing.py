@@ -11,11 +11,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, literal_column, select, tuple_, union
 
-from accounting.model.messages import UNDELIVERED, OutletKind
+from accounting.model.messages import UNDELIVERED, MessageState, OutletKind
 from accounting.model.time import Month
 from accounting.records import apel
 from accounting.store.due import is_unsaid, unsettled
 from accounting.store.engine.database import Database
+from accounting.store.parts import of_apart
 from accounting.store.tables import delivered, message_records, messages, outlets, records
 
 Version = tuple[Any, ...]
@@ -88,6 +89,8 @@ def lacking(
     """
     with database.begin(reading=True) as connection:
         destination = receiver(connection)
+        if not _was_told(connection, destination):
+            destination = ""
         candidates = _candidates(connection, destination, months)
         rows = connection.execute(_compared(destination, keys).where(*asked, candidates)).all()
     sums: dict[tuple[Any, ...], _Sums] = defaultdict(_Sums)
@@ -95,6 +98,13 @@ def lacking(
         sums[tuple(row[: len(keys)])].add(row)
     found = {key: one.lacking(is_told=bool(destination)) for key, one in sums.items()}
     return found, Lacking(delivered=NOTHING if destination else None)
+
+
+def _was_told(connection: Connection, destination: str) -> bool:
+    """Whether anything went to a destination yet: else all records wait, and none is compared."""
+    sent = messages.c.state == MessageState.SENT.value
+    went = select(messages.c.id).where(messages.c.destination == destination, sent).limit(1)
+    return connection.execute(went).first() is not None
 
 
 def _candidates(connection: Connection, destination: str, months: Sequence[Month]) -> Any:
@@ -121,7 +131,7 @@ def _candidates(connection: Connection, destination: str, months: Sequence[Month
     if not searched:
         return c.uid.in_(held)
     of_month = tuple_(c.year, c.month).in_([tuple(month) for month in searched])
-    spans = select(c.uid).where(of_month, c.wall_seconds > c.used_wall_seconds)
+    spans = of_apart(select(c.uid).where(of_month, c.wall_seconds > c.used_wall_seconds))
     unsaid = select(c.uid).where(of_month, is_unsaid(destination))
     uids = union(held, spans, unsaid, select(waiting.subquery().c.uid))
     return c.uid.in_(uids)

@@ -23,6 +23,7 @@ from accounting.model.pods import ERASED
 from accounting.model.time import Month
 from accounting.model.volumes import DAY_SECONDS
 from accounting.records import apel
+from accounting.store import totals
 from accounting.store.due import NOTHING_CLOSED, is_due
 from accounting.store.engine.database import Database
 from accounting.store.ledger import note_change
@@ -200,12 +201,17 @@ def _erase_records(connection: Connection, uids: Sequence[str]) -> None:
         )
     if changes:
         note_change(connection, {Month(row.year, row.month) for row in rows})
-        for table, also, values in (
-            (queued, queued.c.digest == bindparam("b_before"), {}),
-            (records, true(), {"user": ERASED, "machine": ""}),
-        ):
-            key = (table.c[name] == bindparam(f"b_{name}") for name in ("uid", "year", "month"))
-            connection.execute(
-                update(table).where(*key, also).values(digest=bindparam("b_digest"), **values),
-                changes,
-            )
+        with totals.following(connection, [(Month(row.year, row.month), row.uid) for row in rows]):
+            _rename(connection, changes)
+
+
+def _rename(connection: Connection, changes: Sequence[dict[str, Any]]) -> None:
+    for table, also, values in (
+        (queued, queued.c.digest == bindparam("b_before"), {}),
+        (records, true(), {"user": ERASED, "machine": ""}),
+    ):
+        key = (table.c[name] == bindparam(f"b_{name}") for name in ("uid", "year", "month"))
+        connection.execute(
+            update(table).where(*key, also).values(digest=bindparam("b_digest"), **values),
+            changes,
+        )

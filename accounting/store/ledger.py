@@ -19,6 +19,7 @@ from accounting.model.pods import (
 from accounting.model.records import Record
 from accounting.model.time import Gap, Month, Window
 from accounting.model.volumes import Volume
+from accounting.store import totals
 from accounting.store.engine.database import Database
 from accounting.store.rows import (
     FIGURE_COLUMNS,
@@ -174,7 +175,8 @@ class Ledger:
             write = self.database.write
             write(connection, pods, POD_COLUMNS, [account_row(a) for a in step.accounts])
             self.database.delete(connection, figures, [(a.pod.uid,) for a in step.accounts])
-            write(connection, records, RECORD_COLUMNS, [record_row(r) for r in step.records])
+            with totals.following(connection, [(r.month, r.uid) for r in step.records]):
+                write(connection, records, RECORD_COLUMNS, [record_row(r) for r in step.records])
             self._move_figures(connection, step.moved)
             changed = {r.month for r in step.records} | {r.month for _, r in step.moved}
             write_volumes(connection, self.database, step.volumes)

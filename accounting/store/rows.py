@@ -31,7 +31,8 @@ from accounting.model.records import Held, Record, Span, Status, Vo
 from accounting.model.time import Month
 from accounting.store import tables
 
-RECORD_COLUMNS = tuple(column.name for column in tables.records.columns)
+RECORD_COLUMNS = tuple(c.name for c in tables.records.columns if c.name != "apart")
+"""Of a record's row what the record says; ``totals`` keeps the rest."""
 RECORD_FIGURES = (
     "created_at",
     "wall_seconds",

@@ -3,6 +3,8 @@
 Times are Unix seconds, durations seconds, as everywhere in the domain.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -20,6 +22,7 @@ from sqlalchemy import (
     func,
     literal_column,
     text,
+    true,
 )
 
 metadata = MetaData(
@@ -87,6 +90,23 @@ figures = Table(
     sqlite_with_rowid=False,
 )
 
+
+def _figures() -> list[Column[Any]]:
+    """What a total has; see ``lookup/usage.py`` for their meaning."""
+    return [
+        Column("pods", BigInteger, nullable=False),
+        Column("wall", BigInteger, nullable=False),
+        Column("cpu", BigInteger, nullable=False),
+        Column("core_seconds", Float, nullable=False),
+        Column("memory_mb_seconds", Float, nullable=False),
+        Column("gpu_seconds", Float, nullable=False),
+        Column("pods_without_cpu", BigInteger, nullable=False),
+        Column("joules", Float, nullable=False),
+        Column("joules_estimated", Float, nullable=False),
+        Column("without_energy", BigInteger, nullable=False, comment="pods"),
+    ]
+
+
 # Clustered by month, as records are summed and listed. SQLite stores the rows in this order.
 records = Table(
     "records",
@@ -146,6 +166,13 @@ records = Table(
         server_default="",
         comment="how well that is known",
     ),
+    Column(
+        "apart",
+        Boolean,
+        nullable=False,
+        server_default=true(),
+        comment="in no total: see totals.py",
+    ),
     PrimaryKeyConstraint("year", "month", "uid"),
     # Lists follow an index, so that a page is quick however long the list is. No index holds a
     # figure, because every poll moves those.
@@ -168,6 +195,40 @@ Index(
 # Every scrape of the metrics counts the held records, which are few among all.
 _stays = text("held <> ''")
 Index("ix_records_held", records.c.held, sqlite_where=_stays, postgresql_where=_stays)
+
+# Sums look at these records one by one; they are few.
+_apart = text("apart")
+Index(
+    "ix_records_apart",
+    *(records.c[name] for name in ("year", "month", "uid")),
+    sqlite_where=_apart,
+    postgresql_where=_apart,
+)
+
+# What all other records come to: see ``totals.py``.
+month_totals = Table(
+    "month_totals",
+    metadata,
+    Column("year", Integer, primary_key=True),
+    Column("month", Integer, primary_key=True),
+    Column("vo", Text, primary_key=True),
+    Column("user", Text, primary_key=True),
+    Column("flavor", Text, primary_key=True),
+    Column("image", Text, primary_key=True),
+    *_figures(),
+    sqlite_with_rowid=False,
+)
+day_totals = Table(
+    "day_totals",
+    metadata,
+    Column("day", Integer, primary_key=True, comment="since 1970"),
+    Column("vo", Text, primary_key=True),
+    Column("user", Text, primary_key=True),
+    Column("flavor", Text, primary_key=True),
+    *_figures(),
+    Column("begun", BigInteger, nullable=False, comment="pods of which it is the first day"),
+    sqlite_with_rowid=False,
+)
 
 revisions = Table(
     "revisions",

@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import re
+import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -144,6 +146,20 @@ def test_the_ledger_can_be_looked_at(polled: Site) -> None:
     shown = polled.run("db", "gaps")
     assert f"{(gap['end_at'] - gap['start_at']) / 60:,.1f}" in shown.out
     assert polled.run("db", "upgrade").out.endswith(f"is of version {HEAD}\n")
+
+
+def test_totals_that_were_changed_by_hand_are_told_and_made_anew(polled: Site) -> None:
+    assert json.loads(polled.run("db", "totals", "--json").out) == {"differing": []}
+    with closing(sqlite3.connect(polled.folder / "accounting.db")) as connection:
+        changed = connection.execute("UPDATE month_totals SET wall = wall + 1")
+        assert changed.rowcount > 0
+        connection.commit()
+    code, said = polled.fails("db", "totals")
+    assert (code, "db totals --rebuild" in said) == (1, True)
+    assert (
+        polled.run("db", "totals", "--rebuild").out == "all totals are what the records come to\n"
+    )
+    assert polled.run("db", "totals").code == 0
 
 
 def test_a_user_is_erased_and_totals_stay(polled: Site) -> None:

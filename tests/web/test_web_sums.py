@@ -8,12 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from typer.testing import CliRunner
 
 from accounting.cli import app
 from accounting.delivery.receiver import Receiver
 from accounting.model.time import Month
+from accounting.store import totals
 from accounting.store.ledger import note_change
 from accounting.store.tables import records
 from accounting.wiring import FIRST, pushers_of
@@ -42,11 +43,11 @@ def push(running: Running) -> None:
 def change(running: Running, of: Month, vo: str, **values: object) -> None:
     """Records that say something else, as a later poll would write them."""
     with running.service.database.begin() as connection:
-        connection.execute(
-            update(records)
-            .where(records.c.vo == vo, records.c.year == of.year, records.c.month == of.month)
-            .values(**values)
-        )
+        c = records.c
+        chosen = (c.vo == vo, c.year == of.year, c.month == of.month)
+        uids = connection.scalars(select(c.uid).where(*chosen)).all()
+        with totals.following(connection, [(of, uid) for uid in uids]):
+            connection.execute(update(records).where(*chosen).values(**values))
         note_change(connection, [of])
 
 

@@ -12,15 +12,49 @@ from accounting.cli.output import bar, notice, shown_time, table, write_json
 from accounting.cli.program import opened, program_of
 from accounting.errors import AccountingError
 
+_TOTALS = "0016"
+"""The migration that brought totals: the records of before are added up after it."""
+
 
 def upgrade(ctx: typer.Context) -> None:
     """Upgrade the database's tables to this version, or create them."""
     settings = program_of(ctx).settings()
+    from accounting.store import totals as kept
     from accounting.store.engine.database import Database
 
     with Database(settings.database_url) as database:
+        before = database.revision()
         database.upgrade()
+        if before is not None and before < _TOTALS:
+            kept.rebuild(database)
         typer.echo(f"{database.name} is of version {database.revision()}")
+
+
+def totals(
+    ctx: typer.Context,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Add everything up anew.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare the kept totals of months and days with the records; they always agree.
+
+    If a database was changed by hand, --rebuild brings them back in line.
+    """
+    settings = program_of(ctx).settings()
+    from accounting.store import totals as kept
+
+    with opened(settings) as database:
+        if rebuild:
+            kept.rebuild(database)
+        found = [str(month) for month in kept.months_that_differ(database)]
+    if as_json:
+        write_json({"differing": found})
+    if found:
+        raise AccountingError(
+            f"the totals of {', '.join(found)} are not what the records come to",
+            "run 'notebooks-accounting db totals --rebuild'",
+        )
+    if not as_json:
+        typer.echo("all totals are what the records come to")
 
 
 def copy(

@@ -1,0 +1,320 @@
+"""Adds usage up in SQL: totals that are kept, and the few records that no total has.
+
+Days: wall time lies between a pod's start and its last sample without a break, so each day's part
+of it is exact. CPU time is known at month ends and at the last sample only: each day gets its part
+in proportion to its wall time, in whole seconds that add up to the month's exactly. What was held
+is exact, too: of pods that were resized in the month, a record has each size and for how long.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    Table,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    literal_column,
+    null,
+    select,
+    tuple_,
+    union_all,
+)
+
+from accounting.lookup.questions import By, Question, shown
+from accounting.lookup.records import allowed
+from accounting.lookup.usage import Usage
+from accounting.model.time import Month
+from accounting.records import holdings
+from accounting.store import parts
+from accounting.store.engine.access import Viewer
+from accounting.store.engine.database import Database
+from accounting.store.records import Selection
+from accounting.store.rows import spans_of
+from accounting.store.tables import day_totals, month_totals, records
+
+_FIGURES = ("wall", "cpu", *parts.INTEGRALS)
+_KEPT = (*_FIGURES, *parts.TAKEN)
+_NAMES = parts.DESCRIBED[1:]
+
+
+def sums(
+    database: Database, viewer: Viewer, question: Question, *more: ColumnElement[bool]
+) -> list[Usage]:
+    """What was measured, added up.
+
+    Args:
+        database: the ledger's.
+        viewer: who looks.
+        question: about what.
+        more: further conditions on ``records``: with them, all records are looked at.
+
+    Raises:
+        Forbidden: the viewer may not ask for that user or VO.
+    """
+    conditions = [*asked(viewer, question), *more]
+    # A notebook has a row per month: in a row for several months, it still counts once.
+    once = len(question.months) == 1 and (question.days is None or By.DAY in question.by)
+    if more or not _has_totals(viewer, question):
+        sources = [_looked_at(question, conditions, once=once)]
+    else:
+        sources = [
+            _looked_at(question, conditions, once=once, apart=True),
+            *_kept(viewer, question),
+        ]
+        if not viewer.is_admin:  # a manager's own usage in VOs that they do not manage
+            own = [*conditions, ~records.c.vo.in_(viewer.vos), literal_column("NOT records.apart")]
+            sources.append(_looked_at(question, own, once=once))
+    query = _added(question, union_all(*sources).subquery("parts"))
+    with database.begin(reading=True) as connection:
+        rows = connection.execute(query).all()
+        resized = _resized(connection, question, conditions)
+    usages = [_usage(question, row) for row in rows if row[len(question.by)]]
+    return [_with(usage, resized.get(tuple(usage.key.values()))) for usage in usages]
+
+
+def _added(question: Question, found: Any) -> Select[Any]:
+    c = found.c
+    # As expressions: SQLite would otherwise read all records in the order of an index on users.
+    keys = [func.coalesce(c[by.value], literal_column("NULL")) for by in question.by]
+    query = select(
+        *keys,
+        func.coalesce(func.sum(c.pods), 0) + func.count(c.uid.distinct()),
+        func.count(c.user.distinct()),
+        func.sum(c.wall),
+        *(func.coalesce(func.sum(c[name]), 0) for name in ("cpu", *parts.INTEGRALS)),
+        func.sum(c.unknown),
+        *(func.coalesce(func.sum(c[name]), 0) for name in parts.SUMMED),
+    )
+    return query.group_by(*keys) if keys else query
+
+
+def _has_totals(viewer: Viewer, question: Question) -> bool:
+    """Whether totals that are kept can answer; else all records are looked at."""
+    if not (viewer.is_admin or viewer.vos) or (question.user and question.user == viewer.user):
+        return False
+    of_images = question.image or By.IMAGE in {*question.by, *(by for by, _ in question.contains)}
+    return not (of_images and question.months_by_day())
+
+
+def _looked_at(
+    question: Question, asked: list[ColumnElement[bool]], *, once: bool, apart: bool = False
+) -> Select[Any]:
+    """What records say, one by one."""
+    c = _parts(question, asked, apart=apart).subquery("looked_at").c
+    unknown = case((c.cpu.is_(None), 1), else_=0).label("unknown")
+    uid = cast(null(), String).label("uid") if once else c.uid
+    figures = (c[name] for name in _FIGURES)
+    pods = literal(1 if once else 0).label("pods")
+    columns: list[ColumnElement[Any]] = [
+        uid,
+        *(c[name] for name in _columns(question)),
+        *figures,
+        pods,
+        unknown,
+        *parts.energy(c),
+    ]
+    return select(*columns)
+
+
+def _columns(question: Question) -> tuple[str, ...]:
+    return (*_NAMES, "month", *(["day"] if By.DAY in question.by else []))
+
+
+def _kept(viewer: Viewer, question: Question) -> Iterator[Select[Any]]:
+    """The totals of what a question is about; each pod in them ran in one month only."""
+    c = day_totals.c
+    if By.DAY in question.by:
+        yield _totals(viewer, question, day_totals, c.day.between(*_ends(question)), c.pods)
+        return
+    in_part = question.months_by_day()
+    whole = [month for month in question.months if month not in in_part]
+    if whole:
+        within = _from_to(month_totals.c, whole[0], whole[-1])
+        yield _totals(viewer, question, month_totals, within, month_totals.c.pods)
+    for month in in_part:
+        low, high = _ends(replace(question, first=month, last=month))
+        # A pod counts on the first of these days, or else where it began.
+        pods = case((c.day == low, c.pods), else_=c.begun)
+        yield _totals(viewer, question, day_totals, c.day.between(low, high), pods)
+
+
+def _totals(
+    viewer: Viewer,
+    question: Question,
+    table: Table,
+    within: ColumnElement[bool],
+    pods: ColumnElement[Any],
+) -> Select[Any]:
+    c, (year, number) = table.c, question.first
+    here: dict[str, ColumnElement[Any]] = {
+        "image": literal("").label("image"),
+        "month": literal(year * 12 + number - 1).label("month"),  # only asked of a single one
+    }
+    columns = (
+        c[name] if name in c and name != "month" else here[name] for name in _columns(question)
+    )
+    conditions: list[ColumnElement[bool]] = [within, *_named(question, c)]
+    if question.user:
+        conditions.append(c.user == question.user)
+    if not viewer.is_admin:
+        conditions.append(c.vo.in_(sorted(viewer.vos)))
+    uid, figures = cast(null(), String).label("uid"), (c[name] for name in _FIGURES)
+    unknown = c.pods_without_cpu.label("unknown")
+    energy = (c[name] for name in parts.SUMMED)
+    chosen: list[ColumnElement[Any]] = [
+        uid,
+        *columns,
+        *figures,
+        pods.label("pods"),
+        unknown,
+        *energy,
+    ]
+    return select(*chosen).where(*conditions)
+
+
+def _ends(question: Question) -> tuple[int, int]:
+    """The first and the last day, within its months."""
+    first = question.first.start // parts.DAY_SECONDS
+    last = question.last.end // parts.DAY_SECONDS - 1
+    if question.days is None:
+        return first, last
+    return max(first, question.days[0]), min(last, question.days[1])
+
+
+def _parts(question: Question, asked: list[ColumnElement[bool]], *, apart: bool) -> Select[Any]:
+    """Per pod: what was used, by month or by day as the question needs it."""
+    if By.DAY in question.by:
+        return _within_days(parts.by_day(question.first, asked, apart=apart), question)
+    if question.days is None:
+        return parts.by_month(asked, apart=apart)
+    found, in_part = [], question.months_by_day()
+    for month in question.months:
+        within = [*asked, _of(month)]
+        if month not in in_part:
+            found.append(parts.by_month(within, apart=apart))
+            continue
+        by_day = _within_days(parts.by_day(month, within, apart=apart), question).subquery()
+        found.append(select(*(by_day.c[name] for name in (*parts.DESCRIBED, "month", *_KEPT))))
+    return found[0] if len(found) == 1 else select(union_all(*found).subquery("of_days"))
+
+
+def _within_days(by_day: Select[Any], question: Question) -> Select[Any]:
+    if question.days is None:
+        return by_day
+    found = by_day.subquery("all_days")
+    return select(found).where(found.c.day.between(*question.days))
+
+
+def named(viewer: Viewer, by: By, first: Month, last: Month) -> list[Select[Any]]:
+    """What records of some months have as their VO, user, flavour or image, as ``name``.
+
+    Several queries, each with doubles, as far as the viewer may know.
+    """
+    r, c = records.c, month_totals.c
+    conditions = [viewer.restriction(), _from_to(r, first, last)]
+    if not viewer.is_admin:
+        return [select(r[by.value].label("name")).where(*conditions)]
+    return [
+        parts.of_apart(select(r[by.value].label("name")).where(*conditions)),
+        select(c[by.value].label("name")).where(_from_to(c, first, last)),
+    ]
+
+
+def asked(viewer: Viewer, question: Question) -> list[ColumnElement[bool]]:
+    """The conditions on ``records`` of what a question is about.
+
+    Raises:
+        Forbidden: the viewer may not ask for that user or VO.
+    """
+    c = records.c
+    selection = Selection(user=question.user, vo=question.vo)
+    within = _from_to(c, question.first, question.last)
+    conditions = [*allowed(viewer, selection), within, *_named(question, c)]
+    if question.user and question.user != viewer.user:
+        conditions.append(c.user == question.user)
+    return conditions
+
+
+def _named(question: Question, c: Any) -> list[ColumnElement[bool]]:
+    exact = {"vo": question.vo, "flavor": question.flavor, "image": question.image}
+    conditions = [c[name] == value for name, value in exact.items() if value]
+    return conditions + [
+        c[by.value].icontains(text, autoescape=True) for by, text in question.contains
+    ]
+
+
+def _of(month: Month) -> ColumnElement[bool]:
+    return and_(records.c.year == month.year, records.c.month == month.month)
+
+
+def _from_to(c: Any, first: Month, last: Month) -> ColumnElement[bool]:
+    if first == last:
+        return and_(c.year == first.year, c.month == first.month)
+    of_month = tuple_(c.year, c.month)
+    return and_(of_month >= tuple_(*first), of_month <= tuple_(*last))
+
+
+def _resized(
+    connection: Connection, question: Question, asked: Sequence[ColumnElement[bool]]
+) -> dict[tuple[str, ...], list[float]]:
+    """By the rows' keys: what those pods held by day that were resized within a month."""
+    c = records.c
+    first, last = question.days or (
+        question.first.start // parts.DAY_SECONDS,
+        question.last.end // parts.DAY_SECONDS,
+    )
+    held: dict[tuple[str, ...], list[float]] = defaultdict(lambda: [0.0] * len(parts.INTEGRALS))
+    for month in question.months_by_day():
+        query = select(
+            *(c[name] for name in parts.DESCRIBED), c.created_at, c.used_wall_seconds, c.spans
+        ).where(*asked, _of(month), c.spans != parts.NO_SPANS)
+        for row in connection.execute(parts.of_apart(query)):
+            named = dict(zip(parts.DESCRIBED, row, strict=False)) | {By.MONTH.value: str(month)}
+            begun = row.created_at - row.used_wall_seconds
+            for day, sums in holdings.by_day(spans_of(row.spans), begun, month).items():
+                if not first <= day <= last:
+                    continue
+                named[By.DAY.value] = shown(By.DAY, day)
+                key = tuple(str(named[by.value]) for by in question.by)
+                for place, amount in enumerate(sums):
+                    held[key][place] += amount
+    return held
+
+
+def _with(usage: Usage, more: Sequence[float] | None) -> Usage:
+    if more is None:
+        return usage
+    sums = {
+        name: round(getattr(usage, name) + amount, 3)
+        for name, amount in zip(parts.INTEGRALS, more, strict=True)
+    }
+    return replace(usage, **sums)
+
+
+def _usage(question: Question, row: Sequence[Any]) -> Usage:
+    count = len(question.by)
+    key = {by.value: shown(by, value) for by, value in zip(question.by, row, strict=False)}
+    pods, users, wall, cpu, cores, memory, gpus, unknown, joules, guessed, lacking = row[count:]
+    return Usage(
+        key,
+        pods,
+        users,
+        int(wall),
+        int(cpu),
+        round(float(cores), 3),
+        round(float(memory), 3),
+        round(float(gpus), 3),
+        int(unknown),
+        round(float(joules), 3),
+        round(float(guessed), 3),
+        int(lacking),
+    )

@@ -1,0 +1,219 @@
+"""Totals of months and days, kept in the same transaction as the records that they add up.
+
+A record is in them while it is *settled*: its notebook has ended, ran in this month only, and was
+not resized in it. Nearly all are. The others are *apart*, which is what their column says, and are
+looked at one by one whenever sums are asked for: they still move, or a notebook has several of
+them, and counts once in sums over them.
+
+Whoever writes records does so inside ``following``. A row that was written without it stays apart:
+sums are right nevertheless, and only slower.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    delete,
+    func,
+    literal_column,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from accounting.model.records import Status
+from accounting.model.time import Month
+from accounting.store import parts
+from accounting.store.engine.database import Database
+from accounting.store.tables import day_totals, month_totals, progress, records, revisions
+
+_c = records.c
+_is_in: ColumnElement[Any] = literal_column("NOT records.apart")
+
+_AT_ONCE = 500
+_MOST_NAMES = 600
+"""The characters of all names of a total together: PostgreSQL's keys may not be much longer."""
+_NEAR = 1e-9
+
+Key = tuple[Month, str]
+"""A record's month, and its pod's uid."""
+
+
+@contextmanager
+def following(connection: Connection, keys: Iterable[Key]) -> Iterator[None]:
+    """Write some records inside, and the totals follow.
+
+    Args:
+        connection: the transaction in which they are written.
+        keys: of the records; those that are not there yet may be among them.
+    """
+    chunks = list(_chunks(keys))
+    for month, uids in chunks:
+        _take_out(connection, month, _c.uid.in_(uids))
+    yield
+    # With many of a month, all that are settled in it are looked for: one question, not many.
+    many = {month for month, uids in chunks if len(uids) == _AT_ONCE}
+    for month in sorted(many):
+        _take_in(connection, month, true())
+    for month, uids in chunks:
+        if month not in many:
+            _take_in(connection, month, _c.uid.in_(uids))
+
+
+def _chunks(keys: Iterable[Key]) -> Iterator[tuple[Month, list[str]]]:
+    for month, found in groupby(sorted(set(keys)), key=lambda key: key[0]):
+        uids = [uid for _, uid in found]
+        for start in range(0, len(uids), _AT_ONCE):
+            yield month, uids[start : start + _AT_ONCE]
+
+
+def _take_out(connection: Connection, month: Month, which: ColumnElement[bool]) -> None:
+    chosen = [*_of(month), which, _is_in]
+    if connection.execute(select(_c.uid).where(*chosen).limit(1)).first() is None:
+        return
+    _add(connection, month, chosen, sign=-1)
+    connection.execute(update(records).where(*chosen).values(apart=True))
+    for table in (month_totals, day_totals):
+        connection.execute(delete(table).where(*_within(table, month), table.c.pods == 0))
+
+
+def _take_in(connection: Connection, month: Month, which: ColumnElement[bool]) -> None:
+    settled = [*_of(month), which, parts.is_apart, *_is_settled(month)]
+    _add(connection, month, settled, sign=1)
+    connection.execute(update(records).where(*settled).values(apart=False))
+
+
+def _of(month: Month) -> list[ColumnElement[bool]]:
+    return [_c.year == month.year, _c.month == month.month]
+
+
+def _within(table: Table, month: Month) -> list[ColumnElement[bool]]:
+    c = table.c
+    if table is month_totals:
+        return [c.year == month.year, c.month == month.month]
+    return [c.day >= month.start // parts.DAY_SECONDS, c.day < month.end // parts.DAY_SECONDS]
+
+
+def _is_settled(month: Month) -> list[ColumnElement[bool]]:
+    names = sum((func.length(_c[name]) for name in parts.DESCRIBED[2:]), func.length(_c.vo))
+    return [
+        _c.status == Status.COMPLETED.value,
+        _c.start_at >= month.start,
+        _c.spans == parts.NO_SPANS,
+        names <= _MOST_NAMES,
+    ]
+
+
+def _add(
+    connection: Connection, month: Month, chosen: Sequence[ColumnElement[bool]], *, sign: int
+) -> None:
+    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert
+    for table, sums in ((month_totals, _month_sums), (day_totals, _day_sums)):
+        keys = [column.name for column in table.primary_key]
+        figures = [column.name for column in table.columns if column.name not in keys]
+        found = sums(month, chosen).subquery("found")
+        signed = (found.c[name] * sign for name in figures)
+        statement = insert(table).from_select(
+            [*keys, *figures], select(*(found.c[name] for name in keys), *signed).where(true())
+        )
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=keys,
+                set_={name: table.c[name] + statement.excluded[name] for name in figures},
+            )
+        )
+
+
+def _month_sums(month: Month, chosen: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    """What some records of a month come to, as rows of ``month_totals``."""
+    found = parts.by_month(list(chosen)).subquery("by_month").c
+    names = [found[name] for name in parts.DESCRIBED[1:]]
+    return select(
+        literal_column(str(month.year)).label("year"),
+        literal_column(str(month.month)).label("month"),
+        *names,
+        *_figures(found),
+    ).group_by(*names)
+
+
+def _day_sums(month: Month, chosen: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    """The same by day, as rows of ``day_totals``."""
+    found = parts.by_day(month, list(chosen)).subquery("by_days").c
+    keys = [found.day, *(found[name] for name in parts.DESCRIBED[1:] if name != "image")]
+    begun = func.sum(found.begins).label("begun")
+    return select(*keys, *_figures(found), begun).group_by(*keys)
+
+
+def _figures(found: Any) -> Iterator[ColumnElement[Any]]:
+    yield func.count().label("pods")
+    for name in ("wall", "cpu", *parts.INTEGRALS):
+        yield func.coalesce(func.sum(found[name]), 0).label(name)
+    yield (func.count() - func.count(found.cpu)).label("pods_without_cpu")
+    for column in parts.energy(found):
+        yield func.coalesce(func.sum(column), 0).label(column.name)
+
+
+def months_that_differ(database: Database) -> list[Month]:
+    """The months of which totals are not what their settled records come to; there are none."""
+    with database.begin(reading=True) as connection:
+        return [month for month in _months(connection) if not _agrees(connection, month)]
+
+
+def rebuild(database: Database, watch: Callable[[int, int], None] = lambda *_: None) -> None:
+    """Add all records up anew, a month at a time.
+
+    Args:
+        database: the ledger's.
+        watch: told after each month how many are done, and how many there are.
+    """
+    with database.begin(reading=True) as connection:
+        months = _months(connection)
+    for number, month in enumerate(months, 1):
+        with database.begin() as connection:
+            # As all who write records do: so none writes one meanwhile.
+            connection.execute(update(progress).values(revision=progress.c.revision))
+            for table in (month_totals, day_totals):
+                connection.execute(delete(table).where(*_within(table, month)))
+            connection.execute(update(records).where(*_of(month), _is_in).values(apart=True))
+            _take_in(connection, month, true())
+        watch(number, len(months))
+
+
+def _months(connection: Connection) -> list[Month]:
+    found = connection.execute(select(revisions.c.year, revisions.c.month)).all()
+    return sorted(Month(year, month) for year, month in found)
+
+
+def _agrees(connection: Connection, month: Month) -> bool:
+    for table, sums in ((month_totals, _month_sums), (day_totals, _day_sums)):
+        keys = len(table.primary_key)
+        names = [column.name for column in table.columns]
+        added = sums(month, [*_of(month), _is_in]).subquery("added")
+        truth = {
+            tuple(row[:keys]): row[keys:]
+            for row in connection.execute(select(*(added.c[name] for name in names)))
+        }
+        kept = {
+            tuple(row[:keys]): row[keys:]
+            for row in connection.execute(select(table).where(*_within(table, month)))
+        }
+        if truth.keys() != kept.keys():
+            return False
+        if not all(_alike(truth[key], figures) for key, figures in kept.items()):
+            return False
+    return True
+
+
+def _alike(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    return all(
+        math.isclose(first, second, rel_tol=_NEAR, abs_tol=_NEAR)
+        for first, second in zip(one, other, strict=True)
+    )

@@ -1,0 +1,190 @@
+"""Totals that are kept are what the records come to, whatever has been written."""
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event, true
+
+from accounting.lookup import summing
+from accounting.lookup.summaries import By, Question
+from accounting.model.pods import Account, Reading, Resources
+from accounting.model.time import Month, Window
+from accounting.records import builder
+from accounting.store import erasure, parts, totals
+from accounting.store.engine.access import Right, Viewer
+from accounting.store.engine.database import Database
+from accounting.store.ledger import Ledger, Progress, Step
+from accounting.store.records import Records
+from accounting.store.tables import day_totals, month_totals, records
+from tests.delivery.books import NOVEMBER, RULES, SITE, account, opened
+from tests.postgres import run_postgres
+
+DAY = 86400
+FIRST, LAST = Month(2026, 10), Month(2026, 12)
+READ = frozenset({Right.READ})
+VIEWERS = (
+    Viewer("admin", frozenset(Right), is_admin=True),
+    Viewer("mia", READ, vos=frozenset({"vo0", "vo2"}), user="user-1"),
+    Viewer("ada", READ, user="user-2"),
+)
+QUESTIONS = [
+    Question((), FIRST, LAST),
+    Question((By.VO,), FIRST, LAST),
+    Question((By.USER, By.IMAGE), FIRST, LAST, vo="vo1"),
+    Question((By.MONTH, By.FLAVOR), FIRST, LAST),
+    Question((By.DAY, By.VO), FIRST, LAST),
+    Question((By.DAY, By.IMAGE), NOVEMBER, NOVEMBER),
+    Question((By.FLAVOR,), NOVEMBER, NOVEMBER, contains=((By.USER, "R-1"),)),
+    Question((By.VO,), FIRST, LAST, user="user-3"),
+    Question((By.VO,), FIRST, LAST, days=(FIRST.start // DAY + 9, LAST.start // DAY + 3)),
+    Question((By.USER,), NOVEMBER, NOVEMBER, days=(NOVEMBER.start // DAY + 3,) * 2),
+    Question((By.DAY,), NOVEMBER, LAST, days=(NOVEMBER.start // DAY + 20, LAST.start // DAY + 3)),
+    Question((By.IMAGE,), NOVEMBER, NOVEMBER, days=(NOVEMBER.start // DAY + 3,) * 2),
+]
+
+SOME = QUESTIONS[::5]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    if request.param == "sqlite":
+        with opened(tmp_path) as found:
+            yield found
+        return
+    with run_postgres() as server, Database(f"{server}/postgres") as found:
+        found.upgrade()
+        yield found
+
+
+def _page(seed: int, number: int, more: int = 0) -> Account:
+    """A notebook of some hours or weeks, which may go on, and may have run longer than known."""
+    chance = random.Random(f"{seed} {number}")  # noqa: S311 - the same in every run
+    page = account(number, user=f"user-{chance.randrange(4)}", group=f"vo{chance.randrange(3)}")
+    start = chance.randrange(FIRST.start, LAST.start)
+    seconds = chance.choice((1, 600, 40_000, 90_000, 20 * DAY)) + more
+    pod = page.pod
+    pod.started_at = pod.created_at = float(start)
+    pod.first_running_at = start + 1.0
+    pod.last_running_at = pod.last_listed_at = float(start + seconds)
+    pod.ended = chance.random() < 0.8 or more > 0
+    pod.image = f"image:{chance.randrange(2)}"
+    pod.owner = replace(pod.owner, flavor=chance.choice(("small", "large")))
+    if chance.random() < 0.2:
+        pod.resizes = ((start + seconds / 2, Resources(cpu_request=0.3)),)
+    until = Month.of(start + seconds)
+    page.readings.clear()
+    for month in Month.of(start).until(until):
+        at = min(month.last_second, start + seconds)
+        if chance.random() < 0.8:
+            page.readings[month] = Reading(at, (at - start) * 0.7, None, None)
+    return page
+
+
+def _commit(database: Database, pages: list[Account], rules: Any = RULES) -> None:
+    ledger = Ledger(database)
+    before = ledger.progress()
+    start = before.watermark if before else FIRST.start
+    revision = before.revision if before else 0
+    ledger.commit(
+        Step(
+            window=Window(start, start + 300),
+            before=before,
+            after=Progress(start + 300, start + 300.0, 60.0, revision),
+            accounts=pages,
+            records=[r for page in pages for r in builder.records(page, SITE, rules)],
+            gaps=[],
+            spoke=True,
+            rejected=0,
+        )
+    )
+
+
+def _check(database: Database, questions: Sequence[Question] = QUESTIONS) -> None:
+    assert totals.months_that_differ(database) == []
+    for viewer in VIEWERS:
+        for question in questions:
+            if not viewer.may_ask_for(user=question.user, vo=question.vo):
+                continue
+            for part in question.parts():
+                quick = summing.sums(database, viewer, part)
+                one_by_one = summing.sums(database, viewer, part, true())
+                order = sorted(quick, key=lambda row: sorted(row.key.items()))
+                expected = sorted(one_by_one, key=lambda row: sorted(row.key.items()))
+                assert [_rounded(row) for row in order] == [_rounded(row) for row in expected]
+
+
+def _rounded(row: Any) -> Any:
+    return replace(
+        row,
+        **{name: pytest.approx(getattr(row, name), abs=0.01) for name in parts.INTEGRALS},
+    )
+
+
+def test_totals_follow_whatever_is_written(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(totals, "_AT_ONCE", 7)  # of some months there are more, of others fewer
+    seed = 1
+    chance = random.Random(seed)  # noqa: S311 - the same in every run
+    pages = [_page(seed, number) for number in range(40)]
+    _commit(database, pages)
+    assert totals.months_that_differ(database) == []
+    # Read again: some have ended, or had run longer; others were not known.
+    again = chance.sample(range(60), 20)
+    _commit(database, [_page(seed, number, chance.choice((9, 10 * DAY))) for number in again])
+    other = replace(RULES, overrides={"vo1": "vo2"})
+    _commit(database, chance.sample(pages, 10), other)
+    _check(database, SOME)
+    erasure.erase_user(database, "user-1")
+    _check(database)
+    with database.begin() as connection:
+        kept = connection.execute(month_totals.select()).all()
+        assert {row.user for row in kept} <= {"user-0", "user-2", "user-3", "erased"}
+        assert 20 < sum(row.pods for row in kept) < Records(database).count()
+
+
+def test_what_was_written_without_totals_counts_nevertheless(database: Database) -> None:
+    _commit(database, [_page(7, number) for number in range(20)])
+    with database.begin() as connection:
+        for table in (month_totals, day_totals):
+            connection.execute(table.delete())
+    assert totals.months_that_differ(database) != []
+    with database.begin() as connection:
+        connection.execute(records.update().values(apart=True))
+    _check(database, SOME)
+    told: list[tuple[int, int]] = []
+    totals.rebuild(database, lambda done, of: told.append((done, of)))
+    _check(database, SOME)
+    assert told[-1][0] == told[-1][1] > 1
+    with database.begin() as connection:
+        assert len(connection.execute(month_totals.select()).all()) > 5
+
+
+def test_sums_look_at_no_record_that_a_total_has(tmp_path: Path) -> None:
+    asked: list[tuple[str, Any]] = []
+    with opened(tmp_path) as database:
+        _commit(database, [_page(3, number) for number in range(20)])
+
+        @event.listens_for(database.engine, "before_cursor_execute")
+        def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_more: Any) -> None:
+            asked.append((statement, values))
+
+        for question in QUESTIONS[:-1]:  # images are not told apart by day
+            for part in question.parts():
+                if not (part.months_by_day() and By.IMAGE in part.by):
+                    summing.sums(database, VIEWERS[0], part)
+        sums = [one for one in asked if " records" in one[0]]
+        assert len(sums) > len(QUESTIONS)
+        with database.begin(reading=True) as connection:
+            for statement, values in sums:
+                plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+                steps = [
+                    row.detail for row in plan if row.detail.endswith("?)") or "SCAN" in row.detail
+                ]
+                read = [step for step in steps if re.search(r"(SCAN|SEARCH) records", step)]
+                assert all("ix_records_apart" in step for step in read), read
