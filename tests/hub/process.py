@@ -56,7 +56,10 @@ def program(
         yield process
     finally:
         running.pop(f"{name} {process.pid}")
+        died = process.poll() is not None
         end(process)
+        if died and folder:
+            _end_orphans(folder)
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = READY_SECONDS) -> None:
@@ -82,6 +85,14 @@ def end(process: psutil.Process) -> None:
         with suppress(psutil.NoSuchProcess):
             member.kill()
     psutil.wait_procs(family, timeout=STOP_SECONDS)
+
+
+def _end_orphans(folder: Path) -> None:
+    """End what a program that died left: it works in the program's folder, which no other has."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cwd() == str(folder):
+                process.kill()
 
 
 def tail(log: Path) -> str:
