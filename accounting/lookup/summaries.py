@@ -121,7 +121,7 @@ def _names(database: Database, viewer: Viewer, month: Month, most: int) -> Mappi
     with database.begin(reading=True) as connection:
         for by in (By.VO, By.USER, By.FLAVOR, By.IMAGE):
             names = union(*summing.named(viewer, by, month, month)).subquery("names").c.name
-            query = select(names).where(names != "").order_by(names).limit(most)
+            query = select(names).distinct().where(names != "").order_by(names).limit(most)
             found[by] = list(connection.scalars(query))
     return found
 

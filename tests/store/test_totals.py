@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event, true
 
 from accounting.lookup import summing
-from accounting.lookup.summaries import By, Question
+from accounting.lookup.summaries import By, Question, Summaries
 from accounting.model.pods import Account, Reading, Resources
 from accounting.model.time import Month, Window
 from accounting.records import builder
@@ -188,3 +188,10 @@ def test_sums_look_at_no_record_that_a_total_has(tmp_path: Path) -> None:
                 ]
                 read = [step for step in steps if re.search(r"(SCAN|SEARCH) records", step)]
                 assert all("ix_records_apart" in step for step in read), read
+
+
+def test_names_are_offered_once_to_whomever(tmp_path: Path) -> None:
+    with opened(tmp_path) as database:
+        _commit(database, [account(number, group="vo0") for number in range(3)])
+        for viewer in VIEWERS[:2]:
+            assert Summaries(database).names(viewer, NOVEMBER, 9)[By.VO] == ["vo0"]
