@@ -6,7 +6,7 @@ from functools import partial
 from accounting.measure.promql import kubelet
 from accounting.measure.promql.kubelet import CPU, RECEIVED, SENT
 from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS
-from accounting.measure.source.querier import Answer, Querier
+from accounting.measure.source.querier import Answer, Querier, chunks
 from accounting.measure.usage import counting, series
 from accounting.measure.usage.cgroups import cgroup
 from accounting.measure.usage.podnames import PodNames
@@ -178,11 +178,12 @@ class CounterQuery:
         for name, start in self._late.items():
             raw = self._to.raw_usage(kubelet.raw_counters, Window(start, window.end), [name])
             series.merge_raw(found, raw, names.at)
-        others = suspects - self._late.keys()
-        raw = self._to.raw_usage(kubelet.raw_counters, window, others)
-        series.merge_raw(found, raw, names.at)
-        if scope.has_otel:
-            series.merge_raw(found, self._to.raw_otel(window, others), names.at)
+        # Some pods at a time: all samples of all of them would be in memory twice.
+        for chunk in chunks(suspects - self._late.keys()):
+            raw = self._to.raw_usage(kubelet.raw_counters, window, chunk)
+            series.merge_raw(found, raw, names.at)
+            if scope.has_otel:
+                series.merge_raw(found, self._to.raw_otel(window, chunk), names.at)
 
 
 def _counts(
