@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.pusher import Policy, Pusher
-from accounting.records import apel
+from accounting.records.formats import apel
 from accounting.store.engine.database import Database
 from accounting.store.records import Records, Selection
 from bench import broker

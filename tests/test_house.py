@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("accounting", "hub", "notebooks_settings", "ssm")
 CHECKED = (*PACKAGES, "bench", "docs", "legacy", "migrations", "tests")
-MOST_MODULES = 13
-MOST_LINES = 640
+MOST_MODULES = 14
+MOST_LINES = 530
 FILES = sorted(file for folder in CHECKED for file in (ROOT / folder).rglob("*.py"))
 FILES = [file for file in FILES if "node_modules" not in file.parts]
 

@@ -13,7 +13,7 @@ from accounting.api.turns import Turns
 from accounting.config import Settings
 from accounting.guard.gate import Identity
 from accounting.guard.problem import Problem
-from accounting.lookup.summaries import Summaries
+from accounting.lookup.sums.summaries import Summaries
 from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop
 from accounting.service.runs import Runs

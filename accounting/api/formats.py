@@ -9,7 +9,7 @@ import mimeparse
 from fastapi import Query, Request
 
 from accounting.guard.problem import Problem
-from accounting.records.export import Format
+from accounting.records.formats.export import Format
 
 _NOT_ACCEPTABLE = 406
 MEDIA_TYPES = {

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from accounting.config.setting import PREFIX
 from accounting.config.values import Group, Port, Text
-from accounting.records.apel import MAX_RECORDS
+from accounting.records.formats.apel import MAX_RECORDS
 from notebooks_settings.values import Duration, from_json
 
 Takes = Literal["individual", "summary", "accelerators", "storage"]

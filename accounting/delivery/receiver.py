@@ -14,7 +14,7 @@ from accounting.delivery.outlets import queue
 from accounting.model.messages import OutletKind
 from accounting.model.records import Held
 from accounting.model.time import Month
-from accounting.records import apel
+from accounting.records.formats import apel
 from accounting.store.engine.database import Database
 from accounting.store.rows import record_of
 from accounting.store.tables import delivered, outlets, queued, records

@@ -7,7 +7,7 @@ from accounting.delivery.receiver import delivered_rows, split
 from accounting.model.messages import OutletKind
 from accounting.model.reconciliation import Answer, Reconciliation, Shown, Told, Unit, Used
 from accounting.model.time import Month
-from accounting.records import apel
+from accounting.records.formats import apel
 from accounting.records.reconciliation import Key, Terms, compared, key_of
 from accounting.store.engine.database import Database
 from accounting.store.reconciliations import Reconciliations

@@ -19,10 +19,11 @@ from accounting.delivery.outlets import queue
 from accounting.errors import AccountingError
 from accounting.model.messages import Entry, MessageState, OutletKind, RecordKey
 from accounting.model.records import Record
-from accounting.records import apel, builder
+from accounting.records import builder
 from accounting.records.builder import Site
+from accounting.records.formats import apel
+from accounting.records.formats.predecessor import COLUMNS, TABLE, Past, Unusable, past
 from accounting.records.identity import VoRules
-from accounting.records.predecessor import COLUMNS, TABLE, Past, Unusable, past
 from accounting.store import totals
 from accounting.store.engine.database import Database
 from accounting.store.ledger import note_change

@@ -11,7 +11,7 @@ from accounting.delivery.outlets.storage import Storage
 from accounting.demo.stage import Stage
 from accounting.errors import AccountingError
 from accounting.model.volumes import DAY_SECONDS, Volume
-from accounting.records import star
+from accounting.records.formats import star
 from accounting.store.tables import volumes
 from accounting.store.volumes import volume_of
 from ssm.ams import AmsSettings

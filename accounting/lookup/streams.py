@@ -9,7 +9,7 @@ from sqlalchemy import String, case, cast
 from accounting.lookup import cursor
 from accounting.lookup.records import Question, chosen
 from accounting.model.records import Record
-from accounting.records import tabular
+from accounting.records.formats import tabular
 from accounting.store.engine.access import Viewer
 from accounting.store.engine.database import Database
 from accounting.store.rows import record_of

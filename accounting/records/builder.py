@@ -9,9 +9,10 @@ from accounting.model.energy import EnergyRules
 from accounting.model.pods import ERASED, Account, Pod, Reading, Resources
 from accounting.model.records import Held, Record, Span, Status, Vo
 from accounting.model.time import Month
-from accounting.records import accelerators, apel, energy, identity
+from accounting.records import accelerators, energy, identity
 from accounting.records.accelerators import Kinds
-from accounting.records.apel import digest_of_lines, fields, lines
+from accounting.records.formats import apel
+from accounting.records.formats.apel import digest_of_lines, fields, lines
 from accounting.records.holdings import Held as Holding
 from accounting.records.holdings import held as holdings_of
 from accounting.records.holdings import size_at

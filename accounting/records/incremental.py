@@ -12,7 +12,8 @@ from accounting.model.energy import EnergyRules
 from accounting.model.pods import Account, Pod, Reading
 from accounting.model.records import Record
 from accounting.model.time import Month
-from accounting.records import apel, builder
+from accounting.records import builder
+from accounting.records.formats import apel
 
 # All of a pod but when it was seen last, which is among the figures.
 _described = attrgetter(

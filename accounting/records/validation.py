@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from accounting.model.records import Record, Status
-from accounting.records.apel import SEPARATOR, Fields, fields
+from accounting.records.formats.apel import SEPARATOR, Fields, fields
 
 MAX_TEXT = 255
 MAX_BENCHMARK_TYPE = 50

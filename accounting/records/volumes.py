@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from accounting.model.volumes import Measured, Quality, Volume, VolumeSeen, Withheld
-from accounting.records import star
 from accounting.records.builder import Site
+from accounting.records.formats import star
 from accounting.records.identity import VoRules, decide, shown_user
 
 

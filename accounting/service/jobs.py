@@ -360,7 +360,7 @@ class Jobs:
             destination: whose deliveries, by its name in the settings or its address.
             file: the portal's data, where the network does not reach it.
         """
-        from accounting.records import portal as data  # noqa: PLC0415 - slow to load, needed here only
+        from accounting.records.formats import portal as data  # noqa: PLC0415 - slow to load, needed here only
         from accounting.service import portal  # noqa: PLC0415 - slow to load, needed here only
 
         def work() -> Outcome:

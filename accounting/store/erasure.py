@@ -22,7 +22,7 @@ from accounting.model.messages import UNDELIVERED, OutletKind
 from accounting.model.pods import ERASED
 from accounting.model.time import Month
 from accounting.model.volumes import DAY_SECONDS
-from accounting.records import apel
+from accounting.records.formats import apel
 from accounting.store import totals
 from accounting.store.due import NOTHING_CLOSED, is_due
 from accounting.store.engine.database import Database

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import select, tuple_
 
-from accounting.lookup.summaries import By, Summaries
+from accounting.lookup.sums.summaries import By, Summaries
 from accounting.model.time import Month
 from accounting.store.engine.access import Role, Viewer
 from accounting.store.engine.database import Database

@@ -11,8 +11,8 @@ import pytest
 from accounting.errors import AccountingError
 from accounting.lookup import notebooks, records, streams
 from accounting.lookup.records import Forbidden, Question
-from accounting.lookup.summaries import By, Summaries
-from accounting.lookup.summaries import Question as Sum
+from accounting.lookup.sums.summaries import By, Summaries
+from accounting.lookup.sums.summaries import Question as Sum
 from accounting.model.records import Held
 from accounting.records import builder
 from accounting.records.builder import Site
@@ -171,7 +171,7 @@ def test_the_widest_role_counts() -> None:
 
 
 def test_text_that_a_spreadsheet_would_run_is_led_by_an_apostrophe(database: Database) -> None:
-    from accounting.records.export import WRITERS, Format  # noqa: PLC0415 - only here
+    from accounting.records.formats.export import WRITERS, Format  # noqa: PLC0415 - only here
 
     entry = records.page(database, ADMIN, Question()).entries[0]
     bad = replace(entry.record, user="=cmd|' /C calc'!A0")

@@ -14,7 +14,7 @@ from accounting.lookup.records import Question
 from accounting.model.accelerators import Accelerator
 from accounting.model.time import Month
 from accounting.records import builder
-from accounting.records.export import TABLES, WRITERS, Format
+from accounting.records.formats.export import TABLES, WRITERS, Format
 from accounting.store.engine.access import Right, Viewer
 from accounting.store.engine.database import Database
 from accounting.store.records import Selection

@@ -15,8 +15,9 @@ from accounting.delivery.pusher import Pusher
 from accounting.guard.tokens import digest_of
 from accounting.model.pods import Account
 from accounting.model.time import Month
-from accounting.records import apel, builder
-from accounting.records.tabular import COLUMNS
+from accounting.records import builder
+from accounting.records.formats import apel
+from accounting.records.formats.tabular import COLUMNS
 from accounting.store.records import Records
 from tests.api.serving import ADMIN, Running, Serve
 from tests.delivery.books import NOVEMBER, RULES, SITE, START, Inbox, account, ran_on, write

@@ -20,7 +20,7 @@ from accounting.delivery.outlets.computed import Computed
 from accounting.delivery.outlets.storage import Storage
 from accounting.delivery.outlets.summaries import Summaries
 from accounting.model.time import Month
-from accounting.records import apel
+from accounting.records.formats import apel
 from accounting.simulation.judges.repository import Repository
 from accounting.store.engine.database import Database
 from accounting.store.records import Records

@@ -11,7 +11,7 @@ from accounting.delivery.outbox import Outbox
 from accounting.errors import Busy
 from accounting.lookup.messages import Messages
 from accounting.model.messages import MessageState
-from accounting.records import apel
+from accounting.records.formats import apel
 from accounting.store.engine.database import Database
 from accounting.store.records import Records, Selection
 from accounting.store.tables import messages

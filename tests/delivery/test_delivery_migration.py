@@ -14,7 +14,8 @@ from accounting.delivery.receiver import Chosen, Comparison, Receiver
 from accounting.lookup.messages import Messages
 from accounting.model.messages import Limit, MessageState
 from accounting.model.pods import Account
-from accounting.records import apel, builder
+from accounting.records import builder
+from accounting.records.formats import apel
 from accounting.store.engine.database import Database, alembic_config
 from accounting.store.records import Records
 from tests.delivery.books import (

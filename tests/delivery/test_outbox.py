@@ -19,7 +19,7 @@ from accounting.model.messages import (
     Stop,
 )
 from accounting.model.pods import Account
-from accounting.records import apel
+from accounting.records.formats import apel
 from accounting.store.due import is_due, unsettled
 from accounting.store.engine.database import Database
 from accounting.store.records import Records

@@ -19,7 +19,7 @@ from accounting.model.jobs import Ending
 from accounting.model.messages import OutletKind, address
 from accounting.model.reconciliation import Cause, Reconciliation, Unit
 from accounting.model.time import Month
-from accounting.records import portal as data
+from accounting.records.formats import portal as data
 from accounting.service.jobs import Jobs
 from accounting.service.loops import ReconcileLoop
 from accounting.simulation.judges.portal import Portal

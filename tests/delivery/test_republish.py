@@ -19,7 +19,7 @@ from accounting.delivery.receiver import (
 from accounting.lookup.messages import Messages
 from accounting.model.pods import Account, Reading
 from accounting.model.time import Month
-from accounting.records import apel
+from accounting.records.formats import apel
 from accounting.simulation.judges.repository import Repository
 from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user, expire_users

@@ -15,7 +15,7 @@ from accounting.delivery.recomputed import Recomputed
 from accounting.errors import AccountingError, SettingsError
 from accounting.model.time import Month
 from accounting.model.volumes import DAY_SECONDS, Volume, Withheld
-from accounting.records import star
+from accounting.records.formats import star
 from accounting.records.identity import Privacy, VoRules
 from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user, expire_users

@@ -10,7 +10,7 @@ from accounting.delivery.outbox import Outbox
 from accounting.delivery.outlets import summaries
 from accounting.delivery.outlets.summaries import Summaries
 from accounting.model.messages import Entry, Limit
-from accounting.records import apel
+from accounting.records.formats import apel
 from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user
 from accounting.store.tables import records

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from accounting.model.pods import Account, Owner, Pod, Reading, Resources
 from accounting.model.records import Held, Record, Status, Vo
 from accounting.model.time import Month
-from accounting.records import apel, builder, validation
+from accounting.records import builder, validation
 from accounting.records.builder import Site
+from accounting.records.formats import apel
 from accounting.records.identity import Privacy, VoRules
 from accounting.store.records import totals
 

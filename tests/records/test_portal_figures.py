@@ -8,7 +8,7 @@ import pytest
 from accounting.errors import PortalError
 from accounting.model.reconciliation import Answer, Cause, Line, Shown, Told, Unit, Used
 from accounting.model.time import Month
-from accounting.records import portal
+from accounting.records.formats import portal
 from accounting.records.reconciliation import Terms, compared, key_of
 
 NOVEMBER = Month(2026, 11)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from accounting.lookup.summaries import By, Question, Summaries
+from accounting.lookup.sums.summaries import By, Question, Summaries
 from accounting.model.pods import Account, Owner, Pod, Reading, Resources
 from accounting.model.records import Held, Record
 from accounting.model.time import Month

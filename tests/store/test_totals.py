@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event, true
 
-from accounting.lookup import summing
-from accounting.lookup.summaries import By, Question, Summaries
+from accounting.lookup.sums import summing
+from accounting.lookup.sums.summaries import By, Question, Summaries
 from accounting.model.pods import Account, Reading, Resources
 from accounting.model.time import Month, Window
 from accounting.records import builder

@@ -17,7 +17,7 @@ from accounting.model.jobs import Ending, JobKind
 from accounting.model.messages import MessageState
 from accounting.model.records import Record
 from accounting.model.time import Month
-from accounting.records import apel
+from accounting.records.formats import apel
 from accounting.service.jobs import Notice
 from accounting.service.outcome import Outcome
 from accounting.store.engine.database import Database

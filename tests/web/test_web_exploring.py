@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from accounting.lookup.gaps import Effect, effects
-from accounting.lookup.summaries import By, Question, Summaries
+from accounting.lookup.sums.summaries import By, Question, Summaries
 from accounting.model.time import Month
 from accounting.store.engine.access import Right, Viewer
 from accounting.web import assets

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from accounting.api.dependencies import Parts, Scraper, Service
 from accounting.errors import DatabaseError
 from accounting.guard.problem import Problem
-from accounting.lookup.month_usage import month_usage
 from accounting.lookup.standing import standing_of
+from accounting.lookup.sums.month import month_usage
 from accounting.telemetry import CONTENT_TYPE, MonthUsage, Standing
 
 router = APIRouter(include_in_schema=False)

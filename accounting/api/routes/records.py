@@ -31,8 +31,8 @@ from accounting.lookup import notebooks, records, streams
 from accounting.lookup.records import Delivery, Entry, Question, Sort
 from accounting.model.records import Status
 from accounting.model.time import Month
-from accounting.records.export import TABLES, WRITERS, Format, row_of
-from accounting.records.tabular import parquet_libraries
+from accounting.records.formats.export import TABLES, WRITERS, Format, row_of
+from accounting.records.formats.tabular import parquet_libraries
 from accounting.store.engine.access import Viewer
 from accounting.store.holds import Holds
 from accounting.store.records import Selection

@@ -24,7 +24,7 @@ from accounting.errors import SettingsError
 from accounting.guard.problem import Problem
 from accounting.model.jobs import JobKind
 from accounting.model.time import Month
-from accounting.records import apel
+from accounting.records.formats import apel
 from accounting.service.runs import Job, Run, Underway
 from accounting.wiring import place_of
 

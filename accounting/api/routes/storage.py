@@ -14,8 +14,8 @@ from accounting.api.models import StorageModel
 from accounting.api.parameters import MonthQuery, UserQuery, VoQuery
 from accounting.lookup.volumes import StorageBy, Stored, measured_months, stored
 from accounting.model.time import Month
-from accounting.records.export import Format
-from accounting.records.tabular import csv_line
+from accounting.records.formats.export import Format
+from accounting.records.formats.tabular import csv_line
 
 router = APIRouter(prefix="/storage", tags=["storage"])
 

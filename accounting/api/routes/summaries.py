@@ -13,12 +13,12 @@ from accounting.api.models import SummaryModel
 from accounting.api.parameters import FlavorQuery, MonthQuery, UserQuery, VoQuery
 from accounting.api.strictness import refuse_useless
 from accounting.guard.problem import Problem
-from accounting.lookup import summaries
-from accounting.lookup.summaries import By, Question, Usage
+from accounting.lookup.sums import summaries
+from accounting.lookup.sums.summaries import By, Question, Usage
 from accounting.model.energy import Emission
 from accounting.model.time import Month
-from accounting.records.export import Format
-from accounting.records.tabular import csv_line
+from accounting.records.formats.export import Format
+from accounting.records.formats.tabular import csv_line
 
 router = APIRouter(prefix="/summaries", tags=["summaries"])
 

@@ -13,7 +13,7 @@ from accounting.cli.commands.records import found_records
 from accounting.cli.options import MonthOption
 from accounting.cli.program import program_of
 from accounting.errors import AccountingError
-from accounting.records.export import Format
+from accounting.records.formats.export import Format
 
 
 def export(
@@ -25,8 +25,8 @@ def export(
     ] = None,
 ) -> None:
     """Write records to a file: APEL text has those that go out, other formats have all."""
-    from accounting.records.export import WRITERS
-    from accounting.records.tabular import parquet_libraries
+    from accounting.records.formats.export import WRITERS
+    from accounting.records.formats.tabular import parquet_libraries
     from accounting.store.records import Selection
 
     if kind is Format.PARQUET:

@@ -86,7 +86,7 @@ def list_records(
         open_from=open_from(settings, time.time()),
         limit=limit + 1,
     )
-    from accounting.records.export import row_of
+    from accounting.records.formats.export import row_of
 
     found = list(found_records(settings, chosen))
     if as_json:
@@ -159,7 +159,7 @@ def show(
     settings = program_of(ctx).settings()
     from accounting.lookup.messages import Messages
     from accounting.records.accelerators import text
-    from accounting.records.export import row_of
+    from accounting.records.formats.export import row_of
     from accounting.store.records import Records, Selection
     from accounting.wiring import open_from
 

@@ -127,7 +127,7 @@ def _signed(seconds: int | None) -> str:
 
 def _changes(changes: Mapping[str, tuple[str, str]]) -> str:
     """Names of people are not repeated: that they changed is enough."""
-    from accounting.records.apel import PERSONAL
+    from accounting.records.formats.apel import PERSONAL
 
     return "; ".join(
         key if key in PERSONAL else f"{key} {old or 'none'} → {new or 'none'}"

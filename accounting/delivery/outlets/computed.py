@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from accounting.delivery.outlets import queue
 from accounting.model.messages import Entry, Limit, OutletKind, RecordKey
 from accounting.model.time import Month
-from accounting.records import apel
+from accounting.records.formats import apel
 from accounting.store.due import NOTHING_CLOSED, unsettled
 
 

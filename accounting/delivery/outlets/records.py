@@ -9,7 +9,8 @@ from accounting.delivery.outlets import queue
 from accounting.model.messages import Entry, Limit, OutletKind, RecordKey
 from accounting.model.records import Record
 from accounting.model.time import Month
-from accounting.records import apel, builder
+from accounting.records import builder
+from accounting.records.formats import apel
 from accounting.store.due import is_differing, is_due, is_unsaid, unsettled
 from accounting.store.rows import record_of
 from accounting.store.tables import records

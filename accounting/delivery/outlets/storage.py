@@ -13,7 +13,7 @@ from accounting.delivery.outlets.computed import Computed
 from accounting.model.messages import Entry, Limit, OutletKind, RecordKey
 from accounting.model.time import Month
 from accounting.model.volumes import DAY_SECONDS
-from accounting.records import apel, star
+from accounting.records.formats import apel, star
 from accounting.store.due import unsettled
 from accounting.store.tables import progress, queued, volumes
 from accounting.store.volumes import volume_of

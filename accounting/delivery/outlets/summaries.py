@@ -16,7 +16,7 @@ from accounting.delivery.receiver import pairs_due, split
 from accounting.model.messages import Entry, OutletKind, RecordKey
 from accounting.model.pods import ERASED
 from accounting.model.time import Month
-from accounting.records import apel
+from accounting.records.formats import apel
 from accounting.store.tables import delivered, progress, windows
 
 HEADER = "APEL-cloud-summary-message: v0.4"

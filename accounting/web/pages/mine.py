@@ -7,10 +7,11 @@ from starlette.responses import Response
 
 from accounting.api.dependencies import Parts, Reader
 from accounting.guard.problem import Problem
-from accounting.lookup import records, summaries
+from accounting.lookup import records
 from accounting.lookup.records import Question as Asked
 from accounting.lookup.records import Sort
-from accounting.lookup.summaries import By, Question
+from accounting.lookup.sums import summaries
+from accounting.lookup.sums.summaries import By, Question
 from accounting.lookup.volumes import StorageBy, stored
 from accounting.model.records import Status
 from accounting.model.time import Month

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from accounting.api.dependencies import Parts, Reader, Service
 from accounting.lookup import status, windows
 from accounting.lookup.messages import Messages
-from accounting.lookup.summaries import By, Question, Usage
+from accounting.lookup.sums.summaries import By, Question, Usage
 from accounting.model.time import Month
 from accounting.store.engine.access import Role, Viewer
 from accounting.web.templating import templates

@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from accounting.api.dependencies import Admin, Parts, Service
 from accounting.api.routes.runs import known, reconcile_job, start
-from accounting.lookup import summaries
+from accounting.lookup.sums import summaries
 from accounting.model.jobs import JobKind
 from accounting.store.reconciliations import Reconciliations
 from accounting.web.fields import Fields, months_back

@@ -20,7 +20,7 @@ from accounting.lookup.records import Delivery, Entry, Forbidden
 from accounting.measure.promql.evidence import of_pod
 from accounting.model.records import Held, Record
 from accounting.model.time import Month
-from accounting.records import apel
+from accounting.records.formats import apel
 from accounting.web.fields import Fields
 from accounting.web.templating import templates
 from accounting.wiring import open_from

@@ -10,9 +10,10 @@ from starlette.responses import Response
 
 from accounting.api.dependencies import Parts, Reader, Service
 from accounting.api.routes.records import selected
-from accounting.lookup import records, summaries
+from accounting.lookup import records
 from accounting.lookup.records import Delivery, Page, Question, Sort
-from accounting.lookup.summaries import Usage
+from accounting.lookup.sums import summaries
+from accounting.lookup.sums.summaries import Usage
 from accounting.model.records import Status
 from accounting.model.time import Month
 from accounting.store.engine.access import Viewer

@@ -9,7 +9,7 @@ from accounting.api.dependencies import Admin, Parts, Service
 from accounting.api.routes.runs import known, republish_job, start
 from accounting.delivery.receiver import Chosen
 from accounting.guard.problem import Problem
-from accounting.lookup import summaries
+from accounting.lookup.sums import summaries
 from accounting.model.jobs import JobKind
 from accounting.web.fields import Fields, months_back
 from accounting.web.templating import templates

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
-from accounting.lookup.summaries import By, Question, Summaries, Usage
+from accounting.lookup.sums.summaries import By, Question, Summaries, Usage
 from accounting.model.energy import JOULES_PER_KWH
 from accounting.model.time import Month
-from accounting.records.tabular import csv_line
+from accounting.records.formats.tabular import csv_line
 from accounting.store.engine.access import Viewer
 from accounting.web.views import charts
 

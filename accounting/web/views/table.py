@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from accounting.lookup.summaries import By, Usage
-from accounting.records.tabular import csv_line
+from accounting.lookup.sums.summaries import By, Usage
+from accounting.records.formats.tabular import csv_line
 from accounting.web.views.totals import total
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from accounting.lookup.outgoing import NOTHING, Part
-from accounting.lookup.summaries import Usage
+from accounting.lookup.sums.outgoing import NOTHING, Part
+from accounting.lookup.sums.summaries import Usage
 
 _SUMMED = (
     "pods",

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from accounting.lookup import volumes
-from accounting.lookup.summaries import By, Question, Summaries, Usage
+from accounting.lookup.sums.summaries import By, Question, Summaries, Usage
 from accounting.lookup.volumes import StorageBy, stored
 from accounting.model.time import Month
 from accounting.store.engine.access import Right, Viewer

@@ -29,9 +29,9 @@ from sqlalchemy import (
     union_all,
 )
 
-from accounting.lookup.questions import By, Question, shown
 from accounting.lookup.records import allowed
-from accounting.lookup.usage import Usage
+from accounting.lookup.sums.question import By, Question, shown
+from accounting.lookup.sums.row import Usage
 from accounting.model.time import Month
 from accounting.records import holdings
 from accounting.store import parts

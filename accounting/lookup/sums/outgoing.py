@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, and_, func, literal_column, select, t
 
 from accounting.model.messages import UNDELIVERED, MessageState, OutletKind
 from accounting.model.time import Month
-from accounting.records import apel
+from accounting.records.formats import apel
 from accounting.store.due import is_unsaid, unsettled
 from accounting.store.engine.database import Database
 from accounting.store.parts import of_apart

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from accounting.lookup.outgoing import NOTHING, Part
+from accounting.lookup.sums.outgoing import NOTHING, Part
 from accounting.model.energy import EnergyQuality
 
 

@@ -14,10 +14,10 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy import literal_column, select, union
 
-from accounting.lookup import outgoing, summing
-from accounting.lookup.outgoing import Lacking, Part
-from accounting.lookup.questions import By, Question, shown
-from accounting.lookup.usage import Usage
+from accounting.lookup.sums import outgoing, summing
+from accounting.lookup.sums.outgoing import Lacking, Part
+from accounting.lookup.sums.question import By, Question, shown
+from accounting.lookup.sums.row import Usage
 from accounting.model.time import Month
 from accounting.store import parts
 from accounting.store.engine.access import Viewer

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from accounting.model.records import Record
-from accounting.records import apel, tabular
-from accounting.records.tabular import COLUMNS, Row
+from accounting.records.formats import apel, tabular
+from accounting.records.formats.tabular import COLUMNS, Row
 
 _AT_ONCE = 500
 

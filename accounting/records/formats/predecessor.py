@@ -25,8 +25,8 @@ from accounting.model.pods import (
     SeriesKey,
 )
 from accounting.model.time import EARLIEST_AT, LATEST_AT, Month
-from accounting.records import apel
 from accounting.records.builder import Site
+from accounting.records.formats import apel
 
 TABLE = "vm"
 COLUMNS = (

@@ -1,0 +1,1 @@
+"""How records are written and read: APEL, StAR, tables, and what others have written."""
