@@ -20,7 +20,8 @@ def check_holdings(cluster: Cluster, found: Written) -> None:
         rows = [row for (owner, *_), row in sorted(found.records.items()) if owner == uid]
         until = last["start_at"] + last["wall_seconds"]
         at = pod.resized_at
-        if pod.requested("cpu") and (at is None or at >= cluster.timetable.start):
+        seen_from = cluster.timetable.start + cluster.interval_seconds
+        if pod.requested("cpu") and (at is None or at >= seen_from):
             held = sum(row["core_seconds"] for row in rows)
             truth = pod.cores_between(last["start_at"], until)
             more = pod.requested_later("cpu") - pod.requested("cpu") if at is not None else 0.0

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.exactness.notebooks import ENGINES, START, Notebook, heartbeat, merged, served
+from tests.exactness.notebooks import (
+    ENGINES,
+    START,
+    Notebook,
+    every,
+    heartbeat,
+    merged,
+    served,
+)
 from tests.exactness.polling import poll
 
 END = 5400
@@ -55,3 +63,20 @@ def test_a_pod_that_is_alone_on_its_node_is_followed_through_a_switch(  # noqa: 
     told = [row["cpu_seconds"] for row in found.records.values()]
     # What another source tells for no longer than two scrapes is left out on every schedule.
     assert told == [int(last) if until > 1860 else 450]
+
+
+@pytest.mark.parametrize("step", [340, 6 * 3600])
+def test_a_pod_that_completes_at_a_window_s_end_is_followed_too(
+    tmp_path: Path, new_ledger: Callable[[], str], step: int
+) -> None:
+    """It is listed as completed at once: the next window does not read its counters any more."""
+    notebook = Notebook(until=1980)
+    notebook.run()
+    to_opentelemetry(notebook)
+    last = max(v for s, p in notebook.seen.items() if "cpu" in s.split("{")[0] for _, v in p)
+    running = f'kube_pod_status_phase{{{notebook.state},phase="Running"}}'
+    notebook.say(running, every(2010, END, lambda _: 0))
+    with served(tmp_path, merged(heartbeat(END), notebook.seen), "prometheus") as url:
+        # Of 340 s: a window ends at 2040, two scrapes after the last one that saw it run.
+        found = poll(url, new_ledger(), START + END, since=START - 680, step=step)
+    assert [row["cpu_seconds"] for row in found.records.values()] == [int(last)]

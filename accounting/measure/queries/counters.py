@@ -226,7 +226,8 @@ def _doubted(
     names = set()
     for uid in uids:
         seen, account = found.sightings.get(uid), accounts.get(uid)
-        if not (is_short and seen and (seen.last_running_at or 0.0) >= late):
+        runs_on = seen and not seen.stopped_at and (seen.last_running_at or 0.0) >= late
+        if not (is_short and runs_on):
             names.add(seen.name if seen else account.pod.name if account else "")
     return names - {""}
 
