@@ -95,6 +95,53 @@ def test_a_chart_goes_up_from_each_earlier_version_and_back_again(
     assert release.refusals() == []
 
 
+ADDRESS = "https://notebooks.example.org/hub"
+AT_THE_HUB: dict[str, object] = {"hub__enabled": True, "hub__publicUrl": ADDRESS}
+
+
+def known_to_the_hub(cluster: Cluster, namespace: str) -> None:
+    """The Secret in which the hub keeps the service's token."""
+    data = {"hub.services.accounting.apiToken": "made up"}
+    metadata = {"name": "hub", "namespace": namespace}
+    cluster.client.apply(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}
+    )
+
+
+@row("a chart that put the pages on the hub's host name unless `host` was given, to this one")
+def test_pages_stay_where_they_are_until_it_is_said_where(
+    release: Release, cluster: Cluster
+) -> None:
+    chart, values = folder(ACCOUNTING), minimal(ACCOUNTING)
+    known_to_the_hub(cluster, release.namespace)
+    release.deploy(earlier(ACCOUNTING)[0], values, **AT_THE_HUB)
+    assert "hub.origin: shared to leave all as it is" in release.refused(
+        chart, values, **AT_THE_HUB
+    )
+    assert release.available() == [True]
+    release.deploy(chart, values, **AT_THE_HUB, hub__origin="shared")
+    assert release.available() == [True]
+    assert release.objects("ingresses", "apis/networking.k8s.io/v1") == []
+
+
+@row("the same, with `host` given")
+def test_pages_with_a_host_name_keep_it(release: Release, cluster: Cluster) -> None:
+    """No chart that had `host` without the choice was released: this one stands in its place."""
+
+    def shown() -> list[Any]:
+        found = release.objects("ingresses", "apis/networking.k8s.io/v1")
+        return [template(release), *(one["spec"]["rules"] for one in found)]
+
+    given = {**AT_THE_HUB, "host": "usage.example.org"}
+    known_to_the_hub(cluster, release.namespace)
+    release.deploy(folder(ACCOUNTING), minimal(ACCOUNTING), **given)
+    before = shown()
+    release.deploy(folder(ACCOUNTING), minimal(ACCOUNTING), **given)
+    assert release.available() == [True]
+    assert before[1][0]["host"] == "usage.example.org"
+    assert shown() == before
+
+
 @row("other settings, and back")
 def test_other_settings_make_new_pods_and_a_rollback_the_old_ones(release: Release) -> None:
     chart = folder(ACCOUNTING)
