@@ -42,6 +42,7 @@ def migrated(old: Mapping[str, Any], configuration: Mapping[str, str] | None = N
     _hub(hub, classes)
     _singleuser(given.get("singleuser") or {}, migration)
     _ingress(given.get("ingress") or {}, migration)
+    _accounting_address(given.get("ingress") or {}, migration)
     if "notebooks-monitoring" in migration.values:
         _monitor_address(given.get("ingress") or {}, migration)
     for key, value in given.items():
@@ -182,6 +183,23 @@ def _service(name: str, service: Values, migration: Migration) -> None:
             " docs/hub/sharing.py under the same name, so that its address stays",
         )
     migration.set("jupyterhub.hub.services", {name: service})
+
+
+def _accounting_address(ingress: Values, migration: Migration) -> None:
+    """Tell accounting where users find the hub: it gets a host name beside the hub's."""
+    where = "notebooks-accounting.hub.publicUrl"
+    known = migration.values.get("notebooks-accounting", {})
+    if known.get("host") or known.get("hub", {}).keys() & {"publicUrl", "origin"}:
+        return
+    hosts = ingress.get("hosts") or []
+    if not hosts:
+        migration.decide(where, "is the hub's address as users have it, with /hub, and must be set")
+        return
+    migration.set(where, f"https://{hosts[0]}/hub")
+    migration.decide(
+        "notebooks-accounting.host",
+        f"is accounting.{hosts[0]} if you do not set it: a name that must lead to the ingress, too",
+    )
 
 
 def _monitor_address(ingress: Values, migration: Migration) -> None:

@@ -81,6 +81,7 @@ def test_operations_have_speaking_names(running: Running) -> None:
         "list_reconciliations",
         "list_records",
         "list_runs",
+        "list_storage",
         "list_windows",
         "park_message",
         "reopen_records",

@@ -91,12 +91,14 @@ def test_the_documented_sample_becomes_these_values() -> None:
             "openStatus": True,
             "hubUrl": f"https://{host}",
         },
+        "notebooks-accounting": {"hub": {"publicUrl": f"https://{host}/hub"}},
     }
     assert set(told(migration, Kind.DECIDE)) == {
         "auth.custom.config",
         "singleuser.image",
         "ingress.annotations",
         "who may log in",
+        "notebooks-accounting.host",
         "notebooks-accounting.siteName",
     }
     assert set(told(migration, Kind.DROPPED)) == {

@@ -95,7 +95,9 @@ def nested_bomb(one: socket.socket) -> None:
 
 def whole(body: bytes) -> Talk:
     def talk(one: socket.socket) -> None:
-        one.sendall(OK + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        # One answer each: else the client's next request may meet the end of this connection.
+        head = OK + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+        one.sendall(head + body)
 
     return talk
 

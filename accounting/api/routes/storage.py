@@ -31,7 +31,7 @@ _figures_of = attrgetter(*_FIGURES)
         **refusals(406),
     },
 )
-async def storage(
+async def list_storage(
     *,
     request: Request,
     service: Parts,
