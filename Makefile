@@ -1,7 +1,7 @@
 # Two commands for newcomers: `make demo` and `make test`. Both install what is missing.
 SHELL := /bin/bash
 BIN := .venv/bin
-WORKERS ?= 3
+WORKERS ?= 4
 SOAK_RUNS ?= 500
 SOAK_SEED ?= 1
 EXACT_CLUSTERS ?= 300
