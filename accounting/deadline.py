@@ -40,7 +40,7 @@ class DeadlineTransport(httpx.HTTPTransport):
         super().__init__(verify=verify, proxy=proxy)
         self._until = _Until()
         # httpx has no public way to hand a network backend to httpcore.
-        self._pool._network_backend = _Backend(self._until)  # noqa: SLF001 - as above
+        self._pool._network_backend = _Backend(self._until)  # noqa: SLF001 - no public way
 
     def begin(self, seconds: float) -> None:
         """What this thread asks from now on must be answered in that time, else httpx times out."""

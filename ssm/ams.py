@@ -129,7 +129,7 @@ class _Call:
                 response.close()
                 raise requests.exceptions.ReadTimeout("the answer does not end")
         # What `content` gives; there is no public way to hand it a body that was read already.
-        response._content = b"".join(pieces)  # noqa: SLF001 - as above
+        response._content = b"".join(pieces)  # noqa: SLF001 - no public way
 
 
 class AmsTransport:

@@ -26,8 +26,8 @@ class Details:
 
     def __init__(self, settings: Settings) -> None:
         import requests  # noqa: PLC0415 - slow to load, and only needed here
-        from prometheus_api_client import PrometheusConnect  # noqa: PLC0415 - as above
-        from urllib3.util.retry import Retry  # noqa: PLC0415 - as above
+        from prometheus_api_client import PrometheusConnect  # noqa: PLC0415 - slow to load, and only needed here
+        from urllib3.util.retry import Retry  # noqa: PLC0415 - slow to load, and only needed here
 
         prometheus = settings.prometheus
         self._url = prometheus.url

@@ -86,8 +86,8 @@ def _certificate_days(place: Place, now: float) -> float | None:
     ssm = place.ssm
     if ssm.transport != "ams" or not place.is_signed:
         return None
-    from ssm.certificate import HostCertificate  # noqa: PLC0415 - as above
-    from ssm.errors import CertificateError  # noqa: PLC0415 - as above
+    from ssm.certificate import HostCertificate  # noqa: PLC0415 - cryptography is slow to load
+    from ssm.errors import CertificateError  # noqa: PLC0415 - cryptography is slow to load
 
     try:
         host = HostCertificate.load(ssm.hostcert, ssm.hostkey)

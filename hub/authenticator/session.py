@@ -126,7 +126,7 @@ class SessionAuthenticator(ProviderAuthenticator):
             return True
         if handler is not None and not hasattr(handler, "_token_authenticated"):
             # JupyterHub 6.1 sets it for tokens only, and reads it for cookies too.
-            handler._token_authenticated = False  # noqa: SLF001 - as above
+            handler._token_authenticated = False  # noqa: SLF001 - no public way
         if self._is_recent(self._confirmations.get(user.name)):
             return True
         async with self._turns, self._lock(user):

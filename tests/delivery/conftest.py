@@ -1,15 +1,19 @@
 """Shared by the tests of delivery: a ledger on each kind of database, and a broker over TLS."""
 
+import io
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import structlog
 
 from accounting.delivery import pusher
 from accounting.delivery.backoff import Backoff
 from accounting.delivery.outbox import Outbox
 from accounting.store.engine.database import Database
+from accounting.telemetry import configure_logs
 from ssm.ams import AmsSettings
 from ssm.certificate import HostCertificate
 from ssm.sender import AmsSender, Sender
@@ -92,3 +96,17 @@ class Desk:
 def desk(tmp_path: Path, ams: AmsSettings, host: Issued) -> Iterator[Desk]:
     with opened(tmp_path) as database:
         yield Desk(database, AmsSender(ams, *host), ams, host)
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """All that is logged, of libraries too, at the most talkative level."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    stream = io.StringIO()
+    configure_logs("debug", as_json=True, stream=stream)
+    root.setLevel(logging.DEBUG)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()

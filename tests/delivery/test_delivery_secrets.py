@@ -3,19 +3,16 @@
 import base64
 import io
 import json
-import logging
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import structlog
 from sqlalchemy import text
 
 from accounting.delivery.outbox import Outbox
 from accounting.lookup.messages import Messages
-from accounting.telemetry import configure_logs
 from ssm.sender import AmsSender
 from ssm.testing.authority import Authority
 from ssm.testing.fault import Fault
@@ -24,20 +21,6 @@ from tests.delivery.books import Inbox, account, write
 from tests.delivery.conftest import Desk
 
 USER = "a-private-person@example.org"
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """All that is logged, of libraries too, at the most talkative level."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    stream = io.StringIO()
-    configure_logs("debug", as_json=True, stream=stream)
-    root.setLevel(logging.DEBUG)
-    yield stream
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -2,39 +2,20 @@
 
 import io
 import json
-import logging
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
-import structlog
 from sqlalchemy import text
 
 from accounting.delivery.outbox import Outbox
 from accounting.errors import AccountingError
 from accounting.simulation.judges.eosc import Eosc, EoscStandin
 from accounting.simulation.judges.standin import Fault, Trouble
-from accounting.telemetry import configure_logs
 from tests.delivery.books import NOVEMBER, account, opened, write
 from tests.delivery.eosc import Site
 
 SECRET, USER = "the-clients-secret", "a-private-person@example.org"
 DAY = 86400
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """All that is logged, of libraries too, at the most talkative level."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    stream = io.StringIO()
-    configure_logs("debug", as_json=True, stream=stream)
-    root.setLevel(logging.DEBUG)
-    yield stream
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def test_no_secret_token_or_user_is_told_whatever_goes_wrong(

@@ -14,6 +14,7 @@ from accounting.api.parameters import FlavorQuery, MonthQuery, UserQuery, VoQuer
 from accounting.api.strictness import refuse_useless
 from accounting.guard.problem import Problem
 from accounting.lookup.sums import summaries
+from accounting.lookup.sums.row import FIGURES, PART_FIGURES
 from accounting.lookup.sums.summaries import By, Question, Usage
 from accounting.model.energy import Emission
 from accounting.model.time import Month
@@ -23,23 +24,8 @@ from accounting.records.formats.tabular import csv_line
 router = APIRouter(prefix="/summaries", tags=["summaries"])
 
 _BAD = 400
-_SUMS = (
-    "pods",
-    "users",
-    "wall_seconds",
-    "cpu_seconds",
-    "core_seconds",
-    "memory_mb_seconds",
-    "gpu_seconds",
-    "pods_without_cpu",
-    "joules",
-    "joules_estimated",
-    "pods_without_energy",
-    "energy_quality",
-)
-_PART = ("pods", "wall_seconds", "cpu_seconds")
 _PARTS = ("goes_out", "delivered")
-_sums_of = attrgetter(*_SUMS)
+_sums_of = attrgetter(*FIGURES)
 
 
 @router.get(
@@ -118,7 +104,7 @@ def _json(
             "rows": [
                 {
                     **row.key,
-                    **dict(zip(_SUMS, _sums_of(row), strict=True)),
+                    **dict(zip(FIGURES, _sums_of(row), strict=True)),
                     "co2_grams": emission.of(row.joules, row.energy_quality),
                     "goes_out": row.goes_out,
                     "delivered": row.delivered,
@@ -157,10 +143,10 @@ def _question(
 
 def _csv(by: list[By], rows: list[Usage], tag: str, emission: Emission) -> Response:
     names = [one.value for one in by]
-    parts = [f"{part}_{name}" for part in _PARTS for name in _PART]
-    lines = [csv_line([*names, *_SUMS, "co2_grams", *parts])]
+    parts = [f"{part}_{name}" for part in _PARTS for name in PART_FIGURES]
+    lines = [csv_line([*names, *FIGURES, "co2_grams", *parts])]
     for row in rows:
-        told = [getattr(getattr(row, part), name, "") for part in _PARTS for name in _PART]
+        told = [getattr(getattr(row, part), name, "") for part in _PARTS for name in PART_FIGURES]
         grams = emission.of(row.joules, row.energy_quality)
         named = (row.key[name] for name in names)
         lines.append(csv_line([*named, *_sums_of(row), grams, *told]))

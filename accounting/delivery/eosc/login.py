@@ -3,15 +3,12 @@
 import json
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 
 from accounting.delivery.exchange import Answer, Exchange
-from ssm.errors import Refused, Unavailable
+from accounting.delivery.tokens import Tokens
+from ssm.errors import Refused
 
-_EARLY_SECONDS = 30.0
-"""A token that ends sooner is renewed first: a request takes a while."""
-_USUAL_SECONDS = 300.0
 _BAD_CREDENTIALS = frozenset({400, 401, 403})
 
 
@@ -30,7 +27,7 @@ class Client:
     scope: str
 
 
-class Login:
+class Login(Tokens):
     """Gets tokens, and keeps one until it ends.
 
     Args:
@@ -39,33 +36,16 @@ class Login:
         clock: seconds that only grow.
     """
 
+    cure = "It is tried again; check that this is the provider's token endpoint."
+
     def __init__(
         self, exchange: Exchange, client: Client, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._exchange = exchange
+        super().__init__(exchange, clock)
         self._client = client
-        self._clock = clock
-        self._token = ""
-        self._until = 0.0
 
-    def token(self) -> str:
-        """A token that is good for a while.
-
-        Raises:
-            CertificateError: the secret cannot be read.
-            Refused: the provider does not know the client, or not with this secret.
-            Unavailable: the provider gives no usable answer.
-        """
-        if not self._token or self._clock() >= self._until:
-            self._renew()
-        return self._token
-
-    def forget(self) -> None:
-        """The receiver refuses the token."""
-        self._token = ""
-
-    def _renew(self) -> None:
-        client, asked_at = self._client, self._clock()
+    def _asked(self) -> Answer:
+        client = self._client
         secret = client.secret()
         form = {
             "grant_type": "client_credentials",
@@ -73,26 +53,13 @@ class Login:
             "client_secret": secret,
             "scope": client.scope,
         }
-        with closing(self._exchange):
-            answer = self._exchange.ask("POST", data=form, auth=(client.id, secret))
-        where = self._exchange.place
+        answer = self._exchange.ask("POST", data=form, auth=(client.id, secret))
         if answer.status in _BAD_CREDENTIALS:
             raise Refused(
-                f"{where} gives no token: {answer.status} {_error(answer)}".rstrip(),
+                f"{self._exchange.place} gives no token: {answer.status} {_error(answer)}".rstrip(),
                 "Check the client's id, the file with its secret, and its scopes.",
             )
-        try:
-            said = json.loads(answer.content) if answer.is_good else {}
-            token = str(said["access_token"])
-            lasts = float(said.get("expires_in") or _USUAL_SECONDS)
-        except (ValueError, KeyError, TypeError, AttributeError) as exc:
-            raise Unavailable(
-                f"{where} gives no token: it answers {answer.status}, and not as OIDC has it",
-                "It is tried again; check that this is the provider's token endpoint.",
-            ) from exc
-        if not token.isascii() or not token.isprintable():
-            raise Unavailable(f"{where} gives a token that is none", "It is tried again.")
-        self._token, self._until = token, asked_at + max(0.0, lasts - _EARLY_SECONDS)
+        return answer
 
 
 def _error(answer: Answer) -> str:

@@ -5,6 +5,24 @@ from dataclasses import dataclass
 from accounting.lookup.sums.outgoing import NOTHING, Part
 from accounting.model.energy import EnergyQuality
 
+FIGURES = (
+    "pods",
+    "users",
+    "wall_seconds",
+    "cpu_seconds",
+    "core_seconds",
+    "memory_mb_seconds",
+    "gpu_seconds",
+    "pods_without_cpu",
+    "joules",
+    "joules_estimated",
+    "pods_without_energy",
+    "energy_quality",
+)
+"""What a row says of what was measured, in the order in which answers and files have it."""
+PART_FIGURES = ("pods", "wall_seconds", "cpu_seconds")
+"""What ``goes_out`` and ``delivered`` say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:

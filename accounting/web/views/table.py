@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from accounting.lookup.sums.row import FIGURES, PART_FIGURES
 from accounting.lookup.sums.summaries import By, Usage
 from accounting.records.formats.tabular import csv_line
 from accounting.web.views.totals import total
@@ -66,38 +67,21 @@ def rows_of(
     return rows
 
 
-_FIGURES = (
-    "pods",
-    "users",
-    "wall_seconds",
-    "cpu_seconds",
-    "core_seconds",
-    "memory_mb_seconds",
-    "gpu_seconds",
-    "pods_without_cpu",
-    "joules",
-    "joules_estimated",
-    "pods_without_energy",
-    "energy_quality",
-)
-_PARTS = ("pods", "wall_seconds", "cpu_seconds")
-
-
 def csv_of(rows: Sequence[Row], by: By) -> Iterator[bytes]:
     """The table as CSV, with all its figures as they were added up."""
     compared = any(row.before is not None for row in rows)
-    names = [f"{part}_{name}" for part in ("goes_out", "delivered") for name in _PARTS]
-    more = [f"before_{name}" for name in _FIGURES] if compared else []
-    yield csv_line([by.value, *_FIGURES, "cpu_per_core", *names, *more])
+    names = [f"{part}_{name}" for part in ("goes_out", "delivered") for name in PART_FIGURES]
+    more = [f"before_{name}" for name in FIGURES] if compared else []
+    yield csv_line([by.value, *FIGURES, "cpu_per_core", *names, *more])
     for row in rows:
         told = [
             getattr(part, name, "")
             for part in (row.usage.goes_out, row.usage.delivered)
-            for name in _PARTS
+            for name in PART_FIGURES
         ]
         efficiency = "" if row.efficiency is None else round(row.efficiency, 6)
-        before = [getattr(row.before, name) for name in _FIGURES] if compared else []
-        figures = [getattr(row.usage, name) for name in _FIGURES]
+        before = [getattr(row.before, name) for name in FIGURES] if compared else []
+        figures = [getattr(row.usage, name) for name in FIGURES]
         yield csv_line([row.name, *figures, efficiency, *told, *before])
 
 
