@@ -5,11 +5,9 @@ document, and nothing is de-duplicated; documents are found by keys and values a
 by times. It listens on this machine only, without TLS.
 """
 
-import asyncio
 import json
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from accounting.simulation.judges.standin import Cut, Fault, Standin, Trouble
+from accounting.simulation.judges.standin import Receiver, RefusedError, Standin
 
 BASE = "/gd-cim-api/v1"
 _MOST = 500
@@ -29,17 +27,8 @@ _TIMES = frozenset({"timestamp", "Timestamp", "EndExecTime", "StartExecTime", "S
 Document = dict[str, Any]
 
 
-class RefusedError(Exception):
-    """An error as the API answers it."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-
-
 @dataclass
-class Cim:
+class Cim(Receiver):
     """What the CIM holds, and how it behaves.
 
     Attributes:
@@ -49,9 +38,6 @@ class Cim:
         most_bytes: of a request's body; the proxy before the CIM refuses more.
         now: Unix time.
         documents: what was submitted, the oldest first.
-        log: (method, path, status) of every request.
-        troubles: what the next requests meet.
-        busy: requests that are being worked on.
     """
 
     publisher: tuple[str, str] = ("site@example.org", "the-publishers-password")
@@ -61,9 +47,6 @@ class Cim:
     now: Callable[[], float] = time.time
     documents: list[Document] = field(default_factory=list)
     tokens: dict[str, float] = field(default_factory=dict)
-    log: list[tuple[str, str, int]] = field(default_factory=list)
-    troubles: deque[Trouble] = field(default_factory=deque)
-    busy: int = 0
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -95,35 +78,8 @@ class Cim:
             ]
         )
 
-    def _answer(self, work: Callable[[Request, bytes], Any], name: str) -> Any:
-        async def endpoint(request: Request) -> Response:
-            self.busy += 1
-            try:
-                body = await request.body()
-                answer = await self._met(name, lambda: work(request, body))
-            finally:
-                self.busy -= 1
-            self.log.append((request.method, request.url.path, answer.status_code))
-            return answer
-
-        return endpoint
-
-    async def _met(self, name: str, work: Callable[[], Any]) -> Response:
-        """The answer, or what the next trouble makes of it."""
-        trouble = next((one for one in self.troubles if one.on in {name, "any"}), None)
-        if trouble is not None:
-            self.troubles.remove(trouble)
-            match trouble.what:
-                case Fault.CLOSE:
-                    return Cut()
-                case Fault.SLOW:
-                    await asyncio.sleep(trouble.seconds)
-                case Fault.LOSE_ANSWER:
-                    _done(work)
-                    return Cut()
-                case status:
-                    return JSONResponse({"detail": "out of order"}, int(status))
-        return _done(work)
+    def _error(self, refused: RefusedError) -> Response:
+        return JSONResponse({"detail": refused.message}, refused.status)
 
     def _token(self, request: Request, _body: bytes) -> Any:
         email, password = self.publisher
@@ -189,13 +145,6 @@ class Cim:
             if all(_has(one, key, value) for key, value in filters)
             and (start is None or _is_within(one, _moment(start), _moment(str(end))))
         ]
-
-
-def _done(work: Callable[[], Any]) -> Response:
-    try:
-        return JSONResponse(work())
-    except RefusedError as exc:
-        return JSONResponse({"detail": exc.detail}, exc.status)
 
 
 def _values(node: Any) -> list[tuple[str, Any]]:

@@ -5,12 +5,10 @@ the server's own, a second POST is a second metric, unknown fields are refused, 
 the future, and lists come in pages. It listens on this machine only, without TLS.
 """
 
-import asyncio
 import base64
 import json
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -22,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from accounting.simulation.judges.standin import Cut, Fault, Standin, Trouble
+from accounting.simulation.judges.standin import Receiver, RefusedError, Standin
 
 SCOPES = "openid email profile voperson_id entitlements"
 _MUST = {"metric_definition_id", "time_period_start", "time_period_end", "value"}
@@ -33,17 +31,8 @@ Metric = dict[str, Any]
 """A metric's fields, its id and its installation."""
 
 
-class RefusedError(Exception):
-    """An error as the API answers it."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-
 @dataclass
-class Eosc:
+class Eosc(Receiver):
     """What the accounting system holds, and how it behaves.
 
     Attributes:
@@ -54,9 +43,6 @@ class Eosc:
         now: Unix time.
         has_index: refuse a second metric of a definition and period, as servers before July 2024.
         metrics: by id, in the order in which they were made.
-        log: (method, path, status) of every request.
-        troubles: what the next requests meet.
-        busy: requests that are being worked on.
     """
 
     installations: Iterable[str] = ("site",)
@@ -68,9 +54,6 @@ class Eosc:
     has_index: bool = False
     metrics: dict[str, Metric] = field(default_factory=dict)
     tokens: dict[str, float] = field(default_factory=dict)
-    log: list[tuple[str, str, int]] = field(default_factory=list)
-    troubles: deque[Trouble] = field(default_factory=deque)
-    busy: int = 0
 
     def hours(self) -> dict[tuple[str, str, str, str], float]:
         """(definition, user, group, day) → hours of all metrics, doubles added up."""
@@ -95,41 +78,8 @@ class Eosc:
             ]
         )
 
-    def _answer(self, work: Callable[[Request, bytes], Response], named: str = "") -> Any:
-        async def endpoint(request: Request) -> Response:
-            self.busy += 1
-            try:
-                body = await request.body()
-                answer = await self._met(named or request.method, lambda: work(request, body))
-            finally:
-                self.busy -= 1
-            self.log.append((request.method, request.url.path, answer.status_code))
-            return answer
-
-        return endpoint
-
-    async def _met(self, name: str, work: Callable[[], Response]) -> Response:
-        """The answer, or what the next trouble makes of it."""
-        trouble = next((one for one in self.troubles if one.on in {name, "any"}), None)
-        if trouble is not None:
-            self.troubles.remove(trouble)
-            match trouble.what:
-                case Fault.CLOSE:
-                    return Cut()
-                case Fault.SLOW:
-                    await asyncio.sleep(trouble.seconds)
-                case Fault.LOSE_ANSWER:
-                    self._done(work)
-                    return Cut()
-                case status:
-                    return _error(RefusedError(int(status), "out of order"))
-        return self._done(work)
-
-    def _done(self, work: Callable[[], Response]) -> Response:
-        try:
-            return work()
-        except RefusedError as exc:
-            return _error(exc)
+    def _error(self, refused: RefusedError) -> Response:
+        return JSONResponse({"code": refused.status, "message": refused.message}, refused.status)
 
     def _give_token(self, request: Request, body: bytes) -> Response:
         form = {name: value[0] for name, value in parse_qs(body.decode()).items()}
@@ -263,10 +213,6 @@ def _moment(text: object) -> datetime:
         return datetime.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError as exc:
         raise RefusedError(400, "a time must be as yyyy-MM-ddTHH:mm:ssZ") from exc
-
-
-def _error(exc: RefusedError) -> Response:
-    return JSONResponse({"code": exc.status, "message": exc.message}, exc.status)
 
 
 class EoscStandin(Standin):

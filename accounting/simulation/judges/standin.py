@@ -1,15 +1,20 @@
 """A receiver over HTTP on this machine, without TLS, and what may go wrong with it."""
 
+import asyncio
 import socket
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import StrEnum
 from threading import Thread
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 
@@ -48,6 +53,73 @@ class Cut(Response):
         headers = [(b"content-length", b"100")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"{", "more_body": False})
+
+
+class RefusedError(Exception):
+    """An error as the receiver answers it."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+@dataclass(kw_only=True)
+class Receiver(ABC):
+    """Takes requests one by one, notes them, and lets trouble happen to them.
+
+    Attributes:
+        log: (method, path, status) of every request.
+        troubles: what the next requests meet.
+        busy: requests that are being worked on.
+    """
+
+    log: list[tuple[str, str, int]] = field(default_factory=list)
+    troubles: deque[Trouble] = field(default_factory=deque)
+    busy: int = 0
+
+    @abstractmethod
+    def _error(self, refused: RefusedError) -> Response:
+        """How it answers an error."""
+
+    def _answer(self, work: Callable[[Request, bytes], Any], name: str = "") -> Any:
+        """An endpoint that does ``work``; troubles know it by ``name``, else by its method."""
+
+        async def endpoint(request: Request) -> Response:
+            self.busy += 1
+            try:
+                body = await request.body()
+                answer = await self._met(name or request.method, lambda: work(request, body))
+            finally:
+                self.busy -= 1
+            self.log.append((request.method, request.url.path, answer.status_code))
+            return answer
+
+        return endpoint
+
+    async def _met(self, name: str, work: Callable[[], Any]) -> Response:
+        """The answer, or what the next trouble makes of it."""
+        trouble = next((one for one in self.troubles if one.on in {name, "any"}), None)
+        if trouble is not None:
+            self.troubles.remove(trouble)
+            match trouble.what:
+                case Fault.CLOSE:
+                    return Cut()
+                case Fault.SLOW:
+                    await asyncio.sleep(trouble.seconds)
+                case Fault.LOSE_ANSWER:
+                    self._done(work)
+                    return Cut()
+                case status:
+                    return self._error(RefusedError(int(status), "out of order"))
+        return self._done(work)
+
+    def _done(self, work: Callable[[], Any]) -> Response:
+        try:
+            done = work()
+        except RefusedError as exc:
+            return self._error(exc)
+        return done if isinstance(done, Response) else JSONResponse(done)
 
 
 class Standin:
