@@ -1,7 +1,7 @@
 """Asks a URL over and over, in a process of its own.
 
-``python -m bench.health URL`` begins at once, ends with its standard input, and prints the longest
-answer in seconds and how many there were, as a JSON list.
+``python -m bench.health URL`` prints a line after the first answer, ends with its standard input,
+and prints the longest answer in seconds and how many there were, as a JSON list.
 """
 
 import http.client
@@ -29,6 +29,8 @@ def main(url: str) -> None:
         if answer.status != http.client.OK:
             raise SystemExit(f"{url} answered {answer.status}")
         longest, asked = max(longest, time.monotonic() - began), asked + 1
+        if asked == 1:
+            print("asking", flush=True)
     print(json.dumps([longest, asked]))
 
 

@@ -143,7 +143,8 @@ def _asked(url: str) -> Iterator[list[float]]:
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:
-        time.sleep(1)
+        if process.stdout is not None:
+            process.stdout.readline()  # it has got its first answer
         yield longest
         output, _ = process.communicate("")
     if process.returncode:

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,9 @@ def test_a_short_benchmark_measures_every_promise(tmp_path: Path) -> None:
     kept = json.loads((tmp_path / "results" / "latest.json").read_text())
     assert len(kept["figures"]) == len(SECTIONS)
     figures = [figure for section in kept["figures"].values() for figure in section]
-    assert all(figure["value"] > 0 for figure in figures if "memory added" not in figure["name"])
+    assert [
+        figure for figure in figures if figure["value"] <= 0 and not _rounds_to_none(figure)
+    ] == []
     promised = {figure["name"] for figure in figures if figure["is_met"] is not None}
     assert promised >= {
         "whole command",
@@ -37,3 +40,8 @@ def test_a_benchmark_can_be_told_what_to_measure(
 
     assert stopped.value.code == 2
     assert "invalid choice" in capsys.readouterr().err
+
+
+def _rounds_to_none(figure: dict[str, Any]) -> bool:
+    """Is it counted in steps that so little work may not fill: pages of memory, a clock's ticks?"""
+    return "memory added" in figure["name"] or "processor time" in figure["name"]
