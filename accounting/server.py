@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import resource
 import signal
 import socket
 import threading
@@ -20,7 +21,7 @@ from accounting.api.dependencies import Service
 from accounting.app import create_app, doors_of
 from accounting.config import Settings
 from accounting.errors import AccountingError
-from accounting.guard.connections import Connection
+from accounting.guard.connections import ACCEPTED_AT_ONCE, QUEUED, connections_of_a_server
 from accounting.guard.gate import Doors
 from accounting.guard.origin import CURE, SHARED
 from accounting.service.jobs import Jobs
@@ -36,6 +37,13 @@ HTTP_SECONDS = 5.0
 
 WINDOW_SECONDS = 20.0
 """Least grace period of a poll's window; a message has the longest time of its call."""
+
+
+OPEN_FILES = 4096
+"""Connections, ours among them, that the process may have, where the system lets it.
+
+Many systems begin with 1,024, which several clients can use up; then no file can be opened.
+"""
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,7 @@ def serve(
     Raises:
         SettingsError: a setting that it needs is missing or wrong.
     """
+    _allow_files()
     with source_of(settings) as source:
         names = [place.name for place in places(settings)]
         metrics = Metrics(version("notebooks-accounting"), names)
@@ -143,6 +152,13 @@ def serve(
             _end(service, threads)
 
 
+def _allow_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _end(service: Service, threads: list[threading.Thread]) -> None:
     """Wait for the loops: a poll ends after its window, a push after its message."""
     until = time.monotonic() + max(WINDOW_SECONDS, service.settings.ssm.total_timeout)
@@ -169,6 +185,12 @@ class _Http(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, stopping: Callable[[], None]) -> None:
         super().__init__(config)
         self._stopping = stopping
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen; asyncio accepts as many at once as it has the kernel hold for it."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(QUEUED)
 
     async def main_loop(self) -> None:
         """Serve until told to stop."""
@@ -206,7 +228,8 @@ def http_server(
     """A server over the application, with bounds on what its clients may hold open."""
     config = uvicorn.Config(
         app,
-        http=Connection,
+        http=connections_of_a_server(),
+        backlog=ACCEPTED_AT_ONCE,
         lifespan="off",
         ws="none",
         log_config=None,

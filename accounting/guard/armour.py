@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from accounting.guard import problem
 from accounting.guard.problem import Problem
+from accounting.guard.protocol import require_plain
 
 MOST_BODY_BYTES = 64 * 1024
 ANSWER_SECONDS = 30.0
@@ -20,7 +21,6 @@ STREAM_SECONDS = 900.0
 MOST_AT_ONCE = 200
 """Requests under way; further ones get 503."""
 
-_BAD = 400
 _TOO_LARGE = 413
 _TOO_SLOW = 503
 
@@ -47,25 +47,6 @@ def page_policy(nonce: str) -> str:
 
 
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
-
-
-_ONCE = frozenset(
-    {
-        b"host",
-        b"authorization",
-        b"content-type",
-        b"origin",
-        b"sec-fetch-site",
-        b"sec-fetch-mode",
-        b"sec-fetch-dest",
-        b"x-csrf-token",
-    }
-)
-"""Headers that decide something. Given twice, a proxy may have looked at the other one."""
-
-
-class _Twice(Exception):
-    """A header is given twice."""
 
 
 class _TooLarge(Exception):
@@ -135,14 +116,14 @@ class Armour:
             await sending(message)
 
         try:
-            _require_once(scope)
+            require_plain(scope)
             whole = await _whole(scope, receive)
             if whole is None:
                 return
             with self._turn(scope):
                 async with asyncio.timeout(self._seconds) as deadline:
                     await self.app(scope, whole, answering)
-        except (TimeoutError, _Twice, _TooLarge, _TooMany) as exc:
+        except (TimeoutError, Problem, _TooLarge, _TooMany) as exc:
             if status:  # the answer has begun: cut it off, so that it does not seem complete
                 raise
             request = Request(scope)
@@ -168,20 +149,9 @@ class Armour:
             self._under_way -= 1
 
 
-def _require_once(scope: Scope) -> None:
-    """Refuse a request that can be read in two ways.
-
-    Raises:
-        _Twice: it can.
-    """
-    names = [name for name, _ in scope["headers"] if name in _ONCE]
-    if len(names) != len(set(names)):
-        raise _Twice(next(name for name in names if names.count(name) > 1).decode())
-
-
 def _worded(exc: Exception, seconds: float) -> Problem:
-    if isinstance(exc, _Twice):
-        return Problem(_BAD, f"the header {exc} is given twice", "send it once")
+    if isinstance(exc, Problem):
+        return exc
     if isinstance(exc, _TooLarge):
         return Problem(
             _TOO_LARGE,

@@ -3,13 +3,18 @@
 uvicorn reads HTTP, but bounds neither the time and size of a request's head nor the time of its
 body. This module does. If there are too many connections, it closes those that have waited longest
 for their clients. Clients that send a whole request at once are served.
+
+How long a connection waits is told by timers. The event loop runs a timer only after it has read
+what its sockets hold. So a loop that is late does not count a request that is there as missing.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterable
+from collections import defaultdict
+from enum import Enum
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from accounting.guard.throttle import network
 
 REQUEST_SECONDS = 15.0
 """From a connection's first moment, or a request's first byte, until the request is whole."""
@@ -26,6 +31,14 @@ READ_SECONDS = 30.0
 LEAST_READ_BYTES = 64 * 1024
 """What a client takes in that time of an answer that waits for it."""
 
+MOST_PIPELINED = 64
+"""Requests on one connection that wait for the answer to an earlier one; each takes some 3 KB."""
+
+ACCEPTED_AT_ONCE = 50
+"""Connections that are accepted before those that are there are read again."""
+QUEUED = 4096
+"""Connections that the kernel holds until they are accepted."""
+
 _TIMEOUT, _HEAD_TOO_LARGE = 408, 431
 
 
@@ -33,17 +46,75 @@ class HeadTooLarge(Exception):
     """A request's head is larger than may be."""
 
 
+class HasBody(Exception):
+    """A request to change the protocol has a body: the parser would read it as the next request."""
+
+
+class TooManyRequests(Exception):
+    """Too many requests came on one connection before the first was answered."""
+
+
+class Wait(Enum):
+    """Why a connection waits for its client."""
+
+    NEW = "it has just come"
+    SILENT = "it has not sent a whole request soon"
+    IDLE = "it was answered before"
+
+
+class Waiting:
+    """The connections that wait for their clients, by reason and address, the longest first.
+
+    Silent connections and idle ones are counted apart, so that neither group closes connections of
+    the other. New ones are closed only if there are too many in all.
+    """
+
+    def __init__(self) -> None:
+        self._by: dict[Wait, dict[str, dict[Connection, None]]] = {
+            why: defaultdict(dict) for why in Wait
+        }
+        self._count = dict.fromkeys(Wait, 0)
+
+    def enter(self, connection: "Connection", why: Wait) -> "list[Connection]":
+        """Note that a connection waits; returns those that must go, because there are too many."""
+        its = self._by[why][connection.address]
+        its[connection] = None
+        self._count[why] += 1
+        if why is Wait.NEW:
+            return self._beyond(why, sum(self._count.values()) - MOST_OPEN)
+        return self._beyond(
+            why, max(self._count[why] - MOST_WAITING, len(its) - MOST_WAITING_OF_ONE)
+        )
+
+    def leave(self, connection: "Connection", why: Wait) -> None:
+        """Note that it does no longer."""
+        its = self._by[why][connection.address]
+        del its[connection]
+        if not its:
+            del self._by[why][connection.address]
+        self._count[why] -= 1
+
+    def _beyond(self, why: Wait, excess: int) -> "list[Connection]":
+        """What the address with the most of a group gives up: those that have waited longest."""
+        if excess <= 0:
+            return []
+        its = max(self._by[why].values(), key=len)
+        return list(its)[:excess]
+
+
 class Connection(HttpToolsProtocol):
     """A client's connection, which is closed if it keeps the service waiting.
 
     Attributes:
-        waits_since: since when its next request is not whole, the loop's seconds; None while one is
-            answered.
-        has_asked: it has sent a whole request before.
+        waiting: all that wait at the same server (``connections_of_a_server``).
+        waits: why it waits for its client; None while a request is answered.
+        address: the client's address, or its network.
     """
 
-    waits_since: float | None = None
-    has_asked = False
+    waiting = Waiting()
+    waits: Wait | None = None
+    address = ""
+    _soon: asyncio.TimerHandle | None = None
     _is_head = True
     _head_bytes = 0
     _line_bytes = 0
@@ -55,20 +126,21 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a request; close other connections if there are too many."""
         super().connection_made(transport)
-        self._wait()
-        known = (c for c in self.connections if isinstance(c, Connection))
-        for other in surplus(known, self.loop.time()):
-            other.transport.abort()
+        self.address = network(self.client[0]) if self.client else ""
+        self._arm()
+        self._soon = self.loop.call_later(SOON_SECONDS, self._wait, Wait.SILENT)
+        self._wait(Wait.NEW)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""
         self._cease()
+        self._wait(None)
         self._unwatch()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Read on, as long as the head does not grow too large."""
-        if self._deadline is None and self.waits_since is not None:
+        if self._deadline is None and self.waits is not None:
             self._arm()
         was_head, self._has_ended = self._is_head, False
         super().data_received(data)
@@ -81,8 +153,9 @@ class Connection(HttpToolsProtocol):
         """A request begins."""
         super().on_message_begin()
         self._line_bytes = 0
-        if self.waits_since is None:  # while another one is answered
-            self._wait()
+        if self.waits is None:  # while another one is answered
+            self._arm()
+            self._wait(Wait.IDLE)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header line; those that come after a body are not kept."""
@@ -96,20 +169,28 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole; a body may follow."""
         self._is_head = False
+        if len(self.pipeline) >= MOST_PIPELINED:
+            self.transport.abort()
+            raise TooManyRequests  # ends the parsing
+        is_upgrade = self.parser.should_upgrade()
+        if is_upgrade and self._has_body():
+            raise HasBody  # ends the parsing; uvicorn answers 400 and closes the connection
         super().on_headers_complete()
+        if is_upgrade:  # which we ignore; but the parser would not read on in the right place
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """The request is whole."""
         super().on_message_complete()
         self._cease()
         self._is_head, self._head_bytes, self._has_ended = True, 0, True
-        self.waits_since, self.has_asked = None, True
+        self._wait(None)
 
     def on_response_complete(self) -> None:
         """It is answered; uvicorn closes the connection if nothing else comes soon."""
         super().on_response_complete()
-        if self.waits_since is None:
-            self.waits_since = self.loop.time()
+        if self.waits is None and not self.transport.is_closing():
+            self._wait(Wait.IDLE)
 
     def pause_writing(self) -> None:
         """The client takes less than it is sent: see that it goes on reading."""
@@ -120,6 +201,11 @@ class Connection(HttpToolsProtocol):
         """It has taken nearly all of it."""
         super().resume_writing()
         self._unwatch()
+
+    def give_up(self) -> None:
+        """Close it, because too many wait."""
+        self._wait(None)  # at once: asyncio tells only later that it is lost
+        self.transport.abort()
 
     def _watch(self) -> None:
         self._unwatch()
@@ -138,9 +224,21 @@ class Connection(HttpToolsProtocol):
         else:
             self._watch()
 
-    def _wait(self) -> None:
-        self.waits_since = self.loop.time()
-        self._arm()
+    def _has_body(self) -> bool:
+        lengths = (b"content-length", b"transfer-encoding")
+        return any(name in lengths and value != b"0" for name, value in self.headers)
+
+    def _wait(self, why: Wait | None) -> None:
+        """Note why it waits; those that have waited too long, among too many, must go."""
+        if self._soon is not None and why is not Wait.NEW:
+            self._soon.cancel()
+            self._soon = None
+        if self.waits is not None:
+            self.waiting.leave(self, self.waits)
+        self.waits = why
+        if why is not None:
+            for other in self.waiting.enter(self, why):
+                other.give_up()
 
     def _arm(self) -> None:
         self._cease()
@@ -164,32 +262,10 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
 
-def surplus(connections: Iterable[Connection], now: float) -> list[Connection]:
-    """Which connections must go, because too many wait for their clients.
+def connections_of_a_server() -> type[Connection]:
+    """The connections of one server: bounds on how many wait hold for them together."""
 
-    Silent connections and idle ones (which have asked before) are counted apart, so that neither
-    group closes connections of the other. New connections are in neither group.
+    class OfOneServer(Connection):
+        waiting = Waiting()
 
-    Args:
-        connections: all.
-        now: the loop's seconds.
-    """
-    waiting = [c for c in connections if c.waits_since is not None]
-    slow = [c for c in waiting if not c.has_asked and now - (c.waits_since or 0.0) >= SOON_SECONDS]
-    idle = [c for c in waiting if c.has_asked]
-    gone = [
-        *_beyond(slow, MOST_WAITING, MOST_WAITING_OF_ONE),
-        *_beyond(idle, MOST_WAITING, MOST_WAITING_OF_ONE),
-    ]
-    return gone or _beyond(waiting, MOST_OPEN, MOST_OPEN)
-
-
-def _beyond(group: list[Connection], most: int, most_of_one: int) -> list[Connection]:
-    """What the address with the most of a group must give up: those that have waited longest."""
-    if len(group) <= most_of_one:
-        return []
-    addresses = [c.client[0] if c.client else "" for c in group]
-    address, count = Counter(addresses).most_common(1)[0]
-    excess = max(len(group) - most, count - most_of_one, 0)
-    its_own = [c for c, of in zip(group, addresses, strict=True) if of == address]
-    return sorted(its_own, key=lambda c: (c.has_asked, c.waits_since))[:excess]
+    return OfOneServer

@@ -28,7 +28,7 @@ class Throttle:
 
     def guessed(self, client: str) -> float:
         """Count a wrong token; how many seconds its client must wait, 0: none."""
-        name = _network(client)
+        name = network(client)
         if len(self._storage.events) > _MOST_CLIENTS:
             self._storage.reset()
         allowed = [self._limiter.hit(_EACH, name), self._limiter.hit(_OVERALL)]
@@ -36,11 +36,11 @@ class Throttle:
 
     def is_suspect(self, client: str) -> bool:
         """Whether a client, or all together, have sent too many wrong tokens."""
-        name = _network(client)
+        name = network(client)
         return not (self._limiter.test(_EACH, name) and self._limiter.test(_OVERALL))
 
 
-def _network(client: str) -> str:
+def network(client: str) -> str:
     """What counts as one client: an IPv4 address, or an IPv6 network (/64)."""
     try:
         address = ip_address(client)

@@ -6,9 +6,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from urllib.parse import urlsplit
 
 
-def connected(url: str) -> socket.socket:
+def address_of(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
-    return socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10)
+    return parts.hostname or "", parts.port or 0
+
+
+def connected(url: str) -> socket.socket:
+    return socket.create_connection(address_of(url), timeout=10)
 
 
 @contextmanager

@@ -1,6 +1,10 @@
 """One client without a login does not take the service down."""
 
+import asyncio
+import socket
 import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import httpx
 import psutil
@@ -12,11 +16,14 @@ from accounting.guard.connections import (
     MOST_HEAD_BYTES,
     MOST_OPEN,
     MOST_WAITING_OF_ONE,
-    surplus,
+    Connection,
+    Wait,
+    Waiting,
 )
 from tests.api.serving import Running, Serve
 from tests.security import clients
-from tests.security.clients import closed_within, held, poured
+from tests.security.clients import address_of, closed_within, held, poured
+from tests.security.test_stopping import serving
 
 MB = 1024 * 1024
 
@@ -131,35 +138,88 @@ def test_a_head_of_usual_size_passes_with_a_body_in_the_same_piece(running: Runn
     assert said.startswith(b"HTTP/1.1 401")
 
 
-class Waiting:
+class Client:
     """As much of a connection as the choice looks at."""
 
-    def __init__(self, address: str, since: float | None, *, has_asked: bool = False) -> None:
-        self.client = (address, 1)
-        self.waits_since = since
-        self.has_asked = has_asked
+    def __init__(self, address: str = "192.0.2.1") -> None:
+        self.address = address
 
 
-def gone(*connections: Waiting) -> list[Waiting]:
-    return surplus(connections, 1000.0)  # type: ignore[arg-type,return-value]
+def entered(waiting: Waiting, why: Wait, *clients: Client) -> list[Client]:
+    """Who must go when these begin to wait; they leave."""
+    gone = []
+    for one in clients:
+        for other in waiting.enter(one, why):  # type: ignore[arg-type]
+            waiting.leave(other, why)
+            gone.append(other)
+    return gone  # type: ignore[return-value]
 
 
 def test_the_address_with_the_most_gives_up_its_oldest() -> None:
-    mine = [Waiting("192.0.2.1", float(n)) for n in range(MOST_WAITING_OF_ONE + 2)]
-    regular = [Waiting("192.0.2.1", 0.0, has_asked=True) for _ in range(MOST_WAITING_OF_ONE)]
-    fresh = [Waiting("192.0.2.1", 999.5) for _ in range(200)]
-    others = [Waiting(f"198.51.100.{n}", 0.0) for n in range(90)]
-    answered = [Waiting("192.0.2.1", None) for _ in range(500)]
-    everybody = [*others, *answered, *fresh, *regular, *reversed(mine)]
-    assert [(one.waits_since, one.has_asked) for one in gone(*everybody)] == [
-        (0.0, False),
-        (1.0, False),
-    ]
-    assert gone(*others, *fresh, *regular) == []
-    idle = [*regular, Waiting("192.0.2.1", 999.0, has_asked=True)]
-    assert gone(*idle, *fresh) == [regular[0]]
+    waiting = Waiting()
+    others = [Client(f"198.51.100.{n}") for n in range(90)]
+    mine = [Client() for _ in range(MOST_WAITING_OF_ONE + 2)]
+    assert entered(waiting, Wait.SILENT, *others) == []
+    assert entered(waiting, Wait.NEW, *[Client() for _ in range(200)]) == []
+    assert entered(waiting, Wait.IDLE, *mine[:MOST_WAITING_OF_ONE]) == []
+    for one in mine[:MOST_WAITING_OF_ONE]:
+        waiting.leave(one, Wait.IDLE)  # type: ignore[arg-type]
+    assert entered(waiting, Wait.SILENT, *mine) == mine[:2]
+    assert (
+        entered(waiting, Wait.SILENT, *[Client(f"192.0.2.{n}") for n in range(50, 70)])
+        == (
+            mine[2:12]  # of all together there are too many, so whoever has the most gives them up
+        )
+    )
+    idle = [Client() for _ in range(MOST_WAITING_OF_ONE + 1)]
+    assert entered(waiting, Wait.IDLE, *idle) == idle[:1]
 
 
 def test_even_of_those_that_have_just_come_there_is_a_bound() -> None:
-    fresh = [Waiting("192.0.2.1", 999.0 + n / 10_000) for n in range(MOST_OPEN + 3)]
-    assert gone(*reversed(fresh)) == fresh[:3]
+    fresh = [Client() for _ in range(MOST_OPEN + 3)]
+    assert entered(Waiting(), Wait.NEW, *fresh) == fresh[:3]
+
+
+def test_a_request_that_lies_ready_while_the_service_is_late_is_not_counted_as_silent(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with many connections at once, the loop looks at a connection long after it came."""
+    monkeypatch.setattr(connections, "MOST_WAITING_OF_ONE", 0)
+    made = Connection.connection_made
+
+    def late(self: Connection, transport: asyncio.Transport) -> None:
+        made(self, transport)
+        time.sleep(connections.SOON_SECONDS + 0.3)
+
+    monkeypatch.setattr(Connection, "connection_made", late)
+    with held(running.url, 3, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") as asked:
+        for one in asked:
+            assert one.recv(12) == b"HTTP/1.1 200"
+
+
+def test_requests_that_come_before_an_answer_take_little_memory(running: Running) -> None:
+    before = peak = psutil.Process().memory_info().rss
+    many = b"GET / HTTP/1.1\r\nHost:x\r\n\r\n" * 10_000
+    with held(running.url, 40, many):
+        for _ in range(10):
+            time.sleep(0.1)
+            peak = max(peak, psutil.Process().memory_info().rss)
+    assert peak - before < 40 * MB  # was 150 MB
+    works_at_once(running)
+
+
+def test_more_connections_than_a_process_may_usually_have_keep_nobody_out(tmp_path: Path) -> None:
+    """At 1,024 files, a process may open no more of them: not the database's, either."""
+    with (
+        serving(tmp_path, before=["sh", "-c", 'ulimit -Sn 1024; exec "$@"', "sh"]) as (_, url, log),
+        ExitStack() as stack,
+    ):
+        for _ in range(2500):
+            one = stack.enter_context(socket.socket())
+            one.setblocking(False)
+            with suppress(BlockingIOError):
+                one.connect(address_of(url))
+        begun = time.monotonic()
+        assert httpx.get(f"{url}/healthz", timeout=20).status_code == 200
+        assert time.monotonic() - begun < 10
+    assert not any("exception" in line for line in log)

@@ -77,6 +77,66 @@ def test_a_request_whose_end_is_ambiguous_is_refused_with_what_follows(
     assert len(running.service.runs.latest()) == begun
 
 
+NOT_HTTP = {
+    "no host": (b"GET /healthz HTTP/1.1\r\n\r\n", 400),
+    "no host, but a token": (b"GET /api/v1/me HTTP/1.1\r\n" + AS_ADMIN[9:] + b"\r\n", 400),
+    "two names": (b"GET /healthz HTTP/1.1\r\nHost: a, b\r\n\r\n", 400),
+    "somebody at a host": (b"GET /healthz HTTP/1.1\r\nHost: a@b\r\n\r\n", 400),
+    "an address in brackets": (b"GET /healthz HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n", 200),
+    "an old version without host": (b"GET /healthz HTTP/1.0\r\n\r\n", 200),
+    "an old version with chunks": (
+        b"POST /login HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    "the oldest version": (b"GET /healthz\r\n\r\n", 505),
+    "a newer version": (b"GET /healthz HTTP/2.0\r\nHost: x\r\n\r\n", 505),
+    "a newer version's beginning": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "a packed body": (
+        b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        501,
+    ),
+    "bare line feeds": (b"GET /healthz HTTP/1.1\nHost: x\n\n", 400),
+}
+
+
+@pytest.mark.parametrize(("sent", "status"), NOT_HTTP.values(), ids=NOT_HTTP.keys())
+def test_what_is_not_http_1_is_refused(sent: bytes, status: int, running: Running) -> None:
+    found = re.findall(rb"HTTP/1\.\d (\d{3})", said(running, sent, 0.5))
+    assert found == [b"%d" % status]
+
+
+@pytest.mark.parametrize("kind", [b"websocket", b"h2c", b"TLS/1.0"])
+@pytest.mark.parametrize(
+    "length", [b"Content-Length: %d" % len(HIDDEN), b"Transfer-Encoding: chunked"]
+)
+def test_the_body_of_an_upgrade_is_not_the_next_request(
+    kind: bytes, length: bytes, running: Running
+) -> None:
+    """The parser ends at the head, and would read what comes in the next piece as a request."""
+    head = b"POST /login HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: " + kind
+    with connected(running.url) as one:
+        one.sendall(head + b"\r\n" + length + b"\r\n\r\n")
+        time.sleep(0.3)
+        with suppress(OSError):
+            one.sendall(HIDDEN)
+        answer = b""
+        with suppress(OSError):
+            while piece := one.recv(65536):
+                answer += piece
+    assert statuses(answer) == [400]
+    assert b"hidden" not in answer
+
+
+def test_an_upgrade_without_a_body_is_answered_and_then_the_connection_is_closed(
+    running: Running,
+) -> None:
+    """As Java's client asks, which takes the plain answer."""
+    head = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    answer = said(running, head, 5)
+    assert statuses(answer) == [200]
+    assert b"connection: close\r\n" in answer
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [
