@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from accounting.telemetry import configure_logs
 from bench import api, backlog, broker, client, delivery, destinations, hub, pages, refreshes
-from bench.dataset import beside, day, steady
+from bench.dataset import beside, day, for_outlets, steady
 from bench.figures import Figure, save, show
+from bench.outlets import OutletPolls
 from bench.poll import DayPoll, forget, measure_beside
 from bench.steady import SteadyPolls
 
@@ -19,6 +20,7 @@ SECTIONS = (
     "day",
     "beside",
     "steady",
+    "outlets",
     "client",
     "signing",
     "push",
@@ -32,6 +34,7 @@ SECTIONS = (
 )
 
 
+_SMALL_PODS = 6_000
 SIGNING_SECONDS = 0.2
 """How long each way of signing is measured, for each round."""
 
@@ -101,6 +104,7 @@ def _sections(
             lambda: _beside(sizes, data),
         ),
         "steady": (f"A poll every 5 minutes, {sizes.running:,} pods", lambda: _steady(sizes, data)),
+        "outlets": ("Polls with all outlets, and with APEL alone", lambda: _outlets(sizes, data)),
         "client": ("Clients, a bulk query", lambda: _client(sizes, data)),
         "signing": ("Signing", lambda: _signing(sizes, data)),
         "push": ("Push", lambda: _push(sizes, data)),
@@ -136,6 +140,15 @@ def _steady(sizes: Sizes, data: Path) -> list[Figure]:
     dataset = steady(sizes.running)
     with dataset.served(data) as engine:
         return SteadyPolls(engine, dataset, data / "work").measure(sizes.rounds)
+
+
+def _outlets(sizes: Sizes, data: Path) -> list[Figure]:
+    figures = []
+    for pods in sorted({min(_SMALL_PODS, sizes.pods), sizes.pods}):
+        dataset = for_outlets(pods)
+        with dataset.served(data) as engine:
+            figures += OutletPolls(engine, dataset, data / "work").measure(sizes.rounds)
+    return figures
 
 
 def _client(sizes: Sizes, data: Path) -> list[Figure]:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import rmtree
 
+from accounting.simulation.exporters import kepler, volumes
 from accounting.simulation.stores.engines import Engine, run_prometheus
 from accounting.simulation.stores.history import populate
 from accounting.simulation.world.cluster import NAMESPACE, Cluster
@@ -37,6 +38,7 @@ READ = frozenset(
     }
 )
 BESIDE = READ | {"pod_cpu_usage_seconds_total"}
+OUTLETS = READ | {*volumes.FAMILIES, *kepler.FAMILIES}
 POD_PATTERN = "jupyter-.*"
 PODS_PER_NODE = 1000
 _BLOCK = timedelta(hours=6)
@@ -79,7 +81,7 @@ class Dataset:
             datetime.fromtimestamp(self.end, UTC),
             pods=self.pods,
             mean_life=self.mean_life_seconds,
-            features=_features(self.pods, self.endpoints),
+            features=_features(self.pods, self.endpoints, more=self.families == OUTLETS),
         )
 
     def build(self, folder: Path) -> Path:
@@ -119,7 +121,12 @@ def steady(running: int) -> Dataset:
     return Dataset("steady", start, end, int(running * _SESSIONS_PER_RUNNING_POD), 4 * 3600)
 
 
-def _features(pods: int, endpoints: Endpoints) -> Features:
+def for_outlets(pods: int) -> Dataset:
+    """The day with homes of users, and with Kepler on every node."""
+    return replace(day(pods), name="outlets", families=OUTLETS)
+
+
+def _features(pods: int, endpoints: Endpoints, *, more: bool) -> Features:
     """Sessions as on any day: restarts, evictions, slow starts; claims; the hub's own pods."""
     return Features.none().but(
         quick_restarts=True,
@@ -128,6 +135,8 @@ def _features(pods: int, endpoints: Endpoints) -> Features:
         evicted=True,
         slow_pending=True,
         claims=True,
+        volumes=more,
+        kepler=more,
         other_pods=True,
         nodes=(NodeShape(metrics=(endpoints,)),) * max(2, pods // PODS_PER_NODE),
     )

@@ -20,13 +20,19 @@ _MOST_TIMES_CURL = 1.3
 _MOST_TIMES_BESIDE = 1.3
 
 
-def command(url: str, database: Path, since: int | None, until: int) -> Cost:
-    """Run the poll as the operator does, records written."""
+def command(
+    url: str,
+    database: Path,
+    since: int | None,
+    until: int,
+    more: Mapping[str, str] | None = None,
+) -> Cost:
+    """Run the poll as the operator does, records written; ``more`` are settings."""
     program = Path(sys.executable).with_name("notebooks-accounting")
     span = ["--since", str(since)] if since is not None else []
     return run(
         [str(program), "poll", *span, "--until", str(until)],
-        environment(url, database),
+        {**environment(url, database), **(more or {})},
         accept=(0, _INCOMPLETE),
     )
 

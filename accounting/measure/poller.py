@@ -40,7 +40,7 @@ _LONG_SECONDS = 3600
 # Merging creates no reference cycles; at default thresholds the garbage collector takes a third of
 # the time (a day of 20,000 pods, `make bench`).
 _RARELY = (500_000, 20, 100)
-_DAY = 86400
+_HOUR, _DAY = 3600, 86400
 # Where the source refuses even the shortest window, so many pods are asked about at a time.
 _AT_ONCE = (200, 50, 10, 1)
 
@@ -266,7 +266,9 @@ class Poller:
 
     def _asked(self, querier: Querier, window: Window) -> WindowQuery:
         if self._cache.at_once is not None:
-            names = discovery.pod_names(self.source, querier.scope, window)
+            since = min(window.start, window.hours.start if window.hours else window.start)
+            wider = Window(since, window.end)
+            names = discovery.pod_names(self.source, querier.scope, wider)
             querier = replace(querier, parts=chunks(names, self._cache.at_once))
         many_new = (
             window.seconds > _LONG_SECONDS if self._cache.many_new is None else self._cache.many_new
@@ -359,7 +361,7 @@ class Poller:
         """The home volumes' days that a window tells of."""
         if not seen:
             return []
-        is_replay = seen[-1].at < watermark
+        is_replay = seen[-1].at < watermark // _HOUR * _HOUR
         kept = Kept.read(self.ledger.database, seen, is_replay=is_replay)
         for one in seen:
             before = kept.before(one)

@@ -139,7 +139,7 @@ class WindowQuery:
         self._devices.read(found, accounts, names)
         self._counters.complete(found, accounts, names)
         self._energy.read(found, accounts, ledger)
-        found.volumes = self._volumes.read(found, accounts)
+        found.volumes = self._volumes.read(found, accounts, ledger)
         uids = {series.usage_uid(row, names.latest) for row in vanished.read()}
         found.orphans = {uid for uid in uids if uid}
         return accounts

@@ -93,6 +93,15 @@ class Window:
         return self.end - self.start
 
     @property
+    def hours(self) -> "Window | None":
+        """The whole hours that end within it, the first one from its beginning; None: none does.
+
+        However a span is cut into windows, each hour is of one of them.
+        """
+        start, end = self.start // 3600 * 3600, self.end // 3600 * 3600
+        return Window(start, end) if start < end else None
+
+    @property
     def month(self) -> Month:
         """The month it lies in; a window that ends at midnight closes the month before."""
         return Month.of(self.end - 1)

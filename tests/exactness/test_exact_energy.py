@@ -123,6 +123,14 @@ def restart_in_a_silence() -> tuple[Notebook, dict[int, float]]:
     return one, {0: HOUR + 70.0 * HOUR}
 
 
+def restart_before_the_end() -> tuple[Notebook, dict[int, float]]:
+    """It has counted less than before when the notebook ends, in the middle of an hour."""
+    one = notebook(9, 2 * HOUR + 1500)
+    told(one, "package", lambda at: at * 10, (0, 2 * HOUR))
+    told(one, "package", lambda at: (at - 2 * HOUR - 300) * 10, (2 * HOUR + 300, 2 * HOUR + 1500))
+    return one, {0: 20.0 * HOUR + 12_000}
+
+
 def two_scrapers() -> tuple[Notebook, dict[int, float]]:
     one = notebook(6)
     for job in ("kepler", "kepler-copy"):
@@ -148,6 +156,7 @@ CASES = [
         terminated_copy,
         restart,
         restart_in_a_silence,
+        restart_before_the_end,
         two_scrapers,
         over_midnight,
         nothing_told,

@@ -1,15 +1,20 @@
 """Sources that refuse: a poll leaves everything as it was, or asks for less at a time."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from accounting.errors import SourceTooLarge, SourceUnavailable
+from accounting.measure.promql import kepler
 from accounting.measure.source.prometheus import Source
+from accounting.measure.source.querier import Querier
+from accounting.model.time import Window
 from accounting.store.engine.database import Database
-from tests.exactness.polling import Written, poller, written
-from tests.measure.answers import BAD, ERROR, LOGIN, WHOLE, Bad, Params, Reply, says, server
+from tests.exactness.polling import SCOPE, Written, poller, written
+from tests.measure.answers import BAD, ERROR, LOGIN, WHOLE, Bad, Params, Reply, says, server, vector
 from tests.measure.hours import LAST, MIDDLE, Good, everything, opened
 
 
@@ -73,6 +78,22 @@ def test_every_question_that_is_refused_as_too_large_is_asked_in_parts(
         found = written(database)
     assert refused
     assert found.records == right.records
+
+
+def test_a_question_about_whole_hours_is_halved_until_the_store_agrees() -> None:
+    asked = []
+
+    def answer(_: str, params: Params, __: str) -> Reply:
+        asked.append(round(longest_range(params)))
+        if asked[-1] > 1000:
+            return REFUSED["of its length"]
+        return vector(({"pod_id": "a"}, params["time"]))
+
+    with server(answer) as url, Source(url) as source, ThreadPoolExecutor(2) as workers:
+        querier = Querier(source, replace(SCOPE, energy_zones=("package",)), workers)
+        parts = querier.ask_in_parts(kepler.joules, Window(7200, 10800)).read_parts()
+    assert [value for ((_, value),) in parts] == [8100, 9000, 9900, 10800]
+    assert sorted(asked) == [900] * 4 + [1800] * 2 + [3600]
 
 
 def test_a_store_that_is_too_slow_for_the_shortest_window_is_given_up(

@@ -1,18 +1,22 @@
 """The questions about home volumes, and the answers: each day of a window by itself."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from accounting.measure.promql import volumes as promql
-from accounting.measure.source.querier import Answer, Querier
+from accounting.measure.source.querier import Parts, Querier
 from accounting.measure.usage.samples import Row, Samples
 from accounting.measure.usage.volumes import seen_volumes
 from accounting.model.pods import Account
 from accounting.model.time import Window
 from accounting.model.volumes import DAY_SECONDS, VolumeSeen
+from accounting.store.ledger import Ledger
 
 
 class VolumeQuery:
     """Asks about all volumes of the namespace, if they are measured at all.
+
+    It asks about the hours that end within a window: a day's figure is its last one, so nothing is
+    lost, and of a poll every five minutes only each twelfth asks.
 
     Args:
         querier: whom to ask.
@@ -20,27 +24,55 @@ class VolumeQuery:
     """
 
     def __init__(self, querier: Querier, window: Window) -> None:
-        self._namespace = querier.scope.namespace
-        self._asked: list[tuple[int, int, Answer[Row], Answer[Row]]] = []
-        for day, part in _days(window) if querier.scope.has_volumes else ():
-            asked = querier.ask(promql.claims, part), querier.ask(promql.use, part)
-            self._asked.append((day, part.end, *asked))
+        self._to = querier
+        self._window = window
+        self._asked: list[tuple[int, Window, Parts, Parts]] = []
+        hours = window.hours if querier.scope.has_volumes else None
+        for day, part in _days(hours) if hours else ():
+            claims = querier.ask_in_parts(promql.claims, part)
+            self._asked.append((day, part, claims, querier.ask_in_parts(promql.use, part)))
 
-    def read(self, found: Samples, accounts: Mapping[str, Account]) -> list[VolumeSeen]:
-        """Wait for the answers: what they say, day by day."""
-        return [
-            seen
-            for day, at, claims, use in self._asked
-            for seen in seen_volumes(
-                self._namespace,
+    def read(
+        self, found: Samples, accounts: Mapping[str, Account], ledger: Ledger
+    ) -> list[VolumeSeen]:
+        """Wait for the answers: what they say, day by day.
+
+        Args:
+            found: what the window says so far.
+            accounts: the pages of its pods.
+            ledger: knows the pods that had ended by then.
+        """
+        seen: list[VolumeSeen] = []
+        for day, part, claims, use in self._asked:
+            of_claims, of_use = claims.read(), use.read()
+            earlier = self._earlier(part, of_claims, of_use, found, accounts)
+            seen += seen_volumes(
+                self._to.scope.namespace,
                 day,
-                at,
-                claims.read(),
-                use.read(),
+                part.end,
+                of_claims,
+                of_use,
                 found=found,
-                accounts=accounts,
+                accounts={**accounts, **ledger.accounts(earlier)} if earlier else accounts,
             )
-        ]
+        return seen
+
+    def _earlier(
+        self,
+        hours: Window,
+        claims: Iterable[Row],
+        use: Iterable[Row],
+        found: Samples,
+        accounts: Mapping[str, Account],
+    ) -> set[str]:
+        """The uids of pods that may mount volumes and had ended before the window."""
+        uids = {
+            labels.get("uid", "") for labels, _ in claims if labels.get("__name__") == promql.MOUNTS
+        }
+        has_directories = any(labels.get("__name__") == promql.DIRECTORY for labels, _ in use)
+        if has_directories and hours.start < self._window.start:
+            uids |= self._to.uids_listed(Window(hours.start, self._window.start))
+        return uids - accounts.keys() - found.sightings.keys() - {""}
 
 
 def _days(window: Window) -> list[tuple[int, Window]]:

@@ -1,7 +1,7 @@
 """What a source can be asked: since when, until when, and how it spells its labels."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -212,17 +212,25 @@ def _label_names(source: Source, selectors: Sequence[str], start: float, end: fl
 
 def pod_names(source: Source, scope: Scope, window: Window) -> list[str]:
     """The names of the pods that count and are listed in a window; only its index is asked."""
+    return sorted({label(labels, "pod") for labels in _listed(source, scope, window)})
+
+
+def pod_uids(source: Source, scope: Scope, window: Window) -> set[str]:
+    """The uids of the same pods."""
+    return {labels.get("uid", "") for labels in _listed(source, scope, window)}
+
+
+def _listed(source: Source, scope: Scope, window: Window) -> Iterator[dict[str, str]]:
+    """The labels of the pods' phase series."""
     is_ours = re.compile(scope.pod).fullmatch
     selectors = {
         "kube_pod_status_phase" + form.state_selector(ksm.RUNNING)
         for form in scope.spellings_of_state
     }
-    names = {
-        label(labels, "pod")
-        for selector in selectors
-        for labels in source.label_sets(selector, window.start, window.end)
-    }
-    return sorted(name for name in names if is_ours(name))
+    for selector in selectors:
+        for labels in source.label_sets(selector, window.start, window.end):
+            if is_ours(label(labels, "pod")):
+                yield labels
 
 
 def is_among_many(source: Source, scope: Scope, end: int) -> bool:

@@ -74,6 +74,10 @@ class Querier:
         """Ask about kube-state-metrics' series."""
         return self._vectors(self._about_all(query, window, self.scope.spellings_of_state), window)
 
+    def ask_in_parts(self, query: Question, window: Window) -> "Parts":
+        """The same of a span that no shorter window can shorten: half by half if refused."""
+        return Parts(self, query, window)
+
     def ask_scheduled(self, query: Question, window: Window) -> Answer[Row]:
         """Ask about kube-scheduler's series."""
         forms = self.scope.spellings_of_scheduling
@@ -296,10 +300,52 @@ class Querier:
             filled += [sighting_of(one) for one in fill_raw(of_reused, uids)]
         return filled
 
+    def uids_listed(self, window: Window) -> set[str]:
+        """The uids of the pods that count and are listed in a window, perhaps of others as well."""
+        if self.scope.lacks_uid:
+            return {seen.uid for seen in self.sightings(window)}
+        return discovery.pod_uids(self.source, self.scope, window)
+
     def images_in(self, labels: Labels) -> str:
         """The image, of the notebook's container only."""
         container = label(labels, "container")  # aggregated rows do not say
         return labels.get("image", "") if container in {"", self.scope.container} else ""
+
+
+class Parts:
+    """Answers about a span, in the order of the parts of it that the source agrees to."""
+
+    def __init__(self, querier: Querier, query: Question, window: Window) -> None:
+        self._querier = querier
+        self._query = query
+        self._window = window
+        self._whole = querier.ask(query, window)
+
+    def read(self) -> list[Row]:
+        """Wait for all of them, in order of time.
+
+        Raises:
+            SourceTooLarge: see ``read_parts``.
+        """
+        return [row for rows in self.read_parts() for row in rows]
+
+    def read_parts(self) -> list[list[Row]]:
+        """Wait for each of them.
+
+        Raises:
+            SourceTooLarge: it does not agree to the shortest part either.
+        """
+        window = self._window
+        try:
+            return [self._whole.read()]
+        except SourceTooLarge:
+            if window.seconds <= _SHORTEST_SECONDS:
+                raise
+        middle = window.start + window.seconds // 2
+        halves = Window(window.start, middle), Window(middle, window.end)
+        return [
+            rows for half in halves for rows in Parts(self._querier, self._query, half).read_parts()
+        ]
 
 
 def chunks(names: Iterable[str], at_once: int = _NAMED_AT_ONCE) -> list[list[str]]:

@@ -37,13 +37,14 @@ def count(
     """Bring counters and the month's reading up to this window; and its day's, if one is given."""
     uid, counters = account.pod.uid, account.counters
     readings = samples.readings.get(uid, _NOTHING)
-    end = window.end
+    end, metered = window.end, samples.metered or window
     is_replay = any(counter.at > end for counter in counters.values())
     if is_replay or uid in samples.raw:
         counters = _recounted(account, samples, window, is_replay=is_replay)
     else:
         for key, value in readings.items():
-            counters[key] = _advanced(counters.get(key), value, window)
+            told = metered if key.kind is _ENERGY else window
+            counters[key] = _advanced(counters.get(key), value, told)
     old = account.readings.get(month)
     if old is None or old.at <= end:  # else a later window has noted the month's totals
         account.readings[month] = totals(counters, end)
@@ -71,14 +72,17 @@ def _recounted(
 ) -> dict[SeriesKey, Counter]:
     """The counters as they were at the end of a window that is read again, or in which one fell."""
     uid, counters = account.pod.uid, account.counters
+    metered = samples.metered or window
     as_of = dict(counters) if is_replay else counters
     raw = samples.raw.get(uid, {})
     for key, points in raw.items():
-        if counter := _replayed(counters.get(key), points, window):
+        told = metered if key.kind is _ENERGY else window
+        if counter := _replayed(counters.get(key), points, told):
             as_of[key] = counter
     for key, value in samples.readings.get(uid, _NOTHING).items():
         if key not in raw:
-            as_of[key] = _advanced(counters.get(key), value, window)
+            told = metered if key.kind is _ENERGY else window
+            as_of[key] = _advanced(counters.get(key), value, told)
     return _reconciled(counters, as_of, window) if is_replay else as_of
 
 

@@ -23,7 +23,7 @@ from accounting.model.pods import (
     Resources,
     SeriesKey,
 )
-from accounting.model.time import EARLIEST_AT
+from accounting.model.time import EARLIEST_AT, Window
 from accounting.model.volumes import VolumeSeen
 
 Labels = Mapping[str, str]
@@ -146,6 +146,7 @@ class Samples:
         uses: of accelerators, within UTC days so far: active seconds and joules.
         memory_peaks: highest working set, bytes.
         readings: each counter's last value: CPU in core-seconds, network in bytes.
+        metered: what readings of energy are about; None: there are none. They are read by the hour.
         raw: (time, value) of all samples, in order of time, of counters that fell or are doubtful:
             core-seconds, bytes or joules.
         known_series: ``series`` of the window before: the paths are the same from window to
@@ -169,6 +170,7 @@ class Samples:
     uses: dict[str, dict[UseKey, Use]] = field(default_factory=dict)
     memory_peaks: dict[str, float] = field(default_factory=dict)
     readings: dict[str, dict[SeriesKey, float]] = field(default_factory=dict)
+    metered: Window | None = None
     raw: dict[str, dict[SeriesKey, list[tuple[float, float]]]] = field(default_factory=dict)
     known_series: SeriesNames = field(default_factory=dict)
     series: SeriesNames = field(default_factory=dict)

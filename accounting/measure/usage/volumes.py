@@ -147,8 +147,9 @@ class _Mounters:
         return self.of(self._by_name.get(name, ()))
 
     def _order(self, uid: str) -> tuple[float, str]:
-        seen = self._found.sightings.get(uid)
-        return (seen.last_listed_at if seen else 0.0), uid
+        seen, account = self._found.sightings.get(uid), self._accounts.get(uid)
+        known = account.pod.last_listed_at if account else 0.0
+        return max(known, seen.last_listed_at if seen else 0.0), uid
 
     def _owner(self, uid: str) -> Owner:
         account = self._accounts.get(uid)
