@@ -50,8 +50,8 @@ cluster: prepared cluster-programs  ## a real Kubernetes on loopback ports, unti
 cluster-programs: prepared  # some 20 minutes the first time; kept in ~/.cache/notebooks-accounting
 	@$(BIN)/python -m tests.cluster.programs
 
-soak: prepared  ## kill pushers at random, SOAK_RUNS=500 times (SOAK_SEED=1: from there)
-	SOAK_RUNS=$(SOAK_RUNS) SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest tests/delivery/test_crash.py tests/delivery/test_crash_energy.py -s -q
+soak: prepared  ## kill pushers of every outlet at random, SOAK_RUNS=500 times (SOAK_SEED=1: from there)
+	SOAK_RUNS=$(SOAK_RUNS) SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest tests/delivery/test_crash*.py -s -q
 
 soak-http: prepared  ## attack the service over HTTP for SOAK_SECONDS=60, with honest users beside
 	SOAK_SECONDS=$(or $(SOAK_SECONDS),60) $(BIN)/pytest tests/security/test_soak.py -s -q

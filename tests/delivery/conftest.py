@@ -21,6 +21,7 @@ from ssm.smime import verify
 from ssm.testing.authority import Authority, Issued
 from ssm.testing.standin import AmsStandin
 from tests.delivery.books import opened
+from tests.delivery.crash import Nursery
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -34,6 +35,25 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]
     with Database(new()) as database:
         database.upgrade()
         yield database
+
+
+NewUrl = Callable[[Path], str]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_url(request: pytest.FixtureRequest) -> NewUrl:
+    """Makes the URLs of empty databases, in a folder where they are files."""
+    if request.param == "sqlite":
+        return lambda folder: f"sqlite:///{folder / 'accounting.db'}"
+    made: Callable[[], str] = request.getfixturevalue("postgres")
+    return lambda _folder: made()
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    """Where pushers are born that are killed."""
+    with Nursery() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -251,8 +251,12 @@ def world(
                 broker.stop()
 
 
-def random_run(here: World, seed: int) -> None:
-    """Days of pods, faults, kills, restarts and rivals, all from one seed; then the check."""
+def random_run(here: World, seed: int) -> list[str]:
+    """Days of pods, faults, kills, restarts and rivals, all from one seed; then the check.
+
+    Returns:
+        Which outlets were in it.
+    """
     chance = random.Random(seed)  # noqa: S311 - not for secrets
     here.records_per_message = chance.choice((1, 2, 3, 7))
     here.places = chance.choice((ALL[:1], ALL[1:], ALL, (*ALL, *OTHERS), OTHERS))
@@ -263,6 +267,7 @@ def random_run(here: World, seed: int) -> None:
         death = _death(chance, len(here.places)) if number else {"kill_at": chance.randint(1, 15)}
         here.push(**death, seed=seed)
     here.finish()
+    return sorted({place.records for place in here.places})
 
 
 def _live_on(here: World, chance: random.Random) -> None:

@@ -1,16 +1,13 @@
 """A site that tells its hours to a stand-in of EOSC's accounting."""
 
-import os
-import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from accounting.delivery import pusher
 from accounting.delivery.eosc.access import Access
 from accounting.delivery.eosc.login import Client
 from accounting.delivery.eosc.sender import HoursSender
-from accounting.delivery.exchange import Answer, Bounds
+from accounting.delivery.exchange import Bounds
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.outlets.hours import Hours
 from accounting.model.messages import OutletKind, address
@@ -33,36 +30,6 @@ def sender_to(
     """As the wiring builds it."""
     client = Client("client", lambda: "the-clients-secret", SCOPES)
     return Access(url, token_url, client, BOUNDS).sender(database, metrics)
-
-
-def told_with(
-    boundary: Callable[..., None],
-    url: str,
-    token_url: str,
-    database: Database,
-    dies_at: int | None = None,
-) -> HoursSender:
-    """Every request, and every answer to one, is a boundary.
-
-    With ``dies_at``, this process ends when it has the n-th answer, and nobody has noted it.
-    """
-    sender = sender_to(url, token_url, database)
-    answers = 0
-    for exchange in (sender._api._exchange, sender._api._login._exchange):
-        ask = exchange.ask
-
-        def watched(*said: Any, ask: Callable[..., Answer] = ask, **what: Any) -> Answer:
-            boundary()
-            answer = ask(*said, **what)
-            nonlocal answers
-            answers += 1
-            if answers == dies_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            boundary()
-            return answer
-
-        exchange.ask = watched  # type: ignore[method-assign] # a test's
-    return sender
 
 
 @dataclass

@@ -3,8 +3,8 @@
 ``make soak`` runs more of the random ones; ``SOAK_RUNS`` says how many.
 """
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from ssm.testing.authority import Authority, Issued
 from ssm.testing.fault import Fault
 from tests.delivery.books import account, ran_on, with_gpus, write
+from tests.delivery.conftest import NewUrl
 from tests.delivery.crash import (
     ALL,
     KILLED,
@@ -24,28 +25,7 @@ from tests.delivery.crash import (
     world,
 )
 from tests.delivery.nursery import BUSY, DONE
-
-RUNS = int(os.environ.get("SOAK_RUNS", "6"))
-FIRST_SEED = int(os.environ.get("SOAK_SEED", "1"))
-ON_POSTGRES = 5
-"""Every n-th random run uses PostgreSQL."""
-
-NewUrl = Callable[[Path], str]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def new_url(request: pytest.FixtureRequest) -> NewUrl:
-    """Makes the URLs of empty databases, in a folder where they are files."""
-    if request.param == "sqlite":
-        return lambda folder: f"sqlite:///{folder / 'accounting.db'}"
-    made: Callable[[], str] = request.getfixturevalue("postgres")
-    return lambda _folder: made()
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as running:
-        yield running
+from tests.delivery.soak import IS_SOAK, UNBOUNDED, random_runs
 
 
 @pytest.fixture
@@ -71,7 +51,7 @@ def test_killed_at_every_boundary_in_turn_nothing_is_lost_doubled_or_reordered(
     here.pages = [with_gpus(n) for n in range(3)]
     here.records_per_message = 2
     boundary, deaths = 0, 0
-    stride = 1 if RUNS > 100 or len(places) == 1 else 7
+    stride = 1 if IS_SOAK or len(places) == 1 else 7
     while True:
         boundary += stride
         for page in here.pages:
@@ -129,23 +109,9 @@ def test_a_pusher_killed_while_the_broker_works_is_followed_by_the_same_bytes(
     assert len({stored.attributes["empaid"] for stored in here.broker.log}) == 1
 
 
-@pytest.mark.timeout(0 if RUNS > 100 else 600)
+@pytest.mark.timeout(UNBOUNDED)
 def test_random_kills_faults_restarts_and_rivals_never_leave_a_difference(
     new_url: NewUrl, tmp_path: Path, authority: Authority, host: Issued, nursery: Nursery
 ) -> None:
-    runs = kills = pushes = 0
-    for seed in range(FIRST_SEED, FIRST_SEED + RUNS):
-        folder = tmp_path / str(seed)
-        url = new_url(folder)
-        if url.startswith("sqlite") == (seed % ON_POSTGRES == 0):
-            continue
-        with world(folder, url, authority, host, nursery) as here:
-            try:
-                random_run(here, seed)
-            except AssertionError as exc:
-                raise AssertionError(f"seed {seed}: {exc}") from exc
-        runs, kills, pushes = runs + 1, kills + here.kills, pushes + here.pushes
-        if runs % 50 == 0:
-            print(f"{runs} runs", flush=True)  # noqa: T201 - for make soak
-    print(f"{runs} runs, {kills} of {pushes} pushers killed")  # noqa: T201 - for make soak
-    assert kills > 0
+    opened = partial(world, authority=authority, host=host, nursery=nursery)
+    random_runs(tmp_path, new_url, opened, random_run, few=6)

@@ -1,67 +1,69 @@
-"""Pushers of energy are killed anywhere, whatever the CIM answers: each day is there once.
+"""Killed anywhere, however GreenDIGIT's CIM behaves: it ends with each notebook's days, each once.
 
-``make soak`` runs more of them; ``SOAK_RUNS`` says how many.
+``make soak`` runs more of the random ones; ``SOAK_RUNS`` says how many.
 """
 
-import os
-import random
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from accounting.delivery.outbox import Outbox
-from accounting.delivery.pusher import Pusher, Step
-from accounting.simulation.judges.standin import Fault, Trouble
-from tests.delivery.books import NOVEMBER, opened, ran_on
-from tests.delivery.cim import DAY, measured, notebook, sender_to, telling
-
-HOUR = 3600
-FIRST = NOVEMBER.start
-RUNS = int(os.environ.get("SOAK_RUNS", "5"))
-FIRST_SEED = int(os.environ.get("SOAK_SEED", "1"))
+from tests.delivery.cim import notebook
+from tests.delivery.conftest import NewUrl
+from tests.delivery.crash import Nursery
+from tests.delivery.crash_energy import EnergyWorld, energy_world
+from tests.delivery.crash_http import random_run
+from tests.delivery.nursery import DONE
+from tests.delivery.soak import IS_SOAK, UNBOUNDED, random_runs
 
 
-class Killed(BaseException):
-    """The process ends here."""
+@pytest.fixture
+def here(tmp_path: Path, nursery: Nursery) -> Iterator[EnergyWorld]:
+    with energy_world(f"sqlite:///{tmp_path / 'accounting.db'}", nursery) as made:
+        made.pages = [notebook(n) for n in range(3)]
+        yield made
 
 
-def killer(rng: random.Random, chance: float) -> Callable[[Step], None]:
-    def passed(step: Step) -> None:
-        if rng.random() < chance:
-            raise Killed(step)
+@pytest.mark.timeout(UNBOUNDED)
+def test_killed_at_every_boundary_in_turn_each_day_is_there_once(here: EnergyWorld) -> None:
+    """Every statement, commit and request of a push.
 
-    return passed
+    In strides, which end at another boundary each time; ``make soak`` takes all of them.
+    """
+    boundary, deaths = 0, 0
+    stride = 1 if IS_SOAK else 11
+    while True:
+        boundary += stride
+        here.live_on()
+        if here.push(kill_at=boundary) == [DONE]:
+            break
+        deaths += 1
+        assert here.kills == deaths
+        if deaths % 3 == 0:
+            here.finish()
+    print(f"{deaths} boundaries")  # noqa: T201 - for make soak
+    assert deaths > 3
+    here.finish()
 
 
-@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + RUNS))
-def test_random_kills_and_faults_never_lose_or_double_a_day(tmp_path: Path, seed: int) -> None:
-    rng = random.Random(seed)  # noqa: S311 - the same in every run
-    faults: list[Fault | int] = [Fault.LOSE_ANSWER, Fault.CLOSE, 500, 401]
-    with opened(tmp_path) as database, telling(database) as site:
-        pages = [ran_on(notebook(n), 25 * HOUR) for n in range(6)]
-        for day in range(4):
-            for page in pages:
-                measured(page, (day, 100.0 * (day + 1), 3600.0 * (day + 1)))
-                ran_on(page, DAY)
-            site.poll(pages, FIRST + (day + 2) * DAY)
-            for _ in range(rng.randrange(4)):
-                if rng.random() < 0.6:
-                    trouble = Trouble(rng.choice(faults), rng.choice(["GET", "POST"]))
-                    site.cim.troubles.append(trouble)
-                outbox = Outbox(database, site.outlet)
-                pusher = Pusher(
-                    outbox,
-                    sender_to(site.standin.base),
-                    site.policy,
-                    now=lambda: site.at,
-                    passed=killer(rng, 0.2),
-                )
-                try:
-                    pusher.push()
-                except Killed:
-                    continue
-        site.cim.troubles.clear()
-        assert site.push().is_complete
-        assert set(site.cim.watt_hours().values()) == {1.0}
-        assert len(site.cim.watt_hours()) == 6 * 4
+def test_who_dies_with_an_answer_that_is_not_noted_is_followed_by_no_second_record(
+    here: EnergyWorld,
+) -> None:
+    """Of each request in turn: of the token, of the search, and of what was submitted."""
+    for answer in range(1, 100):
+        here.live_on()
+        if here.push(dies_at=answer) == [DONE]:
+            break
+    assert here.kills > 4
+    here.finish()
+
+
+@pytest.mark.timeout(UNBOUNDED)
+def test_random_kills_faults_and_restarts_never_lose_or_double_a_day(
+    new_url: NewUrl, tmp_path: Path, nursery: Nursery
+) -> None:
+    def opened(_folder: Path, url: str) -> AbstractContextManager[EnergyWorld]:
+        return energy_world(url, nursery)
+
+    random_runs(tmp_path, new_url, opened, random_run, few=2)
