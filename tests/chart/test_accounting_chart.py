@@ -83,7 +83,15 @@ def test_every_file_that_the_settings_name_is_mounted(case: Path, tmp_path: Path
     found = loaded(made, tmp_path)
     named = {
         str(path)
-        for group in (found.prometheus, found.vo, found.ssm, found.api, found.hub)
+        for group in (
+            found.prometheus,
+            found.vo,
+            found.ssm,
+            found.eosc,
+            found.cim,
+            found.api,
+            found.hub,
+        )
         for name, path in group
         if isinstance(path, Path) and name != "dirq_path"
     }
@@ -92,6 +100,24 @@ def test_every_file_that_the_settings_name_is_mounted(case: Path, tmp_path: Path
     for name, pod in pods.items():
         if pod["containers"][0]["args"][0] != "push":
             assert named <= files_of(pod), name
+
+
+def test_secrets_of_the_other_outlets_are_files_and_in_no_environment(tmp_path: Path) -> None:
+    made = render(CHART, EVERYTHING)
+    found = loaded(made, tmp_path)
+    named = {str(found.eosc.client_secret_file), str(found.cim.password_file)}
+    for pod in manifests.pods(made).values():
+        assert not re.search("EOSC|CIM", json.dumps(pod["containers"][0].get("env", [])))
+        if pod["containers"][0]["args"][0] == "serve":
+            assert named <= files_of(pod)
+            (secrets,) = (
+                v["projected"]["sources"] for v in pod["volumes"] if v["name"] == "secrets"
+            )
+            items = {s["secret"]["name"]: s["secret"]["items"] for s in secrets}
+            assert items["eosc"] == [{"key": "client-secret", "path": "eosc-client-secret"}]
+            assert items["cim"] == [{"key": "publisher", "path": "cim-password"}]
+    egress = find(made, "NetworkPolicy")["spec"]["egress"]
+    assert any({"port": 8443} in one.get("ports", []) for one in egress)
 
 
 def test_the_database_and_the_spool_lie_on_the_volume(tmp_path: Path) -> None:

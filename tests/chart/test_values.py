@@ -68,6 +68,25 @@ WRONG = [
         "kubectl",
     ),
     (ACCOUNTING, "vo: {userRetentionDays: 30}", "vo.pseudonymKeySecret.name is not set", "kubectl"),
+    (
+        ACCOUNTING,
+        "eosc: {url: 'https://a', tokenUrl: 'https://b', clientId: c}",
+        "eosc.clientSecret.name is not",
+        "kubectl create secret generic eosc",
+    ),
+    (ACCOUNTING, "settings: {eosc: {url: 'https://a'}}", "eosc.tokenUrl is not", "/OIDC/token"),
+    (
+        ACCOUNTING,
+        "{cim: {url: 'https://a', email: a@b}, settings: {energy: {enabled: true}}}",
+        "cim.passwordSecret.name is not",
+        "kubectl create secret generic cim",
+    ),
+    (
+        ACCOUNTING,
+        "cim: {url: 'https://a', email: a@b, passwordSecret: {name: cim}}",
+        "no energy is measured",
+        "settings: {energy: {enabled: true}}",
+    ),
     (ACCOUNTING, "ingress: {enabled: true}", "ingress.hosts is empty", "accounting.example.org"),
     (
         ACCOUNTING,

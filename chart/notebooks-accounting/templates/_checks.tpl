@@ -37,6 +37,7 @@ secret is repeated: a schema's message would. */ -}}
 {{- $problems = include "accounting.clusterChecks" . | fromJsonArray | concat $problems -}}
 {{- $problems = include "accounting.formChecks" . | fromJsonArray | concat $problems -}}
 {{- $problems = include "accounting.settingsChecks" . | fromJsonArray | concat $problems -}}
+{{- $problems = include "accounting.outletChecks" . | fromJsonArray | concat $problems -}}
 {{- include "accounting.databaseChecks" (dict "root" . "problems" $problems) | fromJsonArray | join "\n  " | include "accounting.refuse" -}}
 {{- end -}}
 
@@ -109,6 +110,33 @@ secret is repeated: a schema's message would. */ -}}
 {{- $hint := empty $nearest | ternary "remove it" (printf "did you mean settings.%s?" $nearest) -}}
 {{- $problems = append $problems (printf "settings.%s is no setting of the program: %s All of them: docs/settings.md" $path $hint) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $problems -}}
+{{- end -}}
+
+{{- /* What EOSC's accounting and GreenDIGIT's CIM cannot do without: the program would not start. */ -}}
+{{- define "accounting.outletChecks" -}}
+{{- $problems := list -}}
+{{- if include "accounting.ofOutlet" (list . "eosc" "url") -}}
+{{- range $key, $example := dict "tokenUrl" "https://aai.example.org/OIDC/token" "clientId" "notebooks" -}}
+{{- if not (include "accounting.ofOutlet" (list $ "eosc" $key)) -}}
+{{- $problems = append $problems (printf "eosc.url is set, and eosc.%s is not: for example '%s'" $key $example) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (or .Values.eosc.clientSecret.name (include "accounting.ofOutlet" (list . "eosc" "clientSecretFile"))) -}}
+{{- $problems = append $problems "eosc.url is set, and eosc.clientSecret.name is not: make a Secret with the client's secret, 'kubectl create secret generic eosc --from-file=client-secret=FILE', and name it" -}}
+{{- end -}}
+{{- end -}}
+{{- if include "accounting.ofOutlet" (list . "cim" "url") -}}
+{{- if not (include "accounting.ofOutlet" (list . "cim" "email")) -}}
+{{- $problems = append $problems "cim.url is set, and cim.email is not: the publisher's address, for example 'operator@example.org'" -}}
+{{- end -}}
+{{- if not (or .Values.cim.passwordSecret.name (include "accounting.ofOutlet" (list . "cim" "passwordFile"))) -}}
+{{- $problems = append $problems "cim.url is set, and cim.passwordSecret.name is not: make a Secret with the publisher's password, 'kubectl create secret generic cim --from-file=password=FILE', and name it" -}}
+{{- end -}}
+{{- if not (dig "enabled" false (get (default dict .Values.settings) "energy" | default dict)) -}}
+{{- $problems = append $problems "cim.url is set, and no energy is measured: write 'settings: {energy: {enabled: true}}'" -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $problems -}}

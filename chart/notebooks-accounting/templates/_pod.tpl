@@ -59,6 +59,8 @@
       {{- include "accounting.projected" (list .Values.prometheus.caSecret "prometheus-ca.crt" "") | nindent 6 }}
       {{- include "accounting.projected" (list .Values.ssm.servercertSecret "servercert.pem" "") | nindent 6 }}
       {{- include "accounting.projected" (list .Values.ssm.caSecret "broker-ca.crt" "") | nindent 6 }}
+      {{- include "accounting.projected" (list .Values.eosc.clientSecret "eosc-client-secret" "") | nindent 6 }}
+      {{- include "accounting.projected" (list .Values.cim.passwordSecret "cim-password" "") | nindent 6 }}
 {{- with include "accounting.certificateSecret" . }}
 - name: host-certificate
   secret:

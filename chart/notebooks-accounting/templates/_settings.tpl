@@ -91,7 +91,7 @@ sqlite:///{{ include "accounting.data" . }}/accounting.db{{ if eq .Values.databa
 {{- with .Values.cloudComputeService }}{{ $_ := set $settings "cloud_compute_service" . }}{{ end -}}
 {{- /* A key is the setting's name in other letters, unless it names the chart's own means. */ -}}
 {{- $own := list "hostcert" "hostkey" "existingSecret" "certManager" "enabled" -}}
-{{- range $group := list "prometheus" "poll" "vo" "record" "ssm" "api" "hub" "log" -}}
+{{- range $group := list "prometheus" "poll" "vo" "record" "ssm" "eosc" "cim" "api" "hub" "log" -}}
 {{- $given := dict -}}
 {{- range $key, $value := get $.Values $group -}}
 {{- if and (not (has $key $own)) (not (hasSuffix "Secret" $key)) (not (kindIs "invalid" $value)) (or (not (kindIs "map" $value)) $value) -}}
@@ -103,6 +103,14 @@ sqlite:///{{ include "accounting.data" . }}/accounting.db{{ if eq .Values.databa
 {{- $files := include "accounting.files" . | fromYaml -}}
 {{- $settings := mergeOverwrite $settings $files (default dict .Values.settings) -}}
 {{- toYaml $settings -}}
+{{- end -}}
+
+{{- /* A setting of an outlet, as the program gets it: from `settings`, which win, or from its own key:
+(list root group key) */ -}}
+{{- define "accounting.ofOutlet" -}}
+{{- $given := get (default dict (index . 0).Values.settings) (index . 1) -}}
+{{- $given = get (kindIs "map" $given | ternary $given dict) (snakecase (index . 2)) -}}
+{{- $given | default (get (get (index . 0).Values (index . 1)) (index . 2)) | default "" -}}
 {{- end -}}
 
 {{- /* What the chart's own means become: paths of mounted files, and addresses. */ -}}
@@ -131,6 +139,14 @@ ssm:
   {{- if and (eq (default "ams" .Values.ssm.transport) "dirq") (not .Values.ssm.dirqPath) }}
   dirq_path: {{ include "accounting.data" . }}/spool
   {{- end }}
+{{- if .Values.eosc.clientSecret.name }}
+eosc:
+  client_secret_file: {{ $secrets }}/eosc-client-secret
+{{- end }}
+{{- if .Values.cim.passwordSecret.name }}
+cim:
+  password_file: {{ $secrets }}/cim-password
+{{- end }}
 api:
   token_file: {{ $secrets }}/token
   job_token_file: {{ $secrets }}/job-token
