@@ -30,16 +30,23 @@ def test_the_demo_shows_that_every_number_arrived_and_leaves_nothing_running(
 ) -> None:
     shown = StringIO()
     folder = tmp_path / "demo"
-    console = Console(file=shown, width=180, force_terminal=False)
+    console = Console(file=shown, width=80, force_terminal=False)
     assert run(folder, stay=False, console=console) == 0
     said = shown.getvalue()
     assert re.search(r"[\d,]+ records in \d+ messages", said)
     assert re.search(r"\d+ messages verified by openssl and loaded", said)
     assert "Really used, recorded, held by the receiver" in said
-    assert re.search(r"measured by file system", said)
+    assert re.search(r"file system", said)
     assert re.search(r"\d+ storage records \(StAR\)", said)
     assert re.search(r"\d{4}-\d\d-\d\d at EOSC, hours", said)
     assert re.search(r"[\d,]+ metrics of \d days, each made once", said)
+    assert re.search(r"[1-9]\d* accelerator records \(JSON\)", said)
+    assert re.search(r"\d{4}-\d\d-\d\d at GreenDIGIT's CIM, Wh", said)
+    assert re.search(r"[\d,]+ records of notebooks' days, each submitted once", said)
+    assert re.search(r"\d+ VOs compared, 0 differ", said)
+    assert re.search(r"refused: message \d+", said)
+    assert max(map(len, said.splitlines())) <= 80
+    assert "…" not in said
     assert {path.name for path in folder.iterdir()} >= {
         "accounting.db",
         "ams.jsonl",

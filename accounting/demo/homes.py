@@ -5,20 +5,14 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
-from accounting.delivery import pusher
-from accounting.delivery.outbox import Outbox
 from accounting.delivery.outlets.storage import Storage
+from accounting.demo import topics
 from accounting.demo.stage import Stage
 from accounting.errors import AccountingError
 from accounting.model.volumes import DAY_SECONDS, Volume
 from accounting.records.formats import star
 from accounting.store.tables import volumes
 from accounting.store.volumes import volume_of
-from ssm.ams import AmsSettings
-from ssm.certificate import HostCertificate
-from ssm.sender import AmsSender
-from ssm.smime import verify
-from ssm.testing.standin import AmsStandin
 
 TOPIC = "eu-egi-storage-accounting"
 _SHOWN = 6
@@ -41,7 +35,7 @@ def show(scene: Stage, until: int, console: Console) -> None:
         over = select(volumes).where(volumes.c.day < today).order_by(volumes.c.name)
         homes = list(map(volume_of, connection.execute(over)))
     console.print(_table([one for one in homes if one.day == today - 1], scene))
-    held = _delivered(scene)
+    held = {star.parsed(text)["recordId"] for text in topics.told(scene, Storage(), TOPIC, 1)}
     sendable = {one.uid for one in homes if not one.held}
     if held != sendable:
         raise AccountingError(
@@ -51,37 +45,22 @@ def show(scene: Stage, until: int, console: Console) -> None:
     console.print(f"  {len(held):,} storage records (StAR) of days that are over, to {TOPIC}")
 
 
+def _told(one: Volume) -> str:
+    """How its bytes are known, in few words."""
+    return one.quality.value.removeprefix("measured by ")
+
+
 def _table(homes: list[Volume], scene: Stage) -> Table:
-    shown = Table(title="Homes, yesterday", title_style="bold", box=SIMPLE_HEAD)
-    for name in ("user", "VO", "used GiB", "really", "size GiB", "how it is known"):
-        shown.add_column(name, justify="left" if name in {"user", "VO"} else "right")
+    shown = Table(
+        title="Homes, yesterday, GiB", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    for name in ("user", "VO", "used", "really", "size", "how it is known"):
+        is_figure = name in {"used", "really", "size"}
+        shown.add_column(name, justify="right" if is_figure else "left", overflow="fold")
     really = {volume.claim.name: volume for volume in scene.cluster.volumes}
     for one in homes[:_SHOWN]:
         truth = really[one.name].used_at((one.day + 1) * DAY_SECONDS)
         size = "?" if one.allocated_bytes is None else f"{one.allocated_bytes / _GIB:g}"
         used = f"{one.used_bytes / _GIB:.3f}"
-        shown.add_row(one.user[:8], one.vo, used, f"{truth / _GIB:.3f}", size, one.quality.value)
+        shown.add_row(one.user[:8], one.vo, used, f"{truth / _GIB:.3f}", size, _told(one))
     return shown
-
-
-def _delivered(scene: Stage) -> set[str]:
-    """Sign and push them; the ids of the records that the receiver's topic has afterwards."""
-    certificate = HostCertificate.load(*scene.host)
-    with AmsStandin(scene.authority, registered=[certificate.dn], topic=TOPIC) as broker:
-        address = AmsSettings(
-            host=broker.host,
-            project="accounting",
-            topic=TOPIC,
-            port=broker.port,
-            authn_port=broker.authn_port,
-            ca_file=scene.authority.ca_file,
-        )
-        sender = AmsSender(address, *scene.host)
-        try:
-            report = pusher.Pusher(Outbox(scene.database, Storage()), sender, position=1).push()
-        finally:
-            sender.close()
-        if report.error is not None:
-            raise report.error
-        bodies = [verify(stored.data, certificate.certificate) for stored in broker.log]
-    return {star.parsed(text)["recordId"] for body in bodies for text in star.texts(body)}

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -17,7 +16,6 @@ from accounting.delivery.outlets.hours import Hours
 from accounting.demo import stage
 from accounting.demo.stage import Stage
 from accounting.errors import AccountingError
-from accounting.records.daily import DAY_SECONDS
 from accounting.simulation.judges.eosc import SCOPES
 
 _HOUR = 3600
@@ -72,9 +70,9 @@ def show(scene: Stage, until: int, console: Console) -> None:
 def _really(scene: Stage, day: str, until: int) -> Mapping[str, float]:
     """Hours that the cluster's notebooks ran on a day, by flavour."""
     found: dict[str, float] = defaultdict(float)
-    first = datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp()
+    first, last = stage.bounds(day)
     for flavor, start, end in _lives(scene, until):
-        seconds = min(end, first + DAY_SECONDS) - max(start, first)
+        seconds = min(end, last) - max(start, first)
         found[flavor] += max(0.0, seconds) / _HOUR
     return found
 

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from accounting.delivery import pusher
 from accounting.delivery.outbox import Outbox
-from accounting.demo import comparison, homes, hours, stage
+from accounting.demo import comparison, energy, gpus, homes, hours, portal, stage
 from accounting.demo.stage import Stage
 from accounting.errors import AccountingError
 from accounting.guard.tokens import digest_of
@@ -62,10 +62,13 @@ def run(folder: Path, *, stay: bool, console: Console) -> int:
         _poll(scene, until, console)
         _show(scene, console)
         _push(scene, console)
-        repository = _receive(scene, console)
+        repository, bodies = _receive(scene, console)
         _compare(scene, until, repository, console)
+        gpus.show(scene, console)
         homes.show(scene, until, console)
         hours.show(scene, until, console)
+        energy.show(scene, console)
+        portal.show(scene, until, repository, bodies, console)
         console.print(
             f"[bold green]Done[/] in {time.monotonic() - started:.0f} s;"
             f" all files are in {scene.folder}"
@@ -158,20 +161,25 @@ def _pusher(scene: Stage) -> pusher.Pusher:
     return pusher.Pusher(Outbox(scene.database), scene.sender, policy)
 
 
-def _receive(scene: Stage, console: Console) -> Repository:
-    """Verify every message with the ``openssl`` program and load it as the repository would."""
+def _receive(scene: Stage, console: Console) -> tuple[Repository, list[str]]:
+    """Verify every message with the ``openssl`` program and load it as the repository would.
+
+    Returns:
+        What it holds, and the messages' bodies.
+    """
     openssl = find_program("openssl")
     inbox = scene.folder / "received"
     inbox.mkdir()
-    repository = Repository()
+    repository, bodies = Repository(), []
     for stored in scene.broker.log:
         signed = inbox / f"{int(stored.message_id):04d}.eml"
         signed.write_bytes(stored.data)
         plain = signed.with_suffix(".txt")
         _verify(openssl, scene, signed, plain)
-        repository.load(_decoded(plain.read_bytes()))
+        bodies.append(_decoded(plain.read_bytes()))
+        repository.load(bodies[-1])
     console.print(f"  {repository.accepted} messages verified by openssl and loaded")
-    return repository
+    return repository, bodies
 
 
 def _verify(openssl: str, scene: Stage, signed: Path, plain: Path) -> None:

@@ -202,6 +202,12 @@ def settings(scene: Stage, token_file: Path) -> Settings:
     return Settings(_env_prefix="DEMO_ACCOUNTING_", **given)  # type: ignore[call-arg] # known at run time
 
 
+def bounds(day: str) -> tuple[float, float]:
+    """The begin and the end of a UTC day such as 2026-11-27, Unix seconds."""
+    first = datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp()
+    return first, first + timedelta(days=1).total_seconds()
+
+
 def metrics() -> Metrics:
     """What the flavours count as at EOSC."""
     return Metrics(_METRICS)
