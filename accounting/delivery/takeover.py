@@ -35,6 +35,15 @@ BROKER_ID = "sent by egi-notebooks-accounting"
 _AT_ONCE = 500
 
 
+_SECOND = "a second row of a notebook"
+_LAST_OF_EACH = f"""SELECT rowid FROM (
+    SELECT rowid, row_number() OVER (
+        PARTITION BY lower(replace(coalesce(local_id, rowid), '-', ''))
+        ORDER BY status = 'completed' DESC, wall DESC, rowid DESC
+    ) AS place FROM {TABLE}
+) WHERE place = 1 ORDER BY rowid"""  # noqa: S608 - our own words
+
+
 @dataclass(slots=True)
 class Taken:
     """What was taken over, or would be.
@@ -91,14 +100,19 @@ class History:
         return int(rows)
 
     def pages(self) -> Iterator[list[dict[str, Any]]]:
-        """All rows, by local id, some at a time."""
-        names, last = ", ".join(COLUMNS), ""
-        query = f"SELECT {names} FROM {TABLE} WHERE local_id > ? ORDER BY local_id LIMIT {_AT_ONCE}"  # noqa: S608 - our own
-        while found := self._asked(query, last):
-            yield [dict(zip(COLUMNS, row, strict=True)) for row in found]
-            last = found[-1][0]
+        """The rows of different notebooks, in the order of the file, some at a time.
 
-    def _asked(self, query: str, *values: str) -> list[Any]:
+        Of two rows of a notebook, of which the ids are spelled differently, it is the one that was
+        written last: the completed one, else the longer one.
+        """
+        query = f"SELECT {', '.join(COLUMNS)} FROM {TABLE} WHERE rowid IN ({{}}) ORDER BY rowid"  # noqa: S608 - our own words
+        chosen = [number for (number,) in self._asked(_LAST_OF_EACH)]
+        for start in range(0, len(chosen), _AT_ONCE):
+            part = chosen[start : start + _AT_ONCE]
+            found = self._asked(query.format(", ".join("?" * len(part))), *part)
+            yield [dict(zip(COLUMNS, row, strict=True)) for row in found]
+
+    def _asked(self, query: str, *values: int) -> list[Any]:
         if not self.path.is_file():
             raise AccountingError(f"there is no file {self.path}", "give the tool's SQLite file")
         where = f"{self.path.absolute().as_uri()}?mode=ro"
@@ -152,7 +166,10 @@ class Takeover:
             for rows in history.pages():
                 self._take(list(self._usable(rows, history.zone, taken)), taken, dry_run=dry_run)
                 if notice(taken):
-                    break
+                    return taken
+        if seconds := history.count() - taken.rows:
+            taken.rows += seconds
+            taken.unusable[_SECOND] = seconds
         return taken
 
     def _usable(self, rows: Sequence[dict[str, Any]], zone: tzinfo, taken: Taken) -> Iterator[Past]:

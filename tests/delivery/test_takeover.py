@@ -5,12 +5,12 @@ import os
 import sqlite3
 import subprocess
 import sys
-import uuid
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -20,14 +20,22 @@ from accounting.delivery.outbox import Outbox
 from accounting.delivery.receiver import Chosen, Comparison, Kind, Receiver
 from accounting.delivery.takeover import BROKER_ID, History, Taken, Takeover
 from accounting.errors import AccountingError
+from accounting.measure.poller import Poller
+from accounting.measure.promql.scope import Scope
+from accounting.measure.source.prometheus import Source
 from accounting.measure.usage import counting
 from accounting.model.pods import IMPORTED, POD_LEVEL, Counter, CounterKind, SeriesKey
 from accounting.model.time import Month
+from accounting.simulation.judges.repository import Repository
+from accounting.simulation.world.cluster import NAMESPACE
 from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
 from accounting.store.records import Records, Selection
 from tests.delivery.books import NOVEMBER, RULES, SITE, Inbox, account, opened, ran_on, write
+from tests.exactness.notebooks import START as BEGUN
+from tests.exactness.notebooks import Notebook, heartbeat, merged, served
 
+HOUR = 3600
 PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
 INBOX = "inbox://example.org"
 MADE = """CREATE TABLE "vm" ("namespace" VARCHAR(255) NOT NULL,
@@ -54,7 +62,7 @@ def row(number: int, start: str, seconds: int, *, ended: bool = True, **changes:
     end = datetime.fromtimestamp(begun.replace(tzinfo=UTC).timestamp() + seconds, UTC)
     return {
         "namespace": "hub",
-        "local_id": uuid.UUID(uid(number)).hex,
+        "local_id": UUID(uid(number)).hex,
         "machine": f"jupyter-{number}",
         "global_user_name": f"user-{number}@example.org",
         "fqan": "vo.example.org",
@@ -164,6 +172,42 @@ def test_figures_of_a_notebook_that_still_runs_go_on(ledger: Database, tmp_path:
     assert body.count("VMUUID") == 1
 
 
+def test_a_poll_goes_on_where_that_tool_ended_and_nothing_counts_twice(
+    ledger: Database, tmp_path: Path
+) -> None:
+    ended, runs = Notebook(1, 0, HOUR, "jupyter-1"), Notebook(2, 0, 5 * HOUR, "jupyter-2")
+    for one in (ended, runs):
+        one.run()
+        one.cgroup(one.since, one.until, lambda at: at / 2)
+    begun = f"{datetime.fromtimestamp(BEGUN, UTC):%Y-%m-%d %H:%M:%S}"
+    rows = [
+        row(1, begun, HOUR, local_id=UUID(ended.uid).hex),
+        row(2, begun, 2 * HOUR, local_id=UUID(runs.uid).hex, ended=False),
+        row(3, "2025-10-05 10:00:00", 7200),
+    ]
+    assert taken(ledger, made(tmp_path / "notebooks.db", rows)).sent == 3
+    repository, inbox = Repository(), Inbox()
+    with ledger.begin(reading=True) as connection:
+        repository.load_all(connection.exec_driver_sql("SELECT body FROM messages").scalars())
+    seen = merged(heartbeat(7 * HOUR), ended.seen, runs.seen)
+    with served(tmp_path, seen, "victoria") as url, Source(url) as source:
+        for until in (3 * HOUR, 7 * HOUR):
+            scope = Scope(NAMESPACE, "jupyter-.*")
+            Poller(Ledger(ledger), source, scope, SITE, RULES).poll(BEGUN + until)
+            assert pusher.Pusher(Outbox(ledger), inbox, OPEN).push().is_complete
+    repository.load_all(inbox.bodies)
+    held = {
+        uuid: (row.integer("WallDuration"), row.integer("CpuDuration"), row.text("Status"))
+        for (uuid, _), row in repository.rows.items()
+    }
+    assert len(repository.rows) == len(held) == 3
+    assert held[uid(3)] == (7200, 3600, "completed")
+    assert held[ended.uid] == (HOUR, HOUR // 2, "completed")
+    assert held[runs.uid] == (5 * HOUR, 5 * HOUR // 2, "completed")
+    ours = Records(ledger).month_totals()
+    assert sum(wall for _, wall, _ in ours.values()) == sum(wall for wall, *_ in held.values())
+
+
 def test_what_the_ledger_measured_itself_corrects_what_was_sent(
     ledger: Database, tmp_path: Path
 ) -> None:
@@ -191,6 +235,9 @@ def test_rows_that_cannot_be_taken_are_counted_by_their_reason(
         row(5, "2026-11-01 01:00:00", 3000, end_time="2026-10-01 00:00:00"),
         row(6, "2026-11-01 01:00:00", 3000, cpu_count=0.0),
         row(7, "2026-11-01 01:00:00", 3000, global_user_name=None, fqan=None, image_id=None),
+        row(8, "2026-11-01 01:00:00", 3000, fqan="no such group"),
+        row(8, "2026-11-01 01:00:00", 60, ended=False, local_id=uid(8).upper()),
+        row(9, "2026-11-01 01:00:00", 0, ended=False, status=None, wall=None, cpu_duration=None),
     ]
     found = taken(ledger, made(tmp_path / "notebooks.db", rows))
     assert found.unusable == {
@@ -199,8 +246,12 @@ def test_rows_that_cannot_be_taken_are_counted_by_their_reason(
         "wall cannot be true": 1,
         "end_time is no time": 1,
         "it ends before it starts": 1,
+        "a second row of a notebook": 1,
     }
-    assert (found.notebooks, found.sent, found.not_sent) == (2, 1, 1)
+    assert (found.rows, found.notebooks, found.sent, found.not_sent) == (10, 4, 3, 1)
+    assert (found.running, found.wall_seconds) == (1, 6000)
+    again = taken(ledger, tmp_path / "notebooks.db")
+    assert (again.rows, again.known, again.notebooks, again.sent) == (10, 4, 0, 0)
     assert Outbox(ledger).due_count(destination=INBOX) == 0  # the repository would store 0 cores
 
 
