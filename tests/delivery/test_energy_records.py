@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,16 @@ from accounting.simulation.judges.standin import Fault, Trouble
 from accounting.store.engine.database import Database
 from accounting.wiring import addresses, pushers_of
 from tests.delivery.books import NOVEMBER, opened, ran_on
-from tests.delivery.cim import DAY, PASSWORD, EnergySite, measured, notebook, sender_to, telling
+from tests.delivery.cim import (
+    DAY,
+    PASSWORD,
+    POLICY,
+    EnergySite,
+    measured,
+    notebook,
+    sender_to,
+    telling,
+)
 from tests.private import secret
 
 HOUR = 3600
@@ -103,6 +113,22 @@ def test_a_message_whose_answer_was_lost_is_not_stored_twice(site: EnergySite) -
     assert len(site.cim.documents) == 2
     assert set(site.cim.watt_hours().values()) == {1.0}
     assert len(site.cim.watt_hours()) == 7
+
+
+def test_records_that_come_again_in_other_messages_are_not_stored_twice(
+    site: EnergySite, tmp_path: Path
+) -> None:
+    """As after the ledger was restored from a backup, or its destination got another name."""
+    pages = [measured(ran_on(notebook(n), 25 * HOUR), (0, 100.0, 3600.0)) for n in range(7)]
+    site.poll(pages[:5], FIRST + 2 * DAY)
+    site.push()
+    restored = tmp_path / "restored"
+    restored.mkdir()
+    with opened(restored) as database:
+        again = replace(site, database=database, policy=replace(POLICY, records_per_message=4))
+        again.poll(pages, FIRST + 2 * DAY)
+        assert again.push().is_complete
+    assert sorted(one["ExecUnitID"] for one in site.cim.events) == [p.pod.uid for p in pages]
 
 
 def test_too_large_a_message_is_split_and_each_part_is_told_once(site: EnergySite) -> None:

@@ -1,8 +1,9 @@
 """Tells messages of energy to GreenDIGIT's CIM.
 
 The CIM stores each submission as it is, as one document, and does not de-duplicate. An answer may
-have been lost, or this process killed after it was stored; so the sender looks for the very same
-document before it submits one.
+have been lost, or this process killed after it was stored; or a ledger was restored from a backup,
+and the same records go out in other messages. So the sender looks for the very same records before
+it submits any, and submits only those that are not there.
 """
 
 import json
@@ -39,7 +40,7 @@ class CimSender:
         return self._exchange.place
 
     def send(self, body: str, message_id: str) -> str:  # noqa: ARG002 - it takes no ids of ours
-        """Submit a message, unless the CIM has it already.
+        """Submit what of a message the CIM does not have.
 
         Returns:
             The CIM's id of the document.
@@ -51,10 +52,11 @@ class CimSender:
         """
         events = json.loads(body)
         with closing(self._exchange):
-            stored = self._stored(events)
-            if stored is not None:
-                return stored
-            said = self._done("POST", "/submit", json=events)
+            held = self._held(events)
+            missing = [event for event in events if _text(event) not in held]
+            if not missing:
+                return held[_text(events[-1])]
+            said = self._done("POST", "/submit", json=missing)
         try:
             return str(said["stored"]["inserted_id"])
         except (KeyError, TypeError) as exc:
@@ -76,24 +78,24 @@ class CimSender:
             self._page([("limit", "1")])
         return ()
 
-    def _stored(self, events: list[dict[str, Any]]) -> str | None:
-        """The id of the document that is this message; None if the CIM has none."""
-        first = events[0]
+    def _held(self, events: list[dict[str, Any]]) -> dict[str, str]:
+        """The texts of our records of the same days that the CIM has, and their documents' ids."""
         asked = [
-            ("filter_key", f"ExecUnitID={first['ExecUnitID']}"),
-            ("filter_key", f"StartExecTime={first['StartExecTime']}"),
-            ("start", first["StartExecTime"]),
-            ("end", first["EndExecTime"]),
+            ("filter_key", f"SiteName={events[0]['SiteName']}"),
+            ("start", min(one["StartExecTime"] for one in events)),
+            ("end", max(one["EndExecTime"] for one in events)),
             ("limit", str(_MOST_DOCUMENTS)),
         ]
+        held: dict[str, str] = {}
+        wanted = {_text(one) for one in events}
         for page in range(1, _MOST_PAGES):
             found = self._page([*asked, ("page", str(page))])
             for document in found:
-                if document.get("body") == events:
-                    return str(document.get("_id", ""))
-            if len(found) < _MOST_DOCUMENTS:
+                number, body = str(document.get("_id", "")), document.get("body")
+                held |= {_text(one): number for one in (body if isinstance(body, list) else [body])}
+            if len(found) < _MOST_DOCUMENTS or wanted <= held.keys():
                 break
-        return None
+        return held
 
     def _page(self, asked: list[tuple[str, str]]) -> list[dict[str, Any]]:
         said = self._done("GET", "/cim-records", params=asked)
@@ -140,3 +142,8 @@ class CimSender:
             f"{self.name} gave an answer that is not the API's",
             "It is tried again; check the address, and proxies on the way.",
         )
+
+
+def _text(event: Any) -> str:
+    """A record, to compare it with others."""
+    return json.dumps(event, sort_keys=True)
