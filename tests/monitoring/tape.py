@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -25,6 +26,38 @@ def alerts(part: str) -> dict[str, str]:
     """A part's alerts, and their expressions."""
     groups = yaml.safe_load(FILES[part].read_text())["groups"]
     return {rule["alert"]: rule["expr"] for group in groups for rule in group["rules"]}
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Which alerts of which parts promtool was asked for, and what it said of them."""
+
+    parts: frozenset[str] = frozenset()
+    fired: frozenset[str] = frozenset()
+    pending: frozenset[str] = frozenset()
+
+    def joined(self, others: list["Heard"]) -> "Heard":
+        """All of them together."""
+        every = [self, *others]
+        return Heard(
+            frozenset().union(*(one.parts for one in every)),
+            frozenset().union(*(one.fired for one in every)),
+            frozenset().union(*(one.pending for one in every)),
+        )
+
+
+heard: list[Heard] = []
+"""What was said in the test that runs now."""
+
+
+def fires(*names: str) -> pytest.MarkDecorator:
+    """Mark a test in which these alerts fire: `conftest` holds it to that."""
+    return pytest.mark.fires(*names)
+
+
+def silent(part: str) -> pytest.MarkDecorator:
+    """Mark a test of a fresh install, in which no alert of a part fires, or waits to."""
+    return pytest.mark.silent(part)
 
 
 @dataclass
@@ -59,9 +92,13 @@ class Tape:
 
     def fired(self, folder: Path) -> set[str]:
         """The alerts that have fired at any time of the tape; files go into the folder."""
-        return set(
-            re.findall(r'expr: "count_over_time\(ALERTS\{alertname=\W*(\w+)', self._said(folder))
+        said = self._said(folder)
+        fired, pending = (
+            set(re.findall(rf'expr: "{expr}\(ALERTS\{{alertname=\W*(\w+)', said))
+            for expr in ("count_over_time", "max")
         )
+        heard.append(Heard(frozenset({self.part}), frozenset(fired), frozenset(pending)))
+        return fired
 
     def destinations(self, folder: Path, alert: str) -> set[str]:
         """The destinations of which an alert has fired."""
@@ -77,6 +114,7 @@ class Tape:
         """What promtool says of alerts that it was told not to expect."""
         end = f"{self.length * STEP}s"
         fired = 'count_over_time(ALERTS{{alertname="{}",alertstate="firing"}}[{}])'
+        pending = 'max(ALERTS{{alertname="{}",alertstate="pending"}})'
         test = {
             "interval": f"{STEP}s",
             "input_series": [
@@ -85,6 +123,10 @@ class Tape:
             ],
             "promql_expr_test": [
                 {"expr": fired.format(name, end), "eval_time": end, "exp_samples": []}
+                for name in alerts(self.part)
+            ]
+            + [
+                {"expr": pending.format(name), "eval_time": end, "exp_samples": []}
                 for name in alerts(self.part)
             ],
         }
@@ -99,7 +141,7 @@ class Tape:
             check=False,
         )
         said = done.stdout + done.stderr
-        assert "count_over_time(ALERTS" in said or done.returncode == 0, said
+        assert "(ALERTS" in said or done.returncode == 0, said
         return said
 
     def _values(self, values: dict[int, float]) -> str:
