@@ -3,7 +3,7 @@ may be null where one expects a section or a name: so everything goes through `d
 of their objects come from their own templates. */ -}}
 
 {{- /* Sections that were set to null. A part that is null has its own project's defaults: for the hub,
-a login for everybody. */ -}}
+a login for everybody. The parts of this project refuse what they need first: what follows reads it. */ -}}
 {{- define "egi.sections" -}}
 {{- $problems := list -}}
 {{- range $part := list "jupyterhub" "prometheus" "notebooks-accounting" "notebooks-monitoring" "notebooks-backup" -}}
@@ -11,15 +11,18 @@ a login for everybody. */ -}}
 {{- $problems = append $problems (printf "%s is null, or its `enabled` is neither true nor false: to leave it out, write '%s: {enabled: false}'" $part $part) -}}
 {{- end -}}
 {{- end -}}
-{{- range $path := list "jupyterhub.hub.config" "jupyterhub.hub.services" "jupyterhub.proxy" "jupyterhub.singleuser" "prometheus.server" "prometheus.kube-state-metrics" "prometheus.serverFiles" "prometheus.scrapeConfigs" -}}
-{{- $at := $.Values -}}
-{{- range splitList "." $path }}{{ $at = get (kindIs "map" $at | ternary $at dict) . }}{{ end -}}
-{{- if not (kindIs "map" $at) -}}
-{{- $problems = append $problems (printf "%s is null, and it is a section: leave it out, or write what differs below it" $path) -}}
+{{- /* The charts of parts that are left out are not read. */ -}}
+{{- $known := dict -}}
+{{- range $path, $about := .Files.Get "files/needed.yaml" | fromYaml -}}
+{{- if (get $.Values (splitList "." $path | first) | default dict).enabled }}{{ $_ := set $known $path $about }}{{ end -}}
 {{- end -}}
-{{- end -}}
-{{- with $problems -}}
+{{- $nulls := dict "problems" $problems -}}
+{{- include "notebooks.nulls" (dict "values" .Values "known" $known "state" $nulls) -}}
+{{- with $nulls.problems -}}
 {{- fail (printf "\n\nThe values of egi-notebooks cannot be installed:\n  %s\n" (join "\n  " .)) -}}
+{{- end -}}
+{{- range $part := list "notebooks-accounting" "notebooks-monitoring" "notebooks-backup" -}}
+{{- with get $.Subcharts $part }}{{ include "notebooks.spelling" . }}{{ end -}}
 {{- end -}}
 {{- end -}}
 
@@ -120,14 +123,29 @@ a login for everybody. */ -}}
 {{- end -}}
 {{- end -}}
 {{- if $hub.enabled -}}
-{{- $address := printf "http://%s:8081" (include "jupyterhub.hub.fullname" .Subcharts.jupyterhub | trim) -}}
+{{- $base := trimSuffix "/" (default "" $hub.hub.baseUrl) -}}
+{{- $address := printf "http://%s:8081%s" (include "jupyterhub.hub.fullname" .Subcharts.jupyterhub | trim) $base -}}
 {{- $monitoring := index .Values "notebooks-monitoring" -}}
-{{- if and $monitoring.enabled (not (hasPrefix $address $monitoring.apiUrl)) (not (contains "." $monitoring.apiUrl)) -}}
+{{- if and $monitoring.enabled (not (hasPrefix (printf "%s/hub" $address) $monitoring.apiUrl)) (not (contains "." $monitoring.apiUrl)) -}}
 {{- $problems = append $problems (printf "notebooks-monitoring asks the hub at %s, and it is at %s: write notebooks-monitoring.apiUrl: %s/hub/api" $monitoring.apiUrl $address $address) -}}
 {{- end -}}
+{{- if and $monitoring.enabled (ne (trimSuffix "/" $monitoring.baseUrl) $base) -}}
+{{- $problems = append $problems (printf "the hub's base path is %s/: write notebooks-monitoring.baseUrl: %s/" $base $base) -}}
+{{- end -}}
 {{- $accounting := index .Values "notebooks-accounting" -}}
-{{- if and $accounting.enabled (default dict $accounting.hub).enabled (not $accounting.hub.apiUrl) (ne $address "http://hub:8081") -}}
-{{- $problems = append $problems (printf "the hub is at %s: write notebooks-accounting.hub.apiUrl: %s/hub/api, and the name of its Secret as notebooks-accounting.hub.tokenSecret.name" $address $address) -}}
+{{- if and $accounting.enabled (default dict $accounting.hub).enabled -}}
+{{- $chart := index .Subcharts "notebooks-accounting" -}}
+{{- if and (not $accounting.hub.apiUrl) (ne $address "http://hub:8081") -}}
+{{- $named := hasPrefix "http://hub:" $address | ternary "" ", and the name of its Secret as notebooks-accounting.hub.tokenSecret.name" -}}
+{{- $problems = append $problems (printf "the hub is at %s: write notebooks-accounting.hub.apiUrl: %s/hub/api%s" $address $address $named) -}}
+{{- end -}}
+{{- $public := include "accounting.ofHub" (list $chart "publicUrl") -}}
+{{- if and $base $public (ne (trimSuffix "/" (urlParse $public).path) (printf "%s/hub" $base)) -}}
+{{- $problems = append $problems (printf "the hub's base path is %s/: write notebooks-accounting.hub.publicUrl: https://%s%s/hub" $base (urlParse $public).host $base) -}}
+{{- end -}}
+{{- if and $base (ne "own" (include "accounting.origin" $chart)) (not (hasPrefix $base (default "" $accounting.hub.prefix))) -}}
+{{- $problems = append $problems (printf "the hub's base path is %s/: write notebooks-accounting.hub.prefix: %s/services/accounting/" $base $base) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- $problems = include "egi.hostChecks" . | fromJsonArray | concat $problems -}}
@@ -140,7 +158,10 @@ a login for everybody. */ -}}
 {{- $hub := .Values.jupyterhub -}}
 {{- $ingress := default dict $hub.ingress -}}
 {{- $route := default dict $hub.httpRoute -}}
-{{- concat ($ingress.enabled | ternary (default list $ingress.hosts) list) ($route.enabled | ternary (default list $route.hostnames) list) | toJson -}}
+{{- $hosts := list -}}
+{{- if $ingress.enabled }}{{ $hosts = default list $ingress.hosts }}{{ end -}}
+{{- if $route.enabled }}{{ $hosts = default list $route.hostnames | concat $hosts }}{{ end -}}
+{{- toJson $hosts -}}
 {{- end -}}
 
 {{- /* Whether hub and accounting find each other where accounting has a host name of its own. */ -}}
@@ -185,15 +206,27 @@ a login for everybody. */ -}}
 {{- $fields := dict "notebooks-accounting" "api.metricsTokenSecret" "notebooks-monitoring" "probeTokenSecret" "notebooks-backup" "exporter.tokenSecret" -}}
 {{- range $part, $field := $fields -}}
 {{- $values := index $.Values $part -}}
+{{- if and $values.enabled (default dict $values.exporter | dig "enabled" true) -}}
+{{- $called := include "notebooks.fullname" (index $.Subcharts $part) -}}
 {{- $at := $values -}}
 {{- range splitList "." $field }}{{ $at = get (default dict $at) . }}{{ end -}}
-{{- $name := (default dict $at).name -}}
-{{- if and $values.enabled $name (not (has $name $mounted)) -}}
+{{- $name := default (printf "%s%s" $called (eq $part "notebooks-backup" | ternary "-metrics" "")) (default dict $at).name -}}
+{{- if not (has $name $mounted) -}}
 {{- $problems = append $problems (printf "%s.%s.name is %s, and Prometheus has another token: name it in prometheus.server.extraVolumes, below notebooks-tokens" $part $field $name) -}}
+{{- end -}}
+{{- $job := get (default dict $.Values.prometheus.scrapeConfigs) $part | default dict -}}
+{{- if and $job (ne (toString $job.enabled) "false") (not (contains (printf "%q" $called) (toJson $job.relabel_configs))) -}}
+{{- $problems = append $problems (printf "%s has the Service %s, and Prometheus looks for another: leave %s.fullnameOverride out, or write all of prometheus.scrapeConfigs.%s.relabel_configs, with regex: %s" $part $called $part $part $called) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- $accounting := index .Values "notebooks-accounting" -}}
+{{- /* A list of one's own, or a null, takes the chart's away: then all records are held back. */ -}}
+{{- $metrics := .Values.prometheus.enabled | ternary (get .Values.prometheus "kube-state-metrics") dict | default dict -}}
+{{- if and $accounting.enabled .Values.prometheus.enabled (ne (toString $metrics.enabled) "false") (not (regexMatch "hub\\.jupyter\\.org/username|pods=\\[\\*\\]" (toJson $metrics))) -}}
+{{- $problems = append $problems "kube-state-metrics would not say whose a notebook is: write below prometheus.kube-state-metrics.metricAnnotationsAllowList: ['pods=[hub.jupyter.org/username,egi.eu/primary_group,egi.eu/flavor]', 'persistentvolumeclaims=[hub.jupyter.org/username,egi.eu/primary_group]'], and yours" -}}
+{{- end -}}
 {{- if $accounting.enabled -}}
 {{- $chart := index .Subcharts "notebooks-accounting" -}}
 {{- $url := default "" (default dict $accounting.prometheus).url -}}
@@ -201,9 +234,14 @@ a login for everybody. */ -}}
 {{- if and $ours (not .Values.prometheus.enabled) -}}
 {{- $problems = append $problems "prometheus.enabled is false: set notebooks-accounting.prometheus.url to the cluster's own Prometheus, for example 'url: http://prometheus.monitoring:9090'" -}}
 {{- else if $ours -}}
-{{- $name := include "prometheus.server.fullname" .Subcharts.prometheus -}}
-{{- if ne (tpl $url $chart) (printf "http://%s" $name) -}}
-{{- $problems = append $problems (printf "Prometheus has another name: write notebooks-accounting.prometheus.url: http://%s" $name) -}}
+{{- $server := .Values.prometheus.server -}}
+{{- $port := (default dict $server.service).servicePort | default 80 | toString -}}
+{{- $where := printf "http://%s%s%s" (include "prometheus.server.fullname" .Subcharts.prometheus) (eq $port "80" | ternary "" (printf ":%s" $port)) (default (urlParse (default "" $server.baseURL)).path $server.prefixURL | trimSuffix "/") -}}
+{{- if ne (tpl $url $chart) $where -}}
+{{- $problems = append $problems (printf "Prometheus has another address: write notebooks-accounting.prometheus.url: %s" $where) -}}
+{{- end -}}
+{{- if not (default dict $server.service).enabled -}}
+{{- $problems = append $problems "prometheus.server.service.enabled is not true: accounting reaches Prometheus by that Service, or set notebooks-accounting.prometheus.url to another" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -5,6 +5,8 @@ secret is repeated: a schema's message would. */ -}}
 {{- include "notebooks.spelling" . -}}
 {{- $problems := list -}}
 {{- $ssm := .Values.ssm -}}
+{{- $cert := default "" $ssm.hostcert -}}
+{{- $key := default "" $ssm.hostkey -}}
 {{- if not .Values.siteName -}}
 {{- $problems = append $problems "siteName is not set: the site's name in GOCDB, for example 'siteName: EGI-NOTEBOOKS'" -}}
 {{- else if not (regexMatch "^[A-Za-z0-9][A-Za-z0-9._-]*$" .Values.siteName) -}}
@@ -19,15 +21,15 @@ secret is repeated: a schema's message would. */ -}}
 {{- else if and (not $sources) (eq (include "accounting.signs" .) "yes") -}}
 {{- $problems = append $problems "ssm.hostcert and ssm.hostkey are not set: the certificate (PEM) registered in GOCDB and its key; or name ssm.existingSecret; or set push.enabled to false to measure only" -}}
 {{- end -}}
-{{- if or $ssm.hostcert $ssm.hostkey -}}
-{{- if contains "PRIVATE KEY" $ssm.hostcert -}}
+{{- if or $cert $key -}}
+{{- if contains "PRIVATE KEY" $cert -}}
 {{- $problems = append $problems "ssm.hostcert holds a key: certificates belong there, the key belongs into ssm.hostkey" -}}
-{{- else if not (contains "-----BEGIN CERTIFICATE-----" $ssm.hostcert) -}}
+{{- else if not (contains "-----BEGIN CERTIFICATE-----" $cert) -}}
 {{- $problems = append $problems "ssm.hostcert holds no '-----BEGIN CERTIFICATE-----': give the certificate as PEM, below 'hostcert: |-'" -}}
 {{- end -}}
-{{- if contains "ENCRYPTED" $ssm.hostkey -}}
+{{- if contains "ENCRYPTED" $key -}}
 {{- $problems = append $problems "ssm.hostkey has a passphrase: take it off with 'openssl pkey -in hostkey.pem'" -}}
-{{- else if not (contains "PRIVATE KEY-----" $ssm.hostkey) -}}
+{{- else if not (contains "PRIVATE KEY-----" $key) -}}
 {{- $problems = append $problems "ssm.hostkey holds no 'PRIVATE KEY': give the certificate's key as PEM, below 'hostkey: |-'" -}}
 {{- end -}}
 {{- end -}}
@@ -163,7 +165,7 @@ secret is repeated: a schema's message would. */ -}}
 {{- define "accounting.databaseChecks" -}}
 {{- $problems := .problems -}}
 {{- with .root -}}
-{{- $url := .Values.database.url -}}
+{{- $url := default "" .Values.database.url -}}
 {{- if and $url (not (regexMatch "^postgresql([+]psycopg)?://" $url)) -}}
 {{- $problems = append $problems "database.url is no address such as postgresql://USER@HOST/DATABASE; leave it empty for SQLite" -}}
 {{- else if regexMatch "://[^/]*:[^/@]*@" $url -}}

@@ -11,7 +11,7 @@
 {{- else if not (or .Values.password .Values.existingSecret) -}}
 {{- $problems = append $problems "password is not set: make one with 'openssl rand -hex 32', and keep a copy outside of this cluster; or name existingSecret" -}}
 {{- end -}}
-{{- if regexMatch "://[^/@]*:[^/@]*@" .Values.repository -}}
+{{- if regexMatch "://[^/@]*:[^/@]*@" (default "" .Values.repository) -}}
 {{- $problems = append $problems "repository holds a password: write the address as credentials.repository" -}}
 {{- end -}}
 {{- range $what := list "run" "check" "drill" -}}
