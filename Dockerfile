@@ -11,12 +11,12 @@ ARG VERSION=0.1.0
 ARG PYTHON_IMAGE=python:3.13.14-slim-trixie@sha256:6771159cd4fa5d9bba1258caf0b82e6b73458c694d178ad97c5e925c2d0e1a91
 ARG UV_IMAGE=ghcr.io/astral-sh/uv:0.13.0@sha256:cdc6093146eb3ff6a40107b38f008b789e050e77ad87865e381d9917da55a168
 # As in the chart jupyterhub of chart/egi-notebooks.
-ARG HUB_IMAGE=quay.io/jupyterhub/k8s-hub:4.4.0
+ARG HUB_IMAGE=quay.io/jupyterhub/k8s-hub:4.4.2@sha256:108fbb01c3fe23e4a81efc8899aa73b4c15413615c73dfcdc44248eb63096e41
 ARG BASE_NOTEBOOK_IMAGE=quay.io/jupyter/minimal-notebook:2026-08-24
 ARG SINGLE_USER_IMAGE=quay.io/jupyter/datascience-notebook:2026-08-24
 ARG R_NOTEBOOK_IMAGE=quay.io/jupyter/r-notebook:2026-08-24
 ARG NOTEBOOK=data-science
-ARG ML_NOTEBOOK_IMAGE=quay.io/jupyter/pytorch-notebook:cuda12-2026-08-24
+ARG ML_NOTEBOOK_IMAGE=quay.io/jupyter/pytorch-notebook:cuda12-2026-08-03@sha256:69c72823a4e0dbee17114bbe44d0377bc9a39504a76f6314995f7d5bfaa98d60
 
 FROM ${UV_IMAGE} AS uv
 

@@ -25,7 +25,7 @@ _WIDEST = 80
 COMMENTED_BY_HAND = {"egi-notebooks"}
 
 # The versions of other projects' charts in Chart.lock.
-TESTED = {"jupyterhub": "4.4.0", "prometheus": "29.27.0"}
+TESTED = {"jupyterhub": "4.4.2", "prometheus": "29.27.0"}
 
 # Which files of the repository are copied into which charts, and where.
 COPIES = [

@@ -20,7 +20,7 @@ DATA = Path(__file__).parent / "data"
 CHECKOUTS = os.environ.get("UPSTREAM_CHARTS")
 
 # The charts, and the versions that the umbrella's ranges must take.
-VERSIONS = {"jupyterhub": "4.4.0", "prometheus": "29.27.0"}
+VERSIONS = {"jupyterhub": "4.4.2", "prometheus": "29.27.0"}
 _WITHIN = {"prometheus": "kube-state-metrics"}
 _PARTS = (
     "kube-state-metrics",
