@@ -225,6 +225,7 @@ day_totals = Table(
     Column("vo", Text, primary_key=True),
     Column("user", Text, primary_key=True),
     Column("flavor", Text, primary_key=True),
+    Column("image", Text, primary_key=True),
     *_figures(),
     Column("begun", BigInteger, nullable=False, comment="pods of which it is the first day"),
     sqlite_with_rowid=False,

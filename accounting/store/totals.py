@@ -147,7 +147,7 @@ def _month_sums(month: Month, chosen: Sequence[ColumnElement[bool]]) -> Select[A
 def _day_sums(month: Month, chosen: Sequence[ColumnElement[bool]]) -> Select[Any]:
     """The same by day, as rows of ``day_totals``."""
     found = parts.by_day(month, list(chosen)).subquery("by_days").c
-    keys = [found.day, *(found[name] for name in parts.DESCRIBED[1:] if name != "image")]
+    keys = [found.day, *(found[name] for name in parts.DESCRIBED[1:])]
     begun = func.sum(found.begins).label("begun")
     return select(*keys, *_figures(found), begun).group_by(*keys)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select, tuple_
 
@@ -39,7 +40,7 @@ class Filters:
         """As a page's address has it."""
         return {by.value: text for by, text in (*self.exact.items(), *self.contains)}
 
-    def named(self) -> dict[str, str]:
+    def named(self) -> dict[str, Any]:
         """The exact ones, by their names in questions."""
         return {by.value: text for by, text in self.exact.items()}
 

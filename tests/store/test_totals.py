@@ -45,6 +45,10 @@ QUESTIONS = [
     Question((By.USER,), NOVEMBER, NOVEMBER, days=(NOVEMBER.start // DAY + 3,) * 2),
     Question((By.DAY,), NOVEMBER, LAST, days=(NOVEMBER.start // DAY + 20, LAST.start // DAY + 3)),
     Question((By.IMAGE,), NOVEMBER, NOVEMBER, days=(NOVEMBER.start // DAY + 3,) * 2),
+    Question((By.MONTH, By.IMAGE), FIRST, LAST, counts=False),
+    Question((By.DAY,), FIRST, LAST, days=(FIRST.start // DAY + 9,) * 2, counts=False),
+    Question((By.DAY, By.USER), FIRST, LAST, among=((By.USER, ("user-1", "user-3")),)),
+    Question((By.VO,), FIRST, LAST, days=(FIRST.start // DAY + 9, LAST.start // DAY), counts=False),
 ]
 
 SOME = QUESTIONS[::5]
@@ -174,10 +178,9 @@ def test_sums_look_at_no_record_that_a_total_has(tmp_path: Path) -> None:
         def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_more: Any) -> None:
             asked.append((statement, values))
 
-        for question in QUESTIONS[:-1]:  # images are not told apart by day
+        for question in QUESTIONS:
             for part in question.parts():
-                if not (part.months_by_day() and By.IMAGE in part.by):
-                    summing.sums(database, VIEWERS[0], part)
+                summing.sums(database, VIEWERS[0], part)
         sums = [one for one in asked if " records" in one[0]]
         assert len(sums) > len(QUESTIONS)
         with database.begin(reading=True) as connection:
@@ -188,6 +191,22 @@ def test_sums_look_at_no_record_that_a_total_has(tmp_path: Path) -> None:
                 ]
                 read = [step for step in steps if re.search(r"(SCAN|SEARCH) records", step)]
                 assert all("ix_records_apart" in step for step in read), read
+                days = [step for step in steps if step.startswith("SCAN days")]
+                assert all(step.endswith("LEFT-JOIN") for step in days), "records once, not by day"
+
+
+def test_sums_without_counts_have_the_same_figures(tmp_path: Path) -> None:
+    with opened(tmp_path) as database:
+        _commit(database, [_page(5, number) for number in range(20)])
+        summaries = Summaries(database)
+        for question in QUESTIONS:
+            counted = summaries.measured(VIEWERS[0], replace(question, counts=True))
+            plain = summaries.measured(VIEWERS[0], replace(question, counts=False))
+            nothing: Any = dict.fromkeys(("pods", "users", "pods_without_cpu"), 0)
+            assert [
+                _rounded(replace(row, **nothing, pods_without_energy=0)) for row in counted
+            ] == [_rounded(row) for row in plain]
+            assert sum(row.pods for row in counted) > 0 or question.by == (By.DAY,)
 
 
 def test_names_are_offered_once_to_whomever(tmp_path: Path) -> None:

@@ -148,6 +148,57 @@ def test_tables_cross_vos_and_months_and_users_and_vos(running: Running) -> None
     assert names == [row["vo"] for row in ordered]
 
 
+@pytest.mark.parametrize("sort", ["", "name", "-2026-11"])
+def test_long_tables_have_pages_and_every_row_is_on_one(
+    sort: str, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = f"by=user&across=month&first=2026-10&last=2026-11&sort={sort}"
+    total = r"<tfoot>.*?</tfoot>"
+    whole = page_of(running, f"/usage?{query}")
+    assert "Next page" not in whole
+    sums, all_rows = re.findall(total, whole), _names_of_crossing(whole)
+    assert len(sums) > 1
+    monkeypatch.setattr("accounting.web.pages.usage._MOST_ROWS", 3)
+    path, found = f"/usage?{query}", []
+    while path:
+        page = page_of(running, path)
+        assert re.findall(total, page) == sums
+        found += _names_of_crossing(page)
+        path = (re.findall(r'href="(/usage[^"]+)">Next page', page) or [""])[0].replace(
+            "&amp;", "&"
+        )
+    assert found == all_rows
+    assert len(found) == len(table_of(running, query)) > 3
+    assert "No rows of" in page_of(running, f"/usage?{query}&page=99")
+
+
+def _names_of_crossing(page: str) -> list[str]:
+    crossing = page.partition('aria-label="User by Month"')[2].partition("</tbody>")[0]
+    return re.findall(r'<tr><th scope="row" class="wrap">([^<]+)</th>', crossing)
+
+
+def test_a_chart_draws_some_by_name_and_all_others_as_one(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "by=user&range=30d&show=cores"
+    monkeypatch.setattr("accounting.web.views.charts.SERIES", 99)
+    everyone = chart_of(running, query)
+    assert "others" not in everyone[0]
+    monkeypatch.setattr("accounting.web.views.charts.SERIES", 2)
+    drawn = chart_of(running, f"{query}&rank=1")
+    assert len(drawn[0]) == 4
+    for all_values, values in zip(everyone, drawn, strict=True):
+        assert sum(map(float, list(values.values())[1:])) == pytest.approx(
+            sum(map(float, list(all_values.values())[1:])), abs=1e-5
+        )
+    busiest = list(everyone[0])[2]
+    assert [row[busiest] for row in drawn] == [row[busiest] for row in everyone]
+
+
+def chart_of(running: Running, query: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(running.get(f"/usage/chart.csv?{query}").text)))
+
+
 @pytest.mark.parametrize("sort", ["name", "-wall", "cpu", "-efficiency", "pods", "-gpu"])
 def test_tables_are_sorted_as_the_address_says(sort: str, running: Running) -> None:
     page = page_of(running, f"/usage?by=user&sort={sort}")

@@ -186,12 +186,15 @@ def test_a_poll_that_failed_is_told_with_its_cure() -> None:
 
 def test_all_series_can_be_reached_and_their_sum_stays() -> None:
     found = {f"vo-{number:02d}": [float(number), 1.0] for number in range(20)}
-    kept = charts.shown(found)
-    assert list(kept) == [*(f"vo-{number:02d}" for number in range(19, 7, -1)), charts.OTHERS]
-    further = charts.shown(found, charts.SERIES)
-    assert list(further) == [*(f"vo-{number:02d}" for number in range(7, -1, -1)), charts.OTHERS]
-    for series in (kept, further):
-        assert [sum(column) for column in zip(*series.values(), strict=True)] == [190.0, 20.0]
+    sums = {name: sum(values) for name, values in found.items()}
+    first, further = charts.ranked(sums), charts.ranked(sums, charts.SERIES)
+    assert first == [f"vo-{number:02d}" for number in range(19, 7, -1)]
+    assert further == [f"vo-{number:02d}" for number in range(7, -1, -1)]
+    for names in (first, further):
+        named = [found[name] for name in names]
+        left = charts.rest([190.0, 20.0], named)
+        assert [sum(column) for column in zip(left, *named, strict=True)] == [190.0, 20.0]
+    assert charts.rest([0.3], [[0.1], [0.2]]) == [0.0]
 
 
 def test_a_chart_holds_nothing_that_a_strict_policy_refuses() -> None:

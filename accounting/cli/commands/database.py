@@ -12,8 +12,8 @@ from accounting.cli.output import bar, notice, shown_time, table, write_json
 from accounting.cli.program import opened, program_of
 from accounting.errors import AccountingError
 
-_TOTALS = "0016"
-"""The migration that brought totals: the records of before are added up after it."""
+_TOTALS = "0017"
+"""The last migration that changed the totals: records of before are added up after it."""
 
 
 def upgrade(ctx: typer.Context) -> None:

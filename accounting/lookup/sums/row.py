@@ -73,6 +73,25 @@ class Usage:
         """The figures that ``goes_out`` and ``delivered`` are parts of."""
         return Part(self.pods, self.wall_seconds, self.cpu_seconds)
 
+    def told(self, goes_out: Part, delivered: Part | None) -> "Usage":
+        """The same row with both. Hot loop: ``replace`` takes twice as long."""
+        return Usage(
+            self.key,
+            self.pods,
+            self.users,
+            self.wall_seconds,
+            self.cpu_seconds,
+            self.core_seconds,
+            self.memory_mb_seconds,
+            self.gpu_seconds,
+            self.pods_without_cpu,
+            self.joules,
+            self.joules_estimated,
+            self.pods_without_energy,
+            goes_out,
+            delivered,
+        )
+
     @property
     def differs(self) -> bool:
         """Whether not all that was measured goes out, or not all was delivered."""

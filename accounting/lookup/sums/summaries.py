@@ -6,10 +6,10 @@ stands what of it goes out to the repository, and what was delivered (``outgoing
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import literal_column, select, union
@@ -75,17 +75,29 @@ class Summaries:
         """
         found: list[Usage] = []
         deliveries = self.deliveries()
-        for part in question.parts():
-            known = (viewer, part, tuple(self.version(part.months)))
-            sums = self._once(
-                ("measured", *known), partial(summing.sums, self.database, viewer, part)
-            )
+        for known, sums in self._measured(viewer, question):
             lacking = self._once(
-                ("lacking", *known, deliveries), partial(_lacking, self.database, viewer, part)
+                ("lacking", *known, deliveries), partial(_lacking, self.database, *known[:2])
             )
-            found += [_told(question, usage, lacking) for usage in sums]
-        order = [by.value for by in question.by]
-        return sorted(found, key=lambda usage: [usage.key[name] for name in order])
+            found += _told(question, sums, lacking)
+        return _sorted(question, found)
+
+    def measured(self, viewer: Viewer, question: Question) -> list[Usage]:
+        """The same without what goes out and what was delivered, which takes longer to find.
+
+        Raises:
+            Forbidden: the viewer may not ask for that user or VO.
+        """
+        found = [usage for _, sums in self._measured(viewer, question) for usage in sums]
+        return _sorted(question, found)
+
+    def _measured(self, viewer: Viewer, question: Question) -> Iterator[tuple[_Key, list[Usage]]]:
+        """For each part of a question: the viewer, the part, its revisions; and its sums."""
+        revision = {Month(year, month): one for year, month, one in self.version(question.months)}
+        for part in question.parts():
+            known = (viewer, part, tuple(revision.get(month) for month in part.months))
+            find = partial(summing.sums, self.database, viewer, part)
+            yield known, self._once(("measured", *known), find)
 
     def names(self, viewer: Viewer, month: Month, most: int) -> Mapping[By, list[str]]:
         """Names that a month's records have, as far as the viewer may know; in order, some of them.
@@ -126,15 +138,22 @@ def _names(database: Database, viewer: Viewer, month: Month, most: int) -> Mappi
     return found
 
 
-def _told(question: Question, usage: Usage, lacking: _Lacking) -> Usage:
-    """A row with what of it goes out and was delivered."""
-    found, usual = lacking
-    lacks = found.get(tuple(usage.key[by.value] for by in question.by), usual)
-    measured = usage.measured
-    told = None if lacks.delivered is None else measured.more(lacks.delivered)
-    if told is None and question.is_by_months:  # nothing was delivered yet
-        told = Part()
-    return replace(usage, goes_out=measured.more(lacks.goes_out), delivered=told)
+def _sorted(question: Question, found: list[Usage]) -> list[Usage]:
+    if not question.by:
+        return found
+    key_of = itemgetter(*(by.value for by in question.by))
+    return sorted(found, key=lambda usage: key_of(usage.key))
+
+
+def _told(question: Question, found: Sequence[Usage], lacking: _Lacking) -> Iterator[Usage]:
+    """Rows with what of each goes out and was delivered."""
+    lacks_of, usual = lacking
+    for usage in found:
+        lacks, measured = lacks_of.get(tuple(usage.key.values()), usual), usage.measured
+        told = None if lacks.delivered is None else measured.more(lacks.delivered)
+        if told is None and question.is_by_months:  # nothing was delivered yet
+            told = Part()
+        yield usage.told(measured.more(lacks.goes_out), told)
 
 
 def _lacking(database: Database, viewer: Viewer, question: Question) -> _Lacking:
@@ -149,8 +168,8 @@ def _lacking(database: Database, viewer: Viewer, question: Question) -> _Lacking
         some = c.uid.in_(select(c.uid).where(held))
         usual = Lacking(delivered=None)
         return {
-            tuple(one.key.values()): replace(
-                usual, goes_out=Part(-one.pods, -one.wall_seconds, -one.cpu_seconds)
+            tuple(one.key.values()): Lacking(
+                Part(-one.pods, -one.wall_seconds, -one.cpu_seconds), delivered=None
             )
             for one in summing.sums(database, viewer, question, some, held)
         }, usual

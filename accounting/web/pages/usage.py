@@ -22,12 +22,13 @@ from accounting.web.span import RANGES, Span, span_of
 from accounting.web.templating import templates
 from accounting.web.views import charts
 from accounting.web.views.daily import MEASURES, Chart, chart, is_by_day, measures, until_of
-from accounting.web.views.table import SORTS, Crossing, crossed, csv_of, rows_of
+from accounting.web.views.table import SORTS, Crosses, Crossing, csv_of, rows_of
 from accounting.web.views.totals import total
 
 router = APIRouter(prefix="/usage")
 
-_MOST_ROWS = 100
+_MOST_ROWS = 50
+"""Of a page; all rows are in its file."""
 _ACROSS = {By.MONTH: "Month", By.VO: "VO"}
 _COMPARED_DAYS = 92
 """Longer times are compared with those before them only if that is asked for: it takes twice as
@@ -48,9 +49,15 @@ class Asked:
     sort: str
     compare: bool
     rank: int
+    page: int
     known: tuple[Month, Month] | None
     until: float
     current: Month
+
+    @property
+    def first_row(self) -> int:
+        """Place of the first row that the tables show."""
+        return self.page * _MOST_ROWS
 
     def question(self, span: Span, *by: By) -> Question:
         """About some days, with the form's filters."""
@@ -92,6 +99,7 @@ def _asked(request: Request, service: Service, viewer: Viewer) -> Asked:
         fields.text("sort"),
         compare == "yes",
         fields.number("rank"),
+        max(0, fields.number("page") - 1),
         summaries.known_months(service.database),
         until,
         current,
@@ -118,15 +126,16 @@ def usage(request: Request, service: Parts, viewer: Reader) -> Response:
         "measures": measures(energy=service.settings.energy.enabled),
         "months": months_back(asked.known) or [str(asked.current)],
         "by_day": is_by_day(asked.question(asked.span)),
-        "rows": rows[:_MOST_ROWS],
+        "rows": rows[asked.first_row : asked.first_row + _MOST_ROWS],
         "sort": sort,
-        "left_out": max(0, len(rows) - _MOST_ROWS),
+        "count": len(rows),
+        "most_rows": _MOST_ROWS,
         "total": total(found),
         "total_before": None if before is None else total(before),
         "most": max((measure.value(row.usage) for row in rows), default=0.0),
         "chart": drawn,
         "colours": charts.SERIES,
-        "crossing": asked.across and found and _crossing(service, viewer, asked, asked.across),
+        "crossing": _crossing(service, viewer, asked, _MOST_ROWS) if found else None,
         **_homes(service, viewer, asked),
         "query": lambda **changes: urlencode(_changed(asked.address, changes)),
         "under": lambda **names: urlencode({**asked.span.asked, **asked.filters.asked, **names}),
@@ -144,7 +153,8 @@ def file(request: Request, service: Parts, viewer: Reader, what: str, kind: str)
         raise Problem(400, wrong, "correct the address")
     if (what, kind) == ("table", "csv"):
         if asked.across:
-            return _csv(_crossing(service, viewer, asked, asked.across).csv(asked.by), name)
+            crossing = None if asked.is_empty else _crossing(service, viewer, asked)
+            return _csv(crossing.csv(asked.by) if crossing else (), name)
         found, before = _found(service, viewer, asked)
         return _csv(csv_of(rows_of(found, asked.by, f"-{asked.show}", before), asked.by), name)
     drawn = _chart(service, viewer, asked) if what == "chart" and not asked.is_empty else None
@@ -205,10 +215,16 @@ def _homes(service: Service, viewer: Viewer, asked: Asked) -> dict[str, object]:
     }
 
 
-def _crossing(service: Service, viewer: Viewer, asked: Asked, across: By) -> Crossing:
-    question = asked.question(asked.span, asked.by, across)
-    found = [] if asked.is_empty else service.summaries.summary(viewer, question)
-    return crossed(found, asked.by, across, MEASURES[asked.show].value, asked.sort or "-sum")
+def _crossing(
+    service: Service, viewer: Viewer, asked: Asked, most: int | None = None
+) -> Crossing | None:
+    """The table across, if it is asked for: a page of it, or all without ``most``."""
+    if asked.across is None:
+        return None
+    value, sort = MEASURES[asked.show].value, asked.sort or "-sum"
+    question = asked.question(asked.span)
+    crosses = Crosses(service.summaries, viewer, question, asked.by, asked.across, value)
+    return crosses.crossed(sort, asked.first_row if most else 0, most)
 
 
 def _changed(address: dict[str, str], changes: dict[str, str]) -> dict[str, str]:

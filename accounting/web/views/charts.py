@@ -5,7 +5,7 @@ rightly. They are taken out; ``static/charts.css`` says the same for both themes
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +26,7 @@ _COLOURS = (
 )
 """Of pictures that leave the pages; the style sheet has those of the pages."""
 _MOST_LABELS = 31
+_DECIMALS = 6
 _FULL = 100
 """From here on values are whole numbers."""
 _STYLE = Style(
@@ -39,18 +40,20 @@ _REFUSED = frozenset({"style", "script"})
 _DROPPED = ("tooltip", "title", "no_data")
 
 
-def shown(found: Mapping[str, Sequence[float]], rank: int = 0) -> dict[str, list[float]]:
-    """``SERIES`` series by name, and the sum of all others.
+def ranked(sums: Mapping[str, float], rank: int = 0) -> list[str]:
+    """The names of ``SERIES`` series, the largest first.
 
     Args:
-        found: name → values, all of one length.
-        rank: place of the first of them, the largest first.
+        sums: name → what it comes to.
+        rank: place of the first of them.
     """
-    order = sorted(found, key=lambda name: (-sum(found[name]), name))
-    named = order[rank : rank + SERIES]
-    rest = [found[name] for name in order if name not in named]
-    kept = {name: list(found[name]) for name in named}
-    return {**kept, OTHERS: [sum(values) for values in zip(*rest, strict=True)]} if rest else kept
+    return sorted(sums, key=lambda name: (-sums[name], name))[rank : rank + SERIES]
+
+
+def rest(whole: Sequence[float], named: Iterable[Sequence[float]]) -> list[float]:
+    """What is left of a whole beside some series; rounding leaves nothing below zero."""
+    left = (total - sum(values) for total, *values in zip(whole, *named, strict=True))
+    return [max(0.0, round(value, _DECIMALS)) for value in left]
 
 
 @lru_cache(maxsize=128)

@@ -1,6 +1,6 @@
 """Usage over time, as a chart: by day, or by month where there are many days."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -116,27 +116,66 @@ def chart(
     """
     by_day = is_by_day(question)
     over = By.DAY if by_day else By.MONTH
-    rows = summaries.summary(viewer, replace(question, by=(over, *question.by)))
     places = _days(question, until) if by_day else [str(month) for month in question.months]
-    at = {place: number for number, place in enumerate(places)}
-    found: dict[str, list[float]] = {}
-    for row in rows:
-        if row.key[over.value] not in at:
-            continue
-        name = row.key[question.by[0].value] if question.by else measure.title
-        values = found.setdefault(name, [0.0] * len(places))
-        values[at[row.key[over.value]]] += measure.value(row)
-    if not any(map(any, found.values())):
+    draw = _Drawing(summaries, viewer, question, measure, over, places)
+    sums = draw.sums()
+    if not any(sums.values()):
         return None
-    series = charts.shown(found, rank)
+    series = draw.series(charts.ranked(sums, rank))
+    if len(series) < len(sums):
+        rest = charts.rest(draw.whole(), [values for _, values in series])
+        series.append((charts.OTHERS, rest))
     return Chart(
         f"{measure.title} in {measure.unit} by {'day' if by_day else 'month'}",
         measure.unit,
         tuple(_label(place, by_day=by_day, several=len(question.months) > 1) for place in places),
-        tuple((name, tuple(values)) for name, values in series.items()),
+        tuple((name, tuple(values)) for name, values in series),
         rank,
-        len(found),
+        len(sums),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    """Finds a chart's series: by name only those that it shows, of thousands of users."""
+
+    summaries: Summaries
+    viewer: Viewer
+    question: Question
+    measure: Measure
+    over: By
+    places: Sequence[str]
+
+    def sums(self) -> dict[str, float]:
+        """What each series comes to."""
+        rows = self.summaries.measured(self.viewer, self.question)
+        return {self._name(row): self.measure.value(row) for row in rows}
+
+    def series(self, names: Sequence[str]) -> list[tuple[str, list[float]]]:
+        """Some series, in this order."""
+        found = {name: [0.0] * len(self.places) for name in names}
+        by, at = self.question.by, self._at()
+        among = tuple((one, tuple(names)) for one in by)
+        question = replace(self.question, by=(self.over, *by), among=among, counts=False)
+        for row in self.summaries.measured(self.viewer, question):
+            if (place := at.get(row.key[self.over.value])) is not None:
+                found[self._name(row)][place] += self.measure.value(row)
+        return list(found.items())
+
+    def whole(self) -> list[float]:
+        """What all series come to."""
+        values, at = [0.0] * len(self.places), self._at()
+        question = replace(self.question, by=(self.over,), counts=False)
+        for row in self.summaries.measured(self.viewer, question):
+            if (place := at.get(row.key[self.over.value])) is not None:
+                values[place] += self.measure.value(row)
+        return values
+
+    def _name(self, row: Usage) -> str:
+        return row.key[self.question.by[0].value] if self.question.by else self.measure.title
+
+    def _at(self) -> Mapping[str, int]:
+        return {place: number for number, place in enumerate(self.places)}
 
 
 def is_by_day(question: Question) -> bool:

@@ -1,11 +1,13 @@
 """Tables of usage: sorted rows, beside the period before; and crossed with months or VOs."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from accounting.lookup.sums.row import FIGURES, PART_FIGURES
-from accounting.lookup.sums.summaries import By, Usage
+from accounting.lookup.sums.summaries import By, Question, Summaries, Usage
+from accounting.model.time import Month
 from accounting.records.formats.tabular import csv_line
+from accounting.store.engine.access import Viewer
 from accounting.web.views.totals import total
 
 
@@ -91,13 +93,15 @@ class Crossing:
 
     Attributes:
         columns: their names.
-        rows: (name, a value per column, their sum).
-        sums: of the columns, and of all.
+        rows: (name, a value per column, their sum); some of them, in their order.
+        sums: of the columns, and of all, whatever rows are shown.
+        count: how many rows there are in all.
     """
 
     columns: Sequence[str]
     rows: Sequence[tuple[str, Sequence[float], float]]
     sums: Sequence[float]
+    count: int
 
     def csv(self, by: By) -> Iterator[bytes]:
         """As CSV."""
@@ -106,31 +110,67 @@ class Crossing:
             yield csv_line([name, *values, whole])
 
 
-def crossed(
-    found: Sequence[Usage], by: By, across: By, value: Callable[[Usage], float], sort: str
-) -> Crossing:
-    """Cross rows of a summary by two things.
+@dataclass(frozen=True, slots=True)
+class Crosses:
+    """Crosses usage by two things; with thousands of users, only those on a page.
 
-    Args:
-        found: what was used, by both.
+    Attributes:
+        summaries: adds up.
+        viewer: who looks.
+        question: about what.
         by: what rows stand for.
         across: what columns stand for.
         value: what is shown.
-        sort: ``name``, ``sum`` or a column's name; a minus in front: the largest first.
     """
-    columns = sorted({usage.key[across.value] for usage in found})
-    sums: dict[str, list[float]] = {}
-    for usage in found:
-        values = sums.setdefault(usage.key[by.value], [0.0] * len(columns))
-        values[columns.index(usage.key[across.value])] += value(usage)
-    rows = [(name, values, sum(values)) for name, values in sorted(sums.items())]
-    wanted, falling = sort.removeprefix("-"), sort.startswith("-")
-    if wanted in columns:
-        place = columns.index(wanted)
-        rows.sort(key=lambda row: row[1][place], reverse=falling)
-    elif wanted == "name":
-        rows.sort(key=lambda row: row[0].casefold(), reverse=falling)
-    else:
-        rows.sort(key=lambda row: row[2], reverse=True)
-    by_column = [sum(values[place] for _, values, _ in rows) for place in range(len(columns))]
-    return Crossing(columns, rows, [*by_column, sum(by_column)])
+
+    summaries: Summaries
+    viewer: Viewer
+    question: Question
+    by: By
+    across: By
+    value: Callable[[Usage], float]
+
+    def crossed(self, sort: str, first: int = 0, most: int | None = None) -> Crossing:
+        """The table.
+
+        Args:
+            sort: ``name``, ``sum`` or a column's name; a minus in front: the largest first.
+            first: place of the first row to be shown.
+            most: how many rows are shown; None: all.
+        """
+        columns = self._sums(self.question, self.across)
+        sums = self._sums(self.question, self.by)
+        order = self._order(sums, columns, sort)
+        shown = order[first:] if most is None else order[first : first + most]
+        among = () if shown == order else ((self.by, tuple(shown)),)
+        at = {name: place for place, name in enumerate(columns)}
+        values = {name: [0.0] * len(columns) for name in shown}
+        for usage in self._asked(replace(self.question, among=among), self.by, self.across):
+            values[usage.key[self.by.value]][at[usage.key[self.across.value]]] = self.value(usage)
+        rows = [(name, found, sums[name]) for name, found in values.items()]
+        whole = [*columns.values(), sum(columns.values())]
+        return Crossing(list(columns), rows, whole, len(order))
+
+    def _order(
+        self, sums: Mapping[str, float], columns: Mapping[str, float], sort: str
+    ) -> list[str]:
+        wanted, falling = sort.removeprefix("-"), sort.startswith("-")
+        names = sorted(sums)
+        if wanted == "name":
+            return sorted(names, key=str.casefold, reverse=falling)
+        if wanted not in columns:
+            return sorted(names, key=lambda name: -sums[name])
+        found = self._sums(self._of_column(wanted), self.by)
+        return sorted(names, key=lambda name: found.get(name, 0.0), reverse=falling)
+
+    def _of_column(self, name: str) -> Question:
+        if self.across is By.MONTH:
+            month = Month.parse(name)
+            return replace(self.question, first=month, last=month)
+        return replace(self.question, among=((self.across, (name,)),))
+
+    def _sums(self, question: Question, by: By) -> dict[str, float]:
+        return {usage.key[by.value]: self.value(usage) for usage in self._asked(question, by)}
+
+    def _asked(self, question: Question, *by: By) -> Sequence[Usage]:
+        return self.summaries.measured(self.viewer, replace(question, by=by, counts=False))
