@@ -25,7 +25,7 @@ class EnergySettings(Group):
         min_length=1,
         description="Kepler's zones, the preferred one first; in the environment a JSON list, or "
         "names with commas between them. They overlap, so they are never added up: of each "
-        "notebook and day, the first one that moved is taken.",
+        "notebook, the first one that Kepler tells of it is taken.",
         examples=["package,psys"],
     )
     watts_per_core: float | None = Field(

@@ -86,8 +86,10 @@ class WindowQuery:
         self._volumes = VolumeQuery(querier, window)
         self._counters = CounterQuery(querier, window, previous, many_new=many_new)
         self._described: dict[_Description, Answer[Row]] = {}
-        if many_new:
-            for query in _DESCRIPTIONS:
+        if self._volumes.tells_mounts:
+            self._described[ksm.mounts] = Answer()
+        for query in _DESCRIPTIONS if many_new else ():
+            if query not in self._described:
                 about_all = partial(query, only="")
                 self._described[query] = querier.ask(about_all, window)
 
@@ -238,6 +240,9 @@ class WindowQuery:
         found.images = self._first_said("kube_pod_container_info", self._to.images_in, images)
 
     def _measure_disks(self, mounts: list[Row]) -> None:
+        if self._volumes.tells_mounts:
+            samples.merge_claims(self.found, *self._volumes.mounts())
+            return
         claims = {labels["persistentvolumeclaim"] for labels, _ in mounts}
         sizes = self._to.named(ksm.claim_sizes, self.window, claims, "persistentvolumeclaim")
         samples.merge_claims(self.found, mounts, sizes.read())

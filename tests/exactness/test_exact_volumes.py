@@ -17,6 +17,7 @@ from accounting.simulation.world.cluster import Cluster
 from accounting.simulation.world.features import Features
 from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
+from accounting.store.records import Records
 from accounting.store.tables import volumes
 from accounting.store.volumes import volume_of
 from tests.exactness.polling import RULES, SCOPE, SITE
@@ -144,8 +145,16 @@ def told(days: Days) -> dict[tuple[str, int], tuple[object, ...]]:
     return {key: (row.digest, row.owner, row.group, row.held) for key, row in days.items()}
 
 
-def test_nothing_is_measured_by_default(prometheus: str, new_ledger: Callable[[], str]) -> None:
-    with Database(new_ledger()) as database, Source(prometheus) as source:
-        database.ensure_current()
-        Poller(Ledger(database), source, SCOPE, SITE, RULES).poll(FIRST + HOUR)
-        assert kept(database) == {}
+def test_nothing_is_measured_by_default_and_records_are_the_same(
+    prometheus: str, new_ledger: Callable[[], str]
+) -> None:
+    found = []
+    for has_volumes in (False, True):
+        with Database(new_ledger()) as database, Source(prometheus) as source:
+            database.ensure_current()
+            scope = replace(SCOPE, has_volumes=has_volumes)
+            Poller(Ledger(database), source, scope, SITE, RULES).poll(FIRST + 12 * HOUR)
+            assert bool(kept(database)) is has_volumes
+            found.append({one.uid: (one.disk_gb, one.digest) for one in Records(database).find()})
+    assert found[0] == found[1]
+    assert len({disk for disk, _ in found[0].values()}) > 1

@@ -13,25 +13,56 @@ KEY = "pod_id, zone"
 
 
 def joules(scope: Scope, window: Window) -> str:
-    """Joules of each pod by zone. The two states of a pod are one counter: max, not sum (M4)."""
-    return last(KEY, POD_JOULES + _selector(scope), scope, window)
+    """Joules of each pod: of the preferred one of the zones that Kepler tells of it.
+
+    Zones overlap, so one is enough; those of a pod are of one node, and count alike. The two states
+    of a pod are one counter: max, not sum (M4).
+    """
+    return " or on (pod_id) ".join(
+        last(KEY, POD_JOULES + _selector(scope, _of(zone)), scope, window)
+        for zone in scope.energy_zones
+    )
 
 
 def resets(scope: Scope, window: Window) -> str:
-    """Pods of which a counter fell: all of a node's do when its Kepler restarts (M5)."""
-    series = POD_JOULES + _selector(scope) + span(scope, window, RESET_LOOKBACK_SECONDS)
+    """Pods of which a counter fell: all of a node's do when its Kepler restarts (M5).
+
+    The preferred zone's tell it; ``resets_of`` is about pods that have no such zone.
+    """
+    return _resets(scope, window, _of(scope.energy_zones[0]))
+
+
+def resets_of(scope: Scope, window: Window, only: str) -> str:
+    """The same of some pods, of any zone."""
+    return _resets(scope, window, only)
+
+
+def _resets(scope: Scope, window: Window, only: str) -> str:
+    series = POD_JOULES + _selector(scope, only) + span(scope, window, RESET_LOOKBACK_SECONDS)
     return f"group by (pod_id) (resets({series}) > 0)"
 
 
-def lowest(scope: Scope, window: Window) -> str:
-    """The lowest of the same; below what is known, the counter fell on the way into the window."""
-    series = POD_JOULES + _selector(scope) + span(scope, window)
+def told_shortly_before(scope: Scope, window: Window) -> str:
+    """Pods of which ``resets`` sees the last sample before the window, too."""
+    shortly = Window(window.start - RESET_LOOKBACK_SECONDS, window.start)
+    series = POD_JOULES + _selector(scope) + span(scope, shortly)
+    return f"group by (pod_id) (last_over_time({series} offset {window.seconds}s))"
+
+
+def lowest(scope: Scope, window: Window, only: str) -> str:
+    """The lowest of some pods; below what is known, the counter fell on the way into the window."""
+    series = POD_JOULES + _selector(scope, only) + span(scope, window)
     return f"min by ({KEY}) (min_over_time({series}))"
 
 
-def raw_joules(scope: Scope, window: Window, only: str) -> str:
+def raw_joules(scope: Scope, window: Window, only: str, *, zone: str) -> str:
     """Raw samples of some pods' counters: where one fell, every sample counts."""
-    return POD_JOULES + _selector(scope, only) + span(scope, window, RESET_LOOKBACK_SECONDS)
+    selector = _selector(scope, _of(zone), only)
+    return POD_JOULES + selector + span(scope, window, RESET_LOOKBACK_SECONDS)
+
+
+def _of(zone: str) -> str:
+    return f"zone={quote(zone)}"
 
 
 def _selector(scope: Scope, *matchers: str) -> str:
@@ -39,5 +70,6 @@ def _selector(scope: Scope, *matchers: str) -> str:
     if scope.names:
         by_name = one_of("pod_name", scope.names)
     place = f"pod_namespace={quote(scope.namespace)}"
-    zones = f"zone=~{quote('|'.join(scope.energy_zones))}"
-    return scope.selector(place, by_name, zones, *matchers)
+    if not any(matcher.startswith("zone=") for matcher in matchers):
+        matchers = (f"zone=~{quote('|'.join(scope.energy_zones))}", *matchers)
+    return scope.selector(place, by_name, *matchers)

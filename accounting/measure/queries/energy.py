@@ -1,13 +1,14 @@
 """What Kepler says of the energy of pods."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
 from accounting.measure.promql import kepler
 from accounting.measure.source.querier import Parts, Querier
 from accounting.measure.usage import counting
 from accounting.measure.usage.energy import merge_joules, merge_raw_joules
 from accounting.measure.usage.samples import Samples
-from accounting.model.pods import Account, SeriesKey
+from accounting.model.pods import Account, CounterKind, SeriesKey
 from accounting.model.time import Window
 from accounting.store.ledger import Ledger
 
@@ -29,7 +30,7 @@ class EnergyQuery:
         if self._hours is not None:
             self._last = querier.ask_in_parts(kepler.joules, self._hours)
             self._fell = querier.ask_in_parts(kepler.resets, self._hours)
-            self._lowest = querier.ask_in_parts(kepler.lowest, self._hours)
+            self._before = querier.ask_in_parts(kepler.told_shortly_before, self._hours)
 
     def read(self, found: Samples, accounts: dict[str, Account], ledger: Ledger) -> None:
         """Add each counter's last value to ``found``, and all samples of those that fell.
@@ -54,16 +55,40 @@ class EnergyQuery:
             for uid, account in ledger.accounts(unknown).items()
             if _is_news(account, told.readings[uid], self._hours)
         }
-        suspects = {labels.get("pod_id", "") for labels, _ in self._fell.read()}
-        for part in (told, *self._parts(self._lowest)):
-            suspects |= counting.fallen_uids(accounts, part.readings, self._hours)
+        suspects = self._fallen(told, accounts, self._hours)
         ours = accounts.keys() | found.sightings.keys()
         for uid in told.readings.keys() & ours:
             found.readings.setdefault(uid, {}).update(told.readings[uid])
-        raw = self._to.raw(kepler.raw_joules, self._hours, suspects & ours, by="pod_id")
-        merge_raw_joules(found, raw)
+        for zone in self._to.scope.energy_zones:
+            key = SeriesKey(CounterKind.ENERGY, zone)
+            fallen = {uid for uid in suspects & ours if key in told.readings.get(uid, {})}
+            query = partial(kepler.raw_joules, zone=zone)
+            merge_raw_joules(found, self._to.raw(query, self._hours, fallen, by="pod_id"))
         found.metered = self._hours
         found.rejected.update(told.rejected)
+
+    def _fallen(self, told: Samples, accounts: Mapping[str, Account], hours: Window) -> set[str]:
+        """The uids of pods of which a counter may have fallen, in these hours or just before."""
+        lacking = {
+            uid for uid, counters in told.readings.items() if self._preferred not in counters
+        }
+        others = self._to.named(kepler.resets_of, hours, lacking, by="pod_id")
+        before = {labels.get("pod_id", "") for labels, _ in self._before.read_parts()[0]}
+        silent = {
+            uid
+            for uid in told.readings.keys() & accounts.keys()
+            if _may_be_silent(accounts[uid], told.readings[uid], hours, told_before=uid in before)
+        }
+        lowest = Samples()
+        merge_joules(lowest, self._to.named(kepler.lowest, hours, silent, by="pod_id").read())
+        found = {labels.get("pod_id", "") for labels, _ in self._fell.read() + others.read()}
+        for part in (told, lowest):
+            found |= counting.fallen_uids(accounts, part.readings, hours)
+        return found
+
+    @property
+    def _preferred(self) -> SeriesKey:
+        return SeriesKey(CounterKind.ENERGY, self._to.scope.energy_zones[0])
 
     @staticmethod
     def _parts(answers: Parts) -> Iterator[Samples]:
@@ -82,3 +107,11 @@ def _is_news(account: Account, readings: Mapping[SeriesKey, float], hours: Windo
     return account.pod.last_running_at > hours.start or any(
         key not in known or known[key].value < value for key, value in readings.items()
     )
+
+
+def _may_be_silent(
+    account: Account, told: Iterable[SeriesKey], hours: Window, *, told_before: bool
+) -> bool:
+    """Whether a counter that is known may have fallen where no look for falls reaches."""
+    known = [account.counters[key].at for key in told if key in account.counters]
+    return any(at < hours.start or (at == hours.start and not told_before) for at in known)

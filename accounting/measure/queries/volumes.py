@@ -26,11 +26,26 @@ class VolumeQuery:
     def __init__(self, querier: Querier, window: Window) -> None:
         self._to = querier
         self._window = window
+        self._claims: list[Row] | None = None
         self._asked: list[tuple[int, Window, Parts, Parts]] = []
         hours = window.hours if querier.scope.has_volumes else None
         for day, part in _days(hours) if hours else ():
             claims = querier.ask_in_parts(promql.claims, part)
             self._asked.append((day, part, claims, querier.ask_in_parts(promql.use, part)))
+
+    @property
+    def tells_mounts(self) -> bool:
+        """Whether it asks about the very window, so that nobody else need ask about claims."""
+        return not self._to.scope.lacks_uid and [part for _, part, *_ in self._asked] == [
+            self._window
+        ]
+
+    def mounts(self) -> tuple[list[Row], list[Row]]:
+        """If ``tells_mounts``: the rows of which pods mount which claims, and of claims' sizes."""
+        ((*_, claims, _),) = self._asked
+        self._claims = claims.read()
+        mounts = [row for row in self._claims if row[0].get("__name__") == promql.MOUNTS]
+        return mounts, [row for row in self._claims if row[0].get("__name__") == promql.SIZE]
 
     def read(
         self, found: Samples, accounts: Mapping[str, Account], ledger: Ledger
@@ -44,7 +59,8 @@ class VolumeQuery:
         """
         seen: list[VolumeSeen] = []
         for day, part, claims, use in self._asked:
-            of_claims, of_use = claims.read(), use.read()
+            of_claims = claims.read() if self._claims is None else self._claims
+            of_use = use.read()
             earlier = self._earlier(part, of_claims, of_use, found, accounts)
             seen += seen_volumes(
                 self._to.scope.namespace,
