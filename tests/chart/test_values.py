@@ -109,6 +109,44 @@ def test_what_would_fail_only_later_is_refused_with_field_and_example(
     assert example in answer
 
 
+# Cluster or program would refuse these, when some objects are installed already.
+UNFIT = [
+    (ACCOUNTING, "podAnnotations: {a: 1}", "/podAnnotations/a"),
+    (ACCOUNTING, "podLabels: {a: true}", "/podLabels/a"),
+    (ACCOUNTING, "nodeSelector: {a: true}", "/nodeSelector/a"),
+    (ACCOUNTING, "service: {port: 0, annotations: {a: 1}}", "/service/port"),
+    (ACCOUNTING, "service: {annotations: {a: 1}}", "/service/annotations/a"),
+    (ACCOUNTING, "resources: {limits: {memory: lots}}", "/resources/limits/memory"),
+    (ACCOUNTING, "push: {resources: {limits: {memory: 1GB}}}", "/push/resources/limits/memory"),
+    (ACCOUNTING, "persistence: {size: big}", "/persistence/size"),
+    (ACCOUNTING, "persistence: {accessModes: [RWO]}", "/persistence/accessModes/0"),
+    (ACCOUNTING, "persistence: {existingClaim: A_B}", "/persistence/existingClaim"),
+    (ACCOUNTING, "serviceAccount: {name: Bad_Name}", "/serviceAccount/name"),
+    (ACCOUNTING, "priorityClassName: A_B", "/priorityClassName"),
+    (ACCOUNTING, "podSecurityContext: {runAsUser: abc}", "/podSecurityContext/runAsUser"),
+    (ACCOUNTING, "extraEnv: [{name: A, value: 1}]", "/extraEnv/0/value"),
+    (ACCOUNTING, "initContainers: [{image: a}]", "/initContainers/0"),
+    (ACCOUNTING, "serviceMonitor: {enabled: true, interval: often}", "/serviceMonitor/interval"),
+    (ACCOUNTING, "ssm: {amsHost: 'https://msg.example.org'}", "/ssm/amsHost"),
+    (ACCOUNTING, "ssm: {recordsPerMessage: 0}", "/ssm/recordsPerMessage"),
+    (ACCOUNTING, "hub: {publicUrl: notebooks.example.org}", "/hub/publicUrl"),
+    (ACCOUNTING, "vo: {map: {a: 1}}", "/vo/map/a"),
+    (BACKUP, "resources: {limits: {memory: lots}}", "/resources/limits/memory"),
+    (BACKUP, "keep: {daily: -1}", "/keep/daily"),
+    (MONITORING, "hubUrl: notebooks.example.org", "/hubUrl"),
+    (MONITORING, "interval: often", "/interval"),
+    (MONITORING, "baseUrl: base", "/baseUrl"),
+    (MONITORING, "historyDays: -1", "/historyDays"),
+]
+
+
+@pytest.mark.parametrize(("chart", "given", "field"), UNFIT, ids=[unfit[1] for unfit in UNFIT])
+def test_what_cluster_or_program_would_refuse_is_refused_by_its_field(
+    said: Said, chart: Path, given: str, field: str
+) -> None:
+    assert f"at '{field}'" in said(chart, given)
+
+
 @pytest.mark.parametrize(
     "given",
     ["*/15 0-6,22 1,15 jan-mar 1-5", "@daily", "0 0 * * sun", "@every 6h", "5  4 ? * *"],
