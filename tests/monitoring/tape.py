@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,17 @@ FILES = {
 _WHERE = {"namespace": "hub", "job": "notebooks", "instance": "a:8000"}
 
 
+@cache
 def alerts(part: str) -> dict[str, str]:
     """A part's alerts, and their expressions."""
     groups = yaml.safe_load(FILES[part].read_text())["groups"]
     return {rule["alert"]: rule["expr"] for group in groups for rule in group["rules"]}
+
+
+@cache
+def _used(part: str) -> tuple[str, ...]:
+    """The metrics that a part's alerts ask for."""
+    return tuple(set(re.findall(r"notebooks_\w+", " ".join(alerts(part).values()))))
 
 
 @dataclass(frozen=True)
@@ -76,8 +84,9 @@ class Tape:
 
     def take(self, text: str) -> None:
         """Add a scrape, as the program answered it."""
-        used = set(re.findall(r"notebooks_\w+", " ".join(alerts(self.part).values())))
-        for family in text_string_to_metric_families(text):
+        used = _used(self.part)
+        asked = "\n".join(line for line in text.splitlines() if line.startswith(used))
+        for family in text_string_to_metric_families(f"{asked}\n"):
             for sample in family.samples:
                 if sample.name in used:
                     labels = {**sample.labels, **_WHERE}
