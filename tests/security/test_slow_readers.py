@@ -36,13 +36,13 @@ def test_slow_downloads_hold_neither_the_database_nor_anybody_up(running: Runnin
         said = [reader.recv(12) for reader in readers]
         assert said.count(b"HTTP/1.1 200") == MOST_OF_ONE
         assert said.count(b"HTTP/1.1 429") == 40 - MOST_OF_ONE
-        begun = time.monotonic()
         for path in ("/api/v1/records", "/api/v1/summaries", "/", "/readyz", "/metrics"):
             assert running.get(path).status_code in {200, 503}
         running.service.jobs.push()
         with running.service.database.begin() as connection:
             assert not connection.closed
-        assert time.monotonic() - begun < 30
+        # Nothing of this has waited for a download to end: they go on until they are cut off.
+        assert running.service.exports._of.total() == MOST_OF_ONE
         pool = running.service.database.engine.pool
         assert pool.checkedout() == 0  # type: ignore[attr-defined] # of a queue pool
     deadline = time.monotonic() + 30
@@ -70,10 +70,9 @@ def test_one_who_asks_much_at_once_keeps_nobody_else_waiting(
             for _ in range(gate.MOST_OF_ONE):
                 stack.enter_context(connected(running.url)).sendall(asked)
         assert answer.json()["detail"] == f"{gate.MOST_OF_ONE} of your requests are under way"
-        begun = time.monotonic()
         assert running.get("/metrics", SCRAPER).status_code == 200
         assert running.get("/healthz", None).status_code == 200
-        assert time.monotonic() - begun < 5
+        assert running.get("/api/v1/status").status_code == 429, "what waits has ended"
         run.ended.set()
     while running.get("/api/v1/status").status_code == 429:
         assert time.monotonic() < deadline
