@@ -34,7 +34,8 @@ CONFIG = (
     + """
 c.KubeSpawner.image_pull_policy = "IfNotPresent"
 c.KubeSpawner.port = {port}
-c.KubeSpawner.k8s_api_request_retry_timeout = 10
+c.KubeSpawner.k8s_api_request_timeout = 30
+c.KubeSpawner.k8s_api_request_retry_timeout = 240
 c.KubeSpawner.poll_interval = 5
 c.JupyterHub.concurrent_spawn_limit = 600
 c.JupyterHub.active_server_limit = 0
