@@ -1,10 +1,24 @@
 """All records that a question selects, for files: read a page at a time, as fast as they come."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from sqlalchemy import String, case, cast
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Float,
+    Select,
+    String,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    true,
+    tuple_,
+)
 
 from accounting.lookup import cursor
 from accounting.lookup.records import Question, chosen
@@ -15,9 +29,12 @@ from accounting.store.engine.database import Database
 from accounting.store.rows import record_of
 from accounting.store.tables import records
 
-_AT_ONCE = 1000
+_AT_ONCE = 5000
 _TWO_DIGITS = 10
 _LISTS = ("flags", "accelerators")
+_MARK = '"'
+_SMALLEST, _LARGEST = 1e-4, 1e15
+"""Between these, all write numbers without an exponent."""
 _c = records.c
 
 
@@ -38,28 +55,96 @@ def stream(database: Database, viewer: Viewer, question: Question) -> Iterator[R
     return (record_of(row) for page in pages for row in page)
 
 
-def stream_rows(
+def stream_lines(
     database: Database, viewer: Viewer, question: Question
-) -> Iterator[Sequence[tabular.Row]]:
-    """The same as rows of ``tabular``, a page at a time, without making records of them.
+) -> Iterator[tabular.Portion]:
+    """The same for ``tabular``, a page at a time: lines of CSV that the database writes.
+
+    Of a record whose line is not plain, and of one that it cannot write as Python would, the row
+    is read.
 
     Raises:
         Forbidden: the viewer may not ask for that user or VO.
     """
+    kept = _kept()
+    line = _line(kept, is_sqlite=database.is_sqlite)
+    columns: list[Any] = [kept.get(name, _c.get(name)) for name in tabular.COLUMNS]
+    query = chosen(viewer, _everything(question)).with_only_columns(*columns)
+    pages = _pages(database, viewer, question, [line, _c.year, _c.month, _c.uid], _key_of_line)
+    return (_portion(page, partial(_rows, database, query)) for page in pages)
+
+
+def _kept() -> dict[str, Any]:
+    """The columns that ``tabular`` wants otherwise than the table has them."""
     month = cast(_c.year, String) + case((_c.month < _TWO_DIGITS, "-0"), else_="-")
-    kept = {
-        "month": month + cast(_c.month, String),
-        **{
-            name: case((_c[name] != "[]", _c[name]), else_="") for name in ("flags", "accelerators")
-        },
+    lists = {name: case((_c[name] != "[]", _c[name]), else_="") for name in _LISTS}
+    return {"month": month + cast(_c.month, String), **lists}
+
+
+def _line(kept: Mapping[str, Any], *, is_sqlite: bool) -> ColumnElement[str]:
+    """A line of CSV; with a quotation mark where a value must be written by Python."""
+    wanted: dict[str, Any] = {
+        "month": kept["month"],
+        **{name: case((_c[name] != "[]", _MARK), else_="") for name in _LISTS},
+        **{name: _float(_c[name], is_sqlite=is_sqlite) for name in tabular.FLOATS & set(_c.keys())},
     }
-    columns = [kept.get(name, _c.get(name)) for name in tabular.COLUMNS]
-    return _pages(database, viewer, question, columns, _key_of_kept)
+    cells = [wanted.get(name, _c.get(name)) for name in tabular.COLUMNS]
+    written = (func.printf if is_sqlite else func.format)(",".join(["%s"] * len(cells)), *cells)
+    return written.label("line")
 
 
-def _key_of_kept(row: tabular.Row) -> tuple[Any, ...]:
+def _float(column: ColumnElement[Any], *, is_sqlite: bool) -> ColumnElement[str]:
+    """A number as Python writes it: the shortest text that is the same number."""
+    whole, text = cast(column, BigInteger), cast(column, Text)
+    # SQLite writes 15 digits, which are the shortest text if they say the same number.
+    is_same = cast(text, Float) == column if is_sqlite else true()
+    short = case((and_(func.abs(column) >= _SMALLEST, is_same), text), else_=_MARK)
+    full = case((column == whole, cast(whole, Text) + ".0"), else_=short)
+    return case((column.is_(None), ""), (func.abs(column) < _LARGEST, full), else_=_MARK)
+
+
+def _portion(page: Sequence[Any], rows_of: Callable[[Sequence[Any]], Any]) -> tabular.Portion:
+    lines = [row[0] for row in page]
+    if (text := tabular.plain_text(lines)) is not None:
+        return tabular.Portion(text)
+    plain = [None if tabular.plain_text([line]) is None else line for line in lines]
+    odd = [row for row, line in zip(page, plain, strict=True) if line is None]
+    found = rows_of(odd)
+    # A record that was erased meanwhile is left out.
+    kept = [
+        (line, row)
+        for line, row in zip(plain, page, strict=True)
+        if line is not None or _key_of_line(row) in found
+    ]
+    rows = [found[_key_of_line(row)] for line, row in kept if line is None]
+    return tabular.Portion("", [line for line, _ in kept], rows)
+
+
+def _rows(
+    database: Database, query: Select[Any], page: Sequence[Any]
+) -> dict[tuple[Any, ...], tabular.Row]:
+    """Some records of a page as rows, by their keys."""
+    first, last = _key_of_line(page[0]), _key_of_line(page[-1])
+    key = tuple_(_c.year, _c.month, _c.uid)
+    found: dict[tuple[Any, ...], tabular.Row] = {}
+    within = query.where(key >= tuple_(*first), key <= tuple_(*last))
+    with database.begin(reading=True) as connection:
+        for row in connection.execute(within.where(_c.uid.in_([row.uid for row in page]))):
+            found[_key_of_row(row)] = row
+    return found
+
+
+def _key_of_line(row: Any) -> tuple[Any, ...]:
+    return row.year, row.month, row.uid
+
+
+def _key_of_row(row: tabular.Row) -> tuple[Any, ...]:
     uid, month = row[:2]
     return (*map(int, month.split("-")), uid)
+
+
+def _everything(question: Question) -> Question:
+    return replace(question, selection=replace(question.selection, limit=None))
 
 
 def _pages(
@@ -71,9 +156,8 @@ def _pages(
 ) -> Iterator[Sequence[Any]]:
     """Pages of these columns in the order of the table; ``key_of`` tells where one ends."""
     limit = question.selection.limit
-    everything = replace(question, selection=replace(question.selection, limit=None))
     key = (_c.year, _c.month, _c.uid)
-    query = chosen(viewer, everything).with_only_columns(*columns).order_by(*key)
+    query = chosen(viewer, _everything(question)).with_only_columns(*columns).order_by(*key)
 
     def found() -> Iterator[Sequence[Any]]:
         following, left = query, limit

@@ -35,6 +35,14 @@ def _fill(database: Database) -> None:
         {"accelerators": (SLICE, replace(SLICE, count=None, joules=None))},
         {"user": "=1+1", "problem": "two\nlines"},
         {"core_seconds": 0.1 + 0.2, "memory_mb_seconds": 1.5e20, "cpu_seconds": None},
+        {"core_seconds": 3603.75, "memory_mb_seconds": 1e-5, "gpu_seconds": 2.0, "image": "a,b"},
+        {"user": "+plain"},
+        {"user": "@plain", "core_seconds": -0.5, "gpu_seconds": 1e15, "flavor": "x\ry"},
+        {
+            "user": "-plain",
+            "core_seconds": 1 / 3,
+            "image": "\N{LATIN SMALL LETTER U WITH DIAERESIS}",
+        },
     ]
     found = [
         replace(first, uid=f"{number}", month=month, **change)
@@ -62,11 +70,13 @@ def test_tables_from_rows_are_those_from_records(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "_AT_ONCE", 4)
+    portions = list(streams.stream_lines(database, ADMIN, Question()))
+    assert sum(len(portion.rows) for portion in portions) < 27, "most are lines of the database"
     for limit in (None, 4, 6):
         question = Question(Selection(limit=limit))
         files = [
             {
-                kind: b"".join(TABLES[kind](streams.stream_rows(database, ADMIN, question)))
+                kind: b"".join(TABLES[kind](streams.stream_lines(database, ADMIN, question)))
                 for kind in TABLES
             },
             {
@@ -75,7 +85,7 @@ def test_tables_from_rows_are_those_from_records(
             },
         ]
         assert files[0][Format.CSV] == files[1][Format.CSV]
-        assert files[0][Format.CSV].count(b"\n") > (limit or 15)
+        assert files[0][Format.CSV].count(b"\n") > (limit or 27)
         read = [parquet.read_table(io.BytesIO(one[Format.PARQUET])) for one in files]
         assert read[0].to_pylist() == read[1].to_pylist()
-        assert read[0].num_rows == (limit or 15)
+        assert read[0].num_rows == (limit or 27)

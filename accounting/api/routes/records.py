@@ -152,7 +152,7 @@ def _file(service: Service, viewer: Viewer, question: Question, kind: Format) ->
     if kind is Format.PARQUET:
         parquet_libraries()
     pieces = (
-        TABLES[kind](streams.stream_rows(service.database, viewer, question))
+        TABLES[kind](streams.stream_lines(service.database, viewer, question))
         if kind in TABLES
         else WRITERS[kind](streams.stream(service.database, viewer, question))
     )

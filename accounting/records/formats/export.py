@@ -16,7 +16,7 @@ import msgspec
 
 from accounting.model.records import Record
 from accounting.records.formats import apel, tabular
-from accounting.records.formats.tabular import COLUMNS, Row
+from accounting.records.formats.tabular import COLUMNS, Portion, Row
 
 _AT_ONCE = 500
 
@@ -57,8 +57,8 @@ def _row(record: Record) -> list[Any]:
     return row
 
 
-def _kept(found: Iterable[Record]) -> list[Row]:
-    """Records as the rows of ``tabular``."""
+def _kept(found: Iterable[Record]) -> Portion:
+    """Records as rows of ``tabular``."""
     rows: list[Row] = []
     for record in found:
         row = list(_values(record))
@@ -67,7 +67,7 @@ def _kept(found: Iterable[Record]) -> list[Row]:
         held = record.accelerators
         row[_ACCELERATORS] = msgspec.json.encode(held).decode() if held else ""
         rows.append(tuple(row))
-    return rows
+    return Portion.of(rows)
 
 
 def _apel(found: Iterable[Record]) -> Iterator[bytes]:
@@ -98,8 +98,8 @@ WRITERS: Mapping[Format, Callable[[Iterable[Record]], Iterator[bytes]]] = {
     Format.JSON: _json,
     Format.PARQUET: lambda found: tabular.parquet_of(map(_kept, _chunks(found, _AT_ONCE))),
 }
-TABLES: Mapping[Format, Callable[[Iterable[Sequence[Row]]], Iterator[bytes]]] = {
+TABLES: Mapping[Format, Callable[[Iterable[Portion]], Iterator[bytes]]] = {
     Format.CSV: tabular.csv_of,
     Format.PARQUET: tabular.parquet_of,
 }
-"""Those that are written from rows as the ledger keeps them, which is several times quicker."""
+"""Those that are written from what the ledger keeps, which is several times quicker."""

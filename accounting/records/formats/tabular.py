@@ -1,13 +1,16 @@
 """Records as tables: CSV and Parquet, from rows as the ledger keeps them.
 
 A row has the values of ``COLUMNS`` in their order, without becoming a record: the month as text,
-such as 2026-11; flags and accelerators as JSON, or empty text where there are none.
+such as 2026-11; flags and accelerators as JSON, or empty text where there are none. Most records
+come as lines of CSV that the database wrote: to make millions of Python's values and to write them
+takes three times as long.
 """
 
 import csv
 import io
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from importlib import import_module
 from typing import Any
 
@@ -99,22 +102,76 @@ _BROKEN = frozenset(
         "gpu_seconds",
     }
 )
+_NUMBERS = _WHOLE | _BROKEN
 _decode_flags = msgspec.json.Decoder(list[str]).decode
 _decode_accelerators = msgspec.json.Decoder(list[Accelerator]).decode
 
 
-def csv_of(found: Iterable[Sequence[Row]]) -> Iterator[bytes]:
+FLOATS = _BROKEN
+"""The columns of numbers with a fraction."""
+_COMMAS = len(COLUMNS) - 1
+_QUOTED = ('"', "\r", "\0")
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Some records of a table, in their order.
+
+    Attributes:
+        text: lines of CSV without quotes; empty: see the others.
+        lines: the same one by one; None: the record is the next of ``rows``.
+        rows: the records whose lines need quotes, or that come as rows.
+    """
+
+    text: str = ""
+    lines: Sequence[str | None] = ()
+    rows: Sequence[Row] = ()
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> "Portion":
+        """Rows alone."""
+        return cls("", [None] * len(rows), rows)
+
+
+def plain_text(lines: Sequence[str]) -> str | None:
+    """Lines of CSV as one text; None where a value of one of them needs quotes."""
+    text = "\n".join([*lines, ""])
+    are_lines = text.count("\n") == len(lines) and text.count(",") == _COMMAS * len(lines)
+    return text if are_lines and not any(sign in text for sign in _QUOTED) else None
+
+
+def csv_of(found: Iterable[Portion]) -> Iterator[bytes]:
     """CSV (RFC 4180, with line feeds only), with a line of names; a piece for each portion."""
     yield csv_line(COLUMNS)
-    for rows in found:
-        yield _lines([row if _is_plain(row) else _cells(row) for row in rows])
+    for portion in found:
+        written = portion.text or "".join(_all_lines(portion))
+        if _may_be_formula(written):
+            written = _written(map(_harmless_cells, _all_cells(portion)))
+        yield written.encode()
 
 
-def _is_plain(row: Row) -> bool:
-    return not (row[_FLAGS] or row[_ACCELERATORS])
+def _all_lines(portion: Portion) -> Iterator[str]:
+    rest = map(_cells, portion.rows)
+    for line in portion.lines:
+        yield _written([next(rest)]) if line is None else f"{line}\n"
+
+
+def _all_cells(portion: Portion) -> Iterator[Row]:
+    rest = map(_cells, portion.rows)
+    for line in portion.lines or portion.text.split("\n")[:-1]:
+        yield next(rest) if line is None else line.split(",")
+
+
+def _harmless_cells(row: Row) -> Row:
+    return [
+        value if name in _NUMBERS else _harmless(value)
+        for name, value in zip(COLUMNS, row, strict=True)
+    ]
 
 
 def _cells(row: Row) -> Row:
+    if not (row[_FLAGS] or row[_ACCELERATORS]):
+        return row
     cells = list(row)
     cells[_FLAGS] = "; ".join(_flags(row[_FLAGS]))
     held = _decode_accelerators(row[_ACCELERATORS] or "[]")
@@ -164,7 +221,7 @@ def _harmless(value: object) -> object:
     return value
 
 
-def parquet_of(found: Iterable[Sequence[Row]]) -> Iterator[bytes]:
+def parquet_of(found: Iterable[Portion]) -> Iterator[bytes]:
     """Parquet; each portion becomes columns at once, which take less memory than rows."""
     arrow, parquet = parquet_libraries()
     schema = _schema(arrow)
@@ -173,8 +230,8 @@ def parquet_of(found: Iterable[Sequence[Row]]) -> Iterator[bytes]:
     shared = [name for name in COLUMNS if name not in _WHOLE | _BROKEN | _NOT_SHARED]
     options = {"compression": "zstd", "use_dictionary": shared}
     with parquet.ParquetWriter(pieces, schema, **options) as writer:
-        for group in _groups(_batches(arrow, schema, found)):
-            writer.write_table(arrow.Table.from_batches(group, schema))
+        for group in _groups(_tables(arrow, schema, found)):
+            writer.write_table(arrow.concat_tables(group))
             yield pieces.taken()
     yield pieces.taken()
 
@@ -185,27 +242,55 @@ def _schema(arrow: Any) -> Any:
     return arrow.schema([(name, kinds.get(name) or _kind(arrow, name)) for name in COLUMNS])
 
 
-def _batches(arrow: Any, schema: Any, found: Iterable[Sequence[Row]]) -> Iterator[Any]:
-    for rows in found:
-        if not rows:
-            continue
-        columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
-        columns[_FLAGS] = [_flags(kept) for kept in columns[_FLAGS]]
-        columns[_ACCELERATORS] = [
-            [asdict(one) for one in _decode_accelerators(kept)] if kept else []
-            for kept in columns[_ACCELERATORS]
-        ]
-        arrays = [
-            arrow.array(values, field.type) for values, field in zip(columns, schema, strict=True)
-        ]
-        yield arrow.RecordBatch.from_arrays(arrays, schema=schema)
+def _tables(arrow: Any, schema: Any, found: Iterable[Portion]) -> Iterator[Any]:
+    for portion in found:
+        lines = [line for line in portion.lines if line is not None]
+        text = portion.text or "".join(f"{line}\n" for line in lines)
+        parts = [_of_text(arrow, schema, text)] if text else []
+        if portion.rows:
+            parts.append(_of_rows(arrow, schema, portion.rows))
+        if len(parts) > 1:  # each record to its place
+            places = {False: iter(range(len(lines))), True: itertools.count(len(lines))}
+            order = [next(places[line is None]) for line in portion.lines]
+            parts = [arrow.concat_tables(parts).take(order)]
+        yield from parts
 
 
-def _groups(batches: Iterable[Any]) -> Iterator[list[Any]]:
-    """Batches that are written together."""
+def _of_text(arrow: Any, schema: Any, text: str) -> Any:
+    """Records from CSV without quotes; none of them has flags or accelerators."""
+    reader = import_module("pyarrow.csv")
+    lists = {field.name: field.type for field in schema if field.name in ("flags", "accelerators")}
+    kinds = {field.name: field.type for field in schema} | dict.fromkeys(lists, arrow.string())
+    table = reader.read_csv(
+        arrow.py_buffer(text.encode()),
+        reader.ReadOptions(column_names=COLUMNS),
+        reader.ParseOptions(quote_char=False),
+        reader.ConvertOptions(column_types=kinds, null_values=[""], strings_can_be_null=False),
+    )
+    for name, kind in lists.items():
+        nothing = arrow.array([[]] * table.num_rows, kind)
+        table = table.set_column(COLUMNS.index(name), name, nothing)
+    return table.cast(schema)
+
+
+def _of_rows(arrow: Any, schema: Any, rows: Sequence[Row]) -> Any:
+    columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+    columns[_FLAGS] = [_flags(kept) for kept in columns[_FLAGS]]
+    columns[_ACCELERATORS] = [
+        [asdict(one) for one in _decode_accelerators(kept)] if kept else []
+        for kept in columns[_ACCELERATORS]
+    ]
+    arrays = [
+        arrow.array(values, field.type) for values, field in zip(columns, schema, strict=True)
+    ]
+    return arrow.Table.from_arrays(arrays, schema=schema)
+
+
+def _groups(tables: Iterable[Any]) -> Iterator[list[Any]]:
+    """Tables that are written together."""
     group: list[Any] = []
-    for batch in batches:
-        group.append(batch)
+    for table in tables:
+        group.append(table)
         if sum(one.num_rows for one in group) >= _ROW_GROUP:
             yield group
             group = []
