@@ -11,7 +11,7 @@ from tornado.web import RequestHandler
 from traitlets import Bool, Integer, List, Unicode, default
 
 from hub.authenticator.handlers import RevokeHandler, TokenLoginHandler
-from hub.authenticator.provider import AuthModel
+from hub.authenticator.provider import AuthModel, subject_of
 from hub.authenticator.session import SessionAuthenticator
 from hub.oidc import claims
 from hub.oidc.errors import InvalidToken, OIDCError, Refused, Unavailable
@@ -163,32 +163,35 @@ class BearerAuthenticator(SessionAuthenticator):
         if claims.is_service(login.claims):
             names = ("sub", "client_id", "azp", self.servicename_claim)
             return {**info, _SERVICE: {n: login.claims[n] for n in names if n in login.claims}}
-        return {**info, **await self._exchanged(login.token)} if self.jwt_exchange else info
+        return {**info, **await self._exchanged(login)} if self.jwt_exchange else info
 
-    async def _exchanged(self, token: str) -> dict[str, Any]:
+    async def _exchanged(self, login: BearerLogin) -> dict[str, Any]:
         """Exchange a program's access token for a refresh token; empty if there is none.
 
         The new token comes in `access_token`, whatever its type (RFC 8693, 2.2.1). Some providers
-        send an access token there, and a `refresh_token` beside it.
+        send an access token there, and a `refresh_token` beside it, or the `refresh_token` alone.
         """
         form = {
             "grant_type": _EXCHANGE,
-            "subject_token": token,
+            "subject_token": login.token,
             "subject_token_type": _ACCESS_TOKEN,
             "requested_token_type": _REFRESH_TOKEN,
             "scope": " ".join(self.scope),
         }
-        client = {} if self.basic_auth else self._credentials()
         try:
-            answer = await self.get_token_info(None, {**form, **client})
+            answer = await self.ask_as_client(self.token_url, "exchange", form)
+            subject = subject_of(answer.get("id_token"))
         except OIDCError as exc:
             self.log.warning("A program logs in without a refresh token: %s", exc)
             return {}
+        if subject and subject != login.claims.get("sub"):
+            self.log.warning("The provider exchanged a token for somebody else's")
+            return {}
         refresh_token = answer.get("refresh_token")
         if not refresh_token and answer.get("issued_token_type") != _ACCESS_TOKEN:
-            refresh_token = answer["access_token"]
-        if not refresh_token:
-            self.log.warning("The provider exchanged a token for another access token only")
+            refresh_token = answer.get("access_token")
+        if not refresh_token or not isinstance(refresh_token, str):
+            self.log.warning("The provider exchanged a token, but not for a refresh token")
             return {}
         kept = {"refresh_token": refresh_token, "id_token": answer.get("id_token")}
         return {name: value for name, value in kept.items() if value}

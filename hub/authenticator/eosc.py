@@ -1,5 +1,8 @@
 """Login in the EOSC EU Node."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from traitlets import List, Unicode, default
 
 from hub.authenticator.egi import EGICheckinAuthenticator
@@ -16,6 +19,11 @@ class EOSCNodeAuthenticator(EGICheckinAuthenticator):
         [r"^urn:geant:[^:]+:group:(pp-.*)$"],
         help=EGICheckinAuthenticator.primary_group_priority.help,
     ).tag(config=True)
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        **EGICheckinAuthenticator.renamed,
+        "personal_project_re": "write it into primary_group_priority, a list",
+    }
 
     @default("issuer")
     def _issuer_default(self) -> str:

@@ -258,7 +258,7 @@ class ProviderAuthenticator(GenericOAuthenticator):  # type: ignore[misc]
                 token_info["access_token"], token_info.get("token_type") or "Bearer"
             ),
         )
-        subject = _subject(token_info.get("id_token"))
+        subject = subject_of(token_info.get("id_token"))
         if subject and user_info.get("sub") != subject:
             raise Refused("the userinfo is about another user than the ID token")
         return user_info
@@ -338,8 +338,8 @@ def _seconds(value: object) -> float:
         return 0.0
 
 
-def _subject(id_token: str | None) -> str | None:
-    """The subject of an ID token.
+def subject_of(id_token: str | None) -> str | None:
+    """The subject of an ID token; raises `Refused` if it cannot be read.
 
     Its signature needs no check: it came from the token endpoint itself, over TLS
     (OpenID Connect Core, 3.1.3.7).

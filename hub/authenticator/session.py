@@ -16,6 +16,7 @@ from oauthenticator.oauth2 import OAuthenticator
 from tornado import web
 from traitlets import Float, default
 
+from hub.authenticator.pacing import pace
 from hub.authenticator.provider import AuthModel, AuthState, ProviderAuthenticator
 from hub.oidc.errors import NothingRevoked, NotRevoked, OIDCError, Refused, Unavailable
 from hub.oidc.patience import Patience
@@ -102,6 +103,11 @@ class SessionAuthenticator(ProviderAuthenticator):
         self._confirmations: dict[str, _Confirmation] = {}
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
 
+    def get_handlers(self, app: Any) -> list[tuple[str, type[web.RequestHandler]]]:
+        """Oauthenticator's pages; the hub, which asks for them once, then paces its requests."""
+        pace(BaseHandler)
+        return cast("list[tuple[str, type[web.RequestHandler]]]", super().get_handlers(app))
+
     def _lock(self, user: User) -> asyncio.Lock:
         """The lock under which a user's refresh token is used.
 
@@ -130,10 +136,10 @@ class SessionAuthenticator(ProviderAuthenticator):
         if self._is_recent(self._confirmations.get(user.name)):
             return True
         async with self._turns, self._lock(user):
-            state = await user.get_auth_state()
+            state = await self._state(user)
             if self._is_recent(self._confirmation(user, state)):
                 return True
-            answer = await self._refreshed(user, state)
+            answer = await self._refreshed(user, state, handler)
             if isinstance(answer, bool):
                 return answer
             stored = await self._stored(user, state or {}, answer)
@@ -153,7 +159,21 @@ class SessionAuthenticator(ProviderAuthenticator):
         """
         if model["auth_state"].get("access_token") == state.get("access_token"):
             return state
-        return cast("AuthState", await user.get_auth_state() or {})
+        return await self._state(user) or {}
+
+    async def _state(self, user: User) -> AuthState | None:
+        """A user's auth_state without what is not as this class writes it; None without any."""
+        state = await user.get_auth_state()
+        return None if state is None else _sound(state, self.user_auth_state_key)
+
+    def _unreadable(self, user: User, handler: BaseHandler | None) -> bool:
+        """Whether a user stays whose auth_state was encrypted with a key that the hub lost.
+
+        A browser is sent to the login, which writes a new one. Others cannot be sent there: for
+        them it is as for users who have never logged in.
+        """
+        self.log.warning("The login of user %s cannot be read: they must log in again", user.id)
+        return handler is None or not _is_browser(user, handler)
 
     def _is_recent(self, known: _Confirmation | None) -> bool:
         """Whether the provider has just confirmed a user, and no token ends soon."""
@@ -175,11 +195,15 @@ class SessionAuthenticator(ProviderAuthenticator):
         known = self._confirmations.get(user.name)
         return max(known.at if known else 0.0, state.get("confirmed_at") or 0.0)
 
-    async def _refreshed(self, user: User, state: AuthState | None) -> bool | AuthModel:
+    async def _refreshed(
+        self, user: User, state: AuthState | None, handler: BaseHandler | None
+    ) -> bool | AuthModel:
         if self.refresh_user_hook is not None:
             answer = await self._call_refresh_user_hook(user, state)
             if answer is not None:
                 return cast("bool | AuthModel", answer)
+        if state is None and user.encrypted_auth_state:
+            return self._unreadable(user, handler)
         if not state or not state.get("access_token"):
             # They have never logged in: a service or an administrator starts their servers. The
             # provider has nothing to say about them, and there is no login to repeat.
@@ -331,9 +355,8 @@ class SessionAuthenticator(ProviderAuthenticator):
         self.log.warning("User %s is not allowed here any more", user.id)
         if handler is None or not _MAY_GO_ON:
             return False
-        is_being_identified = getattr(handler, "_jupyterhub_user", user) is user
-        if handler.get_auth_token() is None and is_being_identified:
-            return False  # a browser: it is sent to the login, which says why
+        if _is_browser(user, handler):
+            return False  # it is sent to the login, which says why
         raise web.HTTPError(403, self.custom_403_message)
 
     async def replace_tokens(self, user: User) -> None:
@@ -344,7 +367,7 @@ class SessionAuthenticator(ProviderAuthenticator):
             NotRevoked: There is a fresh token, but the provider did not revoke the old one.
         """
         async with self._lock(user):
-            state = self._newest(await user.get_auth_state() or {})
+            state = self._newest(await self._state(user) or {})
             try:
                 await self.renew_tokens(user, state)
             except OIDCError as exc:
@@ -356,6 +379,33 @@ class SessionAuthenticator(ProviderAuthenticator):
                 await self.ask_as_client(self.revoke_url, "revocation", old)
             except OIDCError as exc:
                 raise NotRevoked(str(exc)) from exc
+
+
+def _is_browser(user: User, handler: BaseHandler) -> bool:
+    """Whether a request is the user's own, by cookie: it can be sent to the login."""
+    is_being_identified = getattr(handler, "_jupyterhub_user", user) is user
+    return handler.get_auth_token() is None and is_being_identified
+
+
+def _sound(state: object, about: str) -> AuthState:
+    """What of an auth_state can be used; earlier authenticators and hooks wrote others.
+
+    Args:
+        state: as the database has it.
+        about: the key with what the provider said of the user.
+    """
+    if not isinstance(state, Mapping):
+        return {}
+    kinds: dict[str, Any] = {
+        **dict.fromkeys(("access_token", "refresh_token", "id_token"), str),
+        **dict.fromkeys(("expires_at", "confirmed_at"), (int, float)),
+        **dict.fromkeys((about, "token_response"), Mapping),
+    }
+    return {
+        key: value
+        for key, value in state.items()
+        if value is None or isinstance(value, kinds.get(key, object))
+    }
 
 
 def _token_response(state: AuthState) -> AuthState:

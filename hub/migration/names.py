@@ -60,6 +60,17 @@ SECTIONS: Mapping[str, str] = {
 }
 """Classes whose settings stand under another name now."""
 
+OLD_SETTINGS = frozenset(
+    {
+        "openid_configuration_url",
+        "use_oidc_discovery",
+        "auth_refresh_leeway",
+        "anonymous_username_prefix",
+        "personal_project_re",
+    }
+)
+"""Settings of EGI's earlier authenticators that stop the hub now."""
+
 ENDPOINTS = frozenset(
     {"authorize_url", "token_url", "userdata_url", "introspect_url", "revoke_url"}
 )

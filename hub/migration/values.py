@@ -1,6 +1,7 @@
 """The values of an existing instance, as the chart `egi-notebooks` takes them now."""
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -116,6 +117,11 @@ def _code(where: str, text: str, classes: Classes) -> None:
         name = where.removeprefix("hub.extraConfig").strip(".") or "from-before"
         classes.migration.set(f"{_CONFIG[: -len('.config')]}.extraConfig", {name: found.rest})
         classes.migration.decide(where, "is code: it stays as it is; read whether it still holds")
+    for setting in sorted(names.OLD_SETTINGS):
+        if re.search(rf"\b{setting}\b", found.rest):
+            classes.migration.decide(
+                where, f"its code sets {setting}: the hub does not start, and says what to write"
+            )
     for module in found.old_modules:
         classes.migration.decide(
             where, f"its code imports {module}: the classes are in hub.authenticator, hub.spawner"

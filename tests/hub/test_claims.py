@@ -8,6 +8,7 @@ from traitlets import TraitError
 from traitlets.config import Config
 
 from hub.authenticator import EGICheckinAuthenticator, EOSCNodeAuthenticator
+from hub.migration.names import OLD_SETTINGS
 from hub.oidc.claims import groups, is_service, primary_group, username
 from hub.oidc.errors import Refused
 
@@ -138,3 +139,13 @@ def test_an_old_setting_stops_the_hub_with_the_new_name(name: str, cure: str) ->
     for section in ("EGICheckinAuthenticator", "GenericOAuthenticator", "Authenticator"):
         with pytest.raises(TraitError, match=rf"{section}\.{name} is not a setting .*: {cure}"):
             EGICheckinAuthenticator(config=Config({section: {name: "x"}}))
+
+
+def test_the_eosc_node_s_old_expression_stops_the_hub_too() -> None:
+    settings = {"personal_project_re": "^pp-.*$", "issuer": "https://node.example.org"}
+    with pytest.raises(TraitError, match="write it into primary_group_priority, a list"):
+        EOSCNodeAuthenticator(config=Config({"EOSCNodeAuthenticator": settings}))
+
+
+def test_the_migration_knows_every_setting_that_stops_the_hub() -> None:
+    assert set(EOSCNodeAuthenticator.renamed) == OLD_SETTINGS

@@ -274,7 +274,10 @@ c.EOSCNodeAuthenticator.jwt_exchange = True
         for name, exchange, lasts in (
             ("ines", "rfc", True),
             ("iris", "both", True),
+            ("isa", "alone", True),
             ("ida", "access", False),
+            ("inga", "somebody", False),
+            ("ilva", "odd", False),
             ("ilka", "refused", False),
         ):
             site.provider.set(exchange=exchange)

@@ -164,6 +164,13 @@ def test_code_stays_code_and_is_told_of() -> None:
     assert any("imports egi_notebooks_hub.egispawner" in what for what in said)
 
 
+def test_an_old_setting_in_code_is_told_of() -> None:
+    text = "if True:\n    c.EOSCNodeAuthenticator.personal_project_re = '^pp-.*$'\n"
+    migration = migrated({"hub": {"extraConfig": text}})
+    said = [f.what for f in migration.of(Kind.DECIDE) if f.where == "hub.extraConfig"]
+    assert any(what.startswith("its code sets personal_project_re: ") for what in said)
+
+
 def test_what_code_sets_before_stays_in_its_order() -> None:
     text = "if True:\n    c.JupyterHub.port = 1\nc.JupyterHub.port = 2\nc.JupyterHub.ip = '::'\n"
     migration = migrated({"hub": {"extraConfig": text}})

@@ -41,7 +41,9 @@ let settings = {
   rotate_refresh: false, // each refresh token serves once
   access_token_seconds: 3600,
   audience: undefined, // of access tokens; Check-in gives none
-  exchange: 'rfc', // rfc (8693, 2.2.1) | both (access_token and refresh_token) | access | refused
+  // rfc (8693, 2.2.1) | both (access_token and refresh_token) | alone (refresh_token) | access |
+  // somebody (an ID token of another subject) | odd (an ID token that is none) | refused
+  exchange: 'rfc',
   introspection: {}, // what introspection adds to, or overrides in, its answers
 };
 let keys = [JSON.parse(readFileSync(keyFile))];
@@ -113,6 +115,18 @@ async function exchange(ctx) {
     case 'refused': throw new errors.InvalidGrant('not for this client');
     case 'access': // another access token only
       ctx.body = { access_token: issued.access_token, ...type('access_token'), token_type: 'Bearer', ...common };
+      break;
+    case 'alone':
+      ctx.body = { refresh_token: issued.refresh_token };
+      break;
+    case 'somebody': {
+      const part = (object) => Buffer.from(JSON.stringify(object)).toString('base64url');
+      const other = `${part({ alg: 'none' })}.${part({ sub: 'somebody' })}.`;
+      ctx.body = { ...issued, id_token: other, ...type('refresh_token'), token_type: 'Bearer' };
+      break;
+    }
+    case 'odd':
+      ctx.body = { ...issued, id_token: 'odd', ...type('refresh_token'), token_type: 'Bearer' };
       break;
     case 'both':
       ctx.body = { ...issued, ...type('refresh_token'), token_type: 'Bearer', ...common };
