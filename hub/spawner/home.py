@@ -7,6 +7,7 @@ its name.
 
 import asyncio
 import hashlib
+import math
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ STORAGE = "component=singleuser-storage"
 """Selects the claims that KubeSpawner has made."""
 
 Owned = Awaitable[Mapping[str, list[Manifest]]]
+"""All claims by their users; asked with how old the answer may be, in seconds."""
 
 _SERVER = "hub.jupyter.org/servername"
 _RELEASE = "release"  # Zero to JupyterHub puts it on whatever its hub makes
@@ -115,11 +117,13 @@ class Found:
         home: the user's; None if there is none.
         deleted: claims of the user that Kubernetes is deleting: nothing can mount them any more.
         foreign: claims with the user's name of another hub in the namespace.
+        renamed: claims that the hub's database names, with another user's name on them.
     """
 
     home: Home | None = None
     deleted: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
+    renamed: tuple[str, ...] = ()
 
 
 def choose(claims: Iterable[Manifest], names: Sequence[str]) -> Home | None:
@@ -147,9 +151,12 @@ def choose(claims: Iterable[Manifest], names: Sequence[str]) -> Home | None:
 
 
 async def find(
-    cluster: Cluster, owner: Owner, selector: str, names: Names, owned: Callable[[], Owned]
+    cluster: Cluster, owner: Owner, selector: str, names: Names, owned: Callable[[float], Owned]
 ) -> Found:
     """Look for a user's home by label, by name, and last by the annotation of every KubeSpawner.
+
+    Where a label tells of a home, others that have only the annotation are looked for, too, in a
+    listing that may be some minutes old: the user may have worked there.
 
     Args:
         cluster: the namespace.
@@ -163,11 +170,14 @@ async def find(
     """
     deleted: dict[str, None] = {}
     foreign: dict[str, None] = {}
+    renamed: dict[str, None] = {}
     async for claims in _candidates(cluster, owner, selector, names, owned):
         usable = []
         for claim in claims:
             name = _name(claim)
             has = owner.has(claim)
+            if has is False and name in names.remembered:
+                renamed[name] = None
             if not (has or (has is None and name in (*names.remembered, names.usual))):
                 continue
             if owner.is_foreign(claim) and name not in names.remembered:
@@ -177,20 +187,27 @@ async def find(
             else:
                 usable.append(claim)
         if home := choose(usable, names.order):
-            return Found(home, tuple(deleted), tuple(foreign))
-    return Found(None, tuple(deleted), tuple(foreign))
+            return Found(home)
+    return Found(None, tuple(deleted), tuple(foreign), tuple(renamed))
 
 
 async def _candidates(
-    cluster: Cluster, owner: Owner, selector: str, names: Names, owned: Callable[[], Owned]
+    cluster: Cluster, owner: Owner, selector: str, names: Names, owned: Callable[[float], Owned]
 ) -> AsyncIterator[list[Manifest]]:
     """Claims that may be the user's, the cheapest question first."""
     labelled = await cluster.claims(selector)
+    others = list(names.remembered)
+    if labelled:
+        others += await _annotated(owner, owned, Owners.minutes)
     known = {_name(claim) for claim in labelled}
-    yield labelled + await _named(cluster, [n for n in names.remembered if n not in known])
+    yield labelled + await _named(cluster, [n for n in dict.fromkeys(others) if n not in known])
     for name in names.order[len(set(names.remembered)) :]:
         yield await _named(cluster, [name])
-    yield await _named(cluster, [_name(claim) for claim in (await owned()).get(owner.name, ())])
+    yield await _named(cluster, await _annotated(owner, owned, Owners.seconds))
+
+
+async def _annotated(owner: Owner, owned: Callable[[float], Owned], age: float) -> list[str]:
+    return [_name(claim) for claim in (await owned(age)).get(owner.name, ())]
 
 
 async def _named(cluster: Cluster, names: Iterable[str]) -> list[Manifest]:
@@ -209,26 +226,27 @@ class Owners:
     """The claims of all users of one namespace, by the user in their annotation.
 
     Listing them takes a while where there are thousands, and after a move many users come at once:
-    one listing serves all who ask within `seconds`.
+    one listing serves all who ask within `seconds`, or `minutes` where it only completes an answer.
     """
 
     seconds = 30.0
+    minutes = 600.0
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self._found: Mapping[str, list[Manifest]] = {}
-        self._until = 0.0
+        self._listed_at = -math.inf
 
-    async def list(self, cluster: Cluster) -> Mapping[str, list[Manifest]]:
-        """All claims with an owner.
+    async def list(self, cluster: Cluster, age: float = seconds) -> Mapping[str, list[Manifest]]:
+        """All claims with an owner, as they were at most `age` seconds ago.
 
         Raises:
             ClusterError: they cannot be listed.
         """
         async with self._lock:
-            if time.monotonic() > self._until:
+            if time.monotonic() - self._listed_at > age:
                 self._found = owners(await cluster.claims(STORAGE))
-                self._until = time.monotonic() + self.seconds
+                self._listed_at = time.monotonic()
         return self._found
 
 

@@ -86,7 +86,7 @@ class HomeSpawner(WatchingSpawner):
         names = home.Names(self._remembered_homes(), self._home_name(), tuple(legacy))
         owners = _OWNERS.setdefault(self.api, {}).setdefault(self.namespace, home.Owners())
         return await home.find(
-            cluster, self._owner(), selector, names, lambda: owners.list(cluster)
+            cluster, self._owner(), selector, names, lambda age: owners.list(cluster, age)
         )
 
     def _owner(self) -> home.Owner:
@@ -117,7 +117,16 @@ class HomeSpawner(WatchingSpawner):
                 self._log_name,
                 ", ".join(found.foreign),
             )
-        remembered = ", ".join(self._remembered_homes())
+        if found.renamed:
+            self.log.warning(
+                "The servers of %s had the claim %s, which has another user's name on it and is not"
+                " taken; if the user was renamed, write the new name into its annotation %s",
+                self._log_name,
+                ", ".join(found.renamed),
+                OWNER,
+            )
+        gone = [name for name in self._remembered_homes() if name not in found.renamed]
+        remembered = ", ".join(gone)
         if remembered and self.storage_pvc_ensure:
             self.log.warning("The home of %s is gone: %s", self._log_name, remembered)
         self.log.info("There is no home of %s yet: making one", self._log_name)

@@ -4,13 +4,15 @@ import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
+from urllib.parse import unquote
 
 Profile = dict[str, Any]
 
 # AARC-G002 and AARC-G069: <namespace>:group:<vo>[:<sub>…][:role=<r>]#<authority>
 _ENTITLEMENT = re.compile(
-    r"(?P<namespace>urn:[^:#]+:[^#]+?):group:(?P<vo>[^:#]+)[^#]*(#(?P<authority>.*))?"
+    r"(?P<namespace>(?i:urn):[^:#]+:[^#]+?):group:(?P<vo>[^:#]+)[^#]*(#(?P<authority>.*))?"
 )
+_NAMESPACE_ID = re.compile(r"urn:[^:]*", re.IGNORECASE)
 
 
 def names_of(groups: Iterable[str], sources: Iterable[str]) -> frozenset[str]:
@@ -20,20 +22,31 @@ def names_of(groups: Iterable[str], sources: Iterable[str]) -> frozenset[str]:
         groups: as the provider lists them.
         sources: whose entitlements tell of VOs, as `urn:mace:egi.eu#aai.egi.eu`: namespace and
             authority, with `*` for any part of them. A provider also passes on
-            entitlements of others, so not every URN tells of a VO.
+            entitlements of others, so not every URN tells of a VO. An authority is a host's name,
+            so its case means nothing.
     """
     found, trusted = set(groups), tuple(sources)
     matches = [match for group in found if (match := _ENTITLEMENT.fullmatch(group))]
-    return frozenset(found | {match["vo"] for match in matches if _is_trusted(match, trusted)})
+    vos = {unquote(match["vo"]) for match in matches if _is_trusted(match, trusted)}
+    return frozenset(found | vos)
 
 
 def _is_trusted(match: re.Match[str], sources: Iterable[str]) -> bool:
-    given = match["namespace"], match["authority"] or ""
+    given = _namespace(match["namespace"]), (match["authority"] or "").lower()
     for source in sources:
         namespace, _, authority = source.partition("#")
-        if fnmatchcase(given[0], namespace) and fnmatchcase(given[1], authority):
+        is_the_namespace = fnmatchcase(given[0], _namespace(namespace))
+        if is_the_namespace and fnmatchcase(given[1], authority.lower()):
             return True
     return False
+
+
+def _namespace(text: str) -> str:
+    """With `urn` and the namespace's identifier in small letters: their case means nothing.
+
+    That of what follows does (RFC 8141, 3.1).
+    """
+    return _NAMESPACE_ID.sub(lambda found: found[0].lower(), text, count=1)
 
 
 def claims_of(entry: Mapping[str, Any]) -> frozenset[str]:

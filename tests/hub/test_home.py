@@ -331,16 +331,22 @@ def test_a_listing_whose_pages_expire_for_ever_ends(
 
 
 def test_somebody_else_s_claim_is_not_taken_though_the_hub_s_database_names_it(
-    cluster: KubernetesStandin,
+    cluster: KubernetesStandin, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The user may have been renamed, but then so must be the claim's annotation."""
     cluster.create(claim(OLD, labels=STORAGE, annotations=of("bob")))
 
     async def work(users: Users) -> str:
         alice = await users.user("alice")
         users.remember(alice, pvc_name=OLD)
-        return claim_in(await manifest_of(spawner_of(alice)))
+        return claim_in(await manifest_of(watched(alice, caplog)))
 
     assert with_users(cluster, work) == "claim-1"
+    assert f"had the claim {OLD}, which has another user's name on it" in caplog.text
+    assert "is gone" not in caplog.text
+    cluster.remove("persistentvolumeclaims", OLD)
+    cluster.create(claim(OLD, labels=STORAGE, annotations=of("alice")))
+    assert with_users(cluster, work) == OLD
 
 
 def test_of_several_homes_the_hub_s_own_is_used_then_the_oldest() -> None:
@@ -394,6 +400,26 @@ def test_homes_that_are_not_used_are_told_to_the_operator(
     assert f"has several homes: {first} is used, " in caplog.text
 
 
+def test_a_home_beside_the_one_with_the_label_is_told_of_by_one_listing_for_all(
+    cluster: KubernetesStandin, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An instance may have made a new home where it did not find the old one."""
+    for number, name in enumerate(("alice", "bob"), 1):
+        labels = {**STORAGE, **of(name)}
+        cluster.create(claim(f"claim-{number}", labels=labels, annotations=of(name)))
+        cluster.create(claim(f"{number:032x}", labels=STORAGE, annotations=of(name)))
+
+    async def work(users: Users) -> list[str]:
+        found = [await users.user(name) for name in ("alice", "bob")]
+        users.remember(found[1], pvc_name=f"{2:032x}")
+        return [claim_in(await manifest_of(watched(user, caplog))) for user in found]
+
+    assert with_users(cluster, work) == ["claim-1", f"{2:032x}"]
+    assert f"has several homes: claim-1 is used, {1:032x} not" in caplog.text
+    assert f"has several homes: {2:032x} is used, claim-2 not" in caplog.text
+    assert len([r for r in cluster.requests if r.selector == "component=singleuser-storage"]) == 1
+
+
 def test_a_label_that_may_not_be_set_costs_no_home(
     cluster: KubernetesStandin, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -413,9 +439,9 @@ def test_no_second_home_is_made_while_all_homes_cannot_be_listed(
     cluster.create(claim(OLD, labels=STORAGE, annotations=of("alice")))
     usual = Owners.list
 
-    async def failing(self: Owners, namespace: Cluster) -> Any:
+    async def failing(self: Owners, namespace: Cluster, age: float) -> Any:
         cluster.fail(500, "list", "persistentvolumeclaims", calls=1000)
-        return await usual(self, namespace)
+        return await usual(self, namespace, age)
 
     monkeypatch.setattr(Owners, "list", failing)
 

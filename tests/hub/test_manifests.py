@@ -151,6 +151,25 @@ def test_entitlements_count_for_their_vo_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     "group",
     [
+        "urn:mace:egi.eu:group:vo.example.org#aai.egi.eu",
+        "URN:MACE:egi.eu:group:vo.example.org:role=member#AAI.egi.eu",
+        "urn:mace:egi.eu:group:vo%2Eexample.org:sub%20group:role=member#aai.egi.eu",
+        "urn:mace:egi.eu:group:vo.example.org:group:other.example.org#aai.egi.eu",
+    ],
+)
+def test_one_entitlement_may_be_written_in_several_ways(group: str) -> None:
+    """RFC 8141: the case of `urn` and the identifier after it; AARC-G069: percent-encoding."""
+    assert names_of([group], SOURCES) == {group, "vo.example.org"}
+    assert names_of([group], ["Urn:Mace:egi.eu#aai.EGI.eu"]) == {group, "vo.example.org"}
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        "urn:mace:EGI.eu:group:vo.example.org#aai.egi.eu",
+        "urn:mace:egi.eu:Group:vo.example.org#aai.egi.eu",
+        "urn:mace:egi.eu%3Agroup:vo.example.org#aai.egi.eu",
+        "urn:mace:egi.eu:group:vo.example.org%23aai.egi.eu",
         "urn:mace:egi.eu:res:vo.example.org#aai.egi.eu",
         "xurn:mace:egi.eu:group:vo.example.org#aai.egi.eu",
         "urn:anything:group:vo.example.org",
