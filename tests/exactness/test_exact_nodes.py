@@ -100,6 +100,54 @@ def node_that_is_heard_at_other_moments() -> Expected:
     return Expected(case, LIFE, LIFE // 2)
 
 
+def in_a_namespace_only(expected: Expected, ready: Callable[[int], bool]) -> Expected:
+    """The same where kube-state-metrics may not look at nodes: only pods are ready or not."""
+    case = expected.case
+    for series in [name for name in case.seen if name.startswith(("kube_node", "kube_pod_info"))]:
+        del case.seen[series]
+    phase = case.seen[f'kube_pod_status_phase{{{case.state},phase="Running"}}']
+    for status, is_said in (("true", True), ("false", False)):
+        case.seen[f'kube_pod_status_ready{{{case.state},condition="{status}"}}'] = [
+            (at, int(ready(int(at) - START) is is_said)) for at, _ in phase
+        ]
+    return expected
+
+
+def pod_of_a_dead_node() -> Expected:
+    case = told_until(usual("pod-dead", 61), (0, DIED))
+    return in_a_namespace_only(
+        Expected(case, DIED + 60, DIED // 2, "node lost"), lambda at: at < DIED + 40
+    )
+
+
+def pod_of_a_dead_node_that_is_forgotten() -> Expected:
+    case = told_until(usual("pod-forgotten", 62), (0, DIED))
+    for series, points in case.seen.items():
+        if series.startswith("kube_pod"):
+            case.seen[series] = [point for point in points if point[0] <= START + 5000]
+    return in_a_namespace_only(
+        Expected(case, DIED + 60, DIED // 2, "node lost"), lambda at: at < DIED + 40
+    )
+
+
+def pod_of_a_node_that_comes_back() -> Expected:
+    case = told_until(usual("pod-back", 63), (0, DIED), (4000, LIFE))
+    return in_a_namespace_only(
+        Expected(case, LIFE, LIFE // 2), lambda at: not DIED + 40 <= at < 4000
+    )
+
+
+def pod_that_is_not_ready_and_runs() -> Expected:
+    """Its own probe fails."""
+    case = usual("pod-unready", 64)
+    return in_a_namespace_only(Expected(case, LIFE, LIFE // 2), lambda at: at < DIED)
+
+
+def pod_that_is_never_ready_and_whose_use_nobody_tells() -> Expected:
+    case = told_until(usual("pod-untold", 65))
+    return in_a_namespace_only(Expected(case, LIFE, None), lambda _: False)
+
+
 def clocked(name: str, number: int, ahead: int) -> Case:
     """The node's clock tells the start; the API server's, when the pod was made."""
     case = usual(name, number)
@@ -193,6 +241,11 @@ MADE = (
     pod_that_was_evicted_from_a_node_that_comes_back,
     node_that_only_the_control_plane_does_not_hear,
     node_that_is_heard_at_other_moments,
+    pod_of_a_dead_node,
+    pod_of_a_dead_node_that_is_forgotten,
+    pod_of_a_node_that_comes_back,
+    pod_that_is_not_ready_and_runs,
+    pod_that_is_never_ready_and_whose_use_nobody_tells,
     clock_ahead,
     clock_behind,
     clock_far_ahead,

@@ -31,7 +31,8 @@ ONLY = scope.one_of("uid", ["a-b", 'c"d', "e.f"])
 QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "times": lambda s: ksm.times(s, WINDOW, ONLY),
     "finished": lambda s: ksm.finished(s, WINDOW, ONLY),
-    "unready nodes": lambda s: ksm.unready_nodes(s, WINDOW),
+    "readiness of nodes": lambda s: ksm.readiness(s, WINDOW),
+    "unready pods": lambda s: ksm.unready_pods(s, WINDOW),
     "claims": lambda s: ksm.claims(s, WINDOW),
     "node labels": lambda s: ksm.node_labels(s, WINDOW),
     "pods of nodes": lambda s: ksm.pods_of_nodes(s, WINDOW, scope.one_of("node", ["a.b"])),
@@ -73,6 +74,7 @@ RAW: dict[str, Callable[[Scope], str]] = {
     "heartbeat": lambda s: presence.heartbeat(s, WINDOW),
     "pods' heartbeat": lambda s: presence.pods_heartbeat(s, WINDOW),
     "readiness": lambda s: ksm.raw_readiness(s, WINDOW, scope.one_of("node", ["a.b"])),
+    "pods' readiness": lambda s: ksm.raw_pod_readiness(s, WINDOW, ONLY),
     "use of devices": lambda s: dcgm.device_use(s, WINDOW, ["a-b", "c"], exported=True),
     "raw counters": lambda s: kubelet.raw_counters(s, WINDOW, ONLY),
     "raw state": lambda s: ksm.raw_state(s, WINDOW, "kube_pod_annotations", ONLY),

@@ -123,10 +123,22 @@ def raw_resources(scope: Scope, window: Window, lookback_seconds: int, only: str
 _READY = 'condition="Ready",status="true"'
 
 
-def unready_nodes(scope: Scope, window: Window) -> str:
-    """Nodes that were not ready at some time of the window."""
+def readiness(scope: Scope, window: Window) -> str:
+    """The least that was said of each node: 0 if it was not ready at some time of the window."""
     series = "kube_node_status_condition" + scope.selector(_READY)
-    return f"min_over_time({series}{span(scope, window)}) == 0"
+    return f"min_over_time({series}{span(scope, window)})"
+
+
+def unready_pods(scope: Scope, window: Window) -> str:
+    """Pods that were not ready when they were last told of."""
+    series = "kube_pod_status_ready" + scope.state_selector('condition="true"')
+    return f"min by ({scope.pod_key}) (last_over_time({series}{span(scope, window)})) == 0"
+
+
+def raw_pod_readiness(scope: Scope, window: Window, only: str) -> str:
+    """Raw samples of whether some pods were ready, from shortly before the window on."""
+    over = span(scope, window, RESET_LOOKBACK_SECONDS)
+    return "kube_pod_status_ready" + scope.state_selector('condition="true"', only) + over
 
 
 def raw_readiness(scope: Scope, window: Window, only: str) -> str:

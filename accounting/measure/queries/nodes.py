@@ -21,6 +21,10 @@ class LostNodes:
     A pod runs on as long as a node's metrics still tell of it: then only the control plane does not
     hear from the node. One that comes back was never gone.
 
+    Where nothing tells of nodes (kube-state-metrics may see one namespace only), pods do: with
+    their node they are not ready any more. But a pod may also not be ready while it runs, so then
+    its node's metrics must have told of it before.
+
     Args:
         querier: whom to ask.
         window: about what.
@@ -29,7 +33,7 @@ class LostNodes:
     def __init__(self, querier: Querier, window: Window) -> None:
         self._to = querier
         self._window = window
-        self._unready = querier.ask(ksm.unready_nodes, window)
+        self._nodes = querier.ask(ksm.readiness, window)
 
     def end_pods(self, found: Samples, alive_seconds: float) -> None:
         """Bound when pods were running by when their nodes were lost.
@@ -38,26 +42,54 @@ class LostNodes:
             found: the window's samples.
             alive_seconds: how long a node's metrics may be missing before it counts as lost.
         """
-        rows = self._unready.read()
-        if not rows:  # nearly always
+        nodes = self._nodes.read()
+        rows = [row for row in nodes if not row[1]]
+        if nodes and not rows:  # nearly always
             return
-        silences = self._silences(rows)
-        doubtful: dict[str, Sighting] = {}
-        lost_at: dict[str, float] = {}
-        for labels, _ in self._placed(rows):
-            seen = found.sightings.get(labels.get("uid", ""))
-            since = _since(silences.get(label(labels, "node"), ()), seen)
-            if seen is not None and since is not None:
-                doubtful[seen.uid] = seen
-                lost_at[seen.uid] = since
+        of_nodes = self._since_nodes(found, rows)
+        since = self._since_pods(found, nodes) | of_nodes
+        doubtful = {uid: found.sightings[uid] for uid in since}
         used = self._last_used({seen.name for seen in doubtful.values()})
         for uid, seen in doubtful.items():
             heard_at = used.get(seen.name, -inf)
-            until = max(lost_at[uid], heard_at)
+            until = max(since[uid], heard_at)
+            if heard_at == -inf and uid not in of_nodes:
+                continue
             if heard_at >= (seen.last_running_at or inf) - alive_seconds:
                 found.sightings[uid] = _doubted(seen, until, self._window)
             else:
                 found.sightings[uid] = _bounded(seen, until)
+
+    def _since_nodes(self, found: Samples, rows: Sequence[Row]) -> dict[str, float]:
+        """Since when the nodes were not ready of pods that were last said to run there."""
+        silences = self._silences(rows)
+        since = {}
+        for labels, _ in self._placed(rows):
+            seen = found.sightings.get(labels.get("uid", ""))
+            at = _since(silences.get(label(labels, "node"), ()), seen)
+            if seen is not None and at is not None:
+                since[seen.uid] = at
+        return since
+
+    def _since_pods(self, found: Samples, nodes: Sequence[Row]) -> dict[str, float]:
+        """Since when pods were not ready that were last said to run, on nodes that nobody knows."""
+        rows = self._to.ask(ksm.unready_pods, self._window).read()
+        unready = {labels.get("uid", "") for labels, _ in rows} & found.sightings.keys()
+        told = {label(labels, "node") for labels, _ in nodes}
+        placed = self._to.named(ksm.pods_of_nodes, self._window, unready).read()
+        unready -= {labels.get("uid", "") for labels, _ in placed if label(labels, "node") in told}
+        since = {}
+        for uid, points in self._pods_readiness(unready).items():
+            at = _since(unready_spans(points), found.sightings.get(uid))
+            if at is not None:
+                since[uid] = at
+        return since
+
+    def _pods_readiness(self, uids: Iterable[str]) -> dict[str, Points]:
+        told: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for labels, points in self._to.raw(ksm.raw_pod_readiness, self._window, uids):
+            told[labels.get("uid", "")] += points
+        return {uid: sorted(points) for uid, points in told.items()}
 
     def keep_lost(self, found: Samples, accounts: Mapping[str, Account]) -> None:
         """Leave pods that ended with their node as they are until something is heard of the node.
@@ -80,16 +112,16 @@ class LostNodes:
                 found.sightings[uid] = seen._replace(first_running_at=None, last_running_at=None)
 
     def _last_ready(self, uids: Iterable[str]) -> dict[str, float]:
-        """When the node of pods was ready last, by the pods' uid; where nothing says so, none."""
+        """When the node of pods was ready last, else the pods themselves, by the pods' uid."""
         placed = self._to.named(ksm.pods_of_nodes, self._window, uids).read()
-        if not placed:
-            return {}
-        last: dict[str, float] = defaultdict(lambda: -inf)
+        nodes: dict[str, float] = defaultdict(lambda: -inf)
         for only in _matchers(placed):
             for labels, points in self._to.raw_of_nodes(ksm.raw_readiness, self._window, only):
                 node = label(labels, "node")
-                last[node] = max([last[node], *(at for at, value in points if value)])
-        return {labels.get("uid", ""): last[label(labels, "node")] for labels, _ in placed}
+                nodes[node] = max(nodes[node], _last_told(points))
+        if nodes:
+            return {labels.get("uid", ""): nodes[label(labels, "node")] for labels, _ in placed}
+        return {uid: _last_told(points) for uid, points in self._pods_readiness(uids).items()}
 
     def _placed(self, rows: Sequence[Row]) -> list[Row]:
         """Which pods were placed on these nodes."""
@@ -113,6 +145,11 @@ class LostNodes:
             name = label(labels, "pod")
             last[name] = max(last.get(name, -inf), points[-1][0])
         return last
+
+
+def _last_told(points: Points) -> float:
+    """When it was last said to be so."""
+    return max((at for at, value in points if value), default=-inf)
 
 
 def unready_spans(points: Points) -> list[tuple[float, float]]:
