@@ -96,6 +96,28 @@ def test_a_question_about_whole_hours_is_halved_until_the_store_agrees() -> None
     assert sorted(asked) == [900] * 4 + [1800] * 2 + [3600]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        # Prometheus, Mimir, Cortex, Thanos (three), parts of one store, VictoriaMetrics (three)
+        "query processing would load too many samples into memory in query execution",
+        "the query exceeded the maximum number of chunks (err-mimir-max-chunks-per-query)",
+        "the query hit the max number of series limit (limit: 100000 series)",
+        "exceeded series limit: rpc error: code = Code(422)",
+        "fetch series: exceeded chunks limit: limit 10 violated (got 11)",
+        "rpc error: code = ResourceExhausted desc = proxy: too much",
+        "received message larger than max (4195 vs. 4194)",
+        "the number of matching timeseries exceeds 300000; increase -search.maxUniqueTimeseries",
+        "not enough memory for processing 100 data points across 20 time series",
+        "timeout exceeded while executing query",
+    ],
+)
+def test_stores_say_in_many_ways_that_a_question_is_too_large(error: str) -> None:
+    reply = says(422, **ERROR, error=error)
+    with server(lambda *_: reply) as url, Source(url) as source, pytest.raises(SourceTooLarge):
+        source.vector("up", LAST)
+
+
 def test_a_store_that_is_too_slow_for_the_shortest_window_is_given_up(
     good: Good, ledger: Database
 ) -> None:

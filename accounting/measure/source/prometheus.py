@@ -37,7 +37,8 @@ _TOO_LARGE = re.compile(
     r"|cannot select more than|limit exceeded|exceeds the limit|max-?samples|maxUniqueTimeseries"
     r"|max number of (?:series|chunks|samples)|data size limit|hit the max|query timed out"
     r"|deadline exceeded|maxSamplesPerQuery|too large|-search\.max|err-mimir-max"
-    r"|limit \d+ violated",
+    r"|limit \d+ violated|exceeded (?:series|chunks|samples|bytes|data) limit|resource ?exhausted"
+    r"|not enough memory|larger than max|timeout exceeded",
     re.IGNORECASE,
 )
 # A gateway that gave up waiting: the question was too large for it.
