@@ -136,20 +136,21 @@ def serve(
                 loop.stop()
 
         server, serving = _server(service, listener, stopping)
-        for thread in threads:
-            thread.start()
-        try:
-            where = listener.getsockname()
-            log.info("serving", host=where[0], port=where[1])
-            ready(serving)
-            # The garbage collector skips what lives as long as the service. Without it, p99 of a
-            # month's summary is 133 ms instead of 45 ms (`make bench`, API, 200,000 records).
-            gc.collect()
-            gc.freeze()
-            server.run([listener])
-        finally:
-            stopping()
-            _end(service, threads)
+        with server.stopped_by_signals():
+            for thread in threads:
+                thread.start()
+            try:
+                where = listener.getsockname()
+                log.info("serving", host=where[0], port=where[1])
+                ready(serving)
+                # The garbage collector skips what lives as long as the service. Without it, p99 of
+                # a month's summary is 133 ms instead of 45 ms (`make bench`, API, 200,000 records).
+                gc.collect()
+                gc.freeze()
+                server.run([listener])
+            finally:
+                stopping()
+                _end(service, threads)
 
 
 def _allow_files() -> None:
@@ -208,7 +209,12 @@ class _Http(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Treat the signals as requests to stop; do not raise them again at the end."""
+        """Leave the signals alone: ``stopped_by_signals`` takes them, for longer."""
+        yield
+
+    @contextmanager
+    def stopped_by_signals(self) -> Iterator[None]:
+        """Treat the signals as requests to stop, however many come, until all has ended."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -224,7 +230,7 @@ def http_server(
     app: ASGIApp,
     trusted_proxies: Iterable[str] = (),
     stopping: Callable[[], None] = lambda: None,
-) -> uvicorn.Server:
+) -> _Http:
     """A server over the application, with bounds on what its clients may hold open."""
     config = uvicorn.Config(
         app,
@@ -243,7 +249,7 @@ def http_server(
 
 def _server(
     service: Service, listener: socket.socket, stopping: Callable[[], None]
-) -> tuple[uvicorn.Server, Serving]:
+) -> tuple[_Http, Serving]:
     doors = doors_of(service)
     if doors.origin.kind == SHARED:
         log.warning("pages show only one's own usage: their address is shared", cure=CURE)

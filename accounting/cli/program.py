@@ -2,7 +2,6 @@
 # ruff: noqa: PLC0415 - see accounting/cli/__init__.py
 
 import errno
-import os
 import signal
 import traceback
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typer.core import TyperGroup
 
 from accounting.cli.output import complain
 from accounting.errors import AccountingError
-from accounting.service.outcome import FAILED
+from accounting.service.outcome import FAILED, INCOMPLETE
 
 if TYPE_CHECKING:
     from accounting.config import Settings
@@ -56,12 +55,13 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        if os.getpid() == 1:  # in a container: without a handler, process 1 gets no SIGTERM
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            return super().invoke(ctx)
+            with _interrupted_by_sigterm():
+                return super().invoke(ctx)
         except (typer.Exit, typer.Abort, _USAGE_ERROR):
             raise
+        except KeyboardInterrupt:
+            code, said = INCOMPLETE, "stopped by a signal → run it again: nothing is done by half"
         except AccountingError as exc:
             code, said = exc.exit_code, str(exc)
         except Exception as exc:
@@ -70,6 +70,19 @@ class _Commands(TyperGroup):
             code, said = FAILED, _unexpected(exc, verbose=ctx.params.get("verbose", False))
         complain(said)
         raise typer.Exit(code)
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """SIGTERM does what Ctrl-C does: transactions are rolled back, half-written files deleted.
+
+    In a container, process 1 would get no SIGTERM at all without a handler.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _unexpected(exc: Exception, *, verbose: bool) -> str:
@@ -157,9 +170,18 @@ def opened(settings: "Settings", *, create: bool = False) -> "Iterator[Database]
 
 @contextmanager
 def stopped_by_signal(jobs: "Jobs") -> "Iterator[None]":
-    """SIGTERM ends the job after its current window or message, instead of in the middle."""
-    before = signal.signal(signal.SIGTERM, lambda *_: jobs.stop())
+    """SIGTERM and Ctrl-C end the job after its current window or message; a second Ctrl-C at once.
+
+    A message that was interrupted while it was sent would be sent twice.
+    """
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        jobs.stop()
+
+    before = {one: signal.signal(one, stop) for one in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -1,6 +1,7 @@
 """``serve``."""
 # ruff: noqa: PLC0415 - see accounting/cli/__init__.py
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +26,11 @@ def serve(
     /healthz: the program lives. /readyz: it has its database, else 503 and why not. All else needs
     a token: the pages at /, the API at /api/v1 with its description at /docs, and /metrics.
     """
+    with suppress(KeyboardInterrupt):  # a signal before it serves: nothing is under way yet
+        _serve(ctx, host, port)
+
+
+def _serve(ctx: typer.Context, host: str, port: int) -> None:
     settings = program_of(ctx).settings("info")
     _require_token(settings, host)
     settings.site()  # both are needed, and asked for before anything is made
