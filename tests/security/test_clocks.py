@@ -6,9 +6,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import Table, insert, select, update
 
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.pusher import Pusher
@@ -18,7 +19,16 @@ from accounting.model.jobs import Ending
 from accounting.store.engine.clock import ahead, mend
 from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
-from accounting.store.tables import messages, progress, stops, windows
+from accounting.store.tables import (
+    delivered,
+    gaps,
+    holds,
+    messages,
+    progress,
+    reconciliations,
+    stops,
+    windows,
+)
 from tests.api.serving import Running, Serve
 from tests.delivery.books import Inbox, account, write
 
@@ -114,6 +124,74 @@ def test_no_figure_says_that_the_future_was_a_moment_ago(running: Running) -> No
     assert status["lag_seconds"] >= 0
     assert status["delivery"]["oldest_seconds"] == 0
     assert list(clock(running.service.settings, NOW)) == []
+
+
+THEN = NOW + 30 * DAY
+KEYS = {"destination": "inbox://x", "year": 2026, "month": 11}
+OF_RECORD = {"uid": "a", "year": 2026, "month": 11}
+AHEAD: dict[str, tuple[Table, dict[str, Any]]] = {
+    "gaps": (gaps, {"start_at": THEN, "end_at": None}),
+    "stops": (
+        stops,
+        {
+            "destination": "inbox://x",
+            "kind": "refused",
+            "reason": "no",
+            "cure": "ask",
+            "stopped_at": NOW - DAY,
+            "probe_at": THEN,
+        },
+    ),
+    "deliveries": (
+        delivered,
+        {**KEYS, "uid": "a", "message_id": 1, "digest": "", "text": "", "delivered_at": THEN},
+    ),
+    "notes of held records": (
+        holds,
+        {**OF_RECORD, "held": "x", "problem": "", "reported_at": NOW, "acknowledged_at": THEN},
+    ),
+    "reconciliations": (
+        reconciliations,
+        {**KEYS, "made_at": THEN, "source": "", "unit": "", "is_partial": False, "lines": "[]"},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", AHEAD)
+def test_each_time_in_the_future_is_named_by_the_doctor_and_mended_by_one_command(
+    what: str, running: Running
+) -> None:
+    database = running.service.database
+    table, row = AHEAD[what]
+    with database.begin() as connection:
+        connection.execute(insert(table).values(**row))
+    (found,) = clock(running.service.settings, NOW)
+    assert found.what == f"times in the future: 1 {what}"
+    assert mend(database, NOW) == {what: 1}
+    assert list(clock(running.service.settings, NOW)) == []
+
+
+def test_a_source_that_spoke_in_the_future_is_named_and_mended(running: Running) -> None:
+    database = running.service.database
+    with database.begin() as connection:
+        connection.execute(update(progress).values(spoken_at=THEN))
+    assert mend(database, NOW) == {"watermarks": 1}
+    assert ahead(database, NOW) == {}
+
+
+def test_what_was_compared_in_the_future_keeps_its_order(running: Running) -> None:
+    database = running.service.database
+    table, row = AHEAD["reconciliations"]
+    with database.begin() as connection:
+        for n in range(3):
+            values = {**row, "made_at": THEN + n, "source": str(n)}
+            connection.execute(insert(table).values(**values))
+    mend(database, NOW)
+    with database.begin(reading=True) as connection:
+        found = connection.execute(
+            select(reconciliations.c.source).order_by(reconciliations.c.made_at)
+        )
+        assert found.scalars().all() == ["0", "1", "2"]
 
 
 def test_clocks_that_differ_a_little_give_no_negative_figure(running: Running) -> None:

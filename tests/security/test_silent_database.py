@@ -1,20 +1,24 @@
 """A PostgreSQL that is up but says nothing: errors in time with the cure, and health goes on."""
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import psutil
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from accounting.errors import DatabaseError
+from accounting.model.jobs import Ending
 from accounting.store.engine import patience
 from accounting.store.engine.database import Database
 from tests.api.serving import Serve
 from tests.postgres import run_postgres
+from tests.security.proxy import proxied
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +96,50 @@ def test_statements_and_locks_end_in_time_with_their_cure(server: str) -> None:
                     connection.execute(text("SELECT * FROM held"))
 
             assert "pg_locks" in told(waiting, 20).cure
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_network_that_swallows_everything_is_an_error_in_time_wherever_it_begins(
+    server: str,
+) -> None:
+    """At the connection, in a query and at its commit: the proxy takes bytes and forwards none."""
+    with proxied(make_url(server).port or 0) as proxy:
+        url = make_url(server).set(port=proxy.port).render_as_string()
+        with proxy.silent(), Database(url) as database:
+            assert "PostgreSQL and its machine hang" in told(database.revision, 20).cure
+        with Database(url) as database:
+            assert database.revision() is None
+
+            def cut_off(query: str) -> None:
+                with database.begin() as connection:
+                    connection.execute(text("CREATE TABLE IF NOT EXISTS cut (x int)"))
+                    if not query:  # at the commit
+                        proxy.forwards.clear()
+                        return
+                    threading.Timer(0.2, proxy.forwards.clear).start()
+                    connection.execute(text(query))
+
+            for query in ("SELECT pg_sleep(0.8)", ""):
+                assert "PostgreSQL and its machine hang" in told(partial(cut_off, query), 20).cure
+                proxy.forwards.set()
+                assert database.revision() is None  # by a new connection
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_loops_go_on_when_the_database_is_back(serve: Serve, server: str) -> None:
+    with proxied(make_url(server).port or 0) as proxy:
+        url = make_url(server).set(port=proxy.port).render_as_string()
+        running = serve(DATABASE_URL=url)
+        with proxy.silent():
+            for job in (running.service.jobs.poll, running.service.jobs.push):
+                begun = time.monotonic()
+                failed = job()
+                assert time.monotonic() - begun < 20
+                assert "PostgreSQL and its machine hang" in str(failed.error)
+            assert running.get("/healthz", None).status_code == 200
+        assert running.service.jobs.push().ending in {Ending.DONE, Ending.INCOMPLETE}
+        assert "PostgreSQL" not in str(running.service.jobs.poll().error)
+        assert running.get("/readyz").status_code == 200
 
 
 @pytest.mark.usefixtures("quick")

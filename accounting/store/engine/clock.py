@@ -2,11 +2,20 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, func, or_, select, update
 
 from accounting.errors import ClockError
 from accounting.store.engine.database import Database
-from accounting.store.tables import gaps, messages, progress, stops, windows
+from accounting.store.tables import (
+    delivered,
+    gaps,
+    holds,
+    messages,
+    progress,
+    reconciliations,
+    stops,
+    windows,
+)
 
 TOLERANCE_SECONDS = 600.0
 """Clocks of two machines may differ by so much."""
@@ -28,13 +37,22 @@ def ahead(database: Database, now: float) -> dict[str, int]:
     """How many times are in the future, by what they are of; empty if none is."""
     late = now + TOLERANCE_SECONDS
     wanted = {
-        "watermarks": select(func.count()).select_from(progress).where(_is_ahead(late)),
-        "windows": select(func.count()).select_from(windows).where(windows.c.end > late),
-        "messages": select(func.count()).select_from(messages).where(_tried(late) | _told(late)),
-        "stops": select(func.count()).select_from(stops).where(stops.c.stopped_at > late),
+        "watermarks": (progress, _is_any(late, progress.c.watermark, progress.c.spoken_at)),
+        "windows": (windows, windows.c.end > late),
+        "gaps": (gaps, _is_any(late, gaps.c.start_at, gaps.c.end_at)),
+        "messages": (messages, _tried(late) | _is_any(late, *_TOLD)),
+        "stops": (stops, _stopped(late)),
+        "deliveries": (delivered, delivered.c.delivered_at > late),
+        "notes of held records": (holds, _is_any(late, *_NOTED)),
+        "reconciliations": (reconciliations, reconciliations.c.made_at > late),
     }
     with database.begin(reading=True) as connection:
-        found = {name: connection.execute(query).scalar_one() for name, query in wanted.items()}
+        found = {
+            name: connection.execute(
+                select(func.count()).select_from(table).where(which)
+            ).scalar_one()
+            for name, (table, which) in wanted.items()
+        }
     return {name: count for name, count in found.items() if count}
 
 
@@ -63,13 +81,17 @@ def mend(database: Database, now: float) -> dict[str, int]:
     late = now + TOLERANCE_SECONDS
     with database.begin() as connection:
         _mend_ledger(connection, now, late)
+        _mend_reconciliations(connection, now, late)
         connection.execute(
             update(messages).where(_tried(late)).values(tried_at=now, next_try_at=None)
         )
-        for column in (messages.c.built_at, messages.c.sent_at):
-            connection.execute(update(messages).where(column > late).values({column: now}))
+        for column in (*_TOLD, *_NOTED, delivered.c.delivered_at):
+            connection.execute(update(column.table).where(column > late).values({column: now}))
+        stopped = func.least if connection.dialect.name == "postgresql" else func.min
         connection.execute(
-            update(stops).where(stops.c.stopped_at > late).values(stopped_at=now, probe_at=now)
+            update(stops)
+            .where(_stopped(late))
+            .values(stopped_at=stopped(stops.c.stopped_at, now), probe_at=now)
         )
     return found
 
@@ -77,25 +99,40 @@ def mend(database: Database, now: float) -> dict[str, int]:
 def _mend_ledger(connection: Connection, now: float, late: float) -> None:
     last = select(func.max(windows.c.end)).where(windows.c.end <= now)
     until = connection.execute(last).scalar() or int(now)
-    connection.execute(update(progress).where(_is_ahead(late)).values(watermark=until))
-    connection.execute(
-        update(progress).where(progress.c.spoken_at > late).values(spoken_at=float(until))
-    )
     connection.execute(windows.delete().where(windows.c.end > late))
     connection.execute(gaps.delete().where(gaps.c.start_at > late))
-    connection.execute(update(gaps).where(gaps.c.end_at > late).values(end_at=float(until)))
+    for column, mended in (
+        (progress.c.watermark, until),
+        (progress.c.spoken_at, float(until)),
+        (gaps.c.end_at, float(until)),
+        (windows.c.polled_at, now),
+    ):
+        connection.execute(update(column.table).where(column > late).values({column: mended}))
 
 
-def _is_ahead(late: float) -> Any:
-    return progress.c.watermark > late
+def _mend_reconciliations(connection: Connection, now: float, late: float) -> None:
+    """Their time is part of their key: they keep their order, a millisecond apart."""
+    made_at = reconciliations.c.made_at
+    found = connection.execute(select(made_at).where(made_at > late).order_by(made_at.desc()))
+    for number, was in enumerate(found.scalars().unique().all()):
+        at = now - number / 1000
+        connection.execute(update(reconciliations).where(made_at == was).values(made_at=at))
 
 
-def _told(late: float) -> Any:
-    """Messages whose times give the ages of the outbox and of the last delivery."""
-    return or_(messages.c.built_at > late, messages.c.sent_at > late)
+_TOLD = (messages.c.built_at, messages.c.sent_at, messages.c.reported_at)
+"""They give the ages of the outbox and of the last delivery."""
+_NOTED = (holds.c.reported_at, holds.c.acknowledged_at)
 
 
-def _tried(late: float) -> Any:
+def _is_any(late: float, *columns: ColumnElement[Any]) -> ColumnElement[bool]:
+    return or_(*(column > late for column in columns))
+
+
+def _stopped(late: float) -> ColumnElement[bool]:
+    return or_(stops.c.stopped_at > late, stops.c.probe_at > late + _FARTHEST_SECONDS)
+
+
+def _tried(late: float) -> ColumnElement[bool]:
     waiting = messages.c.state.in_(("pending", "sending"))
     return waiting & or_(
         messages.c.tried_at > late, messages.c.next_try_at > late + _FARTHEST_SECONDS
