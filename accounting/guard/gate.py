@@ -3,7 +3,6 @@
 It runs before all routes. So a client without a token does not even learn which paths exist.
 """
 
-import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from accounting.guard.hub import STATE_COOKIE, STATE_SECONDS, Hub
 from accounting.guard.origin import CURE, Origin
 from accounting.guard.problem import Problem
 from accounting.guard.sessions import Session, Sessions, set_cookie
-from accounting.guard.throttle import Throttle
+from accounting.guard.throttle import SPAN_SECONDS, Crowded, Suspects, Throttle
 from accounting.guard.tokens import StaticTokens, digest_of
 from accounting.store.engine.access import Viewer
 
@@ -71,7 +70,7 @@ class Doors:
     throttle: Throttle
     origin: Origin
     note_failure: Callable[[], None] = lambda: None
-    _suspects: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    _suspects: Suspects = field(default_factory=Suspects)
 
     async def identify(self, request: Request) -> Identity | None:
         """Who asks; None if there are no credentials.
@@ -112,21 +111,27 @@ class Doors:
             return viewer
         self.note_failure()
         if wait := self.throttle.guessed(client):
-            raise Problem(
-                _TOO_MANY,
-                "too many failed logins",
-                f"wait {math.ceil(wait)} s, then try again with the right token",
-                {"Retry-After": str(math.ceil(wait))},
-            )
+            raise _too_many(wait)
         log.warning("failed login", client=client)  # as often as guesses are allowed
         raise unauthorized("the token is not one that this service knows")
 
     async def _of_hub(self, hub: Hub, token: str, client: str) -> Viewer | None:
-        """Ask the hub whose token it is; addresses that guess share two places in the queue."""
-        if not self.throttle.is_suspect(client):
-            return await hub.viewer(token)
-        async with self._suspects:
-            return await hub.viewer(token)
+        """Ask the hub whose token it is; addresses that guess share two places in the queue.
+
+        Raises:
+            Problem: the queue is full, or the hub does not answer.
+        """
+        digest = digest_of(token.encode())
+        if self.throttle.is_suspect(client):
+            try:
+                async with self._suspects.turn(digest):
+                    viewer = await hub.viewer(token)
+            except Crowded as exc:
+                raise _too_many(SPAN_SECONDS) from exc
+        else:
+            viewer = await hub.viewer(token)
+        self._suspects.note(digest, is_right=viewer is not None)
+        return viewer
 
     async def _again(self, request: Request, session: Session) -> Viewer | None:
         """Re-check the session's credential; None if it was revoked."""
@@ -146,6 +151,15 @@ class Doors:
             raise Problem(
                 _UNAVAILABLE, "the service cannot check tokens now", "see the service's log"
             ) from exc
+
+
+def _too_many(wait: float) -> Problem:
+    return Problem(
+        _TOO_MANY,
+        "too many failed logins",
+        f"wait {math.ceil(wait)} s, then try again with the right token",
+        {"Retry-After": str(math.ceil(wait))},
+    )
 
 
 def unauthorized(detail: str) -> Problem:

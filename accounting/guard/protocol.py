@@ -36,7 +36,7 @@ def require_plain(scope: Scope) -> None:
     Raises:
         Problem: it does.
     """
-    version, headers = scope["http_version"], scope["headers"]
+    version, headers = scope.get("http_version", "1.0"), scope["headers"]
     if version not in _VERSIONS:
         raise Problem(_OTHER_VERSION, f"HTTP/{version} is not spoken here", "use HTTP/1.1")
     deciding = [name for name, _ in headers if name in _ONCE]
