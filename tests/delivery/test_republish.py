@@ -24,6 +24,7 @@ from accounting.simulation.judges.repository import Repository
 from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user, expire_users
 from accounting.store.records import Records, Selection
+from accounting.store.totals import months_that_differ
 from tests.delivery.books import (
     NOVEMBER,
     Inbox,
@@ -187,6 +188,7 @@ def test_a_correction_that_waits_does_not_keep_a_user_from_being_forgotten(
     write(ledger, [corrected(page, 1.0)])
     assert expire_users(ledger, CLOSED) == 0
     assert expire_users(ledger, CLOSED, Month.of(CLOSED - 2 * DAY)) == 1
+    assert months_that_differ(ledger) == []
     (difference,) = differences(ledger)
     assert set(difference.changes) == {"CpuDuration"}
 

@@ -31,6 +31,7 @@ from accounting.simulation.world.cluster import NAMESPACE
 from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
 from accounting.store.records import Records, Selection
+from accounting.store.totals import months_that_differ
 from tests.delivery.books import NOVEMBER, RULES, SITE, Inbox, account, opened, ran_on, write
 from tests.exactness.notebooks import START as BEGUN
 from tests.exactness.notebooks import Notebook, heartbeat, merged, served
@@ -113,6 +114,7 @@ def test_what_was_sent_counts_as_delivered_and_is_never_due(
     found = taken(ledger, made(tmp_path / "notebooks.db", HISTORY))
     assert (found.rows, found.notebooks, found.running, found.sent) == (3, 3, 1, 3)
     assert dict(found.months) == {"2026-10": 1, "2026-11": 2}
+    assert months_that_differ(ledger) == []
     assert found.wall_seconds == 7200 + 4 * 3600 + 3600
     inbox = Inbox()
     assert pusher.Pusher(Outbox(ledger), inbox, OPEN).push().is_complete

@@ -11,6 +11,7 @@ from accounting.model.time import Month
 from accounting.store.engine.database import Database
 from accounting.store.holds import Acknowledgement, Holds
 from accounting.store.records import Selection
+from accounting.store.totals import months_that_differ
 from tests.delivery.books import account, opened, write
 
 NOVEMBER = Month(2026, 11)
@@ -78,3 +79,4 @@ def test_a_record_that_was_good_for_a_while_is_news_again(holds: Holds, database
     write(database, [refused(1, "50%%off")])
     assert holds.report(9.0) == {Held.INVALID: 1}
     assert holds.of(ONE) == {}
+    assert months_that_differ(database) == []
