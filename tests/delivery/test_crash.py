@@ -35,6 +35,7 @@ def here(tmp_path: Path, authority: Authority, host: Issued, nursery: Nursery) -
         yield made
 
 
+@pytest.mark.timeout(UNBOUNDED)
 @pytest.mark.parametrize(
     "places",
     [ALL[:1], ALL[1:], OTHERS],
