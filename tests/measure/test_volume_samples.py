@@ -3,7 +3,7 @@
 from accounting.measure.promql import volumes as promql
 from accounting.measure.usage.samples import Row, Samples, Sighting
 from accounting.measure.usage.volumes import seen_volumes
-from accounting.model.pods import Owner
+from accounting.model.pods import ERASED, Owner
 from accounting.model.volumes import Measured, Mounter, Quality, VolumeSeen
 
 GIB = 2**30
@@ -59,6 +59,12 @@ def test_who_mounts_a_claim_counts_only_where_the_pod_is_a_notebook() -> None:
     mounts = [row(promql.MOUNTS, 1, uid=uid) for uid in ("0", "hub-pod")]
     (one,) = read([SIZE, *mounts], [], running(jupyter_a="alice"))
     assert one.mounters == (Mounter("alice", "/vo.example.org"),)
+
+
+def test_a_user_who_was_erased_owns_nothing() -> None:
+    mounts = row(promql.MOUNTS, 1, uid="0")
+    (one,) = read([SIZE, mounts], [], running(jupyter_a=ERASED))
+    assert one.mounters == ()
 
 
 def test_a_folder_without_a_claim_is_of_the_notebook_that_is_named_like_it() -> None:

@@ -13,7 +13,7 @@ from accounting.measure.usage.samples import (
     implausible,
     owner_of,
 )
-from accounting.model.pods import Account, Owner
+from accounting.model.pods import ERASED, Account, Owner
 from accounting.model.volumes import Measured, Mounter, Quality, VolumeSeen
 
 _OWN = 2.0
@@ -133,7 +133,11 @@ class _Mounters:
         """Of these pods, as far as they count; the one that was seen last comes last."""
         listed = [uid for uid in uids if uid in self._found.sightings or uid in self._accounts]
         owners = (self._owner(uid) for uid in sorted(listed, key=self._order))
-        return tuple(Mounter(owner.user, owner.primary_group) for owner in owners if owner.user)
+        return tuple(
+            Mounter(owner.user, owner.primary_group)
+            for owner in owners
+            if owner.user not in {"", ERASED}
+        )
 
     def named(self, name: str) -> tuple[Mounter, ...]:
         """Of the pods of this name: KubeSpawner names pods and directories after the same text."""
