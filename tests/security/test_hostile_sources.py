@@ -102,6 +102,45 @@ def whole(body: bytes) -> Talk:
     return talk
 
 
+def dripping_bomb(one: socket.socket) -> None:
+    """Each piece is small, and becomes a thousand times as much."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    one.sendall(OK + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(2048):
+        packed = packer.compress(b" " * MB) + packer.flush(zlib.Z_SYNC_FLUSH)
+        for at in range(0, len(packed), 100):
+            piece = packed[at : at + 100]
+            one.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+
+
+def endless_head(one: socket.socket) -> None:
+    one.sendall(OK)
+    for n in range(1_000_000):
+        one.sendall(b"X-%d: y\r\n" % n)
+
+
+def endless_hints(one: socket.socket) -> None:
+    for _ in range(1_000_000):
+        one.sendall(b"HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n")
+
+
+def unknown_packing(kind: bytes) -> Talk:
+    def talk(one: socket.socket) -> None:
+        one.sendall(OK + b"Content-Encoding: " + kind + b"\r\nContent-Length: 9\r\n\r\n" + b"x" * 9)
+
+    return talk
+
+
+def said_length(length: bytes) -> Talk:
+    body = BEGUN + b"]}}"
+    return lambda one: one.sendall(OK + b"Content-Length: " + length + b"\r\n\r\n" + body)
+
+
+def round_and_round(one: socket.socket) -> None:
+    one.sendall(b"HTTP/1.1 302 Found\r\nLocation: /api/v1/query?again\r\nContent-Length: 0\r\n\r\n")
+
+
+LABELS = BEGUN + (b'{"metric":{"uid":"%s"},"value":[0,"0"]},' % (b"x" * 1_000_000)) * 50
 MANY = BEGUN + b'{"metric":{},"value":[0,"0"]},' * 1_000_001
 DEEP = b'{"status":"success","data":{"resultType":"vector","more":' + b"[" * 100_000
 
@@ -117,9 +156,24 @@ DEEP = b'{"status":"success","data":{"resultType":"vector","more":' + b"[" * 100
         (bomb, SourceTooLarge),
         (nested_bomb, SourceGarbled),
         (whole(MANY), SourceTooLarge),
+        (dripping_bomb, SourceTooLarge),
+        (endless_head, SourceError),
+        (endless_hints, SourceError),
+        (unknown_packing(b"br"), SourceError),
+        (unknown_packing(b"zstd"), SourceError),
+        (said_length(b"9999"), SourceError),
+        (said_length(b"3"), SourceError),
+        (said_length(b"-1"), SourceError),
+        (said_length(b"1, 2"), SourceError),
+        (round_and_round, SourceError),
+        (whole(LABELS), SourceTooLarge),
         (whole(DEEP), SourceGarbled),
     ],
-    ids=["body", "head", "status", "chunk", "endless", "gzip", "gzip-twice", "series", "deep"],
+    ids=[
+        *("body", "head", "status", "chunk", "endless", "gzip", "gzip-twice", "series"),
+        *("gzip-drips", "head-lines", "hints", "brotli", "zstd", "too-long", "too-short"),
+        *("negative", "two-lengths", "redirects", "labels", "deep"),
+    ],
 )
 def test_an_answer_without_end_is_given_up_in_time_and_space(
     talk: Talk, error: type[SourceError]
