@@ -172,3 +172,20 @@ def test_prometheus_takes_the_alerts(chart: Path, tmp_path: Path) -> None:
         ["promtool", "check", "rules", path], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("chart", [BACKUP, MONITORING], ids=lambda chart: str(chart.name))
+def test_policy_and_budget_are_for_the_service_and_its_port(chart: Path) -> None:
+    made = render(chart, case(chart, "everything"))
+    template = find(made, "Deployment")["spec"]["template"]
+    labels = template["metadata"]["labels"].items()
+    policy, budget = find(made, "NetworkPolicy")["spec"], find(made, "PodDisruptionBudget")["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels
+    spared = budget["selector"]["matchLabels"].items()
+    assert spared <= labels
+    (container,) = template["spec"]["containers"]
+    opened = {port["port"] for rule in policy["ingress"] for port in rule["ports"]}
+    assert opened == {port["name"] for port in container["ports"]}
+    for job in (one for one in made if one["kind"] == "CronJob"):
+        pods = job["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"].items()
+        assert not spared <= pods, "a job that ends by itself keeps no node from being drained"
