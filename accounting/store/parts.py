@@ -15,8 +15,8 @@ from sqlalchemy import (
     literal,
     literal_column,
     select,
+    text,
     union_all,
-    values,
 )
 
 from accounting.model.energy import EnergyQuality
@@ -118,11 +118,10 @@ def _greater(one: ColumnElement[int], other: ColumnElement[int]) -> ColumnElemen
 
 @lru_cache(maxsize=64)  # the same each time: a query may hold it twice
 def _days(month: Month) -> CTE:
-    days, name = (
-        range(month.start // DAY_SECONDS, month.end // DAY_SECONDS),
-        f"days_{month.year}_{month.month}",
-    )
-    return values(column("day", Integer), name=name).data([(day,) for day in days]).cte(name)
+    first, end = month.start // DAY_SECONDS, month.end // DAY_SECONDS
+    # As text: SQLAlchemy compiles a query with ``values`` anew each time, which takes 7 ms.
+    days = text(" UNION ALL ".join(f"SELECT {day} AS day" for day in range(first, end)))
+    return days.columns(column("day", Integer)).cte(f"days_{month.year}_{month.month}")
 
 
 def ordinal(year: ColumnElement[int], month: ColumnElement[int]) -> ColumnElement[int]:

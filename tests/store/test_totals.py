@@ -122,6 +122,18 @@ def _check(database: Database, questions: Sequence[Question] = QUESTIONS) -> Non
                 assert [_rounded(row) for row in order] == [_rounded(row) for row in expected]
 
 
+def _check_days_hold_what_months_do(database: Database) -> None:
+    """Also those pods that were resized within a month, of which days are looked up apart."""
+    for by in ((By.DAY,), (By.DAY, By.VO)):
+        for month in FIRST.until(LAST):
+            of_days, whole = (
+                summing.sums(database, VIEWERS[0], Question(names, month, month))
+                for names in (by, ())
+            )
+            held = sum(row.core_seconds for row in of_days)
+            assert held == pytest.approx(sum(row.core_seconds for row in whole), abs=1)
+
+
 def _rounded(row: Any) -> Any:
     return replace(
         row,
@@ -144,6 +156,7 @@ def test_totals_follow_whatever_is_written(
     other = replace(RULES, overrides={"vo1": "vo2"})
     _commit(database, chance.sample(pages, 10), other)
     _check(database, SOME)
+    _check_days_hold_what_months_do(database)
     erasure.erase_user(database, "user-1")
     _check(database)
     with database.begin() as connection:
@@ -167,6 +180,39 @@ def test_what_was_written_without_totals_counts_nevertheless(database: Database)
     assert told[-1][0] == told[-1][1] > 1
     with database.begin() as connection:
         assert len(connection.execute(month_totals.select()).all()) > 5
+
+
+def _of_a_day(number: int, user: str, flavor: str, *, ended: bool) -> Account:
+    page = account(number, user=user, group="vo0")
+    pod, start = page.pod, float(NOVEMBER.start + 4 * DAY)
+    pod.started_at = pod.created_at = pod.first_running_at = start
+    pod.last_running_at = pod.last_listed_at = start + 600
+    pod.ended = ended
+    pod.owner = replace(pod.owner, flavor=flavor)
+    return page
+
+
+def test_users_of_a_day_count_once_whether_totals_have_them_or_not(database: Database) -> None:
+    kept = [("user-1", "small"), ("user-1", "large"), ("user-3", "small")]
+    going_on = [("user-1", "small"), ("user-2", "small"), ("user-2", "large"), ("user-3", "large")]
+    _commit(
+        database,
+        [
+            _of_a_day(number, *names, ended=number < len(kept))
+            for number, names in enumerate([*kept, *going_on])
+        ],
+    )
+    asked = Question((By.DAY, By.VO), NOVEMBER, NOVEMBER)
+    expected = [
+        (asked, 3),
+        (replace(asked, flavor="large"), 3),
+        (replace(asked, flavor="large", contains=((By.USER, "R-3"),)), 1),
+        (replace(asked, by=(By.VO, By.MONTH, By.DAY), among=((By.USER, ("user-2",)),)), 1),
+        (replace(asked, user="user-1"), 1),
+    ]
+    for question, users in expected:
+        assert [row.users for row in summing.sums(database, VIEWERS[0], question)] == [users]
+    _check(database, [question for question, _ in expected])
 
 
 def test_sums_look_at_no_record_that_a_total_has(tmp_path: Path) -> None:

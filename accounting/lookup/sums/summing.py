@@ -46,6 +46,18 @@ _KEPT = (*_FIGURES, *parts.TAKEN)
 _NAMES = parts.DESCRIBED[1:]
 _ORDER = ("pods", "users", *_FIGURES, "unknown", *parts.SUMMED)
 """The figures of a sum, as ``Usage`` has them."""
+_ASKED = (*_ORDER, "resized")
+"""The same, and how many parts are of pods that may have been resized: see ``_resized``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Some totals: of which table, on what condition, their month, and the pods they count."""
+
+    table: Table
+    within: ColumnElement[bool]
+    month: ColumnElement[int]
+    pods: ColumnElement[Any]
 
 
 def sums(
@@ -66,20 +78,24 @@ def sums(
     # A notebook has a row per month: in a row for several months, it still counts once.
     is_single = len(question.months) == 1 and (question.days is None or By.DAY in question.by)
     once = is_single or not question.counts
-    if more or not _has_totals(viewer, question):
-        sources = [_looked_at(question, conditions, once=once)]
-    else:
-        sources = [
-            _looked_at(question, conditions, once=once, apart=True),
-            *(_totals(viewer, question, kept) for kept in _kept(question)),
-        ]
+    kept: list[_Kept] = []
+    others = [_looked_at(question, conditions, once=once)]
+    if not more and _has_totals(viewer, question):
+        kept = list(_kept(question))
+        others = [_looked_at(question, conditions, once=once, apart=True)]
         if not viewer.is_admin:  # a manager's own usage in VOs that they do not manage
             own = [*conditions, ~records.c.vo.in_(viewer.vos), literal_column("NOT records.apart")]
-            sources.append(_looked_at(question, own, once=once))
-    query = _added(question, union_all(*sources).subquery("parts"))
+            others.append(_looked_at(question, own, once=once))
+    if kept and _has_own_order(question):
+        query = _added_apart(viewer, question, kept[0], union_all(*others).subquery("others"))
+    else:
+        totals = (_totals(viewer, question, one) for one in kept)
+        query = _added(question, union_all(*others, *totals).subquery("parts"))
     with database.begin(reading=True) as connection:
         rows = connection.execute(query).all()
-        resized = _resized(connection, question, conditions)
+        # To look for them takes 10 ms where 8,000 records are apart; as a rule there are none.
+        may_be = any(row[-1] for row in rows)
+        resized = _resized(connection, question, conditions) if may_be else {}
     usages = list(_usages(question, rows))
     if not resized:
         return usages
@@ -97,13 +113,48 @@ def _added(question: Question, found: Any) -> Select[Any]:
         sums["pods"] += func.count(c.uid.distinct())
         sums["users"] = func.count(c.user.distinct())
     nothing: ColumnElement[Any] = literal_column("0")
-    query = select(*keys, func.count(), *(sums.get(name, nothing) for name in _ORDER))
+    query = select(*keys, func.count(), *(sums.get(name, nothing) for name in _ASKED))
     return query.group_by(*keys) if keys else query
+
+
+def _has_own_order(question: Question) -> bool:
+    """Whether users of totals can be counted in the order of their keys, and found by those."""
+    return question.counts and {By.DAY, By.VO} <= set(question.by) <= {By.DAY, By.VO, By.MONTH}
+
+
+def _added_apart(viewer: Viewer, question: Question, kept: _Kept, others: Any) -> Select[Any]:
+    """The same by day and VO: totals and other records are first added up by themselves.
+
+    In the order of their keys, SQLite counts the users of totals as it reads them. Taken together
+    with records, they have no order, and all are sorted. Of a month of 74,000 totals and 8,000
+    other records, that takes 115 ms of processor time, and this takes 65 ms.
+    """
+    totals = _totals(viewer, question, kept).subquery("totals").c
+    keys = [totals[by.value] for by in question.by]
+    # As expressions: SQLite would otherwise read all records in the order of an index on users.
+    its_keys = [func.coalesce(others.c[key.name], literal_column("NULL")) for key in keys]
+    same = (kept.table.c[by.value] == others.c[by.value] for by in (By.DAY, By.VO, By.USER))
+    has = select(literal(1)).where(*_of_totals(viewer, question, kept), *same).exists()
+    is_new = case((~has, others.c.user))  # users whom a total has are counted with it
+    both = union_all(
+        _with_users(question, keys, totals, totals.user).group_by(*keys),
+        _with_users(question, its_keys, others.c, is_new).group_by(*its_keys),
+    )
+    c = both.subquery("parts").c
+    found = [c[key.name] for key in keys]
+    sums = (func.coalesce(func.sum(c[name]), 0) for name in _ASKED)
+    return select(*found, func.count(), *sums).group_by(*found)
+
+
+def _with_users(question: Question, keys: Sequence[Any], c: Any, user: Any) -> Select[Any]:
+    sums = (func.sum(c[name]).label(name) for name in _summed(question))
+    named = (key.label(by.value) for key, by in zip(keys, question.by, strict=True))
+    return select(*named, *sums, func.count(user.distinct()).label("users"))
 
 
 def _summed(question: Question) -> tuple[str, ...]:
     """The figures that a question needs."""
-    figures = (*_FIGURES, "joules")
+    figures = (*_FIGURES, "joules", "resized")
     return (*figures, *parts.SUMMED[1:], "pods", "unknown") if question.counts else figures
 
 
@@ -123,6 +174,7 @@ def _looked_at(
         **{name: c[name] for name in _FIGURES},
         "pods": literal(1 if once else 0).label("pods"),
         "unknown": case((c.cpu.is_(None), 1), else_=0).label("unknown"),
+        "resized": case((c.core_seconds.is_(None), 1), else_=0).label("resized"),
         **{column.name: column for column in parts.energy(c)},
     }
     uid = cast(null(), String).label("uid") if once else c.uid
@@ -132,16 +184,6 @@ def _looked_at(
 
 def _columns(question: Question) -> tuple[str, ...]:
     return (*_NAMES, "month", *(["day"] if By.DAY in question.by else []))
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """Some totals: of which table, on what condition, their month, and the pods they count."""
-
-    table: Table
-    within: ColumnElement[bool]
-    month: ColumnElement[int]
-    pods: ColumnElement[Any]
 
 
 def _kept(question: Question) -> Iterator[_Kept]:
@@ -170,15 +212,11 @@ def _place(month: Month) -> ColumnElement[int]:
 
 def _totals(viewer: Viewer, question: Question, kept: _Kept) -> Select[Any]:
     c, told = kept.table.c, _told_apart(question, kept.table)
-    conditions: list[ColumnElement[bool]] = [kept.within, *_named(question, c)]
-    if question.user:
-        conditions.append(c.user == question.user)
-    if not viewer.is_admin:
-        conditions.append(c.vo.in_(sorted(viewer.vos)))
+    conditions = _of_totals(viewer, question, kept)
     here: dict[str, ColumnElement[Any]] = {"month": kept.month.label("month")}
     here |= {name: literal("").label(name) for name in _NAMES if name not in told}
     names = [here[name] if name in here else c[name] for name in _columns(question)]
-    figures = {"pods": kept.pods, "unknown": c.pods_without_cpu}
+    figures = {"pods": kept.pods, "unknown": c.pods_without_cpu, "resized": literal(0)}
     found = {name: figures[name] if name in figures else c[name] for name in _summed(question)}
     uid = cast(null(), String).label("uid")
     if told == _NAMES:
@@ -188,6 +226,17 @@ def _totals(viewer: Viewer, question: Question, kept: _Kept) -> Select[Any]:
     time = (column for column in kept.table.primary_key if column.name not in _NAMES)
     grouped = select(uid, *names, *sums).where(*conditions)
     return grouped.group_by(*time, *(c[name] for name in told))
+
+
+def _of_totals(viewer: Viewer, question: Question, kept: _Kept) -> list[ColumnElement[bool]]:
+    """The conditions on totals of what a question is about, as far as the viewer may know."""
+    c = kept.table.c
+    conditions: list[ColumnElement[bool]] = [kept.within, *_named(question, c)]
+    if question.user:
+        conditions.append(c.user == question.user)
+    if not viewer.is_admin:
+        conditions.append(c.vo.in_(sorted(viewer.vos)))
+    return conditions
 
 
 def _told_apart(question: Question, table: Table) -> tuple[str, ...]:
@@ -329,7 +378,7 @@ def _usages(question: Question, rows: Sequence[Sequence[Any]]) -> Iterator[Usage
     names, count = [by.value for by in question.by], len(question.by)
     is_text = {By.MONTH, By.DAY}.isdisjoint(question.by)
     for row in rows:
-        of, pods, users, wall, cpu, cores, memory, gpus, unknown, joules, guessed, lacking = row[
+        of, pods, users, wall, cpu, cores, memory, gpus, unknown, joules, guessed, lacking, _ = row[
             count:
         ]
         if not of:
