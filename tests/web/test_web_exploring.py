@@ -346,8 +346,14 @@ def test_charts_are_read_by_mouse_touch_and_keys_and_series_are_toggled(
     assert downloading.value.path().read_bytes().startswith(b"\x89PNG")
 
 
-def test_pages_of_times_tables_and_gaps_look_right(site: Site, watched: Page) -> None:  # noqa: F811 - a fixture
+def test_pages_of_times_tables_and_gaps_look_right(
+    site: Site,
+    watched: Page,  # noqa: F811 - a fixture
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("accounting.web.pages.usage._MOST_ROWS", 10)
     for name, path in (
+        ("usage-pages", "/usage?by=user&across=month&first=2026-10&last=2026-11&page=2"),
         ("usage-days", "/usage?range=30d&by=user&show=cpu"),
         ("usage-crossed", "/usage?by=user&across=vo&range=30d"),
         ("records-days", "/records?since=2026-11-03&until=2026-11-05&vo=physics"),
