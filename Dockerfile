@@ -47,10 +47,11 @@ ARG SOURCE_DATE_EPOCH=1767225600
 ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=${LINK_MODE} UV_COMPILE_BYTECODE=${COMPILE_BYTECODE}
 WORKDIR /src
 COPY requirements/service.lock ./
+# The lock names everything: nothing is left to resolve.
 RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=cache,target=/root/.cache/uv \
     uv venv /opt/notebooks \
-    && uv pip install --python /opt/notebooks --require-hashes --requirements service.lock \
+    && uv pip install --python /opt/notebooks --no-deps --require-hashes --requirements service.lock \
     && uv pip uninstall --python /opt/notebooks \
         editables hatchling pathspec pluggy trove-classifiers \
     && if [ "$PARQUET" = no ]; then uv pip uninstall --python /opt/notebooks pyarrow; fi
@@ -67,7 +68,7 @@ ARG SOURCE_DATE_EPOCH=1767225600
 COPY requirements/hub6.lock ./
 RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=cache,target=/root/.cache/uv \
-    uv pip install --python /opt/notebooks --require-hashes --requirements hub6.lock
+    uv pip install --python /opt/notebooks --no-deps --require-hashes --requirements hub6.lock
 
 # What the backup needs: no JupyterHub, and nothing of what accounting needs.
 FROM ${PYTHON_IMAGE} AS backup-programs
@@ -80,7 +81,7 @@ COPY requirements/backup.lock ./
 RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=cache,target=/root/.cache/uv \
     uv venv /opt/notebooks \
-    && uv pip install --python /opt/notebooks --require-hashes --requirements backup.lock
+    && uv pip install --python /opt/notebooks --no-deps --require-hashes --requirements backup.lock
 RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=bind,from=package,source=/dist,target=/dist \
     uv pip install --python /opt/notebooks --link-mode copy --no-deps --no-cache \
@@ -137,7 +138,7 @@ RUN --mount=type=bind,from=uv,source=/uv,target=/usr/local/bin/uv \
     --mount=type=bind,from=package,source=/dist,target=/dist \
     --mount=type=bind,source=requirements,target=/requirements \
     --mount=type=cache,target=/root/.cache/uv \
-    uv pip install --system --break-system-packages --link-mode "${LINK_MODE}" --require-hashes \
+    uv pip install --system --break-system-packages --link-mode "${LINK_MODE}" --no-deps --require-hashes \
         --requirements "/requirements/hub${JUPYTERHUB}.lock" \
     && uv pip install --system --break-system-packages --link-mode copy --no-deps --no-cache \
         /dist/notebooks_accounting-*.whl
