@@ -88,9 +88,16 @@ def _line(kept: Mapping[str, Any], *, is_sqlite: bool) -> ColumnElement[str]:
         **{name: case((_c[name] != "[]", _MARK), else_="") for name in _LISTS},
         **{name: _float(_c[name], is_sqlite=is_sqlite) for name in tabular.FLOATS & set(_c.keys())},
     }
-    cells = [wanted.get(name, _c.get(name)) for name in tabular.COLUMNS]
+    cells = [wanted.get(name, _text(_c.get(name), is_sqlite=is_sqlite)) for name in tabular.COLUMNS]
     written = (func.printf if is_sqlite else func.format)(",".join(["%s"] * len(cells)), *cells)
     return written.label("line")
+
+
+def _text(column: ColumnElement[Any] | None, *, is_sqlite: bool) -> ColumnElement[Any] | None:
+    """A text; SQLite's printf would end it at a NUL, which PostgreSQL does not take at all."""
+    if column is None or not is_sqlite or not isinstance(column.type, String):
+        return column
+    return case((func.instr(column, func.char(0)) > 0, _MARK), else_=column)
 
 
 def _float(column: ColumnElement[Any], *, is_sqlite: bool) -> ColumnElement[str]:
