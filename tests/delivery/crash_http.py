@@ -8,7 +8,7 @@ import random
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -108,6 +108,39 @@ class HttpWorld(ABC):
         else:
             raise AssertionError("something was left without a reason")
         self.check()
+
+
+def killed_at_every_boundary(here: HttpWorld, live_on: Callable[[], None], stride: int) -> None:
+    """Let a push die at each statement, commit and request in turn, until one gets through.
+
+    Args:
+        here: the world.
+        live_on: makes something to tell before each push.
+        stride: takes every n-th boundary only.
+    """
+    boundary, deaths = 0, 0
+    while True:
+        boundary += stride
+        live_on()
+        if here.push(kill_at=boundary) == [DONE]:
+            break
+        deaths += 1
+        assert here.kills == deaths
+        if deaths % 3 == 0:
+            here.finish()
+    print(f"{deaths} boundaries")  # noqa: T201 - for make soak
+    assert deaths > 3
+    here.finish()
+
+
+def dies_with_every_answer(here: HttpWorld, live_on: Callable[[], None]) -> None:
+    """Let a push die with each answer in turn, before it is noted, until one gets through."""
+    for answer in range(1, 100):
+        live_on()
+        if here.push(dies_at=answer) == [DONE]:
+            break
+    assert here.kills > 4
+    here.finish()
 
 
 def random_run(here: HttpWorld, seed: int) -> list[str]:

@@ -13,8 +13,11 @@ from tests.delivery.cim import notebook
 from tests.delivery.conftest import NewUrl
 from tests.delivery.crash import Nursery
 from tests.delivery.crash_energy import EnergyWorld, energy_world
-from tests.delivery.crash_http import random_run
-from tests.delivery.nursery import DONE
+from tests.delivery.crash_http import (
+    dies_with_every_answer,
+    killed_at_every_boundary,
+    random_run,
+)
 from tests.delivery.soak import IS_SOAK, UNBOUNDED, random_runs
 
 
@@ -31,32 +34,14 @@ def test_killed_at_every_boundary_in_turn_each_day_is_there_once(here: EnergyWor
 
     In strides, which end at another boundary each time; ``make soak`` takes all of them.
     """
-    boundary, deaths = 0, 0
-    stride = 1 if IS_SOAK else 11
-    while True:
-        boundary += stride
-        here.live_on()
-        if here.push(kill_at=boundary) == [DONE]:
-            break
-        deaths += 1
-        assert here.kills == deaths
-        if deaths % 3 == 0:
-            here.finish()
-    print(f"{deaths} boundaries")  # noqa: T201 - for make soak
-    assert deaths > 3
-    here.finish()
+    killed_at_every_boundary(here, here.live_on, 1 if IS_SOAK else 11)
 
 
 def test_who_dies_with_an_answer_that_is_not_noted_is_followed_by_no_second_record(
     here: EnergyWorld,
 ) -> None:
     """Of each request in turn: of the token, of the search, and of what was submitted."""
-    for answer in range(1, 100):
-        here.live_on()
-        if here.push(dies_at=answer) == [DONE]:
-            break
-    assert here.kills > 4
-    here.finish()
+    dies_with_every_answer(here, here.live_on)
 
 
 @pytest.mark.timeout(UNBOUNDED)

@@ -14,7 +14,11 @@ from accounting.simulation.judges.standin import Fault, Trouble
 from tests.delivery.conftest import NewUrl
 from tests.delivery.crash import Nursery
 from tests.delivery.crash_hours import HoursWorld, hours_world, notebook
-from tests.delivery.crash_http import random_run
+from tests.delivery.crash_http import (
+    dies_with_every_answer,
+    killed_at_every_boundary,
+    random_run,
+)
 from tests.delivery.nursery import BUSY, DONE
 from tests.delivery.soak import IS_SOAK, UNBOUNDED, random_runs
 
@@ -34,20 +38,7 @@ def test_killed_at_every_boundary_in_turn_nothing_is_lost_or_doubled(here: Hours
 
     In strides, which end at another boundary each time; ``make soak`` takes all of them.
     """
-    boundary, deaths = 0, 0
-    stride = 1 if IS_SOAK else 13
-    while True:
-        boundary += stride
-        here.live_on(0.6 * DAY)
-        if here.push(kill_at=boundary) == [DONE]:
-            break
-        deaths += 1
-        assert here.kills == deaths
-        if deaths % 3 == 0:
-            here.finish()
-    print(f"{deaths} boundaries")  # noqa: T201 - for make soak
-    assert deaths > 3
-    here.finish()
+    killed_at_every_boundary(here, lambda: here.live_on(0.6 * DAY), 1 if IS_SOAK else 13)
 
 
 def test_answers_that_are_lost_one_after_the_other_double_nothing(here: HoursWorld) -> None:
@@ -64,12 +55,7 @@ def test_who_dies_with_an_answer_that_is_not_noted_is_followed_by_no_second_metr
     here: HoursWorld,
 ) -> None:
     """Of each request in turn: of the token, of lists, of metrics made and of corrections."""
-    for answer in range(1, 100):
-        here.live_on(0.6 * DAY)
-        if here.push(dies_at=answer) == [DONE]:
-            break
-    assert here.kills > 4
-    here.finish()
+    dies_with_every_answer(here, lambda: here.live_on(0.6 * DAY))
     assert len(here.receiver.metrics) == len(here.receiver.hours())
     asked = {method for method, _, _ in here.receiver.log}
     assert asked >= {"POST", "GET", "PATCH"}

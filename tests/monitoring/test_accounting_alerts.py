@@ -26,9 +26,10 @@ from accounting.simulation.world.features import Features
 from accounting.store.reconciliations import Reconciliations
 from accounting.store.tables import records, revisions
 from accounting.wiring import poller_of, source_of
-from ssm.testing.authority import Authority, Issued
+from ssm.testing.authority import Authority
 from ssm.testing.standin import AmsStandin
 from tests.api.serving import Running, served
+from tests.broker import delivery_to
 from tests.monitoring.tape import STEP, Tape, fires, silent
 from tests.private import secret
 
@@ -131,19 +132,6 @@ def broker(authority: Authority) -> Iterator[AmsStandin]:
         yield running
 
 
-def to(broker: AmsStandin, authority: Authority, host: Issued) -> dict[str, str]:
-    """Settings for delivery to a broker."""
-    return {
-        "SSM__TRANSPORT": "ams",
-        "SSM__HOSTCERT": str(host.cert),
-        "SSM__HOSTKEY": str(host.key),
-        "SSM__AMS_HOST": broker.host,
-        "SSM__AMS_PORT": str(broker.port),
-        "SSM__AUTHN_PORT": str(broker.authn_port),
-        "SSM__CA_FILE": str(authority.ca_file),
-    }
-
-
 NOWHERE = f"http://127.0.0.1:{free_port()}"
 SOON = ("NotebooksAccountingCertificate", "NotebooksAccountingCertificateSoon")
 
@@ -154,7 +142,7 @@ def test_a_fresh_install_that_works_raises_nothing(
 ) -> None:
     url, began = quiet
     host = authority.issue("host.example.org", key="ec")
-    life = start(url, began + HOUR, **to(broker, authority, host))
+    life = start(url, began + HOUR, **delivery_to(broker, authority, host))
     life.go_on(23 * HOUR)
     life.push()
     life.go_on(HOUR)
@@ -224,7 +212,7 @@ def test_a_broker_that_is_away_is_told(
 ) -> None:
     host = authority.issue("host.example.org", key="ec")
     with AmsStandin(authority) as gone:
-        given = to(gone, authority, host)
+        given = delivery_to(gone, authority, host)
     life = start(quiet[0], datetime.now(UTC).timestamp(), **given).go_on(2 * STEP)
     life.push()
     life.wait(51 * HOUR)
@@ -237,7 +225,7 @@ def test_a_delivery_that_nobody_starts_is_told(
     start: Starts, quiet: tuple[str, float], broker: AmsStandin, authority: Authority
 ) -> None:
     host = authority.issue("host.example.org", key="ec")
-    given = to(broker, authority, host)
+    given = delivery_to(broker, authority, host)
     life = start(quiet[0], datetime.now(UTC).timestamp(), **given).go_on(2 * STEP)
     life.wait(50 * HOUR)
     assert "NotebooksAccountingNeverDelivered" in life.fired()
@@ -255,7 +243,7 @@ def test_a_refusing_repository_is_told(
     start: Starts, quiet: tuple[str, float], broker: AmsStandin, authority: Authority
 ) -> None:
     host = authority.issue("host.example.org", key="ec")
-    given = to(broker, authority, host)
+    given = delivery_to(broker, authority, host)
     life = start(quiet[0], datetime.now(UTC).timestamp(), **given).go_on(2 * STEP)
     broker.fail(403)
     life.push()
@@ -336,7 +324,7 @@ def test_messages_that_are_set_aside_are_told(
     start: Starts, quiet: tuple[str, float], broker: AmsStandin, authority: Authority
 ) -> None:
     host = authority.issue("host.example.org", key="ec")
-    given = to(broker, authority, host) | {"SSM__RECORDS_PER_MESSAGE": "1"}
+    given = delivery_to(broker, authority, host) | {"SSM__RECORDS_PER_MESSAGE": "1"}
     life = start(quiet[0], datetime.now(UTC).timestamp(), **given).go_on(2 * STEP)
     broker.fail(400)
     life.push()
@@ -348,7 +336,7 @@ def test_records_of_closed_months_that_differ_are_told(
     start: Starts, quiet: tuple[str, float], broker: AmsStandin, authority: Authority
 ) -> None:
     host = authority.issue("host.example.org", key="ec")
-    given = to(broker, authority, host)
+    given = delivery_to(broker, authority, host)
     life = start(quiet[0], datetime.now(UTC).timestamp(), **given).go_on(2 * STEP)
     life.push()
     with life.running.service.database.begin() as connection:  # as a later poll would
@@ -366,7 +354,7 @@ def test_a_certificate_that_ends_soon_is_told(
     start: Starts, broker: AmsStandin, authority: Authority, days: int, told: tuple[str, ...]
 ) -> None:
     host = authority.issue("host.example.org", key="ec", days=days)
-    given = to(broker, authority, host)
+    given = delivery_to(broker, authority, host)
     life = start(NOWHERE, datetime.now(UTC).timestamp(), **given).wait(HOUR)
     assert life.fired() & set(SOON) == set(told)
 

@@ -19,6 +19,7 @@ from accounting.store.engine.database import Database
 from ssm.testing.authority import Authority
 from ssm.testing.fault import Fault
 from ssm.testing.standin import AmsStandin
+from tests.broker import delivery_to
 from tests.delivery.books import account, write
 from tests.private import secret
 from tests.security.clients import connected
@@ -109,14 +110,7 @@ def test_the_message_in_hand_is_finished_and_sent_once(tmp_path: Path) -> None:
     with AmsStandin(authority) as broker:
         broker.fail(Fault.SLOW, calls=1, seconds=3)
         settings = {
-            "SSM__HOSTCERT": str(host.cert),
-            "SSM__HOSTKEY": str(host.key),
-            "SSM__CA_FILE": str(authority.ca_file),
-            "SSM__AMS_HOST": broker.host,
-            "SSM__AMS_PORT": str(broker.port),
-            "SSM__AUTHN_PORT": str(broker.authn_port),
-            "SSM__AMS_PROJECT": "accounting",
-            "SSM__AMS_TOPIC": "eu-egi-cloud-accounting",
+            **delivery_to(broker, authority, host),
             "SSM__RECORDS_PER_MESSAGE": "1",
             "SSM__INTERVAL": "1s",
         }

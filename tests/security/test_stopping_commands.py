@@ -17,6 +17,7 @@ from accounting.store.engine.database import HEAD, Database
 from ssm.testing.authority import Authority
 from ssm.testing.fault import Fault
 from ssm.testing.standin import AmsStandin
+from tests.broker import delivery_to
 from tests.cli.conftest import cloud
 from tests.cli.site import Cloud
 from tests.delivery.books import account, write
@@ -122,15 +123,7 @@ def test_a_push_ends_after_its_message_and_the_next_one_sends_the_rest(
     with AmsStandin(authority) as broker:
         broker.fail(Fault.SLOW, calls=1, seconds=3)
         settings = {
-            "SSM__TRANSPORT": "ams",
-            "SSM__HOSTCERT": str(host.cert),
-            "SSM__HOSTKEY": str(host.key),
-            "SSM__CA_FILE": str(authority.ca_file),
-            "SSM__AMS_HOST": broker.host,
-            "SSM__AMS_PORT": str(broker.port),
-            "SSM__AUTHN_PORT": str(broker.authn_port),
-            "SSM__AMS_PROJECT": "accounting",
-            "SSM__AMS_TOPIC": "eu-egi-cloud-accounting",
+            **delivery_to(broker, authority, host),
             "SSM__RECORDS_PER_MESSAGE": "1",
         }
         with asked(tmp_path, "push", "--json", **settings) as process:

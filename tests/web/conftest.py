@@ -14,6 +14,7 @@ from ssm.testing.authority import Authority
 from ssm.testing.standin import AmsStandin
 from tests.api.hubs import PASSWORD, SERVICE_TOKEN, Hub, run_hub
 from tests.api.serving import Running, listening, served
+from tests.broker import delivery_to
 from tests.private import secret
 from tests.web import month
 
@@ -62,15 +63,7 @@ def started(folder: Path, now: float, **changes: str) -> Iterator[tuple[Running,
             if name.startswith(("ACCOUNTING_", "JUPYTERHUB_")):
                 patch.delenv(name)
         settings = {
-            "SSM__TRANSPORT": "ams",
-            "SSM__HOSTCERT": str(host.cert),
-            "SSM__HOSTKEY": str(host.key),
-            "SSM__CA_FILE": str(authority.ca_file),
-            "SSM__AMS_HOST": broker.host,
-            "SSM__AMS_PORT": str(broker.port),
-            "SSM__AUTHN_PORT": str(broker.authn_port),
-            "SSM__AMS_PROJECT": "accounting",
-            "SSM__AMS_TOPIC": "eu-egi-cloud-accounting",
+            **delivery_to(broker, authority, host),
             "SSM__RECORDS_PER_MESSAGE": "100",
         }
         running = stack.enter_context(served(folder, patch, now, {**settings, **changes}))

@@ -4,20 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from accounting.lookup.sums.outgoing import NOTHING, Part
+from accounting.lookup.sums.row import FIGURES
 from accounting.lookup.sums.summaries import Usage
 
-_SUMMED = (
-    "pods",
-    "wall_seconds",
-    "cpu_seconds",
-    "core_seconds",
-    "memory_mb_seconds",
-    "gpu_seconds",
-    "pods_without_cpu",
-    "joules",
-    "joules_estimated",
-    "pods_without_energy",
-)
+_NOT_SUMMED = frozenset({"users", "energy_quality"})
+_SUMMED = tuple(name for name in FIGURES if name not in _NOT_SUMMED)
 _ZERO = Usage({}, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0)
 
 
