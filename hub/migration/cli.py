@@ -1,30 +1,31 @@
 """The program ``notebooks-hub``."""
 
+import asyncio
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 import yaml
 
+from hub.migration.homes import survey
 from hub.migration.report import Kind, Migration
+from hub.migration.users import users_of
 from hub.migration.values import migrated
 from hub.program.command import program
 from hub.program.failure import WrongSetting
 from hub.program.settings import read_mapping
+from hub.spawner.home import STORAGE
+from hub.spawner.manifests import Manifest
 
 _UNDECIDED = 3
 _SECRET = re.compile(r"(?:secret|token|pass|password|passwd|keys?)$", re.IGNORECASE)
 _PASSWORD = re.compile(r"://[^/\s]*:[^/\s]*@")
 
 app = program("Moves an existing EGI Notebooks here; see docs/migrate.md.")
-
-
-@app.callback()
-def _program() -> None:
-    """Keep `check` a command: another may come."""
 
 
 @app.command()
@@ -58,6 +59,51 @@ def check(
         _write(output, _document(migration, migration.values))
         typer.echo("".join(f"{line}\n" for line in _findings(migration)), nl=False)
     raise typer.Exit(_UNDECIDED if migration.of(Kind.DECIDE) else 0)
+
+
+@app.command()
+def homes(
+    claims: Annotated[
+        typer.FileText, typer.Argument(help="The claims as `kubectl get pvc -o json` lists them.")
+    ],
+    hub_db: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HUB_DB", help="The hub's database, as sqlite:///jupyterhub.sqlite; it is read."
+        ),
+    ] = None,
+    release: Annotated[
+        list[str] | None,
+        typer.Option(help="A Helm release whose claims are this hub's; repeat it. Default: any."),
+    ] = None,
+) -> None:
+    """Say which claim is each user's home, and whose homes need a look; nothing is changed.
+
+    Without --hub-db it is not known which claim a server of the user has mounted last. Exit
+    code 3: something is to be decided.
+    """
+    users = users_of(hub_db) if hub_db else {}
+    found = asyncio.run(survey(_listed(claims), users, tuple(release or ())))
+    several = f"{len(found.homes):,} users have a home."
+    typer.echo(several if len(found.homes) != 1 else "1 user has a home.")
+    for finding in found.findings:
+        typer.echo(f"- {finding.where} {finding.what}")
+    raise typer.Exit(_UNDECIDED if found.findings else 0)
+
+
+def _listed(file: TextIO) -> list[Manifest]:
+    """The claims of users in a listing; others' are left out."""
+    try:
+        items = json.load(file)["items"]
+        labels = [
+            claim["metadata"].get("labels") or {} for claim in items if claim["metadata"]["name"]
+        ]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise WrongSetting(
+            f"{file.name} is no listing of claims", "write it with `kubectl get pvc --output json`"
+        ) from None
+    key, _, value = STORAGE.partition("=")
+    return [claim for claim, found in zip(items, labels, strict=True) if found.get(key) == value]
 
 
 def _text(path: Path) -> str:

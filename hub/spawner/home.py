@@ -12,8 +12,8 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from hub.spawner.cluster import Cluster
 from hub.spawner.manifests import OWNER, Manifest
 
 STORAGE = "component=singleuser-storage"
@@ -22,11 +22,25 @@ STORAGE = "component=singleuser-storage"
 Owned = Awaitable[Mapping[str, list[Manifest]]]
 """All claims by their users; asked with how old the answer may be, in seconds."""
 
+
 _SERVER = "hub.jupyter.org/servername"
 _RELEASE = "release"  # Zero to JupyterHub puts it on whatever its hub makes
 _SERVER_FIELDS = re.compile(r"\{(safe_|escaped_|unescaped_)?servername\}")
 _USER_SERVER = re.compile(r"\{(safe_|escaped_)?user_server\}")
 _SUFFIX_LENGTH = 8
+
+
+class Claims(Protocol):
+    """The claims of a namespace, as the cluster tells them or as they were listed.
+
+    The cluster raises ClusterError where it cannot be known.
+    """
+
+    async def claims(self, selector: str) -> list[Manifest]:
+        """Those that a label selector selects."""
+
+    async def claim(self, name: str) -> Manifest | None:
+        """One; None where there is none."""
 
 
 def without_server(template: str) -> str:
@@ -151,12 +165,13 @@ def choose(claims: Iterable[Manifest], names: Sequence[str]) -> Home | None:
 
 
 async def find(
-    cluster: Cluster, owner: Owner, selector: str, names: Names, owned: Callable[[float], Owned]
+    cluster: Claims, owner: Owner, selector: str, names: Names, owned: Callable[[float], Owned]
 ) -> Found:
-    """Look for a user's home by label, by name, and last by the annotation of every KubeSpawner.
+    """Look for a user's home by label, by name, and by the annotation of every KubeSpawner.
 
-    Where a label tells of a home, others that have only the annotation are looked for, too, in a
-    listing that may be some minutes old: the user may have worked there.
+    All that carry the user's name are weighed together: the user may have worked in any. Listing
+    the annotations takes long, so a listing may be some minutes old; it is read anew before a user
+    is said to have no home.
 
     Args:
         cluster: the namespace.
@@ -192,13 +207,11 @@ async def find(
 
 
 async def _candidates(
-    cluster: Cluster, owner: Owner, selector: str, names: Names, owned: Callable[[float], Owned]
+    cluster: Claims, owner: Owner, selector: str, names: Names, owned: Callable[[float], Owned]
 ) -> AsyncIterator[list[Manifest]]:
     """Claims that may be the user's, the cheapest question first."""
     labelled = await cluster.claims(selector)
-    others = list(names.remembered)
-    if labelled:
-        others += await _annotated(owner, owned, Owners.minutes)
+    others = [*names.remembered, *await _annotated(owner, owned, Owners.minutes)]
     known = {_name(claim) for claim in labelled}
     yield labelled + await _named(cluster, [n for n in dict.fromkeys(others) if n not in known])
     for name in names.order[len(set(names.remembered)) :]:
@@ -210,7 +223,7 @@ async def _annotated(owner: Owner, owned: Callable[[float], Owned], age: float) 
     return [_name(claim) for claim in (await owned(age)).get(owner.name, ())]
 
 
-async def _named(cluster: Cluster, names: Iterable[str]) -> list[Manifest]:
+async def _named(cluster: Claims, names: Iterable[str]) -> list[Manifest]:
     return [claim for name in names if (claim := await cluster.claim(name))]
 
 
@@ -237,7 +250,7 @@ class Owners:
         self._found: Mapping[str, list[Manifest]] = {}
         self._listed_at = -math.inf
 
-    async def list(self, cluster: Cluster, age: float = seconds) -> Mapping[str, list[Manifest]]:
+    async def list(self, cluster: Claims, age: float = seconds) -> Mapping[str, list[Manifest]]:
         """All claims with an owner, as they were at most `age` seconds ago.
 
         Raises:
@@ -259,7 +272,7 @@ def owners(claims: Iterable[Manifest]) -> dict[str, list[Manifest]]:
     return found
 
 
-async def free_name(cluster: Cluster, owner: Owner, name: str) -> str:
+async def free_name(cluster: Claims, owner: Owner, name: str) -> str:
     """What to call a new home: `name`, with a suffix if it is somebody else's claim."""
     claim = await cluster.claim(name)
     if claim is None or (owner.has(claim) is not False and not owner.is_foreign(claim)):

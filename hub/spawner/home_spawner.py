@@ -18,6 +18,16 @@ _HOME_GOES = (
 )
 
 
+def owner(name: str, releases: tuple[str, ...] = ()) -> home.Owner:
+    """A user as claims name them, by KubeSpawner 7 and by its earlier versions."""
+    return home.Owner(name, (owner_label(name), escape_slug(name)), releases)
+
+
+def owner_label(name: str) -> str:
+    """A user's name as the label of a claim has it."""
+    return str(safe_slug(name, is_valid=is_valid_label))
+
+
 class HomeSpawner(WatchingSpawner):
     """Finds the claim of the user's home before each start, and names a new one."""
 
@@ -91,11 +101,7 @@ class HomeSpawner(WatchingSpawner):
 
     def _owner(self) -> home.Owner:
         release = self.common_labels.get("release")
-        return home.Owner(
-            self.user.name,
-            (self._owner_label(), escape_slug(self.user.name)),
-            (release, *self.earlier_releases) if release else (),
-        )
+        return owner(self.user.name, (release, *self.earlier_releases) if release else ())
 
     def _remembered_homes(self) -> tuple[str, ...]:
         """The claims that the user's servers have mounted, as the hub's database keeps them."""
@@ -151,7 +157,7 @@ class HomeSpawner(WatchingSpawner):
         return str(self._expand_user_properties(plain))
 
     def _owner_label(self) -> str:
-        return str(safe_slug(self.user.name, is_valid=is_valid_label))
+        return owner_label(self.user.name)
 
     def get_pvc_manifest(self) -> Any:
         """The claim of the home: it carries the user's label, and no server's name."""

@@ -400,6 +400,21 @@ def test_homes_that_are_not_used_are_told_to_the_operator(
     assert f"has several homes: {first} is used, " in caplog.text
 
 
+def test_a_home_beside_the_one_that_the_database_names_is_told_of_at_the_first_start(
+    cluster: KubernetesStandin, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in (OLD, "claim-1"):
+        cluster.create(claim(name, labels=STORAGE, annotations=of("alice")))
+
+    async def work(users: Users) -> str:
+        alice = await users.user("alice")
+        users.remember(alice, pvc_name=OLD)
+        return claim_in(await manifest_of(watched(alice, caplog)))
+
+    assert with_users(cluster, work) == OLD
+    assert f"has several homes: {OLD} is used, claim-1 not" in caplog.text
+
+
 def test_a_home_beside_the_one_with_the_label_is_told_of_by_one_listing_for_all(
     cluster: KubernetesStandin, caplog: pytest.LogCaptureFixture
 ) -> None:

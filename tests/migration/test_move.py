@@ -1,9 +1,10 @@
 """A made-up instance of EGI's earlier hub is moved: homes, names, groups and tokens stay."""
 
+import asyncio
 import re
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -13,6 +14,8 @@ import httpx
 import pytest
 import yaml
 
+from hub.migration.homes import survey
+from hub.migration.users import users_of
 from hub.migration.values import migrated
 from tests.hub.checkin import CLIENT, TRAINING, VO
 from tests.hub.pods import tokens_in
@@ -201,6 +204,15 @@ def instance(provider: Provider, tmp_path: Path) -> Iterator[Instance]:
         yield Instance(folder, url, provider, cluster, homes, users, api_tokens)
 
 
+def surveyed(instance: Instance) -> Mapping[str, str]:
+    """The homes that a start would find, by what the hub and the cluster have kept."""
+    claims = instance.cluster.all("persistentvolumeclaims", "hub")
+    users = users_of(f"sqlite:///{instance.folder}/jupyterhub.sqlite")
+    found = asyncio.run(survey(claims, users))
+    assert not found.findings
+    return found.homes
+
+
 def number(folder: Path, name: str) -> int:
     """A user's number in the hub's database."""
     with sqlite3.connect(folder / "jupyterhub.sqlite") as database:
@@ -212,6 +224,7 @@ def number(folder: Path, name: str) -> int:
 def test_users_find_their_homes_names_groups_and_tokens(instance: Instance, version: str) -> None:
     cluster, folder = instance.cluster, instance.folder
     assert all(uuid.UUID(hex=home) for home in instance.homes.values())
+    assert surveyed(instance) == instance.homes  # `notebooks-hub homes` says it before
     numbers = {name: number(folder, name) for name in PEOPLE}
     environment = {
         "KUBECONFIG": str(cluster.kubeconfig),
