@@ -21,8 +21,10 @@ UNAVAILABLE = 75
 # What Go says when modules cannot be fetched. A wrong checksum is no such thing.
 _NETWORK = re.compile(
     r"dial tcp|no such host|i/o timeout|TLS handshake|connection re(fused|set)|unexpected EOF"
-    r"|proxyconnect|: 5\d\d |module lookup disabled"
+    r"|proxyconnect|: [45]\d\d |module lookup disabled|Client\.Timeout|stream error"
 )
+# What Go says where the machine is too small.
+_ROOM = re.compile(r"no space left on device|cannot allocate memory|signal: killed")
 
 MODULES = Path(__file__).parent / "modules"
 PARALLEL = os.environ.get("CLUSTER_BUILD_JOBS", "2")
@@ -136,6 +138,9 @@ def _build(group: Group, package: str, target: Path) -> None:
         sys.stderr.write(done.stderr)
         if _NETWORK.search(done.stderr):
             msg = f"{target.name} is not built: modules could not be fetched. Try again later."
+            raise Unavailable(msg)
+        if _ROOM.search(done.stderr):
+            msg = f"{target.name} is not built: it needs more memory, or disk (8 GB in all)."
             raise Unavailable(msg)
         done.check_returncode()
     unfinished.rename(target)

@@ -56,3 +56,20 @@ def test_what_does_not_build_is_the_project_s_fault(
         build()
     assert main() == 1
     assert [programs.find(name) for name in GROUPS[0].packages] == [None] * len(GROUPS[0].packages)
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ("link: mapping output file failed: no space left on device", "more memory, or disk"),
+        ("compile: signal: killed", "more memory, or disk"),
+        ("k8s.io/api@v0.37.2: reading http://proxy/v0.37.2.zip: 404 Not Found", "be fetched"),
+    ],
+)
+def test_a_machine_that_is_too_small_or_cut_off_is_not_the_project_s_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, why: str
+) -> None:
+    lines = ('[ "$1" = build ] || exec echo go1.99.0', f"echo '{told}' >&2", "exit 1")
+    go(tmp_path / "small", monkeypatch, *lines)
+    with pytest.raises(Unavailable, match=why):
+        build()
