@@ -41,7 +41,7 @@ def test_the_tests_in_one_process_pass_on_jupyterhub_5_too() -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert child.returncode == 0, child.stdout[-8000:] + child.stderr[-4000:]
