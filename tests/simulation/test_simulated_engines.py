@@ -1,5 +1,7 @@
 import os
 import re
+import socket
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from accounting.simulation.exporters.exposition import expose
 from accounting.simulation.judges.expectation import ExpectedPod, Reader
 from accounting.simulation.stores.engines import Engine, run_prometheus, run_victoria_metrics
 from accounting.simulation.stores.history import (
@@ -29,6 +32,7 @@ START = datetime(2026, 10, 31, 18, tzinfo=UTC)
 END = datetime(2026, 11, 1, 6, tzinfo=UTC)
 CLUSTER = Cluster.generate(11, START, END, pods=200)
 NOTEBOOKS = 'namespace="jupyterhub",pod=~"jupyter-.*"'
+NOON = (START + timedelta(hours=6)).timestamp()
 ENGINES = ("prometheus", "victoria-metrics")
 
 
@@ -290,3 +294,21 @@ def test_a_target_is_silent_when_its_timetable_says_so() -> None:
             kubelet = next(path for path_of, path in targets.paths if path_of.kind == "cadvisor")
             assert httpx.get(f"http://{targets.address}{kubelet}").status_code == status
             assert httpx.get(f"http://{targets.address}/nothing").status_code == 404
+
+
+def test_a_store_that_is_stopped_in_mid_scrape_is_no_news(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Otherwise the demo ends with a traceback, when its Prometheus is stopped."""
+    speaking = (emitter for emitter in CLUSTER.emitters if emitter.speaks_at(NOON))
+    busiest = max(speaking, key=lambda emitter: len(expose(CLUSTER, emitter, NOON)))
+    offset = datetime.fromtimestamp(NOON, UTC) - datetime.now(UTC)
+    with serve_targets(CLUSTER, offset=offset) as targets:
+        path = dict(targets.paths)[busiest]
+        host, port = targets.address.split(":")
+        for _ in range(5):
+            with socket.create_connection((host, int(port)), timeout=30) as scrape:
+                scrape.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                scrape.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        assert httpx.get(f"http://{targets.address}{path}").status_code == 200
+    assert "Traceback" not in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """The cluster's scrape targets as HTTP servers, and the configuration that scrapes them."""
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from accounting.simulation.exporters.emitters import Emitter
 from accounting.simulation.exporters.exposition import CONTENT_TYPE, expose
@@ -67,6 +69,15 @@ class Targets:
         return [{"target_label": "metrics_path", "replacement": "/metrics/cadvisor"}]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say what broke, unless a store that was stopped did not hear the answer out."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def serve_targets(cluster: Cluster, *, offset: timedelta = timedelta()) -> Iterator[Targets]:
     """Serve every emitter on a free loopback port while the `with` lasts.
@@ -80,8 +91,7 @@ def serve_targets(cluster: Cluster, *, offset: timedelta = timedelta()) -> Itera
 
     paths = tuple((emitter, _path(emitter)) for emitter in cluster.emitters)
     handler = _handler(cluster, {path: emitter for emitter, path in paths}, clock)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, name="simulated targets", daemon=True)
     thread.start()
     try:
