@@ -1,6 +1,8 @@
 """What every file of the project keeps to, beside the linter's rules."""
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,3 +36,22 @@ def test_no_room_holds_more_modules_than_one_can_survey(package: str) -> None:
 def test_no_module_is_longer_than_one_can_read_at_once() -> None:
     lengths = {str(file.relative_to(ROOT)): len(file.read_text().splitlines()) for file in FILES}
     assert {file: length for file, length in lengths.items() if length > MOST_LINES} == {}
+
+
+def test_no_test_gives_an_answer_only_httpx_s_five_seconds() -> None:
+    """On a busy machine they are too few; a request without its own timeout gets them."""
+    tests = [file for file in FILES if file.is_relative_to(ROOT / "tests")]
+    hasty = [f"{file.relative_to(ROOT)}:{line}" for file in tests for line in _hasty(file)]
+    assert hasty == []
+
+
+def _hasty(file: Path) -> Iterator[int]:
+    """The lines on which httpx is called without a timeout."""
+    verbs = {"get", "post", "put", "delete", "request", "stream", "Client", "AsyncClient"}
+    for call in ast.walk(ast.parse(file.read_text())):
+        match call:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="httpx"), attr=verb), keywords=given
+            ):
+                if verb in verbs and not any(word.arg in ("timeout", None) for word in given):
+                    yield call.lineno

@@ -50,7 +50,7 @@ class Hub:
 
     def ask(self, method: str, path: str, **more: object) -> httpx.Response:
         headers = {"Authorization": f"token {MAKER_TOKEN}"}
-        return httpx.request(method, self.api + path, headers=headers, timeout=30, **more)  # type: ignore[arg-type] # httpx's own
+        return httpx.request(method, self.api + path, headers=headers, timeout=120, **more)  # type: ignore[arg-type] # httpx's own
 
     def token_of(self, user: str, *scopes: str) -> str:
         """A token of a user; with all that the user may, if no scopes are given."""

@@ -89,7 +89,9 @@ def browser(running: Running) -> Iterator[httpx.Client]:
         "Sec-Fetch-Mode": "navigate",
         "Sec-Fetch-Dest": "document",
     }
-    with httpx.Client(base_url=running.url, headers=headers, follow_redirects=True) as client:
+    with httpx.Client(
+        base_url=running.url, headers=headers, follow_redirects=True, timeout=60
+    ) as client:
         yield client
 
 
@@ -126,7 +128,7 @@ def test_the_form_opens_a_session_and_signing_out_ends_it(
 
 
 def test_behind_tls_the_cookie_is_secure(shared: Running) -> None:
-    with httpx.Client(base_url=shared.url) as client:
+    with httpx.Client(base_url=shared.url, timeout=60) as client:
         answer = client.post(
             "/login", data={"token": ADMIN}, headers={"X-Forwarded-Proto": "https"}
         )
@@ -237,13 +239,13 @@ def test_over_tls_the_cookie_is_one_that_no_other_host_can_set(browser: httpx.Cl
     ],
 )
 def test_signing_in_leads_to_a_page_of_ours_only(following: str, shared: Running) -> None:
-    with httpx.Client(base_url=shared.url) as client:
+    with httpx.Client(base_url=shared.url, timeout=60) as client:
         answer = client.post("/login", data={"token": ADMIN, "following": following})
     assert (answer.status_code, answer.headers["Location"]) == (303, "/")
 
 
 def test_another_site_s_form_signs_nobody_in(shared: Running) -> None:
-    with httpx.Client(base_url=shared.url) as client:
+    with httpx.Client(base_url=shared.url, timeout=60) as client:
         for headers in ({"Origin": "https://evil.example.org"}, {"Sec-Fetch-Site": "cross-site"}):
             answer = client.post("/login", data={"token": ADMIN}, headers=headers)
             assert answer.status_code == 403
@@ -252,7 +254,7 @@ def test_another_site_s_form_signs_nobody_in(shared: Running) -> None:
 def test_a_ticket_opens_a_session_once(browser: httpx.Client, running: Running) -> None:
     ticket = running.doors.sessions.ticket(digest_of(ADMIN.encode()))
     assert browser.get(f"/login?ticket={ticket}").status_code == 200
-    with httpx.Client(base_url=running.url, follow_redirects=True) as other:
+    with httpx.Client(base_url=running.url, follow_redirects=True, timeout=60) as other:
         assert other.get(f"/login?ticket={ticket}").status_code == 401
 
 
@@ -293,7 +295,7 @@ def test_one_s_sessions_push_out_nobody_else_s(running: Running) -> None:
 
 @pytest.mark.parametrize("following", ["//[", "http://[", "/\x00", "[" * 5000, "//a:b@[::1"])
 def test_no_address_to_go_to_fails_however_odd(following: str, shared: Running) -> None:
-    with httpx.Client(base_url=shared.url) as client:
+    with httpx.Client(base_url=shared.url, timeout=60) as client:
         asked = client.get("/login", params={"following": following})
         posted = client.post("/login", data={"token": ADMIN, "following": following})
     assert (asked.status_code, posted.headers["Location"]) == (401, "/")

@@ -83,7 +83,9 @@ def test_a_hub_s_token_shows_what_its_owner_may_see(
         assert running.get("/api/v1/me", token).json()["role"] == role
         assert numbers(running.get(f"{PREFIX}/api/v1/records", token)) == seen
         through_proxy = httpx.get(
-            f"{hub.url}{PREFIX}/api/v1/records", headers={"Authorization": f"token {token}"}
+            f"{hub.url}{PREFIX}/api/v1/records",
+            headers={"Authorization": f"token {token}"},
+            timeout=60,
         )
         assert numbers(through_proxy) == seen
         pushed = running.post("/api/v1/push", token).status_code

@@ -401,6 +401,7 @@ def test_a_reader_who_goes_away_lets_go_of_the_database(changing: Running) -> No
         "GET",
         f"{changing.url}/api/v1/records?format=csv",
         headers={"Authorization": "Bearer the-admins-token"},
+        timeout=60,
     ) as answer:
         next(answer.iter_raw())
     write(changing.service.database, [account(99)])

@@ -89,7 +89,7 @@ def test_readiness_needs_the_database(running: Running, tmp_path: Path) -> None:
 )
 def test_metrics_without_the_right_token_are_refused(header: str | None, running: Running) -> None:
     headers = {} if header is None else {b"Authorization": header.encode("latin-1")}
-    answer = httpx.get(f"{running.url}/metrics", headers=headers)
+    answer = httpx.get(f"{running.url}/metrics", headers=headers, timeout=60)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="notebooks-accounting"'
     assert answer.headers["Content-Type"] == "application/problem+json"
@@ -272,10 +272,10 @@ def test_serve_polls_by_itself_and_stops_when_told(prometheus: str, tmp_path: Pa
     with served(prometheus, tmp_path, ACCOUNTING_API__TOKEN_FILE=str(token_file)) as url:
         deadline = time.monotonic() + 30
         never = "notebooks_accounting_last_poll_timestamp_seconds NaN"
-        while never in httpx.get(f"{url}/metrics", headers=allowed).text:
+        while never in httpx.get(f"{url}/metrics", headers=allowed, timeout=60).text:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        assert httpx.get(f"{url}/readyz").json() == {"status": "ready"}
+        assert httpx.get(f"{url}/readyz", timeout=60).json() == {"status": "ready"}
     assert (tmp_path / "accounting.db").exists()
 
 
@@ -283,7 +283,7 @@ def test_without_a_token_nobody_gets_in_not_even_on_the_loopback(
     prometheus: str, tmp_path: Path
 ) -> None:
     with served(prometheus, tmp_path) as url:
-        assert httpx.get(f"{url}/metrics").status_code == 401
+        assert httpx.get(f"{url}/metrics", timeout=60).status_code == 401
 
 
 def test_serve_beyond_the_loopback_asks_for_the_token(prometheus: str, tmp_path: Path) -> None:
@@ -293,9 +293,9 @@ def test_serve_beyond_the_loopback_asks_for_the_token(prometheus: str, tmp_path:
     with served(
         prometheus, tmp_path, "--host", every_address, ACCOUNTING_API__TOKEN_FILE=str(token_file)
     ) as url:
-        assert httpx.get(f"{url}/metrics").status_code == 401
+        assert httpx.get(f"{url}/metrics", timeout=60).status_code == 401
         allowed = {"Authorization": "Bearer secret-enough"}
-        assert httpx.get(f"{url}/metrics", headers=allowed).status_code == 200
+        assert httpx.get(f"{url}/metrics", headers=allowed, timeout=60).status_code == 200
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")

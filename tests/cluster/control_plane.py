@@ -145,7 +145,7 @@ class _Parts:
         self._run(
             self._stack,
             "etcd",
-            lambda: httpx.get(f"{self._etcd_url}/health").json()["health"] == "true",
+            lambda: httpx.get(f"{self._etcd_url}/health", timeout=60).json()["health"] == "true",
             f"--data-dir={self.folder / 'etcd'}",
             f"--listen-client-urls={self._etcd_url}",
             f"--advertise-client-urls={self._etcd_url}",
@@ -209,7 +209,9 @@ class _Parts:
                 name,
                 lambda port=port: (
                     httpx.get(
-                        f"https://127.0.0.1:{port}/healthz", verify=self._serving_context()
+                        f"https://127.0.0.1:{port}/healthz",
+                        verify=self._serving_context(),
+                        timeout=60,
                     ).is_success
                 ),
                 f"--kubeconfig={config}",
@@ -234,7 +236,7 @@ class _Parts:
         self._run(
             self._stack,
             "kwok",
-            lambda: httpx.get(f"http://127.0.0.1:{self.usage_port}/healthz").is_success,
+            lambda: httpx.get(f"http://127.0.0.1:{self.usage_port}/healthz", timeout=60).is_success,
             f"--kubeconfig={self.admin}",
             f"--config={config}",
             f"--manage-nodes-with-label-selector={_KUBELET}",

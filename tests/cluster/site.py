@@ -77,7 +77,9 @@ class Measured:
         return not self.query(f'kube_pod_info{{uid="{uid}"}}')
 
     def query(self, text: str) -> list[dict[str, Any]]:
-        answer = httpx.get(f"{self.prometheus.url}/api/v1/query", params={"query": text})
+        answer = httpx.get(
+            f"{self.prometheus.url}/api/v1/query", params={"query": text}, timeout=60
+        )
         found: list[dict[str, Any]] = answer.raise_for_status().json()["data"]["result"]
         return found
 
@@ -125,7 +127,7 @@ def run_state_metrics(cluster: ControlPlane) -> Iterator[str]:
         name,
         command,
         log,
-        ready=lambda: "kube_node_info" in httpx.get(f"http://{address}/metrics").text,
+        ready=lambda: "kube_node_info" in httpx.get(f"http://{address}/metrics", timeout=60).text,
     ):
         yield address
 
@@ -195,7 +197,7 @@ def run_notebooks(folder: Path) -> Iterator[int]:
     port = free_port()
 
     def ready() -> bool:
-        return httpx.get(f"http://127.64.0.1:{port}/").is_success
+        return httpx.get(f"http://127.64.0.1:{port}/", timeout=60).is_success
 
     command = [sys.executable, str(_NOTEBOOK), str(port)]
     with program("notebooks", command, folder / "notebooks.log", ready=ready):

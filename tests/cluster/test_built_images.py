@@ -125,7 +125,7 @@ def test_the_service_gets_healthy_and_a_signal_ends_it_in_order(
 
         def healthy() -> bool:
             assert process.poll() is None, (tmp_path / "log").read_text()
-            return httpx.get(f"http://127.0.0.1:{port}/healthz").is_success
+            return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=60).is_success
 
         wait_for(healthy, "a healthy service")
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")

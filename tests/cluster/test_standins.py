@@ -250,7 +250,7 @@ def test_the_simulated_kube_state_metrics_has_the_labels_of_the_real_one(
     with run_state_metrics(control_plane) as address:
 
         def told() -> str:
-            return httpx.get(f"http://{address}/metrics").text
+            return httpx.get(f"http://{address}/metrics", timeout=60).text
 
         here = 'namespace="told"'
         spoken = [family for family in FAMILIES if family not in UNTOLD]

@@ -122,8 +122,10 @@ def served(folder: Path, seen: Mapping[str, Points], engine: str) -> Iterator[st
             for at, value in points
         ]
         body = "\n".join([*lines, ""])
-        httpx.post(f"{victoria.url}/api/v1/import/prometheus", content=body).raise_for_status()
-        httpx.get(f"{victoria.url}/internal/force_flush").raise_for_status()
+        httpx.post(
+            f"{victoria.url}/api/v1/import/prometheus", content=body, timeout=60
+        ).raise_for_status()
+        httpx.get(f"{victoria.url}/internal/force_flush", timeout=60).raise_for_status()
         yield victoria.url
 
 

@@ -194,9 +194,11 @@ def imported(url: str, cases: Iterable[Case]) -> None:
         for series, points in case.seen.items()
         for at, value in points
     ]
-    answer = httpx.post(f"{url}/api/v1/import/prometheus", content="\n".join(lines).encode())
+    answer = httpx.post(
+        f"{url}/api/v1/import/prometheus", content="\n".join(lines).encode(), timeout=60
+    )
     answer.raise_for_status()
-    httpx.get(f"{url}/internal/force_flush").raise_for_status()
+    httpx.get(f"{url}/internal/force_flush", timeout=60).raise_for_status()
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class Provider:
         return f"{self.issuer}/protocol/openid-connect/{name}"
 
     def _control(self, method: str, name: str, body: object = None) -> Any:
-        answer = httpx.request(method, f"http://{self.host}/control/{name}", json=body, timeout=30)
+        answer = httpx.request(method, f"http://{self.host}/control/{name}", json=body, timeout=60)
         answer.raise_for_status()
         return answer.json()
 
@@ -100,7 +100,10 @@ class Provider:
     def revoke(self, token: str, client_id: str = "notebooks") -> None:
         """Revoke a token, as its client would."""
         answer = httpx.post(
-            self.endpoint("revoke"), data={"token": token}, auth=(client_id, CLIENT_SECRET)
+            self.endpoint("revoke"),
+            data={"token": token},
+            auth=(client_id, CLIENT_SECRET),
+            timeout=60,
         )
         answer.raise_for_status()
 

@@ -64,7 +64,7 @@ def test_a_program_gets_a_token_that_starts_uses_and_stops_servers(site: Site) -
     assert site.hub.api("POST", "/users/anna/server", token=token).status_code in {201, 202}
     site.hub.start_server("anna")
     headers = {"Authorization": f"token {token}"}
-    assert httpx.get(f"{site.hub.url}user/anna/api", headers=headers).status_code == 200
+    assert httpx.get(f"{site.hub.url}user/anna/api", headers=headers, timeout=60).status_code == 200
     assert site.hub.api("DELETE", "/users/anna/server", token=token).status_code in {202, 204}
 
 
@@ -80,8 +80,8 @@ def test_a_programs_token_opens_nothing_else(site: Site) -> None:
 def test_the_token_may_come_in_a_form_and_not_in_the_url(site: Site) -> None:
     url = f"{site.hub.url}hub/jwt_login"
     token = access_token(site, "anna")
-    assert httpx.post(url, data={"access_token": token}).json()["user"] == "anna"
-    refused = httpx.get(url, params={"access_token": token})
+    assert httpx.post(url, data={"access_token": token}, timeout=60).json()["user"] == "anna"
+    refused = httpx.get(url, params={"access_token": token}, timeout=60)
     assert refused.status_code == 401
     assert refused.headers["WWW-Authenticate"] == "Bearer"
 
@@ -154,7 +154,7 @@ def test_a_user_without_a_name_does_not_become_the_client(site: Site) -> None:
 def test_a_program_of_its_own_gets_the_clients_name_with_a_prefix(site: Site) -> None:
     form = {"grant_type": "client_credentials"}
     token = httpx.post(
-        site.provider.endpoint("token"), data=form, auth=(CLIENT, CLIENT_SECRET)
+        site.provider.endpoint("token"), data=form, auth=(CLIENT, CLIENT_SECRET), timeout=60
     ).json()["access_token"]
     assert login(site, token).json()["user"] == f"service-account-{CLIENT}"
 

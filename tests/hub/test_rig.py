@@ -26,7 +26,7 @@ def test_a_real_server_starts_and_nothing_is_left_when_the_hub_ends(
             assert page.url.path.startswith(("/hub/spawn", "/user/alice"))
         hub.start_server("alice")
         headers = {"Authorization": f"token {hub.token_of('alice')}"}
-        status = httpx.get(f"{hub.url}user/alice/api/status", headers=headers)
+        status = httpx.get(f"{hub.url}user/alice/api/status", headers=headers, timeout=60)
         assert status.json()["kernels"] == 0
         family = psutil.Process(hub.pid).children(recursive=True)
         assert any("singleuser" in " ".join(member.cmdline()) for member in family)
@@ -51,11 +51,13 @@ def test_the_provider_accepts_its_own_tokens_and_no_others(provider: Provider) -
 
     def userinfo(token: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"}
-        return httpx.get(provider.endpoint("userinfo"), headers=headers)
+        return httpx.get(provider.endpoint("userinfo"), headers=headers, timeout=60)
 
     def active(token: str) -> bool:
         url = provider.endpoint("token/introspect")
-        return bool(httpx.post(url, data={"token": token}, auth=CLIENT).json()["active"])
+        return bool(
+            httpx.post(url, data={"token": token}, auth=CLIENT, timeout=60).json()["active"]
+        )
 
     assert userinfo(tokens["access_token"]).json() == {
         "sub": "dora",
@@ -72,7 +74,7 @@ def test_the_provider_refreshes_exchanges_and_revokes(provider: Provider) -> Non
     tokens = provider.tokens("emil", "somebody", scope="openid offline_access")
 
     def ask(**form: str) -> httpx.Response:
-        return httpx.post(provider.endpoint("token"), data=form, auth=CLIENT)
+        return httpx.post(provider.endpoint("token"), data=form, auth=CLIENT, timeout=60)
 
     fresh = ask(grant_type="refresh_token", refresh_token=tokens["refresh_token"]).json()
     assert fresh["access_token"] != tokens["access_token"]
@@ -86,8 +88,12 @@ def test_the_provider_refreshes_exchanges_and_revokes(provider: Provider) -> Non
     assert exchanged["issued_token_type"] == "urn:ietf:params:oauth:token-type:refresh_token"
     assert exchanged["access_token"] != tokens["refresh_token"]  # it comes there (RFC 8693, 2.2.1)
     revoked = {"token": fresh["access_token"], "token_type_hint": "access_token"}
-    httpx.post(provider.endpoint("revoke"), data=revoked, auth=CLIENT).raise_for_status()
-    introspected = httpx.post(provider.endpoint("token/introspect"), data=revoked, auth=CLIENT)
+    httpx.post(
+        provider.endpoint("revoke"), data=revoked, auth=CLIENT, timeout=60
+    ).raise_for_status()
+    introspected = httpx.post(
+        provider.endpoint("token/introspect"), data=revoked, auth=CLIENT, timeout=60
+    )
     assert introspected.json() == {"active": False}
 
 

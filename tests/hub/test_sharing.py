@@ -50,6 +50,7 @@ def page_token(site: Site, name: str, server: str = "", owner: str = "") -> str:
             "code": code,
             "redirect_uri": redirect,
         },
+        timeout=60,
     )
     return str(answer.raise_for_status().json()["access_token"])
 

@@ -95,13 +95,13 @@ def test_a_login_serves_for_a_while_and_not_for_ever(site: Site, client: httpx.C
 
 def test_without_a_good_token_nothing_is_asked(site: Site) -> None:
     url = f"{site.hub.url}services/jwt/user"
-    missing = httpx.get(url)
+    missing = httpx.get(url, timeout=60)
     assert missing.status_code == 401
     assert missing.headers["WWW-Authenticate"] == "Bearer"
-    wrong = httpx.get(url, headers={"Authorization": "Bearer no.good.token"})
+    wrong = httpx.get(url, headers={"Authorization": "Bearer no.good.token"}, timeout=60)
     assert wrong.status_code == 401
     assert "not accepted" in wrong.json()["message"]
-    hub_token = httpx.get(url, headers={"Authorization": f"token {site.hub.token}"})
+    hub_token = httpx.get(url, headers={"Authorization": f"token {site.hub.token}"}, timeout=60)
     assert hub_token.status_code == 401
 
 

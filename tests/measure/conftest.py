@@ -23,7 +23,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Good]:
     features = Features.none().but(claims=True, odd_requests=True)
     cluster = Cluster.generate(4, START, END, pods=80, features=features, interval_seconds=30)
     populate(cluster, folder)
-    with run_prometheus(folder) as engine, httpx.Client(timeout=30) as client:
+    with run_prometheus(folder) as engine, httpx.Client(timeout=60) as client:
         yield Good(engine.url, cluster, client)
 
 

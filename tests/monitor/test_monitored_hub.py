@@ -270,6 +270,7 @@ def test_egi_s_earlier_probe_finds_code_and_msg_at_its_own_address(
         service,
         headers={"Accept": "application/json", "Authorization": f"Bearer {PROBE_TOKEN}"},
         follow_redirects=True,
+        timeout=60,
     )
     there = get(f"{service}status.json", PROBE_TOKEN)
     assert ageless(at_its_page.json()) == ageless(there.json())
@@ -298,7 +299,7 @@ def test_an_open_status_needs_no_token_whatever_the_service_is_called(
     async def look() -> tuple[httpx.Response, httpx.Response]:
         there = httpx.ASGITransport(app)
         async with httpx.AsyncClient(
-            transport=there, base_url="http://monitor", follow_redirects=True
+            transport=there, base_url="http://monitor", follow_redirects=True, timeout=60
         ) as client:
             return await client.get(path), await client.get(f"{prefix}metrics")
 

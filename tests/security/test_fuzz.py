@@ -88,7 +88,7 @@ def test_no_login_makes_the_service_fail(
         return text.encode("utf-8", "replace").decode()
 
     form = {"token": plain(token), "following": plain(following)}
-    with httpx.Client(base_url=running.url) as client:
+    with httpx.Client(base_url=running.url, timeout=60) as client:
         posted = client.post("/login", data=form)
         asked = client.get(
             "/login", params={"ticket": plain(ticket), "following": plain(following)}

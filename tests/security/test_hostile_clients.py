@@ -40,7 +40,7 @@ def works_at_once(running: Running) -> None:
         ("/api/v1/me", {"Authorization": "Bearer the-admins-token"}),
     ):
         begun = time.monotonic()
-        assert httpx.get(running.url + path, headers=headers, timeout=10).status_code == 200
+        assert httpx.get(running.url + path, headers=headers, timeout=60).status_code == 200
         assert time.monotonic() - begun < 5
 
 
@@ -220,6 +220,6 @@ def test_more_connections_than_a_process_may_usually_have_keep_nobody_out(tmp_pa
             with suppress(BlockingIOError):
                 one.connect(address_of(url))
         begun = time.monotonic()
-        assert httpx.get(f"{url}/healthz", timeout=20).status_code == 200
+        assert httpx.get(f"{url}/healthz", timeout=60).status_code == 200
         assert time.monotonic() - begun < 10
     assert not any("exception" in line for line in log)

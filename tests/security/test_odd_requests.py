@@ -313,7 +313,9 @@ def test_a_form_that_is_none_signs_nobody_in(kind: str, running: Running) -> Non
         b'--a\r\nContent-Disposition: form-data; name="token"; filename="x"\r\n\r\nx\r\n--a--\r\n'
     )
     for body in (b"", b"x", file, file * 500, b"--a\r\n" * 9000):
-        answer = httpx.post(f"{running.url}/login", content=body, headers={"Content-Type": kind})
+        answer = httpx.post(
+            f"{running.url}/login", content=body, headers={"Content-Type": kind}, timeout=60
+        )
         assert answer.status_code in {400, 401, 429}
 
 

@@ -133,7 +133,9 @@ def test_by_the_hub_s_address_a_service_with_its_own_host_shows_only_one_s_own(
     said = {"Cookie": f"accounting-session={key}", **WINDOW}
     for host, role in ((hub.own_url, "admin"), (hub.named_url, "self"), ("http://x", "self")):
         headers = {**said, "Host": httpx.URL(host).netloc.decode()}
-        answer = httpx.get(f"http://127.0.0.1:{hub.own_port}/api/v1/me", headers=headers)
+        answer = httpx.get(
+            f"http://127.0.0.1:{hub.own_port}/api/v1/me", headers=headers, timeout=60
+        )
         assert answer.json()["role"] == role
 
 
@@ -143,19 +145,19 @@ def test_whoever_opens_the_pages_below_the_hub_s_address_is_led_to_their_own_hos
     path: str, hub: Hub
 ) -> None:
     """There the login ends; begun elsewhere, it would find no cookie."""
-    answer = httpx.get(f"{hub.url}{path}", headers={"Accept": "text/html", **WINDOW})
+    answer = httpx.get(f"{hub.url}{path}", headers={"Accept": "text/html", **WINDOW}, timeout=60)
     assert (answer.status_code, answer.headers["location"]) == (302, f"{hub.own_url}/")
 
 
 @pytest.mark.usefixtures("shared")
 def test_a_shared_origin_takes_no_token_from_a_browser(hub: Hub) -> None:
     url = f"{hub.url}{PREFIX}"
-    answer = httpx.post(f"{url}/login", data={"token": ADMIN})
+    answer = httpx.post(f"{url}/login", data={"token": ADMIN}, timeout=60)
     assert answer.status_code == 403
     assert "docs/security.md" in answer.json()["cure"]
     # Programs send it with each request; no browser's page can.
     headers = {"Authorization": f"Bearer {ADMIN}"}
-    assert httpx.get(f"{url}/api/v1/me", headers=headers).json()["role"] == "admin"
+    assert httpx.get(f"{url}/api/v1/me", headers=headers, timeout=60).json()["role"] == "admin"
 
 
 @pytest.mark.parametrize(

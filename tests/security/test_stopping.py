@@ -71,7 +71,7 @@ def ended(process: "subprocess.Popen[str]", logged: list[dict[str, Any]]) -> int
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_service_with_exit_code_0(sign: signal.Signals, tmp_path: Path) -> None:
     with serving(tmp_path) as (process, url, logged):
-        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert httpx.get(f"{url}/healthz", timeout=60).status_code == 200
         process.send_signal(sign)
         assert ended(process, logged) == 0
     assert logged[-1]["event"] == "stopped"
@@ -82,7 +82,7 @@ def test_as_the_first_process_of_a_container_it_ends_too(tmp_path: Path) -> None
     assert sandbox
     first = [sandbox, "--dev-bind", "/", "/", "--proc", "/proc", "--unshare-pid", "--as-pid-1"]
     with serving(tmp_path, before=first) as (process, url, logged):
-        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert httpx.get(f"{url}/healthz", timeout=60).status_code == 200
         inside = children(process.pid)
         os.kill(inside, signal.SIGTERM)
         assert ended(process, logged) == 0

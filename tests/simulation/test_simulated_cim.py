@@ -23,7 +23,7 @@ def cim() -> Cim:
 
 @pytest.fixture
 def client(cim: Cim) -> Iterator[httpx.Client]:
-    with CimStandin(cim) as standin, httpx.Client(base_url=standin.base) as made:
+    with CimStandin(cim) as standin, httpx.Client(base_url=standin.base, timeout=60) as made:
         yield made
 
 

@@ -51,7 +51,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Engi
 
 def ask(engine: Engine, query: str, at: datetime = END) -> list[dict[str, Any]]:
     answer = httpx.post(
-        f"{engine.url}/api/v1/query", data={"query": query, "time": str(at.timestamp())}, timeout=30
+        f"{engine.url}/api/v1/query", data={"query": query, "time": str(at.timestamp())}, timeout=60
     )
     result: list[dict[str, Any]] = answer.raise_for_status().json()["data"]["result"]
     return result
@@ -233,7 +233,7 @@ def test_an_engine_is_gone_when_its_block_ends(run: Any, tmp_path: Path) -> None
     with pytest.raises(ProcessLookupError):
         os.kill(engine.pid, 0)
     with pytest.raises(httpx.ConnectError):
-        httpx.get(engine.url)
+        httpx.get(engine.url, timeout=60)
 
 
 def test_a_real_prometheus_scrapes_the_live_targets(tmp_path: Path) -> None:
@@ -292,8 +292,8 @@ def test_a_target_is_silent_when_its_timetable_says_so() -> None:
         offset = timedelta(seconds=instant - datetime.now(UTC).timestamp())
         with serve_targets(CLUSTER, offset=offset) as targets:
             kubelet = next(path for path_of, path in targets.paths if path_of.kind == "cadvisor")
-            assert httpx.get(f"http://{targets.address}{kubelet}").status_code == status
-            assert httpx.get(f"http://{targets.address}/nothing").status_code == 404
+            assert httpx.get(f"http://{targets.address}{kubelet}", timeout=60).status_code == status
+            assert httpx.get(f"http://{targets.address}/nothing", timeout=60).status_code == 404
 
 
 def test_a_store_that_is_stopped_in_mid_scrape_is_no_news(
@@ -310,5 +310,5 @@ def test_a_store_that_is_stopped_in_mid_scrape_is_no_news(
             with socket.create_connection((host, int(port)), timeout=30) as scrape:
                 scrape.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 scrape.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
-        assert httpx.get(f"http://{targets.address}{path}").status_code == 200
+        assert httpx.get(f"http://{targets.address}{path}", timeout=60).status_code == 200
     assert "Traceback" not in capsys.readouterr().err

@@ -29,7 +29,10 @@ def eosc() -> Eosc:
 
 @pytest.fixture
 def client(eosc: Eosc) -> Iterator[httpx.Client]:
-    with EoscStandin(eosc) as running, httpx.Client(base_url=running.url, trust_env=False) as made:
+    with (
+        EoscStandin(eosc) as running,
+        httpx.Client(base_url=running.url, trust_env=False, timeout=60) as made,
+    ):
         made.headers["Authorization"] = f"Bearer {token(made).json()['access_token']}"
         yield made
 

@@ -237,7 +237,7 @@ def test_signing_out_ends_the_session(site: Site, watched: Page) -> None:
     site.open(watched, "/my", "ada")
     cookies = [c for c in watched.context.cookies() if c.get("name") == "accounting-session"]
     watched.click("text=Sign out")
-    with httpx.Client(cookies={c["name"]: c["value"] for c in cookies}) as client:
+    with httpx.Client(cookies={c["name"]: c["value"] for c in cookies}, timeout=60) as client:
         assert client.get(f"{site.running.url}/api/v1/me").status_code == 401
 
 
