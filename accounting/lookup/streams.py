@@ -1,6 +1,6 @@
 """All records that a question selects, for files: read a page at a time, as fast as they come."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    CursorResult,
     Float,
     Select,
     String,
@@ -32,10 +33,14 @@ from accounting.store.tables import records
 _AT_ONCE = 5000
 _TWO_DIGITS = 10
 _LISTS = ("flags", "accelerators")
+_WORDS = ("status", "digest", "held", "vo_rule", "energy_quality")
+"""Texts that are this program's own words."""
 _MARK = '"'
 _SMALLEST, _LARGEST = 1e-4, 1e15
 """Between these, all write numbers without an exponent."""
 _c = records.c
+_KEY = (_c.uid, _c.year, _c.month)
+"""As rows of all columns begin, too."""
 
 
 def stream(database: Database, viewer: Viewer, question: Question) -> Iterator[Record]:
@@ -49,9 +54,7 @@ def stream(database: Database, viewer: Viewer, question: Question) -> Iterator[R
         Forbidden: the viewer may not ask for that user or VO.
     """
     # Only the records' own columns: how far each has come costs more than to read it.
-    pages = _pages(
-        database, viewer, question, records.columns, lambda row: (row.year, row.month, row.uid)
-    )
+    pages = _pages(database, viewer, question, records.columns, CursorResult.all)
     return (record_of(row) for page in pages for row in page)
 
 
@@ -67,10 +70,10 @@ def stream_lines(
         Forbidden: the viewer may not ask for that user or VO.
     """
     kept = _kept()
-    line = _line(kept, is_sqlite=database.is_sqlite)
+    line = _line(is_sqlite=database.is_sqlite)
     columns: list[Any] = [kept.get(name, _c.get(name)) for name in tabular.COLUMNS]
     query = chosen(viewer, _everything(question)).with_only_columns(*columns)
-    pages = _pages(database, viewer, question, [line, _c.year, _c.month, _c.uid], _key_of_line)
+    pages = _pages(database, viewer, question, [*_KEY, line], _as_driven)
     return (_portion(page, partial(_rows, database, query)) for page in pages)
 
 
@@ -81,15 +84,19 @@ def _kept() -> dict[str, Any]:
     return {"month": month + cast(_c.month, String), **lists}
 
 
-def _line(kept: Mapping[str, Any], *, is_sqlite: bool) -> ColumnElement[str]:
+def _line(*, is_sqlite: bool) -> ColumnElement[str]:
     """A line of CSV; with a quotation mark where a value must be written by Python."""
     wanted: dict[str, Any] = {
-        "month": kept["month"],
         **{name: case((_c[name] != "[]", _MARK), else_="") for name in _LISTS},
         **{name: _float(_c[name], is_sqlite=is_sqlite) for name in tabular.FLOATS & set(_c.keys())},
+        **{name: _c[name] for name in _WORDS},
     }
     cells = [wanted.get(name, _text(_c.get(name), is_sqlite=is_sqlite)) for name in tabular.COLUMNS]
-    written = (func.printf if is_sqlite else func.format)(",".join(["%s"] * len(cells)), *cells)
+    formats = ["%s"] * len(cells)
+    month = tabular.COLUMNS.index("month")
+    formats[month] = "%s-%s%s"
+    cells[month : month + 1] = [_c.year, case((_c.month < _TWO_DIGITS, "0"), else_=""), _c.month]
+    written = (func.printf if is_sqlite else func.format)(",".join(formats), *cells)
     return written.label("line")
 
 
@@ -111,7 +118,7 @@ def _float(column: ColumnElement[Any], *, is_sqlite: bool) -> ColumnElement[str]
 
 
 def _portion(page: Sequence[Any], rows_of: Callable[[Sequence[Any]], Any]) -> tabular.Portion:
-    lines = [row[0] for row in page]
+    lines = [row[-1] for row in page]
     if (text := tabular.plain_text(lines)) is not None:
         return tabular.Portion(text)
     plain = [None if tabular.plain_text([line]) is None else line for line in lines]
@@ -121,9 +128,9 @@ def _portion(page: Sequence[Any], rows_of: Callable[[Sequence[Any]], Any]) -> ta
     kept = [
         (line, row)
         for line, row in zip(plain, page, strict=True)
-        if line is not None or _key_of_line(row) in found
+        if line is not None or row[:-1] in found
     ]
-    rows = [found[_key_of_line(row)] for line, row in kept if line is None]
+    rows = [found[row[:-1]] for line, row in kept if line is None]
     return tabular.Portion("", [line for line, _ in kept], rows)
 
 
@@ -131,23 +138,25 @@ def _rows(
     database: Database, query: Select[Any], page: Sequence[Any]
 ) -> dict[tuple[Any, ...], tabular.Row]:
     """Some records of a page as rows, by their keys."""
-    first, last = _key_of_line(page[0]), _key_of_line(page[-1])
+    first, last = (tuple_(year, month, uid) for uid, year, month, _ in (page[0], page[-1]))
     key = tuple_(_c.year, _c.month, _c.uid)
     found: dict[tuple[Any, ...], tabular.Row] = {}
-    within = query.where(key >= tuple_(*first), key <= tuple_(*last))
+    within = query.where(key >= first, key <= last, _c.uid.in_([row[0] for row in page]))
     with database.begin(reading=True) as connection:
-        for row in connection.execute(within.where(_c.uid.in_([row.uid for row in page]))):
+        for row in connection.execute(within):
             found[_key_of_row(row)] = row
     return found
 
 
-def _key_of_line(row: Any) -> tuple[Any, ...]:
-    return row.year, row.month, row.uid
+def _as_driven(result: CursorResult[Any]) -> Sequence[Any]:
+    """The driver's own tuples: SQLAlchemy's rows keep Python's garbage collector busy."""
+    assert result.cursor is not None  # noqa: S101 - a query's
+    return result.cursor.fetchall()
 
 
 def _key_of_row(row: tabular.Row) -> tuple[Any, ...]:
     uid, month = row[:2]
-    return (*map(int, month.split("-")), uid)
+    return (uid, *map(int, month.split("-")))
 
 
 def _everything(question: Question) -> Question:
@@ -159,9 +168,9 @@ def _pages(
     viewer: Viewer,
     question: Question,
     columns: Iterable[Any],
-    key_of: Callable[[Any], tuple[Any, ...]],
+    rows_of: Callable[[CursorResult[Any]], Sequence[Any]],
 ) -> Iterator[Sequence[Any]]:
-    """Pages of these columns in the order of the table; ``key_of`` tells where one ends."""
+    """Pages of these columns, which begin with ``_KEY``, in the order of the table."""
     limit = question.selection.limit
     key = (_c.year, _c.month, _c.uid)
     query = chosen(viewer, _everything(question)).with_only_columns(*columns).order_by(*key)
@@ -171,11 +180,12 @@ def _pages(
         while left is None or left > 0:
             count = _AT_ONCE if left is None else min(left, _AT_ONCE)
             with database.begin(reading=True) as connection:
-                rows = connection.execute(following.limit(count)).all()
+                rows = rows_of(connection.execute(following.limit(count)))
             yield rows
             if len(rows) < count:
                 return
-            following = query.where(cursor.after(key, key_of(rows[-1]), descending=False))
+            uid, year, month, *_ = rows[-1]
+            following = query.where(cursor.after(key, (year, month, uid), descending=False))
             left = None if left is None else left - count
 
     return found()
