@@ -26,6 +26,9 @@ from accounting.store.tables import records, revisions
 
 __all__ = ["MOST_MONTHS_BY_DAY", "By", "Question", "Summaries", "Usage", "known_months"]
 MOST_MONTHS_BY_DAY = 14
+_held = records.c.held != literal_column("''")
+_some = records.c.uid.in_(select(records.c.uid).where(_held))
+"""The condition of held records, and of their notebooks."""
 _Revision = tuple[int, int, int]
 _Key = tuple[Any, ...]
 _MOST_KEPT = 1000
@@ -164,14 +167,12 @@ def _lacking(database: Database, viewer: Viewer, question: Question) -> _Lacking
     """
     c = records.c
     if not question.is_by_months:
-        held = c.held != literal_column("''")
-        some = c.uid.in_(select(c.uid).where(held))
         usual = Lacking(delivered=None)
         return {
             tuple(one.key.values()): Lacking(
                 Part(-one.pods, -one.wall_seconds, -one.cpu_seconds), delivered=None
             )
-            for one in summing.sums(database, viewer, question, some, held)
+            for one in summing.sums(database, viewer, question, _some, _held)
         }, usual
     keys = [parts.ordinal(c.year, c.month) if by is By.MONTH else c[by.value] for by in question.by]
     rows, usual = outgoing.lacking(database, summing.asked(viewer, question), question.months, keys)
