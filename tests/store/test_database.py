@@ -386,6 +386,15 @@ def test_postgresql_waits_for_the_disk_whatever_the_server_s_default(
         assert connection.execute(text("SHOW synchronous_commit")).scalar() == of_the_session
 
 
+def test_postgresql_compiles_no_query_to_machine_code(postgres: NewUrl) -> None:
+    """Its estimate of such queries' cost is far too high, so that it would compile most of them."""
+    url = postgres()
+    with Database(url) as admin, admin.begin() as connection:
+        connection.execute(text(f"ALTER DATABASE {admin.url.database} SET jit TO on"))
+    with Database(url) as database, database.begin() as connection:
+        assert connection.execute(text("SHOW jit")).scalar() == "off"
+
+
 def test_a_server_that_may_lose_commits_is_told_of(postgres: NewUrl) -> None:
     with Database(postgres()) as database:  # the tests' server runs with fsync=off
         (risk,) = database.risks()
