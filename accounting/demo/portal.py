@@ -37,12 +37,13 @@ def show(
     """
     month = Month.of(until - 1)
     at = until + _LATER_SECONDS
+    refused = Repository()
+    refused.load_all(bodies[:-_BODIES_TO_LOSE])
+    # First, so that the pages show the other: the last that was compared.
+    lacking = _compared(scene, month, at - 1, refused)
     made = _compared(scene, month, at, repository)
     console.print(_table(made, f"{month} at the accounting portal, wall hours"))
     console.print(f"  {len(made.lines)} VOs compared, {len(made.differing)} differ")
-    refused = Repository()
-    refused.load_all(bodies[:-_BODIES_TO_LOSE])
-    lacking = _compared(scene, month, at + 1, refused)
     if made.differing or {line.cause for line in lacking.differing} != {Cause.REFUSED}:
         raise AccountingError(
             "the comparison with the portal does not find what is missing, and only that",

@@ -5,6 +5,7 @@ import io
 from dataclasses import replace
 
 import pytest
+from playwright.sync_api import Page
 
 from accounting.model.energy import EnergyRules
 from accounting.model.pods import Account, DayReading, Owner, Pod, Reading, Resources
@@ -13,7 +14,8 @@ from accounting.records import builder
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules
 from accounting.store.ledger import Ledger, Progress, Step
-from tests.api.serving import Running, Serve
+from tests.api.serving import ADMIN, Running, Serve
+from tests.browser import WIDTHS
 
 NOVEMBER = Month(2026, 11)
 T = NOVEMBER.start + 86400
@@ -113,3 +115,18 @@ def test_pages_show_it_with_its_quality_and_co2(running: Running) -> None:
     assert "of these notebooks is not known, or not all of it" in usage
     record = running.get(f"/records/{ACCOUNTS[0].pod.uid}").text
     assert f"{MEASURED}, 2.00 g CO\N{SUBSCRIPT TWO}" in record
+
+
+def test_on_a_laptop_no_column_is_hidden_by_it(running: Running, page: Page) -> None:
+    page.goto(running.url)
+    page.fill("input[name=token]", ADMIN)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("nav")
+    wide = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)"
+    for path in ("/usage?by=vo", "/usage?by=user", f"/records/{ACCOUNTS[0].pod.uid}", "/records"):
+        page.goto(f"{running.url}{path}")
+        page.set_viewport_size({"width": WIDTHS["laptop"], "height": 900})
+        shown = page.locator("table").first.inner_text()
+        assert "ENERGY" in shown.upper() or path == "/records"
+        found = page.evaluate(f"{wide}.map(e => e.getAttribute('aria-label'))")
+        assert not found, f"{path} hides columns of {found}"
