@@ -80,7 +80,7 @@ class Records:
         """
         uid = records.c.uid
         exact = select(uid).where(uid == beginning).limit(1)
-        similar = select(uid.distinct()).where(uid.startswith(beginning, autoescape=True))
+        similar = select(uid).distinct().where(uid.startswith(beginning, autoescape=True))
         with self.database.begin(reading=True) as connection:
             if beginning and connection.scalar(exact):
                 return beginning

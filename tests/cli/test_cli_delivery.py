@@ -36,6 +36,19 @@ def test_who_looks_sees_how_far_a_push_has_come(polled: Site) -> None:
     assert shares[-1] == 100
 
 
+def test_sums_that_are_the_same_are_told_once(polled: Site) -> None:
+    polled.run("push")
+    assert "pods goes out" in polled.run("records", "summary").out
+    connection = sqlite3.connect(polled.folder / "accounting.db")
+    connection.execute("DELETE FROM records WHERE held <> ''")
+    connection.commit()
+    connection.close()
+    said = polled.run("records", "summary")
+    assert "pods measured" in said.out
+    assert not {"goes out", "delivered"} & set(re.findall("goes out|delivered", said.out))
+    assert "'goes out' and 'delivered': the same as 'measured'" in said.err
+
+
 def test_a_month_is_delivered_republished_and_added_up(polled: Site) -> None:
     pushed = json.loads(polled.run("push", "--json").out)
     totals = json.loads(polled.run("records", "summary", "--json").out)

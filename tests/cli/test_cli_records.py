@@ -127,6 +127,7 @@ def test_a_record_is_on_two_lines_of_a_narrow_terminal_and_found_by_its_first_si
     whole = polled.run("records", "show", short)
     assert whole.code == 0, whole
     assert record["uid"] in whole.out
+    assert "Warning" not in whole.err
     assert f"{datetime.fromtimestamp(record['start_at'], UTC):%Y-%m-%d %H:%M:%SZ}" in whole.out
     assert str(record["start_at"]) not in whole.out
     code, said = polled.fails("records", "show", "no-such-pod")

@@ -275,12 +275,15 @@ def summary(
     if as_json:
         write_json([_summed(line) for line in lines])
     else:
+        states, alike = _told_apart(lines)
         columns = (
             "month",
             *(name for name in (lines[0].group if lines else ["VO"])),
-            *(f">{what} {state}" for what in ("pods", "wall h", "CPU h") for state in _STATES),
+            *(f">{what} {state}" for what in ("pods", "wall h", "CPU h") for state in states),
         )
-        table("Used within the month", columns, map(_hours, lines))
+        table("Used within the month", columns, (_hours(line, states) for line in lines))
+        if lines and alike:
+            notice(f"{' and '.join(map(repr, alike))}: the same as 'measured'")
     if held:
         notice(
             f"{counted(held, 'record')} held back, and counted under 'measured' only: see"
@@ -305,15 +308,26 @@ def _summed(line: "Line") -> dict[str, Any]:
     }
 
 
-_STATES = ("measured", "goes out", "delivered")
+_STATES = {"measured": "measured", "goes out": "due", "delivered": "delivered"}
+"""What sums say, and the attribute of a line that has it."""
 
 
-def _hours(line: "Line") -> tuple[str, ...]:
-    states = (line.measured, line.due, line.delivered)
+def _told_apart(lines: "Sequence[Line]") -> tuple[list[str], list[str]]:
+    """The states of which some line has figures of its own; and those that say the same."""
+    alike = [
+        state
+        for state, name in _STATES.items()
+        if state != "measured" and all(getattr(line, name) == line.measured for line in lines)
+    ]
+    return [state for state in _STATES if state not in alike], alike
+
+
+def _hours(line: "Line", states: "Sequence[str]") -> tuple[str, ...]:
+    shown = [getattr(line, _STATES[state]) for state in states]
     return (
         str(line.month),
         *line.group.values(),
-        *(f"{one.pods:,}" for one in states),
-        *(f"{one.wall_seconds / 3600:,.2f}" for one in states),
-        *(f"{one.cpu_seconds / 3600:,.2f}" for one in states),
+        *(f"{one.pods:,}" for one in shown),
+        *(f"{one.wall_seconds / 3600:,.2f}" for one in shown),
+        *(f"{one.cpu_seconds / 3600:,.2f}" for one in shown),
     )
