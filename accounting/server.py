@@ -28,7 +28,8 @@ from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop, PushLoop, ReconcileLoop
 from accounting.store.engine.database import Database
 from accounting.telemetry import Metrics
-from accounting.wiring import places, source_of
+from accounting.wiring.places import places
+from accounting.wiring.source import source_of
 
 log = structlog.get_logger(__name__)
 

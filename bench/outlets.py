@@ -18,7 +18,8 @@ from accounting.config import load
 from accounting.measure.poller import Poller
 from accounting.simulation.stores.engines import Engine
 from accounting.store.engine.database import Database
-from accounting.wiring import poller_of, source_of
+from accounting.wiring.polling import poller_of
+from accounting.wiring.source import source_of
 from bench.dataset import Dataset
 from bench.figures import Figure
 from bench.poll import command, environment, forget, server_seconds

@@ -14,7 +14,8 @@ from accounting.model.messages import MessageState
 from accounting.store.engine.clock import ahead
 from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
-from accounting.wiring import FIRST, names_of
+from accounting.wiring.destinations import names_of
+from accounting.wiring.places import FIRST
 
 MOUNTS = Path("/proc/self/mountinfo")
 NETWORK = frozenset(

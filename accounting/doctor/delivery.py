@@ -6,7 +6,8 @@ from functools import partial
 
 from accounting.config import Settings
 from accounting.doctor.finding import Finding, State, guarded
-from accounting.wiring import Place, places, sender_of
+from accounting.wiring.places import Place, places
+from accounting.wiring.senders import sender_of
 from ssm.certificate import HostCertificate
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from accounting.config import Settings
 from accounting.doctor.finding import Finding, State
-from accounting.wiring import access_of
+from accounting.wiring.source import access_of
 from notebooks_settings.proxies import proxy_of
 
 _DAY = 86400

@@ -16,7 +16,7 @@ from accounting.errors import SeveralClusters
 from accounting.measure.promql.scope import Scope
 from accounting.measure.source import discovery
 from accounting.measure.source.prometheus import Source
-from accounting.wiring import source_of
+from accounting.wiring.source import source_of
 
 _HOUR = 3600
 _DAY = 86400

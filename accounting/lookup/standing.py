@@ -17,7 +17,9 @@ from accounting.store.holds import Holds
 from accounting.store.ledger import Ledger
 from accounting.store.reconciliations import Reconciliations
 from accounting.telemetry import ELSEWHERE, Outgoing, Standing
-from accounting.wiring import Place, names_of, open_from, outlet_of, places
+from accounting.wiring.destinations import names_of
+from accounting.wiring.months import open_from
+from accounting.wiring.places import Place, outlet_of, places
 
 
 def standing_of(settings: Settings, database: Database, now: float) -> Standing:

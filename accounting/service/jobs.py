@@ -34,15 +34,10 @@ from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user
 from accounting.store.holds import Holds
 from accounting.telemetry import Metrics
-from accounting.wiring import (
-    forgetter_of,
-    place_of,
-    poller_of,
-    pushers_of,
-    receiver_of,
-    reconciler_of,
-    takeover_of,
-)
+from accounting.wiring.destinations import place_of
+from accounting.wiring.polling import forgetter_of, poller_of
+from accounting.wiring.pushers import pushers_of
+from accounting.wiring.receivers import receiver_of, reconciler_of, takeover_of
 
 if TYPE_CHECKING:
     from prometheus_client import Counter

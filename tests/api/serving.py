@@ -19,7 +19,7 @@ from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop
 from accounting.store.engine.database import Database
 from accounting.telemetry import Metrics
-from accounting.wiring import source_of
+from accounting.wiring.source import source_of
 from tests.private import secret
 
 ADMIN, JOB, SCRAPER = "the-admins-token", "the-jobs-token", "the-scrapers-token"
@@ -93,7 +93,7 @@ def served(
     settings = load()
     clock = Clock(now)
     with Database(settings.database_url) as database, source_of(settings) as source:
-        database.upgrade()
+        database.ensure_current()
         metrics = Metrics("test")
         jobs = Jobs(settings, database, metrics, source=source, clock=clock)
         loop = PollLoop(jobs, interval_seconds=60)

@@ -25,7 +25,8 @@ from accounting.service.loops import PollLoop
 from accounting.service.outcome import INCOMPLETE
 from accounting.simulation.stores.engines import free_port
 from accounting.telemetry import Metrics
-from accounting.wiring import poller_of, source_of
+from accounting.wiring.polling import poller_of
+from accounting.wiring.source import source_of
 from tests.api.serving import Running, Serve
 from tests.private import secret
 

@@ -18,7 +18,8 @@ from accounting.model.time import Month
 from accounting.records import builder
 from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user
-from accounting.wiring import outlet_of, place_of
+from accounting.wiring.destinations import place_of
+from accounting.wiring.places import outlet_of
 from tests.delivery.books import NOVEMBER, RULES, SITE, Inbox, account, ran_on, with_gpus, write
 
 POLICY = pusher.Policy(close_after_seconds=2 * 86400.0, at_once=True, settle_seconds=0)

@@ -23,7 +23,7 @@ from accounting.errors import SettingsError
 from accounting.model.messages import Limit
 from accounting.store.engine.database import Database
 from accounting.store.tables import records, revisions
-from accounting.wiring import addresses, place_of
+from accounting.wiring.destinations import addresses, place_of
 from tests.api.serving import served
 from tests.delivery.books import (
     NOVEMBER,

@@ -14,7 +14,8 @@ from accounting.doctor.delivery import delivery
 from accounting.errors import SettingsError
 from accounting.simulation.judges.standin import Fault, Trouble
 from accounting.store.engine.database import Database
-from accounting.wiring import addresses, pushers_of
+from accounting.wiring.destinations import addresses
+from accounting.wiring.pushers import pushers_of
 from tests.delivery.books import NOVEMBER, opened, ran_on
 from tests.delivery.cim import (
     DAY,

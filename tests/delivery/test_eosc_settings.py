@@ -17,7 +17,9 @@ from accounting.records.daily import Metric
 from accounting.simulation.judges.eosc import Eosc, EoscStandin
 from accounting.store.engine.database import Database
 from accounting.store.tables import progress
-from accounting.wiring import addresses, names_of, outlet_of, place_of, places, pushers_of
+from accounting.wiring.destinations import addresses, names_of, place_of
+from accounting.wiring.places import outlet_of, places
+from accounting.wiring.pushers import pushers_of
 from tests.api.serving import served
 from tests.delivery.books import NOVEMBER, account, opened, ran_on, write
 from tests.private import secret

@@ -21,7 +21,8 @@ from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user, expire_users
 from accounting.store.tables import volumes
 from accounting.store.volumes import volume_of, write_volumes
-from accounting.wiring import outlet_of, place_of
+from accounting.wiring.destinations import place_of
+from accounting.wiring.places import outlet_of
 from tests.delivery.books import NOVEMBER, SITE, Inbox, account, write
 from tests.delivery.receivers import star_records
 from tests.delivery.volumes import DAY, home, homes, over, seen

@@ -23,7 +23,7 @@ from accounting.measure.source.connection import Access
 from accounting.measure.source.prometheus import Source
 from accounting.simulation.stores.engines import free_port, stop
 from accounting.simulation.stores.programs import find_program
-from accounting.wiring import source_of
+from accounting.wiring.source import source_of
 from notebooks_settings.proxies import proxy_of
 from ssm.testing.authority import Authority, Issued
 from tests.private import secret

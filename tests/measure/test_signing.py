@@ -13,7 +13,7 @@ from accounting.doctor.examination import examine
 from accounting.errors import SettingsError, SourceRefused
 from accounting.measure.source.connection import Access
 from accounting.measure.source.prometheus import Source
-from accounting.wiring import source_of
+from accounting.wiring.source import source_of
 from tests.measure.test_connection import AT, store
 from tests.private import secret
 

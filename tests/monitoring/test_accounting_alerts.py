@@ -25,7 +25,8 @@ from accounting.simulation.world.cluster import Cluster
 from accounting.simulation.world.features import Features
 from accounting.store.reconciliations import Reconciliations
 from accounting.store.tables import records, revisions
-from accounting.wiring import poller_of, source_of
+from accounting.wiring.polling import poller_of
+from accounting.wiring.source import source_of
 from ssm.testing.authority import Authority
 from ssm.testing.standin import AmsStandin
 from tests.api.serving import Running, served

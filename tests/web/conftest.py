@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from accounting.wiring import FIRST, pushers_of
+from accounting.wiring.places import FIRST
+from accounting.wiring.pushers import pushers_of
 from ssm.testing.authority import Authority
 from ssm.testing.standin import AmsStandin
 from tests.api.hubs import PASSWORD, SERVICE_TOKEN, Hub, run_hub

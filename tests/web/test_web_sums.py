@@ -17,7 +17,8 @@ from accounting.model.time import Month
 from accounting.store import totals
 from accounting.store.ledger import note_change
 from accounting.store.tables import records
-from accounting.wiring import FIRST, pushers_of
+from accounting.wiring.places import FIRST
+from accounting.wiring.pushers import pushers_of
 from ssm.testing.standin import AmsStandin
 from tests.api.serving import Running
 from tests.web import month

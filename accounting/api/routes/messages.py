@@ -18,7 +18,7 @@ from accounting.lookup.messages import Destination, Entry, Messages, Selection
 from accounting.lookup.standing import standing_of
 from accounting.model.messages import Failure, FailureKind, MessageState
 from accounting.telemetry import Outgoing
-from accounting.wiring import address_of, names_of
+from accounting.wiring.destinations import address_of, names_of
 
 router = APIRouter(prefix="/messages", tags=["messages"])
 

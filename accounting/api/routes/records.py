@@ -36,7 +36,7 @@ from accounting.records.formats.tabular import parquet_libraries
 from accounting.store.engine.access import Viewer
 from accounting.store.holds import Holds
 from accounting.store.records import Selection
-from accounting.wiring import open_from
+from accounting.wiring.months import open_from
 
 router = APIRouter(prefix="/records", tags=["records"])
 

@@ -26,7 +26,7 @@ from accounting.model.jobs import JobKind
 from accounting.model.time import Month
 from accounting.records.formats import apel
 from accounting.service.runs import Job, Run, Underway
-from accounting.wiring import place_of
+from accounting.wiring.destinations import place_of
 
 router = APIRouter(tags=["runs"])
 

@@ -119,7 +119,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
     from accounting.lookup.messages import Messages
     from accounting.store.ledger import Ledger
     from accounting.store.records import Records
-    from accounting.wiring import open_from
+    from accounting.wiring.months import open_from
 
     with opened(settings) as database:
         register, outbox = Records(database), Outbox(database)

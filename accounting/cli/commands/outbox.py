@@ -46,7 +46,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
     settings = program_of(ctx).settings()
     from accounting.lookup.messages import Messages
     from accounting.lookup.standing import standing_of
-    from accounting.wiring import names_of
+    from accounting.wiring.destinations import names_of
 
     with opened(settings) as database:
         found = Messages(database).destinations(names_of(settings))
@@ -101,7 +101,7 @@ def list_messages(
     from accounting.lookup.messages import Messages, Selection
     from accounting.model.messages import MessageState
     from accounting.store.records import Records
-    from accounting.wiring import address_of, names_of
+    from accounting.wiring.destinations import address_of, names_of
 
     where, names = address_of(settings, destination) if destination else "", names_of(settings)
     with opened(settings) as database:
@@ -226,7 +226,7 @@ def withdraw(ctx: typer.Context, number: Number) -> None:
 
 def resume(ctx: typer.Context, destination: Destined = "") -> None:
     """Try a stopped or failing destination with the next push, without further waiting."""
-    from accounting.wiring import address_of
+    from accounting.wiring.destinations import address_of
 
     name = address_of(program_of(ctx).settings(), destination)
     with _outbox(ctx) as outbox:
@@ -240,7 +240,7 @@ def readdress(
     destination: DestinationOption = "",
 ) -> None:
     """Move what waits for another destination to one in the settings: by default the first."""
-    from accounting.wiring import addresses, place_of
+    from accounting.wiring.destinations import addresses, place_of
 
     settings = program_of(ctx).settings()
     new = addresses(settings)[place_of(settings, destination).name]

@@ -62,7 +62,7 @@ def poll(
     if since is not None and since >= end:
         raise typer.BadParameter(f"--since must be before the end, {shown_time(end)}")
     from accounting.service.jobs import Jobs
-    from accounting.wiring import source_of
+    from accounting.wiring.source import source_of
 
     settings.site()  # both are needed, and asked for before anything is made
     settings.scope()

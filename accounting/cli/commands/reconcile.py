@@ -58,7 +58,7 @@ def reconcile(
         if kept:
             from accounting.service.outcome import reconciled
             from accounting.store.reconciliations import Reconciliations
-            from accounting.wiring import address_of
+            from accounting.wiring.destinations import address_of
 
             to = address_of(settings, destination) if destination else ""
             found = [reconciled(one) for one in Reconciliations(database).kept(month, to)]

@@ -74,7 +74,7 @@ def list_records(
     """List records: one per notebook and month."""
     settings = program_of(ctx).settings()
     from accounting.store.records import Selection
-    from accounting.wiring import open_from
+    from accounting.wiring.months import open_from
 
     chosen = Selection(
         month=month,
@@ -161,7 +161,7 @@ def show(
     from accounting.records.accelerators import text
     from accounting.records.formats.export import row_of
     from accounting.store.records import Records, Selection
-    from accounting.wiring import open_from
+    from accounting.wiring.months import open_from
 
     with opened(settings) as database:
         uid = Records(database).whole_uid(uid)
@@ -258,7 +258,8 @@ def summary(
     settings = program_of(ctx).settings()
     from accounting.delivery.receiver import Receiver
     from accounting.store.records import Records, Selection
-    from accounting.wiring import open_from, receiver_of
+    from accounting.wiring.months import open_from
+    from accounting.wiring.receivers import receiver_of
 
     with opened(settings) as database:
         holdings = receiver_of(settings, database, destination)

@@ -15,7 +15,7 @@ from accounting.lookup.messages import Messages, Selection
 from accounting.model.messages import UNDELIVERED, WAITING, MessageState
 from accounting.web.fields import Fields
 from accounting.web.templating import templates
-from accounting.wiring import names_of
+from accounting.wiring.destinations import names_of
 
 router = APIRouter(prefix="/deliveries")
 

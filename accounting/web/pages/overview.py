@@ -18,7 +18,7 @@ from accounting.web.templating import templates
 from accounting.web.views.coverage import days
 from accounting.web.views.totals import total
 from accounting.web.views.verdict import verdict
-from accounting.wiring import names_of
+from accounting.wiring.destinations import names_of
 
 router = APIRouter()
 

@@ -12,7 +12,8 @@ from accounting.model.jobs import JobKind
 from accounting.store.reconciliations import Reconciliations
 from accounting.web.fields import Fields, months_back
 from accounting.web.templating import templates
-from accounting.wiring import names_of, places
+from accounting.wiring.destinations import names_of
+from accounting.wiring.places import places
 
 router = APIRouter(prefix="/deliveries/reconciliation")
 

@@ -23,7 +23,7 @@ from accounting.model.time import Month
 from accounting.records.formats import apel
 from accounting.web.fields import Fields
 from accounting.web.templating import templates
-from accounting.wiring import open_from
+from accounting.wiring.months import open_from
 
 router = APIRouter()
 

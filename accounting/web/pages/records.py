@@ -22,7 +22,7 @@ from accounting.web.filters import TITLES, Filters, filters_of, offered
 from accounting.web.span import Span, span_of
 from accounting.web.templating import templates
 from accounting.web.views.totals import total
-from accounting.wiring import open_from
+from accounting.wiring.months import open_from
 
 router = APIRouter()
 

@@ -13,7 +13,7 @@ from accounting.lookup.sums import summaries
 from accounting.model.jobs import JobKind
 from accounting.web.fields import Fields, months_back
 from accounting.web.templating import templates
-from accounting.wiring import places
+from accounting.wiring.places import places
 
 router = APIRouter(prefix="/deliveries/republish")
 

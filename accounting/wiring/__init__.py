@@ -1,0 +1,1 @@
+"""Builds the parts of a poll and a push from the settings."""
