@@ -1,9 +1,7 @@
 """Files from rows as the ledger keeps them say what files from records say."""
 
 import io
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +18,7 @@ from accounting.store.engine.database import Database
 from accounting.store.records import Selection
 from accounting.store.rows import RECORD_COLUMNS, record_row
 from accounting.store.tables import records as table
-from tests.delivery.books import RULES, SITE, account, opened
-from tests.postgres import run_postgres
+from tests.delivery.books import RULES, SITE, account
 
 ADMIN = Viewer("admin", frozenset(Right), is_admin=True)
 SLICE = Accelerator("nvidia_com_gpu", "GPU", "A100", 0.1 + 0.2, 1.0, 3600, None, 1e17)
@@ -59,17 +56,10 @@ def _fill(database: Database) -> None:
         database.write(connection, table, RECORD_COLUMNS, list(map(record_row, found)))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        with opened(tmp_path) as found:
-            _fill(found)
-            yield found
-        return
-    with run_postgres() as server, Database(f"{server}/postgres") as found:
-        found.upgrade()
-        _fill(found)
-        yield found
+@pytest.fixture
+def database(ledger: Database) -> Database:
+    _fill(ledger)
+    return ledger
 
 
 def test_tables_from_rows_are_those_from_records(

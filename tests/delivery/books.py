@@ -104,7 +104,7 @@ def measured_whole(database: Database) -> None:
 def opened(folder: Path) -> Iterator[Database]:
     """An empty ledger in a folder."""
     with Database(f"sqlite:///{folder / 'accounting.db'}") as database:
-        database.upgrade()
+        database.ensure_current()
         yield database
 
 

@@ -23,20 +23,6 @@ from ssm.testing.standin import AmsStandin
 from tests.delivery.books import opened
 from tests.delivery.crash import Nursery
 
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """An empty ledger, on either kind of database."""
-    if request.param == "sqlite":
-        with opened(tmp_path) as database:
-            yield database
-        return
-    new: Callable[[], str] = request.getfixturevalue("postgres")
-    with Database(new()) as database:
-        database.upgrade()
-        yield database
-
-
 NewUrl = Callable[[Path], str]
 
 

@@ -1,8 +1,5 @@
 """Held records: told once, acknowledged by somebody, news again when their reason changes."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
 
 from accounting.model.pods import Account
@@ -12,7 +9,7 @@ from accounting.store.engine.database import Database
 from accounting.store.holds import Acknowledgement, Holds
 from accounting.store.records import Selection
 from accounting.store.totals import months_that_differ
-from tests.delivery.books import account, opened, write
+from tests.delivery.books import account, write
 
 NOVEMBER = Month(2026, 11)
 ONE, TWO = account(1).pod.uid, account(2).pod.uid
@@ -25,16 +22,9 @@ def refused(number: int, image: str) -> Account:
     return found
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        with opened(tmp_path) as found:
-            yield found
-        return
-    new: Callable[[], str] = request.getfixturevalue("postgres")
-    with Database(new()) as found:
-        found.upgrade()
-        yield found
+@pytest.fixture
+def database(ledger: Database) -> Database:
+    return ledger
 
 
 @pytest.fixture

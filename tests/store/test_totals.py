@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from accounting.store.ledger import Ledger, Progress, Step
 from accounting.store.records import Records
 from accounting.store.tables import day_totals, month_totals, records
 from tests.delivery.books import NOVEMBER, RULES, SITE, account, opened
-from tests.postgres import run_postgres
 
 DAY = 86400
 FIRST, LAST = Month(2026, 10), Month(2026, 12)
@@ -54,15 +53,9 @@ QUESTIONS = [
 SOME = QUESTIONS[::5]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        with opened(tmp_path) as found:
-            yield found
-        return
-    with run_postgres() as server, Database(f"{server}/postgres") as found:
-        found.upgrade()
-        yield found
+@pytest.fixture
+def database(ledger: Database) -> Database:
+    return ledger
 
 
 def _page(seed: int, number: int, more: int = 0) -> Account:
