@@ -79,7 +79,6 @@ def test_a_hanging_start_ends_at_its_deadline_and_the_next_run_cleans_up(site: S
     site.mood("hang")
     found = run(site, start_deadline=3, stop_deadline=2)
     assert (found.state, found.said) == (State.CRITICAL, "start: not done within 3 s")
-    assert found.seconds < 20
     site.mood("well")
     after = run(site, cell="1 / 0")
     assert (after.state, after.said) == (

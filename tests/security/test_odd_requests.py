@@ -216,10 +216,10 @@ def test_no_spelling_of_a_path_gets_in_without_a_token(path: str, running: Runni
 def test_no_header_takes_long_or_makes_the_service_fail(head: bytes, running: Running) -> None:
     more = b"Host: x\r\n" if head.startswith((b"Auth", b"Cookie")) else AS_ADMIN
     for path in (b"/api/v1/summaries", b"/static/pages.css", b"/my"):
-        begun = time.monotonic()
+        begun = time.process_time()
         answer = said(running, b"GET " + path + b" HTTP/1.1\r\n" + more + head + b"\r\n" + CLOSE)
         assert statuses(answer)[0] < 500
-        assert time.monotonic() - begun < 10  # on a busy machine; else some milliseconds
+        assert time.process_time() - begun < 2  # some milliseconds; the service's are among them
 
 
 @pytest.mark.parametrize(
@@ -237,11 +237,11 @@ def test_no_header_takes_long_or_makes_the_service_fail(head: bytes, running: Ru
 def test_no_address_takes_long_however_many_options_it_has(
     query: str, status: int, running: Running
 ) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     answer = running.get(f"/api/v1/summaries?{query}")
     assert answer.status_code == status
     assert len(answer.content) < 10_000 or status == 400
-    assert time.monotonic() - begun < 3
+    assert time.process_time() - begun < 2
 
 
 ALLOWED_BY_HTTP = {
