@@ -18,6 +18,19 @@ from tests.chart import helm, upstream
 from tests.chart.helm import CHARTS
 
 CHART = CHARTS / "egi-notebooks"
+PRODUCTION = CHART / "ci" / "production-values.yaml"
+BACKUP = (
+    "notebooks-backup.enabled=true",
+    "notebooks-backup.repository=rest:https://backup.example.org/",
+    "notebooks-backup.password=made-up",
+)
+"""Settings that switch the backup on."""
+MONITORING = (
+    "notebooks-monitoring.enabled=true",
+    "notebooks-monitoring.hubUrl=https://n.example.org",
+)
+"""Settings that switch the monitoring on."""
+_PART_OF = "app.kubernetes.io/part-of"
 
 
 def assembled(folder: Path) -> Path:
@@ -61,3 +74,8 @@ def configured(values: dict[str, Any]) -> Config:
         for _, text in sorted(values["hub"]["extraConfig"].items()):
             exec(text, {"c": config})  # noqa: S102 - as Zero to JupyterHub does
     return config
+
+
+def own(made: list[helm.Manifest]) -> list[helm.Manifest]:
+    """What the charts of this project make."""
+    return [m for m in made if m["metadata"].get("labels", {}).get(_PART_OF) == "egi-notebooks"]
