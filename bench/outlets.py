@@ -9,20 +9,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Self
 from unittest.mock import patch
 
 from accounting.config import load
 from accounting.measure.poller import Poller
-from accounting.simulation.stores.engines import Engine
 from accounting.store.engine.database import Database
 from accounting.wiring.polling import poller_of
 from accounting.wiring.source import source_of
-from bench.dataset import Dataset
 from bench.figures import Figure
-from bench.poll import command, environment, forget, server_seconds
+from bench.poll import Polls, command, environment, forget, server_seconds
 
 MOST_TIMES_ALONE = 1.15
 _STEP_SECONDS = 300
@@ -56,20 +53,8 @@ class Taken:
     processor: float
 
 
-class OutletPolls:
-    """Polls a history with APEL alone and with all outlets, in turn.
-
-    Args:
-        engine: the Prometheus that serves it.
-        dataset: what it serves.
-        folder: for databases.
-    """
-
-    def __init__(self, engine: Engine, dataset: Dataset, folder: Path) -> None:
-        self._engine = engine
-        self._dataset = dataset
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+class OutletPolls(Polls):
+    """Polls a history with APEL alone and with all outlets, in turn."""
 
     def measure(self, rounds: int) -> list[Figure]:
         """The figures of whole days, and of windows of five minutes inside the service."""

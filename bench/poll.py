@@ -62,8 +62,8 @@ def forget(database: Path) -> Path:
     return database
 
 
-class DayPoll:
-    """Polls a dataset from nothing, in turn with curl.
+class Polls:
+    """Polls of a history.
 
     Args:
         engine: the Prometheus that serves it.
@@ -76,6 +76,10 @@ class DayPoll:
         self._dataset = dataset
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+
+
+class DayPoll(Polls):
+    """Polls a dataset from nothing, in turn with curl."""
 
     def database(self) -> Path:
         """Where the records are."""

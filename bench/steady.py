@@ -7,29 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from accounting.simulation.stores.engines import Engine
 from bench import poll
-from bench.dataset import Dataset
 from bench.figures import Figure
 from bench.process import Cost, Costs, run
 
 EVERY_SECONDS = 300
 
 
-class SteadyPolls:
-    """Covers the first part of the history once, then polls window after window.
-
-    Args:
-        engine: the Prometheus that serves it.
-        dataset: what it serves.
-        folder: for databases.
-    """
-
-    def __init__(self, engine: Engine, dataset: Dataset, folder: Path) -> None:
-        self._engine = engine
-        self._dataset = dataset
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+class SteadyPolls(poll.Polls):
+    """Covers the first part of the history once, then polls window after window."""
 
     def measure(self, rounds: int) -> list[Figure]:
         """The figures of ``rounds`` consecutive windows."""
