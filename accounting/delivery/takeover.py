@@ -19,6 +19,7 @@ from accounting.delivery.outlets import queue
 from accounting.errors import AccountingError
 from accounting.model.messages import Entry, MessageState, OutletKind, RecordKey
 from accounting.model.records import Record
+from accounting.model.texts import fit
 from accounting.records import builder
 from accounting.records.builder import Site
 from accounting.records.formats import apel
@@ -110,7 +111,7 @@ class History:
         for start in range(0, len(chosen), _AT_ONCE):
             part = chosen[start : start + _AT_ONCE]
             found = self._asked(query.format(", ".join("?" * len(part))), *part)
-            yield [dict(zip(COLUMNS, row, strict=True)) for row in found]
+            yield [dict(zip(COLUMNS, map(_kept, row), strict=True)) for row in found]
 
     def _asked(self, query: str, *values: int) -> list[Any]:
         if not self.path.is_file():
@@ -124,6 +125,10 @@ class History:
                 f"{self.path} cannot be read as an SQLite database: {exc}",
                 "give the tool's file, whole, and readable for this program",
             ) from exc
+
+
+def _kept(value: Any) -> Any:
+    return fit(value) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """A pod's page in the ledger → its APEL records, one per month. Pure."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -133,7 +134,19 @@ def _flags(pod: Pod, vo: Vo) -> list[str]:
         flags.append("default VO")
     if not pod.owner.user:
         flags.append("no user")
+    if _is_escaped(pod):
+        flags.append("text escaped")
     return flags
+
+
+# How a NUL, or half of a surrogate pair, is kept: see model/texts.py.
+_ODD = re.compile("%00|%ED%[AB]")
+
+
+def _is_escaped(pod: Pod) -> bool:
+    owner = pod.owner
+    texts = (pod.name, owner.user, owner.primary_group, owner.flavor, pod.image)
+    return any("%" in text and _ODD.search(text) for text in texts)
 
 
 # The repository would store 0.0 (apel.md, rule 12).

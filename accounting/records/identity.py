@@ -17,6 +17,8 @@ from aarc_entitlement import G069, ParseError
 from accounting.model.pods import ERASED
 from accounting.model.records import Vo
 
+_MOST_NAME = 255
+"""The characters of a VO's name: the repository takes no more, nor does an index of PostgreSQL."""
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _FQAN = re.compile(r"/[^/\s;:]+(/[^/\s;:]+)*")
 _NOT_IN_FQAN = re.compile(r"[/;\s]")
@@ -61,7 +63,7 @@ def decide(group: str, rules: VoRules) -> Vo:
     if pattern:
         return _named(rules.overrides[pattern], "map", pattern)
     vo = _parsed(group)
-    if vo is not None:
+    if vo is not None and len(vo.name) <= _MOST_NAME:
         return vo
     if rules.default and (not group or rules.default_for_unmapped):
         return _named(rules.default, "default", group)

@@ -257,6 +257,14 @@ def test_rows_that_cannot_be_taken_are_counted_by_their_reason(
     assert Outbox(ledger).due_count(destination=INBOX) == 0  # the repository would store 0 cores
 
 
+def test_texts_that_no_database_keeps_are_escaped(ledger: Database, tmp_path: Path) -> None:
+    """PostgreSQL would refuse them, and all other rows with them."""
+    odd = row(1, "2026-10-05 10:00:00", 7200, global_user_name="a%b\0c", image_id="x\0")
+    taken(ledger, made(tmp_path / "old.db", [odd]))
+    (found,) = Records(ledger).find(Selection())
+    assert (found.user, found.image) == ("a%25b%00c", "x%00")
+
+
 def test_times_are_of_the_zone_that_the_tool_ran_in(tmp_path: Path) -> None:
     path = made(tmp_path / "notebooks.db", [row(1, "2026-10-31 23:30:00", 3600)])
     with opened(tmp_path) as database:

@@ -85,3 +85,10 @@ def test_what_cannot_be_true_is_set_aside_and_counted() -> None:
     (one,) = read([SIZE], [row(promql.USED, -1.0), row(promql.CAPACITY, float("nan"))], found)
     assert one.measured is None
     assert found.rejected.total() == 2
+
+
+def test_a_name_that_no_claim_and_no_folder_can_have_is_no_volume() -> None:
+    """It would be part of a key, which PostgreSQL does not take at any length."""
+    name = "x" * 256
+    told = [row(promql.SIZE, 1, name), row(promql.SIZE, 1, "")]
+    assert read(told, [folder(f"/exports/{name}", 7), row(promql.USED, 1, name)]) == []

@@ -21,6 +21,7 @@ from accounting.errors import (
     SourceUnavailable,
 )
 from accounting.measure.source.connection import Access, Connection
+from accounting.measure.source.texts import fitted
 from accounting.measure.source.times import (
     EARLIEST,
     first_time,
@@ -339,7 +340,7 @@ def _decoded(content: bytes, kind: type[_Answer[T]], url: str) -> T:
         )
     try:
         # Values are numbers in quotes, and infinity is spelled in a way of its own.
-        plain = content.replace(b'"+Inf"', b'"Inf"')
+        plain = fitted(content).replace(b'"+Inf"', b'"Inf"')
         answer = msgspec.json.decode(plain, type=kind, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         looks = "a web page" if content.lstrip()[:1] == b"<" else f"unreadable ({exc})"

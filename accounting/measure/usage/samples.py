@@ -208,10 +208,14 @@ def implausible(value: float, low: float, high: float) -> Implausible | None:
     return Implausible.TOO_LARGE if value > high else None
 
 
+MOST_UID = 64
+"""The characters of a pod's uid, which PostgreSQL holds the ledger to: Kubernetes' have 36."""
+
+
 def merge_sightings(samples: Samples, sightings: Iterable[Sighting]) -> None:
     """Add the phase series; several emitters of one pod become one sighting (M4)."""
     for new in sightings:
-        if not new.uid:
+        if not 0 < len(new.uid) <= MOST_UID:
             samples.rejected[Rejected("kube_pod_status_phase", Implausible.NO_UID)] += 1
             continue
         old = samples.sightings.get(new.uid)

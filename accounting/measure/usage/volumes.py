@@ -16,6 +16,7 @@ from accounting.measure.usage.samples import (
 from accounting.model.pods import ERASED, Account, Owner
 from accounting.model.volumes import Measured, Mounter, Quality, VolumeSeen
 
+_MOST_NAME_BYTES = 255
 _OWN = 2.0
 """A file system larger than the claim by more than this factor is not the claim's own."""
 
@@ -55,6 +56,8 @@ def seen_volumes(
     """
     known: dict[str, _Claim] = defaultdict(_Claim)
     for labels, value in _plausible(claims, found):
+        if not _is_name(labels.get("persistentvolumeclaim", "")):
+            continue
         _describe(known[labels.get("persistentvolumeclaim", "")], labels, value)
     directories: dict[str, int] = {}
     for labels, value in _plausible(use, found):
@@ -83,10 +86,17 @@ def seen_volumes(
         if name and claim.size is not None  # a claim that nothing lists is gone
     ]
     for name, size in sorted(directories.items()):
+        if not _is_name(name):
+            continue
         measured = Measured(at, size, Quality.DIRECTORY)
         mounters = whose.named(f"jupyter-{name}")
         seen.append(VolumeSeen(namespace, name, day, at, measured=measured, mounters=mounters))
     return seen
+
+
+def _is_name(name: str) -> bool:
+    """Whether Kubernetes, or a file system, can have such a name; it is part of a key."""
+    return 0 < len(name.encode()) <= _MOST_NAME_BYTES
 
 
 def _plausible(rows: Iterable[Row], found: Samples) -> Iterable[Row]:

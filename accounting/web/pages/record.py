@@ -50,6 +50,8 @@ FLAGS = {
     "default VO": "The pod had no group, or one that is sent under the default.",
     apel.ASCII_USER: "A destination carries ASCII only; the name goes out percent-encoded.",
     "user name escaped": "The name holds what a record cannot carry; it goes out percent-encoded.",
+    "text escaped": "A label of the pod's holds a character that no database keeps; it is kept"
+    " percent-encoded.",
     "no user": "The pod had no user annotation.",
     "ended in a gap": "The metrics fell silent when it was last seen: it may have run longer.",
     "node lost": "Its node was lost; it ended with it, unless it comes back.",
