@@ -141,6 +141,7 @@ class Standing:
         differences: where the accounting portal differs from what was delivered, by cause.
         reconciled_at: when that was last looked at, Unix seconds.
         unmapped_hours: of flavours that EOSC's accounting is not told, by flavour.
+        dated_ahead: records that say a time in the future.
     """
 
     lag_seconds: float | None = None
@@ -150,6 +151,7 @@ class Standing:
     differences: Mapping[Cause, int] | None = None
     reconciled_at: float | None = None
     unmapped_hours: Mapping[str, float] | None = None
+    dated_ahead: int | None = None
 
 
 _USAGE = {
@@ -259,6 +261,9 @@ class Metrics:
             "lag_seconds",
             "From the end of the last covered window to now; NaN if a clock ran ahead.",
         )
+        self.dated_ahead = gauge(
+            "dated_ahead_records", "Records that say a time in the future: a clock ran ahead."
+        )
         to = ("destination",)
         self.due = gauge("due_records", "Records that must go out and are in no message yet.", to)
         self.outbox = gauge("outbox_messages", "Messages in the outbox.", (*to, "state"))
@@ -344,6 +349,7 @@ class Metrics:
     def show(self, standing: Standing) -> None:
         """Set the gauges from the current state."""
         self.lag.set(_known(standing.lag_seconds))
+        self.dated_ahead.set(_known(standing.dated_ahead))
         for name in {*self._destinations, *standing.destinations}:
             self._show(name, standing.destinations.get(name, Outgoing()))
         for reason in Held:

@@ -76,7 +76,7 @@ def test_metric_names_follow_the_rule() -> None:
     assert "build_info" in names
     allowed = re.compile(
         r"build_info|.*(_total|_created|_seconds|_seconds_(bucket|sum|count)|_days)"
-        r"|(due|held|differing)_records|outbox_messages|reconciliation_differences|stopped_destinations"
+        r"|(due|held|differing|dated_ahead)_records|outbox_messages|reconciliation_differences|stopped_destinations"
         r"|month_distinct_users|unmapped_(flavors|hours)"
     )
     assert [name for name in names if not allowed.fullmatch(name)] == []
@@ -99,6 +99,7 @@ def test_what_is_not_known_is_nan() -> None:
     unknown = {key[0] for key, value in shown.items() if value != value}  # noqa: PLR0124 - NaN
     assert unknown == {
         "certificate_left_days",
+        "dated_ahead_records",
         "differing_records",
         "due_records",
         "held_records",

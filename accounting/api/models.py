@@ -360,6 +360,7 @@ class DeliveryModel(Model):
     unmapped_flavors: dict[str, float] = _example(
         {}, "Hours of the last three months that EOSC's accounting is not told, by flavour."
     )
+    dated_ahead: int = _example(0, "Records that say a time in the future: a clock ran ahead.")
 
 
 class StatusModel(Model):

@@ -163,6 +163,12 @@ def notice(said: str) -> None:
     typer.echo(f"notice: {said}", err=True)
 
 
+def clock_notice(count: int) -> str:
+    """What is said of records that are dated in the future."""
+    said = f"{counted(count, 'record')} dated in the future: a clock ran ahead"
+    return f"{said}; if the clock is right now, run 'db mend-times'"
+
+
 def complain(said: str) -> None:
     """An error, in one line."""
     typer.echo(f"error: {' '.join(said.split())}", err=True)

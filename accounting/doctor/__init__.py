@@ -5,6 +5,6 @@ A check that needs what a failed one found missing is left out: one cause, one f
 
 from accounting.doctor.cluster import ALLOWLIST
 from accounting.doctor.examination import examine
-from accounting.doctor.finding import Finding, State, worst
+from accounting.doctor.finding import CLOCK, Finding, State, worst
 
-__all__ = ["ALLOWLIST", "Finding", "State", "examine", "worst"]
+__all__ = ["ALLOWLIST", "CLOCK", "Finding", "State", "examine", "worst"]

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from accounting.config import Settings
-from accounting.doctor.finding import Finding, State
+from accounting.doctor.finding import CLOCK, Finding, State
 from accounting.errors import AccountingError
 from accounting.lookup.messages import Destination, Messages
 from accounting.lookup.unmapped import Unmapped, unmapped
@@ -103,7 +103,7 @@ def clock(settings: Settings, now: float) -> Iterator[Finding]:
     if found:
         counts = ", ".join(f"{count:,} {name}" for name, count in found.items())
         yield Finding(
-            "clock",
+            CLOCK,
             State.FAILED,
             f"times in the future: {counts}",
             "if this machine's clock is right, run 'notebooks-accounting db mend-times'",

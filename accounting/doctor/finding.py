@@ -7,6 +7,9 @@ from enum import StrEnum
 from accounting.errors import AccountingError
 from ssm.errors import SsmError
 
+CLOCK = "clock"
+"""The check for times in the future."""
+
 
 class State(StrEnum):
     """How a check ended."""

@@ -11,7 +11,7 @@ from accounting.lookup.unmapped import unmapped
 from accounting.model.messages import MessageState
 from accounting.model.reconciliation import Cause
 from accounting.model.time import Month
-from accounting.store.engine.clock import age
+from accounting.store.engine.clock import age, records_ahead
 from accounting.store.engine.database import Database
 from accounting.store.holds import Holds
 from accounting.store.ledger import Ledger
@@ -40,6 +40,7 @@ def standing_of(settings: Settings, database: Database, now: float) -> Standing:
             cause: sum(made.causes[cause] for made in compared) for cause in Cause if cause
         },
         reconciled_at=max((made.made_at for made in compared), default=None),
+        dated_ahead=records_ahead(database, now),
         unmapped_hours={one.called: one.hours for one in unmapped(settings, database, now)},
     )
 

@@ -33,6 +33,7 @@ class Delivery:
         acknowledged: how many held records an operator accepted.
         destinations: how each stands, by its name in the settings; the figures above are of all.
         unmapped_flavors: hours that EOSC's accounting is not told, by flavour.
+        dated_ahead: records that say a time in the future: a clock ran ahead.
     """
 
     due: int
@@ -44,6 +45,7 @@ class Delivery:
     acknowledged: int = 0
     destinations: Mapping[str, Outgoing] = field(default_factory=dict)
     unmapped_flavors: Mapping[str, float] = field(default_factory=dict)
+    dated_ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def _delivery(settings: Settings, database: Database, now: float) -> Delivery:
         certificate_days=min(_known(one.certificate_days for one in outgoing), default=None),
         destinations=standing.destinations,
         unmapped_flavors=standing.unmapped_hours or {},
+        dated_ahead=standing.dated_ahead or 0,
     )
 
 

@@ -29,7 +29,7 @@ from accounting.model.jobs import Ending, JobKind
 from accounting.model.time import Month
 from accounting.service import outcome
 from accounting.service.outcome import Outcome
-from accounting.store.engine.clock import require_past
+from accounting.store.engine.clock import records_ahead, require_past
 from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user
 from accounting.store.holds import Holds
@@ -189,7 +189,12 @@ class Jobs:
             forgotten=forgotten,
             until=report.end,
         )
-        return outcome.of_poll(report, forgotten, Holds(self._database).untold(report.held))
+        return outcome.of_poll(
+            report,
+            forgotten,
+            Holds(self._database).untold(report.held),
+            dated_ahead=records_ahead(self._database, self._clock()),
+        )
 
     def _count(self, before: poller.Report, report: poller.Report) -> None:
         self._metrics.windows.inc(report.windows - before.windows)
@@ -248,7 +253,13 @@ class Jobs:
         tells = not (failed or stopped)  # otherwise the exit code is another: the next one tells
         left_out = {one: getattr(found, "left_out", 0) for one, found in by_name.items()}
         new = news.report(self._database, left_out, self._clock()) if tells else news.News()
-        return outcome.of_pushes(by_name, self._held(told=tells), new, stopped=stopped)
+        return outcome.of_pushes(
+            by_name,
+            self._held(told=tells),
+            new,
+            dated_ahead=records_ahead(self._database, self._clock()),
+            stopped=stopped,
+        )
 
     def _held(self, *, told: bool) -> outcome.HeldBack:
         """What is held back."""

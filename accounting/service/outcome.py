@@ -55,7 +55,12 @@ def of_error(error: AccountingError) -> Outcome:
 
 
 def of_poll(
-    report: "poller.Report", forgotten: int, new: Mapping[Held, int], *, stopped: bool = False
+    report: "poller.Report",
+    forgotten: int,
+    new: Mapping[Held, int],
+    *,
+    dated_ahead: int = 0,
+    stopped: bool = False,
 ) -> Outcome:
     """How a poll ended.
 
@@ -64,10 +69,11 @@ def of_poll(
         forgotten: in how many pods user names were replaced afterwards.
         new: how many records that were written are held, and neither acknowledged nor told by a
             push before, by reason. Only those make the poll incomplete.
+        dated_ahead: how many records say a time in the future. They make it incomplete, too.
         stopped: it ended early, as it was told to.
     """
     held = Counter(reason.value for reason in report.held.values())
-    is_complete = report.is_complete and not (new or stopped)
+    is_complete = report.is_complete and not (new or stopped or dated_ahead)
     result = {
         "start": report.start,
         "end": report.end,
@@ -79,6 +85,7 @@ def of_poll(
         "held_new": _by_reason(new),
         "rejected": {f"{r.metric}: {r.reason}": count for r, count in report.rejected.items()},
         "forgotten": forgotten,
+        "dated_ahead": dated_ahead,
         "complete": is_complete,
     }
     if stopped:
@@ -106,6 +113,7 @@ def of_pushes(
     held: HeldBack,
     news: "News",
     *,
+    dated_ahead: int = 0,
     stopped: bool = False,
 ) -> Outcome:
     """How a push ended: its figures added up, and those of each destination.
@@ -115,6 +123,8 @@ def of_pushes(
         held: records that are held back. Only new ones make the push incomplete: a job that runs
             every night must not fail each time because of a record that was reported before.
         news: the same of messages that are stuck, and of records that a destination cannot carry.
+        dated_ahead: how many records say a time in the future. They make it incomplete until a
+            command has mended them.
         stopped: it ended early, as it was told to.
     """
     parts = [_of_destination(name, report) for name, report in reports.items()]
@@ -130,6 +140,7 @@ def of_pushes(
         "held": _by_reason(held.open),
         "held_new": _by_reason(held.new),
         "acknowledged": held.acknowledged,
+        "dated_ahead": dated_ahead,
         **{f"{name}_new": count for name, count in asdict(news).items()},
         "error": _told(errors[0]) if errors else None,
         "destinations": parts,
@@ -138,7 +149,7 @@ def of_pushes(
         return Outcome(Ending.UNAVAILABLE, result, errors[0])
     if stopped:
         return Outcome(Ending.STOPPED, result)
-    is_complete = not (result["pending"] or held.new or news)
+    is_complete = not (result["pending"] or held.new or news or dated_ahead)
     return Outcome(Ending.DONE if is_complete else Ending.INCOMPLETE, result)
 
 

@@ -31,6 +31,7 @@ from ssm.testing.authority import Authority
 from ssm.testing.standin import AmsStandin
 from tests.api.serving import Running, served
 from tests.broker import delivery_to
+from tests.delivery.books import account, ran_on, write
 from tests.monitoring.tape import STEP, Tape, fires, silent
 from tests.private import secret
 
@@ -189,6 +190,14 @@ def test_records_that_are_held_back_are_told(start: Starts, odd: tuple[str, floa
     life = start(odd[0], odd[1] + 5 * HOUR)
     life.go_on(2 * STEP).wait(26 * HOUR)
     assert "NotebooksAccountingHeld" in life.fired()
+
+
+@fires("NotebooksAccountingDatedAhead")
+def test_records_of_the_future_are_told(start: Starts, quiet: tuple[str, float]) -> None:
+    life = start(quiet[0], quiet[1] + 20 * HOUR).go_on(2 * STEP)
+    write(life.running.service.database, [ran_on(account(0), 5000 * DAY)])
+    life.go_on(HOUR)
+    assert "NotebooksAccountingDatedAhead" in life.fired()
 
 
 @fires("NotebooksAccountingErrors")

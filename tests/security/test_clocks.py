@@ -5,20 +5,28 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Table, insert, select, update
+from typer.testing import CliRunner
 
+from accounting.cli import app
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.pusher import Pusher
+from accounting.doctor import CLOCK, Finding, State
 from accounting.doctor.database import clock
 from accounting.errors import ClockError
+from accounting.model.accelerators import Use, UseKey
 from accounting.model.jobs import Ending
+from accounting.model.pods import Counter, CounterKind, DayReading, SeriesKey
 from accounting.store.engine.clock import ahead, mend
 from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
+from accounting.store.mending import mend_notebooks
+from accounting.store.records import Records
 from accounting.store.tables import (
     delivered,
     gaps,
@@ -27,10 +35,12 @@ from accounting.store.tables import (
     progress,
     reconciliations,
     stops,
+    volumes,
     windows,
 )
+from accounting.store.totals import months_that_differ
 from tests.api.serving import Running, Serve
-from tests.delivery.books import Inbox, account, write
+from tests.delivery.books import RULES, SITE, START, Inbox, account, ran_on, write
 
 DAY = 86400
 NOW = 1_793_600_000.0
@@ -231,6 +241,84 @@ def test_a_stop_of_the_future_is_probed(running: Running) -> None:
     assert Pusher(Outbox(database), inbox, now=lambda: NOW).push().delivered == 3
 
 
+def month_ahead(database: Database) -> None:
+    """What polls leave whose clock, and Prometheus', were a month ahead: a notebook that ended."""
+    page = account(0)
+    page.pod.owner = replace(page.pod.owner, user="ada@example.org")
+    cpu = SeriesKey(CounterKind.CPU, "pod")
+    resets = ((NOW + 60.0, 5.0), (THEN, 7.0))
+    page.counters[cpu] = Counter(int(THEN), 120.5, resets, (NOW + 1, 1.0), THEN)
+    page.days = {day: DayReading(day * DAY, 1.0) for day in (int(NOW) // DAY, int(THEN) // DAY)}
+    page.uses = {UseKey(int(THEN) // DAY + n, ""): Use(1.0, 2.0) for n in range(2)}
+    write(database, [ran_on(page, 31 * DAY, ended=True)])
+
+
+def test_records_of_the_future_are_named_everywhere_and_stop_nothing(running: Running) -> None:
+    database = running.service.database
+    month_ahead(database)
+    (found,) = clock(running.service.settings, NOW)
+    assert found.what == "times in the future: 1 notebooks, 2 records"
+    assert running.get("/api/v1/status").json()["delivery"]["dated_ahead"] == 2
+    assert "notebooks_accounting_dated_ahead_records 2.0" in running.get("/metrics").text
+    page = running.get("/", headers={"Accept": "text/html"}).text
+    assert "2 records are dated in the future: a clock ran ahead" in page
+    assert "db mend-times" in page
+    pushed = running.service.jobs.push()
+    assert pushed.result is not None
+    assert pushed.result["dated_ahead"] == 2
+
+
+def test_one_command_brings_notebooks_and_records_back(running: Running) -> None:
+    database = running.service.database
+    month_ahead(database)
+    assert mend_notebooks(database, SITE, RULES, NOW) == 1
+    assert ahead(database, NOW) == {}
+    (page,) = Ledger(database).accounts([account(0).pod.uid]).values()
+    (counter,) = page.counters.values()
+    assert counter.total == 120.5 + 5.0 + 7.0
+    assert max(counter.at, counter.seen_at or 0, counter.resets[-1][0]) <= NOW
+    assert {*page.days} == {int(NOW) // DAY}
+    assert page.uses == {UseKey(int(NOW) // DAY, ""): Use(2.0, 4.0)}
+    kept = [record for record in Records(database).find() if record.uid == page.pod.uid]
+    (record,) = kept
+    assert (record.end_at, record.wall_seconds) == (int(NOW), int(NOW) - START)
+    assert record.cpu_seconds == int(120.5 + 31 * DAY / 2)
+    assert months_that_differ(database) == []
+    assert mend_notebooks(database, SITE, RULES, NOW) == 0
+
+
+@pytest.mark.parametrize(
+    ("failed", "code"), [([], 0), ([CLOCK], 3), ([CLOCK, "database"], 1), (["database"], 1)]
+)
+def test_the_doctor_exits_with_3_if_only_times_are_to_be_mended(
+    failed: list[str], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing waits for it: a job that runs the doctor first may go on."""
+    found = [Finding(name, State.FAILED, "wrong", "mend it") for name in failed]
+    monkeypatch.setattr("accounting.doctor.examine", lambda _settings: iter(found))
+    assert CliRunner().invoke(app, ["doctor"], env={"ACCOUNTING_SITE_NAME": "X"}).exit_code == code
+
+
+def test_a_node_s_clock_that_is_half_an_hour_ahead_is_no_fault(running: Running) -> None:
+    page = ran_on(account(0), NOW - START - 3600, ended=True)
+    page.pod.completed_at = NOW + 1800
+    page.pod.last_listed_at += 60
+    write(running.service.database, [page])
+    assert list(clock(running.service.settings, NOW)) == []
+
+
+def test_days_of_volumes_that_have_not_come_go(running: Running) -> None:
+    database = running.service.database
+    names = ("namespace", "name", "uid", "site", "system", "share", "owner", "user", "group", "vo")
+    more = ("quality", "held", "problem", "digest")
+    row = {**dict.fromkeys((*names, *more), ""), "year": 2026, "month": 12, "is_annotated": False}
+    with database.begin() as connection:
+        for day in (int(NOW) // DAY, int(THEN) // DAY):
+            connection.execute(insert(volumes).values(**row, day=day, used_bytes=1, seen_at=1))
+    assert mend(database, NOW) == {"days of volumes": 1}
+    assert ahead(database, NOW) == {}
+
+
 def test_the_command_mends_and_says_what(tmp_path: Path) -> None:
     with Database(f"sqlite:///{tmp_path}/accounting.db") as database:
         database.upgrade()
@@ -253,6 +341,10 @@ def test_the_command_mends_and_says_what(tmp_path: Path) -> None:
             check=False,
         )
 
+    examined = asked("doctor", "--json")
+    failed = [one["name"] for one in json.loads(examined.stdout) if one["state"] == "failed"]
+    assert "clock" in failed
+    assert examined.returncode == 1  # there is no Prometheus, either
     polled = asked("poll")
     assert polled.returncode == 3
     assert "db mend-times" in polled.stderr

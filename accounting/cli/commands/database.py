@@ -97,14 +97,18 @@ def copy(
 def mend_times(ctx: typer.Context, as_json: Json = False) -> None:
     """Repair times in the future, written while the clock was ahead.
 
-    Polls go back to the last window that is past, which changes no record, and messages that waited
-    for such a time go out with the next push. The clock itself must be right.
+    Polls go back to the last window that is past, and messages that waited for such a time go out
+    with the next push. Notebooks of the future keep what they used, and end now; their records are
+    drawn up anew. The clock itself must be right.
     """
     settings = program_of(ctx).settings()
     from accounting.store.engine.clock import mend
+    from accounting.store.mending import mend_notebooks
 
+    now = time.time()
     with opened(settings) as database, database.exclusive("poll"), database.exclusive("push"):
-        mended = mend(database, time.time())
+        mended = mend(database, now)
+        mend_notebooks(database, settings.site(), settings.vo_rules(), now)
     if as_json:
         write_json(mended)
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from accounting.cli.options import Json, ServiceUrl, TokenFile, moment
-from accounting.cli.output import bar, finish, notice, shown_time, table
+from accounting.cli.output import bar, clock_notice, finish, notice, shown_time, table
 from accounting.cli.program import opened, program_of, stopped_by_signal
 from accounting.cli.remote import service_of
 
@@ -112,5 +112,7 @@ def _point_further(polled: Mapping[str, Any]) -> None:
         new = sum(polled.get("held_new", {}).values())
         said = f"{new:,} of them new" if new else "all known"
         notice(f"some records are held back, {said}; see 'records list --held'")
+    if ahead := polled.get("dated_ahead"):
+        notice(clock_notice(ahead))
     if polled["rejected"]:
         notice("some values cannot be true and were set aside")

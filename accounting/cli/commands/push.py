@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from accounting.cli.options import DestinationOption, Json, ServiceUrl, TokenFile
-from accounting.cli.output import bar, counted, finish, notice, shown_time, table
+from accounting.cli.output import bar, clock_notice, counted, finish, notice, shown_time, table
 from accounting.cli.program import opened, program_of, stopped_by_signal
 from accounting.cli.remote import service_of
 from accounting.service.outcome import push_counts
@@ -59,6 +59,8 @@ def _point_further(pushed: Mapping[str, Any]) -> None:
         new = _new(pushed, "left_out_new")
         said = f"{counted(left_out, 'record')} left out{new}"
         notice(f"{said}: this destination cannot carry such text")
+    if ahead := pushed.get("dated_ahead"):
+        notice(clock_notice(ahead))
     for warning in pushed["warnings"]:
         notice(warning)
     if parked := pushed["parked"]:

@@ -2,23 +2,31 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, update
 
 from accounting.errors import ClockError
+from accounting.model.time import Month
+from accounting.model.volumes import DAY_SECONDS
 from accounting.store.engine.database import Database
 from accounting.store.tables import (
     delivered,
+    figures,
     gaps,
     holds,
     messages,
+    pods,
     progress,
     reconciliations,
+    records,
     stops,
+    volumes,
     windows,
 )
 
 TOLERANCE_SECONDS = 600.0
 """Clocks of two machines may differ by so much."""
+NOTEBOOKS_LATE_SECONDS = 3600 + TOLERANCE_SECONDS
+"""Polls believe a node's clock that is an hour ahead: when a notebook completed."""
 _FARTHEST_SECONDS = 7 * 86400.0
 """No wait between two tries of a delivery is longer."""
 
@@ -35,7 +43,7 @@ def age(at: float | None, now: float) -> float | None:
 
 def ahead(database: Database, now: float) -> dict[str, int]:
     """How many times are in the future, by what they are of; empty if none is."""
-    late = now + TOLERANCE_SECONDS
+    late, notebooks_late = now + TOLERANCE_SECONDS, now + NOTEBOOKS_LATE_SECONDS
     wanted = {
         "watermarks": (progress, _is_any(late, progress.c.watermark, progress.c.spoken_at)),
         "windows": (windows, windows.c.end > late),
@@ -45,6 +53,9 @@ def ahead(database: Database, now: float) -> dict[str, int]:
         "deliveries": (delivered, delivered.c.delivered_at > late),
         "notes of held records": (holds, _is_any(late, *_NOTED)),
         "reconciliations": (reconciliations, reconciliations.c.made_at > late),
+        "notebooks": (pods, pods.c.uid.in_(notebooks_ahead(notebooks_late))),
+        "records": (records, is_dated_ahead(notebooks_late)),
+        "days of volumes": (volumes, _volumes(late)),
     }
     with database.begin(reading=True) as connection:
         found = {
@@ -54,6 +65,36 @@ def ahead(database: Database, now: float) -> dict[str, int]:
             for name, (table, which) in wanted.items()
         }
     return {name: count for name, count in found.items() if count}
+
+
+def notebooks_ahead(late: float) -> Select[tuple[str]]:
+    """The uids of notebooks of which something is said to be later than ``late``."""
+    of_both = (
+        func.coalesce(figures.c[name], pods.c[name])
+        for name in ("last_running_at", "last_listed_at")
+    )
+    names = ("first_running_at", "created_at", "started_at", "completed_at", "lost_at")
+    times = (*of_both, *(pods.c[name] for name in names))
+    joined = select(pods.c.uid).outerjoin_from(pods, figures, pods.c.uid == figures.c.uid)
+    return joined.where(_is_any(late, *times))
+
+
+def is_dated_ahead(late: float) -> ColumnElement[bool]:
+    """The condition of a record that says a time later than ``late``.
+
+    It is of that month or a later one, in whose order the rows are kept: few are looked at.
+    """
+    c, (year, month) = records.c, Month.of(late - NOTEBOOKS_LATE_SECONDS)
+    of_now = (c.year > year) | (c.year == year) & (c.month >= month)
+    return of_now & _is_any(late, c.created_at, c.start_at, c.end_at)
+
+
+def records_ahead(database: Database, now: float) -> int:
+    """How many records are dated in the future."""
+    late = is_dated_ahead(now + NOTEBOOKS_LATE_SECONDS)
+    with database.begin(reading=True) as connection:
+        query = select(func.count()).select_from(records).where(late)
+        return connection.execute(query).scalar_one()
 
 
 def require_past(database: Database, now: float) -> None:
@@ -74,14 +115,16 @@ def require_past(database: Database, now: float) -> None:
 def mend(database: Database, now: float) -> dict[str, int]:
     """Bring times in the future back to now; how many, by what they are of.
 
-    Polls go back to the last window that is past: what is read again changes nothing. Deliveries
-    that waited for such a time are tried with the next push.
+    Those of notebooks and their records stay: ``mending.py`` brings them back. Polls go back to the
+    last window that is past: what is read again changes nothing. Deliveries that waited for such a
+    time are tried with the next push.
     """
     found = ahead(database, now)
     late = now + TOLERANCE_SECONDS
     with database.begin() as connection:
         _mend_ledger(connection, now, late)
         _mend_reconciliations(connection, now, late)
+        connection.execute(volumes.delete().where(_volumes(late)))
         connection.execute(
             update(messages).where(_tried(late)).values(tried_at=now, next_try_at=None)
         )
@@ -126,6 +169,11 @@ _NOTED = (holds.c.reported_at, holds.c.acknowledged_at)
 
 def _is_any(late: float, *columns: ColumnElement[Any]) -> ColumnElement[bool]:
     return or_(*(column > late for column in columns))
+
+
+def _volumes(late: float) -> ColumnElement[bool]:
+    """Days of volumes that have not come yet; what was read on them is read again then."""
+    return volumes.c.day > late // DAY_SECONDS
 
 
 def _stopped(late: float) -> ColumnElement[bool]:

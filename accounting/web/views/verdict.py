@@ -16,6 +16,7 @@ QUIET_SECONDS = 48 * 3600.0
 """So long nothing may be delivered though something is due; the alert's rule is the same."""
 CERTIFICATE_DAYS = 30
 _LEAST_DAYS = 1
+_CLOCK_CURE = "if the clock is right now, run 'notebooks-accounting db mend-times'; else correct it"
 
 
 class Level(IntEnum):
@@ -112,7 +113,7 @@ def _measuring(
         yield Finding(
             Level.BAD,
             "polls have come farther than this machine's clock",
-            "if the clock is right now, run 'notebooks-accounting db mend-times'; else correct it",
+            _CLOCK_CURE,
         )
     elif status.lag_seconds > allowed_lag_seconds:
         yield Finding(
@@ -164,6 +165,12 @@ def _delivering(
             "deliveries?state=parked",
         )
     yield from _quiet(now, delivery)
+    if delivery.dated_ahead:
+        yield Finding(
+            Level.BAD,
+            f"{_counted(delivery.dated_ahead, 'record')} dated in the future: a clock ran ahead",
+            _CLOCK_CURE,
+        )
     if delivery.acknowledged:
         yield Finding(
             Level.NOTE,
@@ -205,7 +212,7 @@ def _quiet_at(now: float, one: Outgoing, to: str) -> Iterator[Finding]:
         yield Finding(
             Level.BAD,
             f"the last delivery {to}is in the future: a clock ran ahead",
-            "if the clock is right now, run 'notebooks-accounting db mend-times'; else correct it",
+            _CLOCK_CURE,
         )
     elif waits and (seconds is None or seconds > QUIET_SECONDS):
         since = "yet" if seconds is None else f"for {duration(seconds)}"
