@@ -18,6 +18,7 @@ from accounting.simulation.stores.engines import free_port
 
 SERVICE_TOKEN = "the-services-own-token-at-the-hub"
 OWN_TOKEN = "the-token-of-the-service-on-its-own-host"
+RENDERED_TOKEN = "the-token-of-the-service-as-its-chart-has-it"
 MAKER_TOKEN = "the-token-of-who-makes-tokens"
 PASSWORD = "the-password-of-all"
 PROXY = Path(__file__).parent.parent / "node/node_modules/.bin/configurable-http-proxy"
@@ -95,11 +96,19 @@ c.JupyterHub.services = [
         "oauth_redirect_uri": "http://accounting.example.localhost:{own}/oauth_callback",
         "oauth_no_confirm": True,
     }},
+    {{
+        "name": "accounting-rendered",
+        "api_token": {rendered_token!r},
+        "oauth_client_id": "service-accounting-rendered",
+        "oauth_redirect_uri": "https://accounting.notebooks.example.org/oauth_callback",
+        "oauth_no_confirm": True,
+    }},
     {{"name": "notebook", "url": "http://127.0.0.1:{notebook}", "api_token": "x" * 40}},
 ]
 c.JupyterHub.load_roles = [
     {{"name": "user", "scopes": [
         "self", "access:services!service=accounting", "access:services!service=accounting-own",
+        "access:services!service=accounting-rendered",
     ]}},
     {{"name": "maker", "services": ["maker"],
       "scopes": ["admin:users", "tokens", "access:services!service=accounting"]}},
@@ -123,6 +132,7 @@ def run_hub(folder: Path) -> Iterator[Hub]:
             own=own,
             notebook=notebook,
             own_token=OWN_TOKEN,
+            rendered_token=RENDERED_TOKEN,
             proxy=str(PROXY),
             password=PASSWORD,
             service_token=SERVICE_TOKEN,

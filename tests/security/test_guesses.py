@@ -85,3 +85,22 @@ def test_right_tokens_work_while_many_guess_from_the_same_address(running: Runni
             over.set()
         assert set().union(*(one.result() for one in guesses)) <= {401, 429}
     assert MOST_SUSPECTS < MOST_AT_ONCE / 2  # the others' requests find a place
+
+
+def test_guesses_from_many_networks_are_throttled_together_and_right_tokens_work(
+    serve: Serve,
+) -> None:
+    """Who has a /48 has 65,536 networks of the size that counts as one client."""
+    running = serve(API__TRUSTED_PROXIES="127.0.0.1")
+
+    def asked(number: int, token: str) -> int:
+        headers = {"X-Forwarded-For": f"2001:db8:0:{number:x}::{number + 1:x}"}
+        return running.get("/api/v1/me", token, headers=headers).status_code
+
+    guesses = [asked(number, f"wrong-{number}") for number in range(15 * ALLOWED)]
+    assert {*guesses} == {401, 429}
+    assert guesses.count(401) == 10 * ALLOWED
+    assert guesses[: 10 * ALLOWED] == [401] * 10 * ALLOWED
+    for number in (0, 149, 65535):
+        assert asked(number, ADMIN) == 200
+    assert running.get("/api/v1/me").status_code == 200
