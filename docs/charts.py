@@ -11,9 +11,13 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_origin
 
 import yaml
+
+from accounting.config.reference import settings as known_settings
+from accounting.config.setting import Setting
 
 ROOT = Path(__file__).parent.parent
 CHARTS = ROOT / "chart"
@@ -53,7 +57,7 @@ def pages(program: Mapping[str, str]) -> dict[Path, str]:
             found[chart / "values.yaml"] = _values(text, values, schema)
         found[chart / "files" / "keys.yaml"] = _keys(schema, values)
         if "settings" in schema["properties"]:
-            found[chart / "files" / "settings.yaml"] = _settings(program)
+            found[chart / "files" / "settings.yaml"] = _settings()
         if (chart / "Chart.lock").exists():
             found[chart / "Chart.lock"] = lock(chart)
         for charts, source, target in COPIES:
@@ -142,9 +146,27 @@ def _keys(schema: dict[str, Any], values: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _settings(program: Mapping[str, str]) -> str:
+def _settings() -> str:
     lines = ["# Written by `make docs`: the settings of the program, as `settings` takes them."]
-    return "\n".join([*lines, *(f"- {name}" for name in sorted(program))]) + "\n"
+    for setting in sorted(known_settings(), key=lambda setting: setting.path):
+        about: dict[str, str | bool] = {"is": _kind(setting), "example": setting.example}
+        if setting.is_secret:
+            about["secret"] = True
+        lines.append(f"{setting.path}: {json.dumps(about, ensure_ascii=False)}")
+    return "\n".join(lines) + "\n"
+
+
+def _kind(setting: Setting) -> str:
+    """What a setting's value is, in the words that the chart's checks know."""
+    if setting.is_duration:
+        return "duration"
+    given = setting.field.annotation
+    kinds = [kind for kind in (get_args(given) or [given]) if kind is not NoneType]
+    kind = given if get_origin(given) in (dict, frozenset, tuple) else kinds[0]
+    found = get_origin(kind) or kind
+    words = {bool: "boolean", int: "number", float: "number", dict: "map"}
+    words |= {frozenset: "list", tuple: "list"}
+    return words.get(found, "text") if isinstance(found, type) else "text"
 
 
 def _at(path: str, values: Any) -> Any:

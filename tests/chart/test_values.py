@@ -61,6 +61,18 @@ WRONG = [
     ),
     (ACCOUNTING, "settings: {site: A}", "settings.site is no setting", "docs/settings.md"),
     (ACCOUNTING, "settings: {poll: {stepp: 1h}}", "settings.poll.stepp", "settings.poll.step?"),
+    (ACCOUNTING, "settings: {poll: {step: often}}", 'settings.poll.step is "often"', "example 6h"),
+    (ACCOUNTING, "settings: {poll: {step: [1h]}}", 'settings.poll.step is ["1h"]', "example 6h"),
+    (ACCOUNTING, "settings: {poll: {step: -5}}", "settings.poll.step is -5", "example 6h"),
+    (ACCOUNTING, "settings: {log: {json: maybe}}", 'settings.log.json is "maybe"', "true"),
+    (ACCOUNTING, "settings: {storage: {measure: {a: b}}}", "settings.storage.measure is", "true"),
+    (ACCOUNTING, "settings: {ssm: {ams_port: many}}", 'settings.ssm.ams_port is "many"', "443"),
+    (ACCOUNTING, "settings: {vo: {map: text}}", 'settings.vo.map is "text"', "takes a map"),
+    (ACCOUNTING, "settings: {vo: {map: [a]}}", 'settings.vo.map is ["a"]', "takes a map"),
+    (ACCOUNTING, "settings: {vo: {excluded_users: {a: b}}}", "settings.vo.excluded_users", "list"),
+    (ACCOUNTING, "settings: {vo: {excluded_users: [[a]]}}", "settings.vo.excluded_users", "list"),
+    (ACCOUNTING, "settings: {cloud_type: [a]}", 'settings.cloud_type is ["a"]', "EGI Notebooks"),
+    (ACCOUNTING, "settings: {poll: 5}", "settings.poll is no setting", "docs/settings.md"),
     (
         ACCOUNTING,
         "vo: {privacy: {a: pseudonym}}",
@@ -109,6 +121,30 @@ def test_what_would_fail_only_later_is_refused_with_field_and_example(
     assert example in answer
 
 
+UNFIT_EVERYWHERE = [
+    ("tolerations: [{key: a, operator: Is}]", "/tolerations/0/operator"),
+    ("tolerations: [{name: a}]", "/tolerations/0"),
+    ("tolerations: [{effect: Never}]", "/tolerations/0/effect"),
+    ("topologySpreadConstraints: [{maxSkew: 1}]", "/topologySpreadConstraints/0"),
+    ("affinity: {nodes: {}}", "/affinity"),
+    ("probes: {liveness: {periodSeconds: 5s}}", "/probes/liveness/periodSeconds"),
+    ("probes: {readiness: {period: 5}}", "/probes/readiness"),
+    ("podLabels: {a: 'b c'}", "/podLabels/a"),
+    ("podLabels: {'a b': c}", "/podLabels"),
+    ("commonLabels: {a: -b}", "/commonLabels/a"),
+    ("nodeSelector: {a: 'b c'}", "/nodeSelector/a"),
+    ("podAnnotations: {'a b': c}", "/podAnnotations"),
+    ("podSecurityContext: {runAs: 1}", "/podSecurityContext"),
+    ("imagePullSecrets: [{secret: a}]", "/imagePullSecrets/0"),
+    ("image: {repository: 'a b'}", "/image/repository"),
+    ("image: {tag: 'a b'}", "/image/tag"),
+    ("service: {type: Outside}", "/service/type"),
+    ("podDisruptionBudget: {maxUnavailable: many}", "/podDisruptionBudget/maxUnavailable"),
+    ("networkPolicy: {ingress: [{to: []}]}", "/networkPolicy/ingress/0"),
+    ("networkPolicy: {scrapers: {pods: {a: 'b c'}}}", "/networkPolicy/scrapers/pods/a"),
+    ("extraObjects: [{kind: Secret}]", "/extraObjects/0"),
+]
+
 # Cluster or program would refuse these, when some objects are installed already.
 UNFIT = [
     (ACCOUNTING, "podAnnotations: {a: 1}", "/podAnnotations/a"),
@@ -131,16 +167,55 @@ UNFIT = [
     (ACCOUNTING, "ssm: {recordsPerMessage: 0}", "/ssm/recordsPerMessage"),
     (ACCOUNTING, "hub: {publicUrl: notebooks.example.org}", "/hub/publicUrl"),
     (ACCOUNTING, "vo: {map: {a: 1}}", "/vo/map/a"),
+    (ACCOUNTING, "resources: {requests: [1]}", "/resources/requests"),
+    (ACCOUNTING, "poll: {interval: 0s}", "/poll/interval"),
+    (ACCOUNTING, "poll: {step: 0}", "/poll/step"),
+    (ACCOUNTING, "ssm: {interval: -5}", "/ssm/interval"),
+    (ACCOUNTING, "ssm: {amsPort: 0}", "/ssm/amsPort"),
+    (ACCOUNTING, "ssm: {dirqPath: spool}", "/ssm/dirqPath"),
+    (ACCOUNTING, "ssm: {certManager: {duration: a year}}", "/ssm/certManager/duration"),
+    (ACCOUNTING, "ssm: {certManager: {dnsNames: ['a b']}}", "/ssm/certManager/dnsNames/0"),
+    (ACCOUNTING, "ssm: {existingSecret: {name: A_B}}", "/ssm/existingSecret/name"),
+    (ACCOUNTING, "database: {passwordSecret: {key: 'a b'}}", "/database/passwordSecret/key"),
+    (ACCOUNTING, "cim: {email: nobody}", "/cim/email"),
+    (ACCOUNTING, "vo: {excludedUsers: [[a]]}", "/vo/excludedUsers/0"),
+    (ACCOUNTING, "vo: {userRetentionDays: -1}", "/vo/userRetentionDays"),
+    (ACCOUNTING, "hub: {prefix: accounting}", "/hub/prefix"),
+    (ACCOUNTING, "ingress: {hosts: ['https://a.example.org']}", "/ingress/hosts/0"),
+    (ACCOUNTING, "ingress: {path: accounting}", "/ingress/path"),
+    (ACCOUNTING, "ingress: {tls: [{secret: a}]}", "/ingress/tls/0"),
+    (ACCOUNTING, "httpRoute: {parentRefs: [{namespace: a}]}", "/httpRoute/parentRefs/0"),
+    (ACCOUNTING, "push: {activeDeadlineSeconds: 0}", "/push/activeDeadlineSeconds"),
+    (ACCOUNTING, "push: {backoffLimit: -1}", "/push/backoffLimit"),
+    (ACCOUNTING, "extraVolumes: [{secret: {}}]", "/extraVolumes/0"),
+    (ACCOUNTING, "extraVolumeMounts: [{name: a}]", "/extraVolumeMounts/0"),
     (BACKUP, "resources: {limits: {memory: lots}}", "/resources/limits/memory"),
+    (BACKUP, "workerResources: {limits: {memory: lots}}", "/workerResources/limits/memory"),
+    (BACKUP, "lockWait: soon", "/lockWait"),
+    (BACKUP, "volumeTimeout: 1 hour", "/volumeTimeout"),
+    (BACKUP, "parallel: 0", "/parallel"),
+    (BACKUP, "exclude: [[a]]", "/exclude/0"),
+    (BACKUP, "restore: {arguments: [{a: b}]}", "/restore/arguments/0"),
+    (BACKUP, "namespace: Hub", "/namespace"),
     (BACKUP, "keep: {daily: -1}", "/keep/daily"),
     (MONITORING, "hubUrl: notebooks.example.org", "/hubUrl"),
     (MONITORING, "interval: often", "/interval"),
     (MONITORING, "baseUrl: base", "/baseUrl"),
     (MONITORING, "historyDays: -1", "/historyDays"),
+    (MONITORING, "interval: 0s", "/interval"),
+    (MONITORING, "startDeadline: 0s", "/startDeadline"),
+    (MONITORING, "slow: rather", "/slow"),
+    (MONITORING, "stale: 0m", "/stale"),
+    (MONITORING, "binderUrl: binder", "/binderUrl"),
+    (MONITORING, "callbackUrl: callback", "/callbackUrl"),
+    (MONITORING, "prefix: monitoring", "/prefix"),
+    *((chart, given, field) for chart in ALONE for given, field in UNFIT_EVERYWHERE),
 ]
 
 
-@pytest.mark.parametrize(("chart", "given", "field"), UNFIT, ids=[unfit[1] for unfit in UNFIT])
+@pytest.mark.parametrize(
+    ("chart", "given", "field"), UNFIT, ids=[f"{unfit[0].name} {unfit[1]}" for unfit in UNFIT]
+)
 def test_what_cluster_or_program_would_refuse_is_refused_by_its_field(
     said: Said, chart: Path, given: str, field: str
 ) -> None:

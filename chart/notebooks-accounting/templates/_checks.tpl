@@ -98,23 +98,51 @@ secret is repeated: a schema's message would. */ -}}
 {{- toJson $problems -}}
 {{- end -}}
 
-{{- /* Keys below `settings` that the program does not know. */ -}}
+{{- /* Keys below `settings` that the program does not know, and values of another type than theirs. */ -}}
 {{- define "accounting.settingsChecks" -}}
-{{- $known := .Files.Get "files/settings.yaml" | fromYamlArray -}}
+{{- $about := .Files.Get "files/settings.yaml" | fromYaml -}}
+{{- $known := keys $about | sortAlpha -}}
 {{- $problems := list -}}
 {{- range $key, $value := default dict .Values.settings -}}
 {{- $below := dict "" $value -}}
 {{- if and (kindIs "map" $value) (not (has $key $known)) }}{{ $below = $value }}{{ end -}}
-{{- range $name, $_ := $below -}}
+{{- range $name, $given := $below -}}
 {{- $path := printf "%s.%s" $key $name | trimSuffix "." -}}
 {{- if not (has $path $known) -}}
 {{- $nearest := include "notebooks.nearest" (list $path $known) -}}
 {{- $hint := empty $nearest | ternary "remove it" (printf "did you mean settings.%s?" $nearest) -}}
 {{- $problems = append $problems (printf "settings.%s is no setting of the program: %s All of them: docs/settings.md" $path $hint) -}}
+{{- else if include "accounting.isOfOtherType" (list $given (index $about $path).is) -}}
+{{- $example := (index $about $path).example -}}
+{{- $shown := hasKey (index $about $path) "secret" | ternary "no text" (toJson $given) -}}
+{{- if $example }}{{ $example = printf ", for example %s" $example }}{{ end -}}
+{{- $problems = append $problems (printf "settings.%s is %s: it takes a %s%s" $path $shown (index $about $path).is $example) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $problems -}}
+{{- end -}}
+
+{{- /* Whether a value is not of the type that a setting has: (value, type). What a program reads from its
+environment is text, and so may these be. */ -}}
+{{- define "accounting.isOfOtherType" -}}
+{{- $given := index . 0 -}}
+{{- $text := kindOf $given | eq "string" | ternary $given "" -}}
+{{- $isNumber := has (kindOf $given) (list "int" "int64" "float64") -}}
+{{- $fits := dict
+  "boolean" (or (kindIs "bool" $given) (regexMatch "^(?i:true|false|yes|no|on|off|1|0)$" $text))
+  "number" (or $isNumber (regexMatch "^[-+]?[0-9]+([.][0-9]+)?$" $text))
+  "duration" (or (and $isNumber (ge (float64 $given) 0.0)) (regexMatch "^\\s*(([0-9]+([.][0-9]+)?[smhdw])+|[0-9]+([.][0-9]+)?)\\s*$" (lower $text)))
+  "list" (or (kindIs "string" $given) (and (kindIs "slice" $given) (not (include "accounting.hasParts" $given))))
+  "map" (or (kindIs "map" $given) (hasPrefix "{" (trim $text)))
+  "text" (not (or (kindIs "map" $given) (kindIs "slice" $given)))
+-}}
+{{- if not (or (kindIs "invalid" $given) (index $fits (index . 1))) }}yes{{ end -}}
+{{- end -}}
+
+{{- /* Whether a list has lists or maps in it. */ -}}
+{{- define "accounting.hasParts" -}}
+{{- range . }}{{ if or (kindIs "map" .) (kindIs "slice" .) }}yes{{ end }}{{ end -}}
 {{- end -}}
 
 {{- /* What EOSC's accounting and GreenDIGIT's CIM cannot do without: the program would not start. */ -}}
