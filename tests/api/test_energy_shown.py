@@ -112,7 +112,7 @@ def test_pages_show_it_with_its_quality_and_co2(running: Running) -> None:
     usage = running.get("/usage?by=user&first=2026-11&last=2026-11&sort=-energy&show=energy").text
     assert f"{MEASURED}, 3.00 g CO\N{SUBSCRIPT TWO}" in usage
     assert ESTIMATED in usage
-    assert "of these notebooks is not known, or not all of it" in usage
+    assert "of these notebooks is unknown, or known only in part" in usage
     record = running.get(f"/records/{ACCOUNTS[0].pod.uid}").text
     assert f"{MEASURED}, 2.00 g CO\N{SUBSCRIPT TWO}" in record
 
