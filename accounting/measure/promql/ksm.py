@@ -9,7 +9,10 @@ USER = "annotation_hub_jupyter_org_username"
 GROUP = "annotation_egi_eu_primary_group"
 FLAVOR = "annotation_egi_eu_flavor"
 CONFLICTS = tuple(f"_conflict{number}" for number in range(1, 31))
-"""kube-state-metrics' suffixes when several annotation names become the same label name."""
+"""kube-state-metrics' suffixes when several annotation names become the same label name.
+
+The usual ones; discovery finds others (``Scope.more_conflicts``).
+"""
 
 NOT_SIZES = "ephemeral_storage|storage|hugepages_.+|attachable_volumes_.+"
 """Kubernetes' own resources beside cores and memory; all others are vendors', or accelerators."""
@@ -41,7 +44,8 @@ def finished(scope: Scope, window: Window, only: str = "") -> str:
 def owners(scope: Scope, window: Window, only: str = "") -> str:
     """The hub's annotations, under every spelling (M11)."""
     labels = [USER, GROUP, FLAVOR]
-    by = ", ".join([scope.pod_key, *labels, *(label + c for label in labels for c in CONFLICTS)])
+    endings = ("", *CONFLICTS, *scope.more_conflicts)
+    by = ", ".join([scope.pod_key, *(label + end for label in labels for end in endings)])
     return last(by, "kube_pod_annotations" + scope.state_selector(only), scope, window)
 
 

@@ -60,8 +60,9 @@ def named_containers(scope: Scope) -> str:
 
 
 def otel_pods(scope: Scope, only: str = "") -> str:
-    """OpenTelemetry's pods of the namespace."""
-    return OTEL_POD_CPU + scope.selector(f"{OTEL_NAMESPACE}={quote(scope.namespace)}", only)
+    """OpenTelemetry's pods of the namespace: it may be set to tell of pods, or of containers."""
+    names = f'__name__=~"{OTEL_POD_CPU}|{OTEL_CONTAINER_CPU}"'
+    return scope.selector(names, f"{OTEL_NAMESPACE}={quote(scope.namespace)}", only)
 
 
 def without_path(scope: Scope, window: Window) -> str:

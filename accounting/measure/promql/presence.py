@@ -1,8 +1,17 @@
 """Queries about the source itself: whether it spoke, and how it spells its labels."""
 
+from accounting.measure.promql.ksm import CONFLICTS, USER
 from accounting.measure.promql.scope import Scope, quote, span
 from accounting.model.time import Window
 
+OF_PODS = (
+    "kube_pod_status_phase",
+    "kube_pod_annotations",
+    "kube_pod_start_time",
+    "kube_pod_container_info",
+    "kube_pod_container_resource_requests",
+)
+"""What kube-state-metrics says of pods; several jobs may scrape parts of it, each in its way."""
 PLACE = ("namespace", "pod")
 """The labels that say where a pod is; a scrape may rename either, or both."""
 CLOSED_RANGE = "count_over_time(vector(1)[1s:1s])"
@@ -35,8 +44,16 @@ def named_in(scope: Scope, metric: str) -> list[str]:
 def without_uid(scope: Scope) -> list[str]:
     """Selectors of pods of our namespace of which the scrape dropped the uid (cases.md, 4)."""
     ours = quote(scope.namespace)
-    places = (f"{label}={ours}" for label in ("namespace", "exported_namespace"))
-    return ["kube_pod_status_phase" + scope.selector(place, 'uid=""') for place in places]
+    places = [f"{label}={ours}" for label in ("namespace", "exported_namespace")]
+    return [metric + scope.selector(place, 'uid=""') for metric in OF_PODS for place in places]
+
+
+def without_user(scope: Scope) -> list[str]:
+    """Selectors of pods' annotations that name their user in none of the usual ways (M11)."""
+    unnamed = [f'{USER}{ending}=""' for ending in ("", *CONFLICTS)]
+    ours = quote(scope.namespace)
+    places = [f"{label}={ours}" for label in ("namespace", "exported_namespace")]
+    return ["kube_pod_annotations" + scope.selector(place, *unnamed) for place in places]
 
 
 def spelled(scope: Scope, metric: str, renamed: frozenset[str], more: str = "") -> str:

@@ -22,7 +22,9 @@ def claims(scope: Scope, window: Window) -> str:
 
     A claim's name tells its owner only as long as nobody names claims otherwise (M1).
     """
-    spellings = (label + end for label in (USER, GROUP) for end in ("", *CONFLICTS))
+    spellings = (
+        label + end for label in (USER, GROUP) for end in ("", *CONFLICTS, *scope.more_conflicts)
+    )
     by = ", ".join(["__name__", "persistentvolumeclaim", "uid", *spellings])
     metrics = f'__name__=~"{SIZE}|{CREATED}|{ANNOTATIONS}|{MOUNTS}"'
     place = f"{scope.state('namespace')}={quote(scope.namespace)}"

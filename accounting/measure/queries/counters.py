@@ -18,6 +18,8 @@ from accounting.store.ledger import Ledger
 _OWN = SeriesKey(CounterKind.CPU, POD_LEVEL)
 # A notebook server that nobody uses takes more.
 _IDLE_CORES = 0.001
+# A notebook server that has started has used some seconds.
+_STARTED_SECONDS = 10.0
 # Of a window with very many pods, instants that are so far apart are looked at first.
 _SAMPLE_SECONDS = 1800
 
@@ -91,6 +93,7 @@ class CounterQuery:
             for uid, readings in found.readings.items()
             if _counts(accounts.get(uid), readings, window, found.sightings.get(uid))
         }
+        with_own -= self._still(found, accounts, with_own)
         self._with_own = with_own
         names = _running(found, accounts, but=with_own)
         if scope.has_names or scope.has_otel:
@@ -153,6 +156,27 @@ class CounterQuery:
         series.set_aside_spikes(found, names.started_at, self._window.start)
         series.keep_one_level(found, self._tolerance)
 
+    def _still(
+        self, found: Samples, accounts: Mapping[str, Account], with_own: set[str]
+    ) -> set[str]:
+        """The new pods of which the own cgroup has counted a little and nothing more since.
+
+        The pause container runs in it, and the others do not. No notebook does so little.
+        """
+        few = {}
+        for uid in with_own - accounts.keys():
+            seen, value = found.sightings.get(uid), found.readings[uid][_OWN]
+            if seen and value <= _STARTED_SECONDS and _lasted(seen) > self._tolerance:
+                few[uid] = seen.name
+        rows = self._to.named_usage(kubelet.lowest_cpu, self._window, few.values()).read()
+        lowest = Samples(known_series=found.series)
+        series.merge_readings(lowest, rows, CPU)
+        return {
+            uid
+            for uid in few.keys() & lowest.readings.keys()
+            if lowest.readings[uid].get(_OWN) == found.readings[uid][_OWN]
+        }
+
     def _ask_others(self, pods: set[str]) -> None:
         """Ask of which pods others told CPU after their own cgroups had fallen silent.
 
@@ -184,6 +208,11 @@ class CounterQuery:
             series.merge_raw(found, raw, names.at)
             if scope.has_otel:
                 series.merge_raw(found, self._to.raw_otel(window, chunk), names.at)
+
+
+def _lasted(seen: Sighting) -> float:
+    """How long a pod is seen running."""
+    return (seen.last_running_at or 0.0) - (seen.first_running_at or 0.0)
 
 
 def _counts(

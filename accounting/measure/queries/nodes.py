@@ -141,8 +141,12 @@ class LostNodes:
     def _last_used(self, names: Iterable[str]) -> dict[str, float]:
         """When a node's metrics last told of pods, by name; those that they do are few."""
         last: dict[str, float] = {}
-        for labels, points in self._to.raw_usage(kubelet.raw_counters, self._window, names):
-            name = label(labels, "pod")
+        names = list(names)
+        told = self._to.raw_usage(kubelet.raw_counters, self._window, names)
+        if self._to.scope.has_otel:
+            told += self._to.raw_otel(self._window, names)
+        for labels, points in told:
+            name = labels.get(kubelet.OTEL_POD) or label(labels, "pod")
             last[name] = max(last.get(name, -inf), points[-1][0])
         return last
 

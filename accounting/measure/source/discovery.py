@@ -93,9 +93,7 @@ def _first_day(source: Source, scope: Scope, until: int, history_days: int) -> f
 def spelled(source: Source, scope: Scope, start: float, end: float) -> Scope:
     """The scope in this cluster's spelling of labels, as it was in a span (M11)."""
     # Only the container's own series have a label `container` that may be renamed.
-    state, *other_state = _spellings(
-        source, scope, start, end, "kube_pod_status_phase", "kube_pod_container_info"
-    )
+    state, *other_state = _spellings(source, scope, start, end, *presence.OF_PODS)
     usage, *other_usage = _spellings(source, scope, start, end, kubelet.CPU)
     return replace(
         scope,
@@ -103,9 +101,20 @@ def spelled(source: Source, scope: Scope, start: float, end: float) -> Scope:
         exported_usage=usage,
         other_state=tuple(other_state),
         other_usage=tuple(other_usage),
+        more_conflicts=_more_conflicts(source, scope, start, end),
         lacks_uid=_has_series(source, presence.without_uid(scope), start, end),
         is_closed=all(count > 1 for _, count in source.vector(presence.CLOSED_RANGE, int(end))),
     )
+
+
+_CONFLICT = re.compile(r"annotation_\w+(_conflict\d+)")
+
+
+def _more_conflicts(source: Source, scope: Scope, start: float, end: float) -> tuple[str, ...]:
+    """The endings by which annotations' labels are told apart, but for the usual ones."""
+    names = _label_names(source, presence.without_user(scope), start, end)
+    endings = {found[1] for name in names if (found := _CONFLICT.fullmatch(name))}
+    return tuple(sorted(endings.difference(ksm.CONFLICTS)))
 
 
 # Which of PLACE a scrape renames; usually none, or both.

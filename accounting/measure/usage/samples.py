@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
-from accounting.measure.promql.ksm import CONFLICTS, FLAVOR, GROUP, USER
+from accounting.measure.promql.ksm import FLAVOR, GROUP, USER
 from accounting.model.accelerators import Surroundings, Use, UseKey
 from accounting.model.pods import (
     Implausible,
@@ -284,8 +284,14 @@ def owner_of(labels: Labels) -> Owner:
     """What the annotations say, under whichever spelling (M11)."""
 
     def first(name: str) -> str:
-        spellings = (name, *(name + suffix for suffix in CONFLICTS))
-        return next((text for s in spellings if (text := labels.get(s, "").strip())), "")
+        if text := labels.get(name, "").strip():  # nearly always
+            return text
+        numbered = sorted(
+            (int(ending), text.strip())
+            for spelling, text in labels.items()
+            if (ending := spelling.removeprefix(f"{name}_conflict")).isdecimal()
+        )
+        return next((text for _, text in numbered if text), "")
 
     return Owner(first(USER), first(GROUP), first(FLAVOR))
 

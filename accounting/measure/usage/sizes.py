@@ -149,15 +149,12 @@ def _effective(asks: Asks) -> dict[Of, float]:
 
 
 def _resources(amounts: Mapping[tuple[bool, str], float]) -> Resources:
-    others = sorted(
-        (name, n)
-        for (requested, name), n in amounts.items()
-        if requested and name not in {"cpu", "memory"}
-    )
+    # Kubernetes takes a request of a device only if its limit is the same: either tells it.
+    others = {name: n for (_, name), n in amounts.items() if name not in {"cpu", "memory"}}
     return Resources(
         cpu_request=amounts.get((True, "cpu")),
         cpu_limit=amounts.get((False, "cpu")),
         memory_request_bytes=amounts.get((True, "memory")),
         memory_limit_bytes=amounts.get((False, "memory")),
-        accelerators=tuple(others),
+        accelerators=tuple(sorted(others.items())),
     )

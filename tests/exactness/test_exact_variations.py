@@ -1,0 +1,345 @@
+"""Further inputs of the kinds of cases.md, with other emitters, engines, months' ends and polls."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from accounting.measure.promql.scope import Scope
+from accounting.measure.source.prometheus import Source
+from accounting.simulation.stores.engines import run_victoria_metrics
+from accounting.store.engine.database import Database
+from tests.exactness.notebooks import month_end
+from tests.exactness.polling import poller, written
+from tests.exactness.test_exact_cases import END, LIFE, START, Case, imported, served, usual
+
+TO_MONTH_END = month_end(START) - START - 3600
+GIB = 2**30
+SANDBOX, FIRST, SECOND = ("ee" * 32, "ab" * 32, "cd" * 32)
+
+
+@dataclass
+class Expected:
+    """What is right of a case: the pod's last figures, and those of all its months together."""
+
+    case: Case
+    last: dict[str, Any] = field(default_factory=dict)
+    months: dict[str, float] = field(default_factory=dict)
+    scope: dict[str, Any] = field(default_factory=dict)
+
+
+def own(case: Case) -> str:
+    return case.cgroup(f"/kubepods/burstable/pod{case.uid}")
+
+
+def half(at: float) -> float:
+    return at / 2
+
+
+def without_own(number: int) -> Case:
+    """A notebook of which nobody has told CPU yet."""
+    case = usual(f"varied-{number}", number)
+    del case.seen[own(case)]
+    return case
+
+
+def otel(case: Case, container: str = "") -> str:
+    place = f'k8s_namespace_name="{case.name}",k8s_pod_name="jupyter-a",k8s_pod_uid="{case.uid}"'
+    if container:
+        return f'container_cpu_time_seconds_total{{{place},k8s_container_name="{container}"}}'
+    return f"k8s_pod_cpu_time_seconds_total{{{place}}}"
+
+
+def told(case: Case, series: str, value: Callable[[float], float], since: int, until: int) -> None:
+    """What is said of a series in a part of the notebook's life."""
+    case.say(series, value)
+    case.seen[series] = [p for p in case.seen[series] if since <= p[0] - START <= until]
+
+
+def leap_of_opentelemetry() -> Expected:
+    case = without_own(300)
+    case.say(otel(case), half)
+    case.seen[otel(case)][40] = (START + 2400, 1.73e9)
+    return Expected(case)
+
+
+def leap_of_a_bare_container() -> Expected:
+    case = without_own(301)
+    series = case.cgroup(FIRST, "notebook")
+    case.say(series, half)
+    case.seen[series][60] = (START + 3600, 1.73e9)
+    return Expected(case)
+
+
+def leap_of_traffic() -> Expected:
+    case = usual("varied-302", 302)
+    series = case.cgroup(f"/kubepods/burstable/pod{case.uid}").replace(
+        "container_cpu_usage_seconds_total{", 'container_network_receive_bytes_total{interface="e",'
+    )
+    case.say(series, lambda at: at * 2**20)
+    case.seen[series][30] = (START + 1800, 4e17)
+    return Expected(case, {"received_gb": LIFE * 2**20 // 2**30})
+
+
+def forty_second_conflict() -> Expected:
+    return Expected(usual("varied-303", 303, annotation="_conflict42"))
+
+
+def cgroup_that_stands_still_above_nothing() -> Expected:
+    """The pod's own cgroup was used once, by the pause container; the notebook restarts."""
+    case = usual("varied-304", 304)
+    case.say(own(case), lambda _: 6.5)
+    slice_ = f"kubepods-burstable-pod{case.uid.replace('-', '_')}.slice:cri-containerd:"
+    for box, since, until in ((FIRST, 0, 3000), (SECOND, 3060, LIFE)):
+        series = case.cgroup(f"/system.slice/containerd.service/{slice_}{box}", "notebook")
+        told(case, series, lambda at, since=since: (at - since) / 2, since, until)  # type: ignore[misc]
+    return Expected(case, {"cpu_seconds": 1500 + (LIFE - 3060) // 2})
+
+
+def cri_o_with_its_sandbox_and_a_restart() -> Expected:
+    """Whole seconds; the sandbox's own CPU is no container's that counts."""
+    case = without_own(305)
+    case.say(case.cgroup(SANDBOX, "POD"), lambda at: at // 600)
+    for box, since, until in ((FIRST, 0, 3000), (SECOND, 3060, LIFE)):
+        series = case.cgroup(box, "notebook")
+        told(case, series, lambda at, since=since: (at - since) // 2, since, until)  # type: ignore[misc]
+    case.say(case.cgroup("12" * 32, "proxy"), lambda at: at // 4)
+    return Expected(case, {"cpu_seconds": 1500 + (LIFE - 3060) // 2 + LIFE // 4})
+
+
+def containers_then_opentelemetry() -> Expected:
+    """cAdvisor of containers only, until the node's kubelet is read by OpenTelemetry."""
+    case = without_own(306)
+    path = f"/kubepods/burstable/pod{case.uid}/{FIRST}"
+    told(case, case.cgroup(path, "notebook"), half, 0, 3000)
+    told(case, otel(case), half, 3060, LIFE)
+    return Expected(case)
+
+
+def opentelemetry_beside_cadvisor_then_alone() -> Expected:
+    case = usual("varied-307", 307)
+    told(case, own(case), half, 0, 3000)
+    case.say(otel(case), half)
+    case.say(otel(case, "notebook"), half)
+    return Expected(case)
+
+
+def opentelemetry_of_containers_alone() -> Expected:
+    case = without_own(308)
+    case.say(otel(case, "notebook"), half)
+    case.say(otel(case, "proxy"), lambda at: at / 4)
+    return Expected(case, {"cpu_seconds": LIFE // 2 + LIFE // 4})
+
+
+def limits_first_and_a_gpu() -> Expected:
+    """Limits come first, by setting; a GPU is requested and limited alike."""
+    case = usual("varied-309", 309)
+    labels = f'{case.state},container="notebook",resource='
+    for resource, amount in (("cpu", 4), ("memory", 2**32), ("nvidia_com_gpu", 1)):
+        series = f'kube_pod_container_resource_limits{{{labels}"{resource}"}}'
+        case.say(series, lambda _, amount=amount: amount)  # type: ignore[misc]
+    case.hold(f'{labels}"nvidia_com_gpu"', 1)
+    return Expected(case, {"gpu_count": 1.0}, scope={"limits_first": True})
+
+
+def limits_alone() -> Expected:
+    """The scrape keeps no requests."""
+    case = usual("varied-310", 310)
+    for series in [name for name in case.seen if "_requests{" in name]:
+        case.seen[series.replace("_requests{", "_limits{")] = case.seen.pop(series)
+    labels = f'{case.state},container="notebook",resource="nvidia_com_gpu"'
+    case.say(f"kube_pod_container_resource_limits{{{labels}}}", lambda _: 2)
+    return Expected(case, {"gpu_count": 2.0, "cpu_count": 2.0, "memory_mb": 2048})
+
+
+def resized_at_a_month_s_end() -> Expected:
+    case = usual("varied-311", 311)
+    labels = f'{case.state},container="notebook",resource="cpu"'
+    case.hold(labels, 2)
+    series = f"kube_pod_container_resource_requests{{{labels}}}"
+    case.seen[series] = [(at, 2 if at - START < 3600 else 5) for at, _ in case.seen[series]]
+    return Expected(case, {}, {"core_seconds": 3600 * 2 + 3600 * 5})
+
+
+def resized_within_a_silence() -> Expected:
+    """Nothing tells when: it is known from the first sample after it on."""
+    case = usual("varied-312", 312)
+    labels = f'{case.state},container="notebook",resource="cpu"'
+    series = f"kube_pod_container_resource_requests{{{labels}}}"
+    case.seen[series] = [(at, 2 if at - START < 3600 else 5) for at, _ in case.seen[series]]
+    for name, points in case.seen.items():
+        case.seen[name] = [p for p in points if not 1800 < p[0] - START < 5400]
+    return Expected(case, {}, {"core_seconds": 5400 * 2 + 1800 * 5})
+
+
+def resized_twice_up_and_down() -> Expected:
+    case = usual("varied-313", 313)
+    for resource, unit in (("cpu", 1), ("memory", GIB)):
+        series = (
+            f'kube_pod_container_resource_requests{{{case.state},container="notebook",'
+            f'resource="{resource}"}}'
+        )
+        case.seen[series] = [
+            (at, unit * (4 if 1800 <= at - START < 3600 else 2)) for at, _ in case.seen[series]
+        ]
+    return Expected(case, {}, {"core_seconds": 1800 * 4 + 5400 * 2})
+
+
+def annotations_without_a_uid() -> Expected:
+    """Only they are scraped by a job that drops the label."""
+    case = usual("varied-314", 314)
+    (series,) = [name for name in case.seen if name.startswith("kube_pod_annotations")]
+    case.seen[series.replace(f',uid="{case.uid}"', "")] = case.seen.pop(series)
+    return Expected(case)
+
+
+def annotations_of_a_job_that_honours_no_labels() -> Expected:
+    """Only they: of phases and sizes the labels are as usual."""
+    case = usual("varied-315", 315)
+    (series,) = [name for name in case.seen if name.startswith("kube_pod_annotations")]
+    exported = series.replace("{namespace=", '{namespace="m",pod="ksm-0",exported_namespace=')
+    exported = exported.replace(',pod="jupyter', ',exported_pod="jupyter')
+    case.seen[exported] = case.seen.pop(series)
+    return Expected(case)
+
+
+def phase_of_two_shards_of_which_one_is_late() -> Expected:
+    case = usual("varied-316", 316)
+    for series in [name for name in case.seen if name.startswith("kube_pod")]:
+        twin = series.replace("{", '{instance="b",', 1)
+        case.seen[twin] = [(at + 11, value) for at, value in case.seen[series][:-20]]
+    return Expected(case)
+
+
+def odd_user() -> Expected:
+    case = usual("varied-317", 317)
+    (series,) = [name for name in case.seen if name.startswith("kube_pod_annotations")]
+    case.seen[series.replace("a@example.org", "Jörg %25 ☃@example.org")] = case.seen.pop(series)
+    return Expected(case, {"user": "Jörg %25 ☃@example.org"})
+
+
+def lost(number: int) -> Case:
+    """Its node is lost at a half hour; kube-state-metrics goes on saying Running."""
+    case = without_own(number)
+    case.say(f'kube_pod_info{{{case.state},node="n-{number}"}}', lambda _: 1)
+    condition = f'node="n-{number}",condition="Ready",status="true"'
+    case.seen[f"kube_node_status_condition{{{condition}}}"] = [
+        (START + at, int(at < 1840)) for at in range(-600, END - START, 60)
+    ]
+    return case
+
+
+def lost_node_of_bare_ids() -> Expected:
+    case = lost(318)
+    told(case, case.cgroup(FIRST, "notebook"), half, 0, 1800)
+    return Expected(case, {"cpu_seconds": 900, "wall": 1860, "flag": "node lost"})
+
+
+def lost_node_of_opentelemetry() -> Expected:
+    case = lost(319)
+    told(case, otel(case), half, 0, 1800)
+    return Expected(case, {"cpu_seconds": 900, "wall": 1860, "flag": "node lost"})
+
+
+def unheard_node_of_opentelemetry() -> Expected:
+    """Only the control plane does not hear of it."""
+    case = lost(320)
+    case.say(otel(case), half)
+    return Expected(case)
+
+
+MADE = (
+    leap_of_opentelemetry,
+    leap_of_a_bare_container,
+    leap_of_traffic,
+    forty_second_conflict,
+    cgroup_that_stands_still_above_nothing,
+    cri_o_with_its_sandbox_and_a_restart,
+    containers_then_opentelemetry,
+    opentelemetry_beside_cadvisor_then_alone,
+    opentelemetry_of_containers_alone,
+    limits_first_and_a_gpu,
+    limits_alone,
+    resized_at_a_month_s_end,
+    resized_within_a_silence,
+    resized_twice_up_and_down,
+    annotations_without_a_uid,
+    annotations_of_a_job_that_honours_no_labels,
+    phase_of_two_shards_of_which_one_is_late,
+    odd_user,
+    lost_node_of_bare_ids,
+    lost_node_of_opentelemetry,
+    unheard_node_of_opentelemetry,
+)
+CASES = {made.__name__.replace("_", " "): made() for made in MADE}
+SHIFTS = (0, TO_MONTH_END)
+
+
+def moved(case: Case, seconds: int) -> Case:
+    """The same in a namespace of its own, so much later."""
+    name = f"{case.name}-{seconds}"
+    seen = {
+        series.replace(f'"{case.name}"', f'"{name}"').replace('node="n-', f'node="n-{seconds}-'): [
+            (at + seconds, value + seconds if "_time{" in series else value) for at, value in points
+        ]
+        for series, points in case.seen.items()
+    }
+    return replace(case, name=name, seen=seen)
+
+
+ALL = [moved(expected.case, seconds) for expected in CASES.values() for seconds in SHIFTS]
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(tmp_path_factory.mktemp("varied"), ALL) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def victoria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("victoria") / "data"
+    with run_victoria_metrics(folder) as engine:
+        imported(engine.url, ALL)
+        yield engine.url
+
+
+@pytest.mark.parametrize("engine", ["prometheus", "victoria"])
+@pytest.mark.parametrize("shift", SHIFTS, ids=["within a month", "across a month's end"])
+@pytest.mark.parametrize("name", CASES)
+def test_the_variation_is_measured_right_and_the_same_in_any_steps(
+    request: pytest.FixtureRequest,
+    new_ledger: Callable[[], str],
+    name: str,
+    shift: int,
+    engine: str,
+) -> None:
+    expected, url = CASES[name], request.getfixturevalue(engine)
+    scope = Scope(f"{expected.case.name}-{shift}", "jupyter-.*", **expected.scope)
+    digests = []
+    for every in (430, 600, 6 * 3600):
+        with Database(new_ledger()) as database, Source(url) as source:
+            database.ensure_current()
+            one = poller(database, source, scope=scope)
+            for until in [*range(START + shift + every, END + shift, every), END + shift]:
+                one.poll(until)
+            found = written(database).records
+        rows = [found[key] for key in sorted(found)]
+        check(expected, rows)
+        lived = rows[-1]["wall_seconds"]
+        assert len(rows) == 1 + (shift > 0 and lived > 3600)
+        digests.append([row["digest"] for row in rows])
+    assert digests[1:] == digests[:-1]
+
+
+def check(expected: Expected, rows: list[dict[str, Any]]) -> None:
+    right = {"cpu_seconds": LIFE // 2, "user": "a@example.org", "held": "", **expected.last}
+    wall, flag = right.pop("wall", LIFE), right.pop("flag", "")
+    last = rows[-1]
+    assert {name: last[name] for name in right} == right
+    assert wall - 120 <= last["wall_seconds"] <= wall
+    assert flag in {"", *json.loads(last["flags"])}
+    for name, total in expected.months.items():
+        assert sum(row[name] for row in rows) == pytest.approx(total, abs=6 * 60 + 60 * 2)
