@@ -84,7 +84,7 @@ def sanitised(name: str) -> str:
 _DEVICES, _CORES = "nvidia_com_gpu", "nvidia_com_gpucores"
 _PERCENT = 100.0
 _SHARED = "_shared"
-_MIG = re.compile(r"(?P<whole>\w+)_mig_(?P<profile>\d+g)_(?P<memory>\d+gb)\w*")
+_MIG = re.compile(r"(?P<whole>\w+)_mig_(?P<profile>(?:\d+c_)?\d+g)_(?P<memory>\d+gb)(?P<more>\w*)")
 # Labels that tell a model, by the resource that they speak of; GKE's speak of its nodes.
 _MODELS = (
     "{}_product",
@@ -156,7 +156,7 @@ def _accelerator(
     mine = [
         use
         for key, use in uses.items()
-        if key.profile == last.profile and Month.of(key.day * 86400) == month
+        if sanitised(key.profile) == sanitised(last.profile) and Month.of(key.day * 86400) == month
     ]
     told = next((use.model for use in mine if use.model), "")
     active: int | None = None
@@ -211,7 +211,7 @@ def _part(
         share = 1.0 / _replicas(labels.get(f"{base}_replicas", ""))
     is_shared = share < 1.0 or resource != base
     mig = _MIG.fullmatch(base)
-    profile = f"{mig['profile']}.{mig['memory']}" if mig else ""
+    profile = f"{mig['profile']}_{mig['memory']}{mig['more']}".replace("_", ".") if mig else ""
     model = kind.model or _model(labels, base, profile, f"{mig['whole']}_gpu" if mig else "")
     return _Part(resource, kind.type, model, amount, share, is_shared, profile)
 

@@ -107,7 +107,131 @@ def claim() -> Expected:
     return Expected(case, told, "accelerators not countable")
 
 
+def slice_of_mig_with_media_engines() -> Expected:
+    """The plugin writes a dot where the driver has a plus."""
+    mig = ',GPU_I_PROFILE="1g.10gb+me",GPU_I_ID="7"'
+    case = using(holding(68, "nvidia_com_mig_1g_10gb_me", 1, **PRODUCT), mig)
+    told = {"model": f"{A100}-MIG-1g.10gb.me", "count": 1.0, **USED, "joules": None}
+    return Expected(case, told)
+
+
+def slice_of_mig_beside_one_with_media_engines() -> Expected:
+    """What the other one does is not its use."""
+    mig = ',GPU_I_PROFILE="1g.10gb+me",GPU_I_ID="7"'
+    case = using(holding(69, "nvidia_com_mig_1g_10gb", 1, **PRODUCT), mig)
+    return Expected(case, {"model": f"{A100}-MIG-1g.10gb", "quality": "not measured", **NOTHING})
+
+
+def slices_of_a_shared_slice_of_mig() -> Expected:
+    labels = {**PRODUCT, "nvidia_com_mig_1g_5gb_replicas": "5"}
+    mig = ',GPU_I_PROFILE="1g.5gb",GPU_I_ID="7"'
+    case = using(holding(70, "nvidia_com_mig_1g_5gb_shared", 2, **labels), mig)
+    told = {"model": f"{A100}-MIG-1g.5gb", "count": 0.4, "quality": "not told apart", **NOTHING}
+    return Expected(case, told, "accelerator use not told apart")
+
+
+def slice_under_the_whole_device_s_name() -> Expected:
+    """NVIDIA's default: renameByDefault is off."""
+    case = using(holding(71, "nvidia_com_gpu", 1, **SLICED))
+    told = {"model": A100, "count": 0.25, "share": 0.25, "quality": "not told apart", **NOTHING}
+    return Expected(case, told, "accelerator use not told apart")
+
+
+def halves_by_percents() -> Expected:
+    """HAMi's: half of the cores of each of two devices."""
+    case = using(holding(72, "nvidia_com_gpu", 2))
+    labels = f'{case.state},container="notebook",resource='
+    for name, amount in (("gpucores", 50), ("gpumem", 8000), ("priority", 1)):
+        case.hold(f'{labels}"nvidia_com_{name}"', amount)
+    return Expected(case, {"count": 1.0, "share": 0.5, "quality": "not told apart", **NOTHING})
+
+
+def percents_alone() -> Expected:
+    case = holding(73, "nvidia_com_gpucores", 30)
+    told = {"resource": "nvidia_com_gpu", "count": 0.3, "quality": "not measured", **NOTHING}
+    return Expected(case, told)
+
+
+def two_devices() -> Expected:
+    case = using(holding(74, "nvidia_com_gpu", 2, **PRODUCT))
+    for series in [name for name in case.seen if name.startswith("DCGM")]:
+        case.seen[series.replace('UUID="', 'UUID="2-')] = case.seen[series]
+    joules = float(2 * LIFE * WATTS)
+    return Expected(case, {"model": A100, "count": 2.0, **USED, "joules": joules})
+
+
+def device_whose_exporter_is_doubled_and_counts_a_little_back() -> Expected:
+    """Each of an HA pair keeps its samples; one of them once said a little less than before."""
+    case = using(holding(75, "nvidia_com_gpu", 1, **PRODUCT))
+    for series in [name for name in case.seen if name.startswith("DCGM")]:
+        twin = [(at + 9, value) for at, value in case.seen[series][:-1]]
+        if "ENERGY" in series:  # scraped later, told as of before
+            twin = [(at, value - 5000) for at, value in twin]
+        case.seen[series.replace("{", '{job="b",', 1)] = twin
+    return Expected(case, {"model": A100, "count": 1.0, **USED})
+
+
+def device_that_was_reset() -> Expected:
+    case = using(holding(76, "nvidia_com_gpu", 1, **PRODUCT))
+    (series,) = [name for name in case.seen if "ENERGY" in name]
+    case.seen[series] = [
+        (at, value if at - START < 3600 else (at - START - 3600) * WATTS * 1000)
+        for at, value in case.seen[series]
+    ]
+    told = {"model": A100, "active_seconds": LIFE // 2, "joules": float((LIFE - 60) * WATTS)}
+    return Expected(case, told)
+
+
+def device_of_a_native_sidecar() -> Expected:
+    case = using(holding(77, "nvidia_com_gpu", 1, **PRODUCT))
+    for series in [name for name in case.seen if "nvidia_com_gpu" in name and "requests" in name]:
+        init = series.replace("kube_pod_container", "kube_pod_init_container")
+        case.seen[init.replace('"notebook"', '"models"')] = case.seen.pop(series)
+    info = f'{case.state},container="models",restart_policy="Always"'
+    case.say(f"kube_pod_init_container_info{{{info}}}", lambda _: 1)
+    return Expected(case, {"model": A100, "count": 1.0, **USED})
+
+
+def claim_without_a_template() -> Expected:
+    case = usual("devices-78", 78)
+    case.say(
+        f'kube_pod_resourceclaim_info{{{case.state},claim_name="gpu",resourceclaim_name="mine"}}',
+        lambda _: 1,
+    )
+    told = {"model": "mine", "count": None, "quality": "not countable"}
+    return Expected(case, told, "accelerators not countable")
+
+
+def of_vendor(number: int, resource: str, kind: str, more: str = "") -> Expected:
+    """A vendor's device, and what its plugin counts beside it."""
+    case = holding(number, resource, 1)
+    if more:
+        case.hold(f'{case.state},container="notebook",resource="{more}"', 100)
+    told = {"type": kind, "resource": resource, "count": 1.0, "quality": "not measured"}
+    return Expected(case, {**told, **NOTHING})
+
+
+VENDORS = {
+    "intel": of_vendor(80, "gpu_intel_com_i915", "GPU", "gpu_intel_com_millicores"),
+    "intel's newer driver": of_vendor(81, "gpu_intel_com_xe", "GPU", "gpu_intel_com_memory_max"),
+    "gaudi": of_vendor(82, "habana_ai_gaudi", "Other"),
+    "tpu": of_vendor(83, "google_com_tpu", "Other"),
+    "neuron": of_vendor(84, "aws_amazon_com_neuron", "Other"),
+    "xilinx": of_vendor(85, "amd_com_xilinx_u250", "FPGA"),
+}
+
 MADE = (
+    slice_of_mig_with_media_engines,
+    slice_of_mig_beside_one_with_media_engines,
+    slices_of_a_shared_slice_of_mig,
+    slice_under_the_whole_device_s_name,
+    halves_by_percents,
+    percents_alone,
+    two_devices,
+    device_whose_exporter_is_doubled_and_counts_a_little_back,
+    device_that_was_reset,
+    device_of_a_native_sidecar,
+    claim_without_a_template,
     whole,
     whole_with_labels_honoured,
     model_from_the_device_alone,
@@ -117,7 +241,7 @@ MADE = (
     resource_that_nobody_knows,
     claim,
 )
-CASES = {made.__name__.replace("_", " "): made() for made in MADE}
+CASES = {made.__name__.replace("_", " "): made() for made in MADE} | VENDORS
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from itertools import pairwise
 from statistics import median
 
 from accounting.measure.promql.dcgm import DCGM_ENERGY, DCGM_ENGINE, DCGM_UTIL
+from accounting.measure.usage.counting import RESET_BELOW
 from accounting.measure.usage.samples import Points, RawSeries, Samples, UidAt, label
 from accounting.model.accelerators import Use, UseKey
 
@@ -70,12 +71,17 @@ def busy_seconds(points: Points, day: int) -> float:
 
 
 def taken(points: Points, day: int) -> float:
-    """What a device's counter grew by; it belongs to the device, and starts anew with it."""
-    return sum(
-        value - before if value >= before else value
-        for (_, before), (at, value) in pairwise(points)
-        if _is_in(at, day)
-    )
+    """What a device's counter grew by; it belongs to the device, and starts anew with it.
+
+    A smaller dip is a late copy from a second scrape.
+    """
+    grown, known = 0.0, points[0][1] if points else 0.0
+    for at, value in points[1:]:
+        has_reset = value < known * RESET_BELOW
+        if _is_in(at, day):
+            grown += value if has_reset else max(0.0, value - known)
+        known = value if has_reset else max(value, known)
+    return grown
 
 
 def _is_in(at: float, day: int) -> bool:
