@@ -20,6 +20,8 @@ CLUSTERS = {
     # The same second, told apart by the usual label; by an unusual one, made at other times.
     "labelled": ("cluster", 0),
     "unusual": ("environment", 86400),
+    "named": ("clusterName", 0),
+    "without-namespaces": ("k8s_cluster_name", 0),
 }
 
 
@@ -34,7 +36,13 @@ def beside(name: str, label: str, other_age: int) -> list[Case]:
                 for at, value in points
             ]
             for series, points in case.seen.items()
+            if not (name == "without-namespaces" and "namespace_created" in series)
         }
+        # The hub's own pod: one that is no notebook.
+        hub = f'{label}="{cluster}",namespace="{name}",pod="hub-{cluster}",uid="hub-{cluster}"'
+        case.seen[f"kube_pod_created{{{hub}}}"] = [
+            (at, START - 3600) for at in range(START - 600, END, 60)
+        ]
         cases.append(case)
     return cases
 

@@ -15,7 +15,6 @@ from tests.exactness.notebooks import month_end
 from tests.exactness.polling import poller, written
 from tests.exactness.test_exact_cases import END, LIFE, START, Case, imported, served, usual
 
-TO_MONTH_END = month_end(START) - START - 3600
 GIB = 2**30
 SANDBOX, FIRST, SECOND = ("ee" * 32, "ab" * 32, "cd" * 32)
 
@@ -28,6 +27,10 @@ class Expected:
     last: dict[str, Any] = field(default_factory=dict)
     months: dict[str, float] = field(default_factory=dict)
     scope: dict[str, Any] = field(default_factory=dict)
+    month_end: int = 3600
+    """When a month ends, in one of the two runs, seconds after the start."""
+    is_in_one: bool = False
+    """All of it is in one month, even then."""
 
 
 def own(case: Case) -> str:
@@ -220,13 +223,13 @@ def odd_user() -> Expected:
     return Expected(case, {"user": "Jörg %25 ☃@example.org"})
 
 
-def lost(number: int) -> Case:
-    """Its node is lost at a half hour; kube-state-metrics goes on saying Running."""
+def lost(number: int, lost_at: int = 1840) -> Case:
+    """Its node is lost, usually at a half hour; kube-state-metrics goes on saying Running."""
     case = without_own(number)
     case.say(f'kube_pod_info{{{case.state},node="n-{number}"}}', lambda _: 1)
     condition = f'node="n-{number}",condition="Ready",status="true"'
     case.seen[f"kube_node_status_condition{{{condition}}}"] = [
-        (START + at, int(at < 1840)) for at in range(-600, END - START, 60)
+        (START + at, int(at < lost_at)) for at in range(-600, END - START, 60)
     ]
     return case
 
@@ -250,7 +253,101 @@ def unheard_node_of_opentelemetry() -> Expected:
     return Expected(case)
 
 
+def lost_node_at_a_month_s_end() -> Expected:
+    case = lost(321, 3640)
+    told(case, own(case), half, 0, 3600)
+    return Expected(case, {"cpu_seconds": 1800, "wall": 3660, "flag": "node lost"})
+
+
+def node_that_is_lost_twice() -> Expected:
+    """It comes back in between, with its pod."""
+    case = lost(322)
+    told(case, own(case), half, 0, 1800)
+    case.seen[own(case)] += [(START + at, at / 2) for at in range(3600, 4861, 60)]
+    (series,) = [name for name in case.seen if name.startswith("kube_node_status")]
+    case.seen[series] = [
+        (at, int(at - START < 1840 or 3600 <= at - START < 4880)) for at, _ in case.seen[series]
+    ]
+    return Expected(case, {"cpu_seconds": 2430, "wall": 4920, "flag": "node lost"})
+
+
+def clocked(number: int, ahead: int) -> Case:
+    """The node's clock tells the start; the API server's, when the pod was made."""
+    case = usual(f"varied-{number}", number)
+    case.say(f"kube_pod_start_time{{{case.state}}}", lambda _: START + ahead)
+    case.say(f"kube_pod_created{{{case.state}}}", lambda _: START - 5)
+    return case
+
+
+def clock_ahead_into_the_next_month() -> Expected:
+    return Expected(clocked(323, 1200), {"flag": "clocks differ"}, month_end=600)
+
+
+def clock_behind_in_the_month_before() -> Expected:
+    case = clocked(324, -1800)
+    last = {"flag": "clocks differ", "wall": LIFE + 5}
+    return Expected(case, last, month_end=-600, is_in_one=True)
+
+
+def completion_by_a_clock_in_the_next_month() -> Expected:
+    case = clocked(325, 1200)
+    running = f'kube_pod_status_phase{{{case.state},phase="Running"}}'
+    case.seen[running] += [(START + at, 0) for at in range(LIFE + 60, LIFE + 900, 60)]
+    case.seen[running.replace("Running", "Succeeded")] = [
+        (at, 1 - value) for at, value in case.seen[running]
+    ]
+    case.seen[f"kube_pod_completion_time{{{case.state}}}"] = [
+        (START + at, START + LIFE + 1220) for at in range(LIFE + 60, LIFE + 900, 60)
+    ]
+    last = {"flag": "clocks differ", "wall": LIFE + 60}
+    return Expected(case, last, month_end=LIFE + 300, is_in_one=True)
+
+
+def opentelemetry_that_restarts_its_container() -> Expected:
+    """Its counter has the container's name, and falls."""
+    case = without_own(326)
+    case.say(otel(case, "notebook"), lambda at: at / 2 if at < 3600 else (at - 3600) / 4)
+    return Expected(case, {"cpu_seconds": 1770 + 900})
+
+
+def resource_endpoint_of_containers_that_restart() -> Expected:
+    case = without_own(327)
+    place = f'namespace="{case.name}",pod="jupyter-a"'
+    for name, since in (("notebook", 1800), ("proxy", 5400)):
+        series = f'container_cpu_usage_seconds_total{{{place},container="{name}"}}'
+        case.say(series, lambda at, since=since: at / 2 if at < since else (at - since) / 2)  # type: ignore[misc]
+    return Expected(case, {"cpu_seconds": (870 + 2700) + (2670 + 900)})
+
+
+def everything_beside_everything() -> Expected:
+    """All emitters tell of it, each at its own moments."""
+    case = usual("varied-328", 328)
+    place = f'namespace="{case.name}",pod="jupyter-a"'
+    path = f"/kubepods/burstable/pod{case.uid}/{FIRST}"
+    others = (
+        case.cgroup(path, "notebook"),
+        case.cgroup(FIRST, "notebook"),
+        f'container_cpu_usage_seconds_total{{{place},container="notebook"}}',
+        f"pod_cpu_usage_seconds_total{{{place}}}",
+        otel(case),
+        otel(case, "notebook"),
+    )
+    for number, series in enumerate(others, 1):
+        case.say(series, half)
+        late = 7 * number
+        case.seen[series] = [(at + late, value + late / 2) for at, value in case.seen[series][:-1]]
+    return Expected(case)
+
+
 MADE = (
+    lost_node_at_a_month_s_end,
+    node_that_is_lost_twice,
+    clock_ahead_into_the_next_month,
+    clock_behind_in_the_month_before,
+    completion_by_a_clock_in_the_next_month,
+    opentelemetry_that_restarts_its_container,
+    resource_endpoint_of_containers_that_restart,
+    everything_beside_everything,
     leap_of_opentelemetry,
     leap_of_a_bare_container,
     leap_of_traffic,
@@ -274,7 +371,11 @@ MADE = (
     unheard_node_of_opentelemetry,
 )
 CASES = {made.__name__.replace("_", " "): made() for made in MADE}
-SHIFTS = (0, TO_MONTH_END)
+
+
+def to_month_end(expected: Expected) -> int:
+    """How much later a month ends when the case wants it, seconds."""
+    return month_end(START) - START - expected.month_end
 
 
 def moved(case: Case, seconds: int) -> Case:
@@ -282,14 +383,22 @@ def moved(case: Case, seconds: int) -> Case:
     name = f"{case.name}-{seconds}"
     seen = {
         series.replace(f'"{case.name}"', f'"{name}"').replace('node="n-', f'node="n-{seconds}-'): [
-            (at + seconds, value + seconds if "_time{" in series else value) for at, value in points
+            (
+                at + seconds,
+                value + seconds if "_time{" in series or "_created{" in series else value,
+            )
+            for at, value in points
         ]
         for series, points in case.seen.items()
     }
     return replace(case, name=name, seen=seen)
 
 
-ALL = [moved(expected.case, seconds) for expected in CASES.values() for seconds in SHIFTS]
+ALL = [
+    moved(expected.case, seconds)
+    for expected in CASES.values()
+    for seconds in (0, to_month_end(expected))
+]
 
 
 @pytest.fixture(scope="module")
@@ -307,16 +416,17 @@ def victoria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("engine", ["prometheus", "victoria"])
-@pytest.mark.parametrize("shift", SHIFTS, ids=["within a month", "across a month's end"])
+@pytest.mark.parametrize("is_at_month_s_end", [False, True])
 @pytest.mark.parametrize("name", CASES)
 def test_the_variation_is_measured_right_and_the_same_in_any_steps(
     request: pytest.FixtureRequest,
     new_ledger: Callable[[], str],
     name: str,
-    shift: int,
+    is_at_month_s_end: bool,
     engine: str,
 ) -> None:
     expected, url = CASES[name], request.getfixturevalue(engine)
+    shift = to_month_end(expected) if is_at_month_s_end else 0
     scope = Scope(f"{expected.case.name}-{shift}", "jupyter-.*", **expected.scope)
     digests = []
     for every in (430, 600, 6 * 3600):
@@ -328,8 +438,8 @@ def test_the_variation_is_measured_right_and_the_same_in_any_steps(
             found = written(database).records
         rows = [found[key] for key in sorted(found)]
         check(expected, rows)
-        lived = rows[-1]["wall_seconds"]
-        assert len(rows) == 1 + (shift > 0 and lived > 3600)
+        goes_on = rows[-1]["wall_seconds"] > expected.month_end and not expected.is_in_one
+        assert len(rows) == 1 + (is_at_month_s_end and goes_on)
         digests.append([row["digest"] for row in rows])
     assert digests[1:] == digests[:-1]
 

@@ -37,6 +37,7 @@ QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "node labels": lambda s: ksm.node_labels(s, WINDOW),
     "pods of nodes": lambda s: ksm.pods_of_nodes(s, WINDOW, scope.one_of("node", ["a.b"])),
     "several clusters": presence.several_clusters,
+    "several clusters by pods": presence.several_clusters_by_pods,
     "owners": lambda s: ksm.owners(s, WINDOW, ONLY),
     "resources": lambda s: ksm.resources(s, WINDOW, ONLY),
     "other resources": lambda s: ksm.other_resources(s, WINDOW),

@@ -77,8 +77,9 @@ def pods_heartbeat(scope: Scope, window: Window) -> str:
     return f"kube_pod_created{_others(scope)}{span(scope, window)}"
 
 
-def _others(scope: Scope) -> str:
+def _others(scope: Scope, labelled: str = "") -> str:
     return scope.selector(
+        f'{labelled}!=""' if labelled else "",
         f"{scope.state('namespace')}={quote(scope.namespace)}",
         f"{scope.state('pod')}!~{quote(scope.pod)}",
     )
@@ -98,7 +99,16 @@ def recent(scope: Scope, seconds: int) -> str:
     return f"count(last_over_time({selector}[{seconds}s]))"
 
 
-CLUSTER_LABELS = ("cluster", "cluster_id", "cluster_name", "k8s_cluster", "k8s_cluster_name")
+CLUSTER_LABELS = (
+    "cluster",
+    "cluster_id",
+    "cluster_name",
+    "clusterName",
+    "k8s_cluster",
+    "k8s_cluster_name",
+    "kube_cluster",
+    "kubernetes_cluster",
+)
 """What stores usually tell clusters apart by."""
 # Longer than an instant selector looks back: of a namespace that was made anew, the one before is
 # not seen that long.
@@ -120,3 +130,17 @@ def several_clusters(scope: Scope) -> str:
 
     by_label = [f"count(count by ({label}) ({lasting(label)})) > 1" for label in CLUSTER_LABELS]
     return " or ".join([f'count(count_values("made", {lasting()})) > 1', *by_label])
+
+
+def several_clusters_by_pods(scope: Scope) -> str:
+    """The same where namespaces are not reported: a label of the pods tells clusters apart."""
+    return " or ".join(
+        f"count(count by ({label}) (kube_pod_created{_others(scope, label)})) > 1"
+        for label in CLUSTER_LABELS
+    )
+
+
+def namespaces(scope: Scope) -> str:
+    """A selector of what is said of the namespace itself."""
+    place = f"{scope.state('namespace')}={quote(scope.namespace)}"
+    return "kube_namespace_created" + scope.selector(place)

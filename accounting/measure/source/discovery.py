@@ -161,12 +161,14 @@ def refuse_several(source: Source, scope: Scope, start: int, end: int) -> None:
         SeveralClusters: there are, at some time in the span.
     """
     step = max(_SHORTEST_STEP_SECONDS, (end - start) // _MOST_STEPS)
+    told = [presence.namespaces(form) for form in scope.spellings_of_state]
+    by_pods = not _has_series(source, told, start, end)
+    query = presence.several_clusters_by_pods if by_pods else presence.several_clusters
     try:
-        whole = Window(start, end)
-        at = _first_time(source, scope, presence.several_clusters, whole, step)
+        at = _first_time(source, scope, query, Window(start, end), step)
     except SourceTooLarge:  # then at its end
-        queries = [presence.several_clusters(form) for form in scope.spellings_of_state]
-        at = float(end) if any(source.vector(query, end) for query in queries) else None
+        queries = [query(form) for form in scope.spellings_of_state]
+        at = float(end) if any(source.vector(text, end) for text in queries) else None
     if at is not None:
         raise SeveralClusters(
             f"{source.url} holds several clusters with a namespace '{scope.namespace}', as of"
