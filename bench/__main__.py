@@ -37,6 +37,10 @@ SECTIONS = (
 _SMALL_PODS = 6_000
 SIGNING_SECONDS = 0.2
 """How long each way of signing is measured, for each round."""
+BROKER_SECONDS = 2.0
+"""How long each number of connections to the broker is measured, for each round."""
+LOAD_SECONDS = 4.0
+"""How long twenty clients ask the API, for each round."""
 
 
 class Sizes(NamedTuple):
@@ -187,7 +191,7 @@ def _destinations(sizes: Sizes, data: Path) -> list[Figure]:
 
 def _broker(sizes: Sizes, data: Path) -> list[Figure]:
     kept = backlog.prepare(data / f"backlog-{sizes.backlog}.db", sizes.backlog)
-    seconds = 2.0 * sizes.rounds
+    seconds = BROKER_SECONDS * sizes.rounds
     return delivery.measure_connections(kept, data / "work" / "broker", seconds)
 
 
@@ -199,7 +203,7 @@ def _backlog(sizes: Sizes, data: Path) -> list[Figure]:
 
 
 def _api(sizes: Sizes, data: Path) -> list[Figure]:
-    folder, seconds = data / "work", 4.0 * sizes.rounds
+    folder, seconds = data / "work", LOAD_SECONDS * sizes.rounds
     folder.mkdir(parents=True, exist_ok=True)
     kept = data / f"ledger-{sizes.records}.db"
     return [

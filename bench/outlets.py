@@ -23,7 +23,7 @@ from bench.poll import Polls, command, environment, forget, server_seconds
 
 MOST_TIMES_ALONE = 1.15
 _STEP_SECONDS = 300
-_WINDOWS_A_ROUND = 12
+WINDOWS_A_ROUND = 12
 """A whole hour's: some questions are asked by the hour."""
 _RECEIVER = "https://receiver.example.org"
 
@@ -61,7 +61,7 @@ class OutletPolls(Polls):
         pods = f"{self._dataset.pods:,} pods"
         return [
             *_compared(f"a day, {pods}", self._days(rounds)),
-            *_compared(f"five minutes of {pods}", self._windows(_WINDOWS_A_ROUND * rounds)),
+            *_compared(f"five minutes of {pods}", self._windows(WINDOWS_A_ROUND * rounds)),
         ]
 
     def _days(self, rounds: int) -> list[tuple[Taken, Taken]]:

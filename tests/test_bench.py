@@ -4,9 +4,20 @@ from typing import Any
 
 import pytest
 
+import bench.__main__
+import bench.outlets
 from bench.__main__ import SECTIONS, main
 
 
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured for some time, or for many windows, ends soon."""
+    monkeypatch.setattr(bench.__main__, "BROKER_SECONDS", 0.3)
+    monkeypatch.setattr(bench.__main__, "LOAD_SECONDS", 0.3)
+    monkeypatch.setattr(bench.outlets, "WINDOWS_A_ROUND", 2)
+
+
+@pytest.mark.usefixtures("short")
 def test_a_short_benchmark_measures_every_promise(tmp_path: Path) -> None:
     folders = ["--data", str(tmp_path / "data"), "--results", str(tmp_path / "results")]
 
