@@ -47,7 +47,7 @@ cluster-test: prepared cluster-programs  ## the same on a real Kubernetes: chart
 cluster: prepared cluster-programs  ## a real Kubernetes on loopback ports, until Ctrl-C
 	@$(BIN)/python -m tests.cluster
 
-cluster-programs: prepared  # some 20 minutes the first time; kept in ~/.cache/notebooks-accounting
+cluster-programs: prepared  # 13 minutes of processor time at first; kept in ~/.cache/notebooks-accounting
 	@$(BIN)/python -m tests.cluster.programs
 
 soak: prepared  ## kill pushers of every outlet at random, SOAK_RUNS=500 times (SOAK_SEED=1: from there)
