@@ -77,6 +77,7 @@ def test_right_tokens_work_while_many_guess_from_the_same_address(running: Runni
         try:
             time.sleep(1)
             for _ in range(5):
+                assert running.doors._suspects._waiting <= MOST_SUSPECTS
                 for token in (ADMIN, RIGHT):  # the administrator's, and one of the hub
                     begun = time.monotonic()
                     assert running.get("/api/v1/me", token).status_code == 200
