@@ -15,7 +15,12 @@ import pytest
 
 from accounting.simulation.exporters.exposition import expose
 from accounting.simulation.judges.expectation import ExpectedPod, Reader
-from accounting.simulation.stores.engines import Engine, run_prometheus, run_victoria_metrics
+from accounting.simulation.stores.engines import (
+    Engine,
+    free_port,
+    run_prometheus,
+    run_victoria_metrics,
+)
 from accounting.simulation.stores.history import (
     backfill,
     import_history,
@@ -294,6 +299,13 @@ def test_a_target_is_silent_when_its_timetable_says_so() -> None:
             kubelet = next(path for path_of, path in targets.paths if path_of.kind == "cadvisor")
             assert httpx.get(f"http://{targets.address}{kubelet}", timeout=60).status_code == status
             assert httpx.get(f"http://{targets.address}/nothing", timeout=60).status_code == 404
+
+
+def test_a_free_port_is_none_that_the_kernel_may_give_to_another_program() -> None:
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = {free_port() for _ in range(200)}
+    assert max(ports) < first
+    assert len(ports) > 100
 
 
 def test_a_store_that_is_stopped_in_mid_scrape_is_no_news(

@@ -1,10 +1,11 @@
 """A real Prometheus and a real VictoriaMetrics on the loopback, for as long as a `with` lasts."""
 
+import secrets
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
 ATTEMPTS = 3
 """Starts before giving up: another program may take the free port in between."""
+_PORTS = range(10_240, 32_768)
+"""Linux gives out those from 32,768 on (``net.ipv4.ip_local_port_range``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,16 @@ class Engine:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A TCP port of the loopback that nobody listens on now.
+
+    It is one of those that the kernel gives to nobody by itself: a program that takes seconds to
+    listen finds it free still.
+    """
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager
