@@ -13,6 +13,11 @@ from typing import Any
 import httpcore
 import httpx
 
+# httpcore may close a connection whose time has run out under a thread that was just given it.
+# With httpx's five seconds that is in the middle of a poll on a busy machine; polls are further
+# apart than this, and servers keep connections for longer.
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0)
+
 
 class _Until(threading.local):
     """When the request of this thread must have ended; monotonic seconds."""
@@ -37,7 +42,7 @@ class DeadlineTransport(httpx.HTTPTransport):
     """Sends requests that must end in time as a whole: see ``begin``."""
 
     def __init__(self, verify: ssl.SSLContext | bool, proxy: str | None = None) -> None:
-        super().__init__(verify=verify, proxy=proxy)
+        super().__init__(verify=verify, proxy=proxy, limits=_LIMITS)
         self._until = _Until()
         # httpx has no public way to hand a network backend to httpcore.
         self._pool._network_backend = _Backend(self._until)  # noqa: SLF001 - no public way

@@ -68,7 +68,7 @@ def secret(cluster: Cluster, namespace: str, name: str) -> None:
 
 def test_each_row_of_the_table_is_tried() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
-    table = text.partition("| from, to |")[2].partition("\n\n")[0]
+    table = text.partition("| change | what happens |")[2].partition("\n\n")[0]
     rows = set(re.findall(r"^\| ([^|]+?) \|", table, re.MULTILINE))
     assert rows == TRIED
 
@@ -142,7 +142,7 @@ def test_pages_with_a_host_name_keep_it(release: Release, cluster: Cluster) -> N
     assert shown() == before
 
 
-@row("other settings, and back")
+@row("other settings")
 def test_other_settings_make_new_pods_and_a_rollback_the_old_ones(release: Release) -> None:
     chart = folder(ACCOUNTING)
     release.deploy(chart, minimal(ACCOUNTING))
@@ -156,7 +156,7 @@ def test_other_settings_make_new_pods_and_a_rollback_the_old_ones(release: Relea
     assert release.available() == [True]
 
 
-@row("SQLite to PostgreSQL, and back")
+@row("SQLite to PostgreSQL, or back")
 def test_accounting_moves_to_postgresql_with_two_pods_and_back(
     release: Release, cluster: Cluster
 ) -> None:
