@@ -96,8 +96,13 @@ async def survey(
 async def _find(listing: Listing, name: str, user: User, releases: tuple[str, ...]) -> home.Found:
     who = owner(name, releases)
     selector = f"{home.STORAGE},{OWNER}={who.labels[0]}"
-    usual = "" if user.number is None else f"claim-{user.number}"
-    legacy = (f"claim-{safe_slug(name)}", f"claim-{escape_slug(name)}")
+    fields = {
+        "userid": user.number,
+        "username": safe_slug(name),
+        "escaped_username": escape_slug(name),
+    }
+    usual = "" if user.number is None else home.USUAL.format(**fields)
+    legacy = tuple(template.format(**fields) for template in home.LEGACY)
     names = home.Names(user.remembered, usual, legacy)
     return await home.find(listing, who, selector, names, listing.owned)
 

@@ -18,6 +18,10 @@ from hub.spawner.manifests import OWNER, Manifest
 
 STORAGE = "component=singleuser-storage"
 """Selects the claims that KubeSpawner has made."""
+USUAL = "claim-{userid}"
+"""What a new claim is called unless the configuration says otherwise."""
+LEGACY = ("claim-{username}", "claim-{escaped_username}")
+"""What claims may be called that were made otherwise."""
 
 Owned = Awaitable[Mapping[str, list[Manifest]]]
 """All claims by their users; asked with how old the answer may be, in seconds."""

@@ -33,7 +33,7 @@ class HomeSpawner(WatchingSpawner):
 
     legacy_pvc_name_templates = List(
         Unicode(),
-        ["claim-{username}", "claim-{escaped_username}"],
+        list(home.LEGACY),
         help="""What a user's home may be called if `pvc_name_template` does not name it.
 
         Claims that this spawner made are found by their label, however the names have changed
@@ -52,7 +52,7 @@ class HomeSpawner(WatchingSpawner):
 
     @default("pvc_name_template")
     def _default_pvc_name_template(self) -> str:
-        return "claim-{userid}"
+        return home.USUAL
 
     @default("delete_pvc")
     def _default_delete_pvc(self) -> bool:
