@@ -140,7 +140,7 @@ def _build(group: Group, package: str, target: Path) -> None:
             msg = f"{target.name} is not built: modules could not be fetched. Try again later."
             raise Unavailable(msg)
         if _ROOM.search(done.stderr):
-            msg = f"{target.name} is not built: it needs more memory, or disk (8 GB in all)."
+            msg = f"{target.name} is not built: it needs more memory, or disk (about 8 GB in all)."
             raise Unavailable(msg)
         done.check_returncode()
     unfinished.rename(target)

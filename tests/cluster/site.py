@@ -22,6 +22,7 @@ from ssm.certificate import HostCertificate
 from ssm.smime import verify
 from ssm.testing.authority import Authority
 from ssm.testing.standin import AmsStandin
+from tests.broker import delivery_to
 from tests.cluster.control_plane import NODES, ControlPlane
 from tests.cluster.programs import program as built
 from tests.hub.process import program, wait_for
@@ -177,14 +178,7 @@ def run_measured(cluster: ControlPlane, folder: Path, namespace: str) -> Iterato
             "PROMETHEUS__SCRAPE_INTERVAL": f"{SCRAPE_SECONDS}s",
             "POLL__SETTLE": "0s",
             "VO__DEFAULT": "default.example.org",
-            "SSM__HOSTCERT": str(host.cert),
-            "SSM__HOSTKEY": str(host.key),
-            "SSM__CA_FILE": str(authority.ca_file),
-            "SSM__AMS_HOST": broker.host,
-            "SSM__AMS_PORT": str(broker.port),
-            "SSM__AUTHN_PORT": str(broker.authn_port),
-            "SSM__AMS_PROJECT": "accounting",
-            "SSM__AMS_TOPIC": "eu-egi-cloud-accounting",
+            **delivery_to(broker, authority, host),
         }
         environment = {f"ACCOUNTING_{name}": value for name, value in settings.items()}
         signer = x509.load_pem_x509_certificate(host.cert.read_bytes())
