@@ -1,6 +1,8 @@
 """Files from rows as the ledger keeps them say what files from records say."""
 
 import io
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -24,9 +26,14 @@ ADMIN = Viewer("admin", frozenset(Right), is_admin=True)
 SLICE = Accelerator("nvidia_com_gpu", "GPU", "A100", 0.1 + 0.2, 1.0, 3600, None, 1e17)
 
 
-NULS: list[dict[str, Any]] = [{"user": "a\0b"}, {"image": "\0"}, {"flavor": "small\0"}]
+NULS: list[dict[str, Any]] = [
+    {"user": "a\0b"},
+    {"image": "\0"},
+    {"flavor": "small\0"},
+    {"uid": "8\0,2026-09"},
+]
 """PostgreSQL takes none."""
-RECORDS = 36
+RECORDS = 48
 
 
 def _fill(database: Database) -> None:
@@ -45,10 +52,13 @@ def _fill(database: Database) -> None:
             "core_seconds": 1 / 3,
             "image": "\N{LATIN SMALL LETTER U WITH DIAERESIS}",
         },
+        {"uid": "5,2026-10"},
+        {"uid": "3\n3,2026-10"},
+        {"uid": '8"8', "flags": ("a flag",)},
         *(NULS if database.is_sqlite else [{}] * len(NULS)),
     ]
     found = [
-        replace(first, uid=f"{number}", month=month, **change)
+        replace(first, month=month, **{"uid": f"{number}", **change})
         for number, change in enumerate(kinds)
         for month in (Month(2026, 9), Month(2026, 10), Month(2027, 1))
     ]
@@ -87,3 +97,31 @@ def test_tables_from_rows_are_those_from_records(
         read = [parquet.read_table(io.BytesIO(one[Format.PARQUET])) for one in files]
         assert read[0].to_pylist() == read[1].to_pylist()
         assert read[0].num_rows == (limit or RECORDS)
+
+
+def test_the_next_page_is_read_while_one_is_used() -> None:
+    second = threading.Event()
+
+    def pages() -> Iterator[str]:
+        yield "first"
+        second.set()
+        yield "second"
+        raise ValueError("no third")
+
+    found = streams.ahead(pages())
+    assert not second.is_set(), "nothing is read before it is wanted"
+    assert next(found) == "first"
+    assert second.wait(10)
+    assert next(found) == "second"
+    with pytest.raises(ValueError, match="no third"):
+        next(found)
+
+
+def test_an_iterator_that_is_dropped_leaves_no_thread() -> None:
+    before = set(threading.enumerate())
+    found = streams.ahead(iter(["first", "second", "third"]))
+    assert next(found) == "first"
+    (reader,) = set(threading.enumerate()) - before
+    del found
+    reader.join(10)
+    assert not reader.is_alive()

@@ -133,11 +133,10 @@ class Portion:
         return cls("", [None] * len(rows), rows)
 
 
-def plain_text(lines: Sequence[str]) -> str | None:
-    """Lines of CSV as one text; None where a value of one of them needs quotes."""
-    text = "\n".join([*lines, ""])
-    are_lines = text.count("\n") == len(lines) and text.count(",") == _COMMAS * len(lines)
-    return text if are_lines and not any(sign in text for sign in _QUOTED) else None
+def is_plain(text: str, count: int) -> bool:
+    """Whether a text is so many lines of CSV of which no value needs quotes."""
+    are_lines = text.count("\n") == count and text.count(",") == _COMMAS * count
+    return are_lines and not any(sign in text for sign in _QUOTED)
 
 
 def csv_of(found: Iterable[Portion]) -> Iterator[bytes]:
