@@ -8,6 +8,9 @@ EXACT_CLUSTERS ?= 300
 EXACT_SEED ?= 1
 SOURCES := accounting ssm hub notebooks_settings legacy tests bench docs migrations
 
+# Tests start hundreds of programs; without kept bytecode, each would compile our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test lint types imports tests cluster cluster-test cluster-programs soak bench lock docs site pictures clean
 
 help:  ## say what there is
