@@ -63,13 +63,18 @@ def program(
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = READY_SECONDS) -> None:
-    """Ask until it is true; `what` names the thing that did not happen in time."""
+    """Ask until it is true; `what` names the thing that did not happen in time.
+
+    The longer it takes, the less often: an answer of a hub costs more than a wait of its own.
+    """
     deadline = time.monotonic() + seconds
+    pause = 0.05
     while not _true(condition):
         if time.monotonic() > deadline:
             msg = f"waited {seconds:g} s for {what}"
             raise TimeoutError(msg)
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(1.3 * pause, 0.3)
 
 
 def end(process: psutil.Process) -> None:
