@@ -29,6 +29,7 @@ from accounting.model.jobs import Ending, JobKind
 from accounting.model.time import Month
 from accounting.service import outcome
 from accounting.service.outcome import Outcome
+from accounting.service.progress import Notice, PushProgress, ignored, poll_progress
 from accounting.store.engine.clock import records_ahead, require_past
 from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user
@@ -52,13 +53,6 @@ log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 0.2
 """How often a job that waits for its turn looks whether the program is to end."""
-
-Notice = Callable[[Mapping[str, Any]], None]
-"""Told of a job's progress: figures by name."""
-
-
-def ignored(_progress: Mapping[str, Any]) -> None:
-    """For those who do not follow a job's progress."""
 
 
 class Stopped(Exception):
@@ -168,7 +162,7 @@ class Jobs:
             self._count(seen, report)
             seen = replace(report, gaps=list(report.gaps), rejected=report.rejected.copy())
             self.progress_at = self._clock()
-            notice(_poll_progress(report, until))
+            notice(poll_progress(report, until))
             stopped = self.is_stopping
             return stopped
 
@@ -230,7 +224,7 @@ class Jobs:
         Outbox(self._database).keep([pusher.destination for pusher in pushers.values()])
         name = only if only in {"", *pushers} else place_of(self._settings, only).name
         chosen = {one: pusher for one, pusher in pushers.items() if name in {"", one}}
-        told = _Progress(notice)
+        told = PushProgress(notice)
 
         def push_one(name: str) -> "pusher.Report | AccountingError":
             try:
@@ -268,7 +262,7 @@ class Jobs:
         held, acknowledged = holds.counts()
         return outcome.HeldBack(held, new, acknowledged)
 
-    def _push_one(self, name: str, delivery: "Pusher", told: "_Progress") -> "pusher.Report":
+    def _push_one(self, name: str, delivery: "Pusher", told: PushProgress) -> "pusher.Report":
         counted = 0
 
         def watch(report: "pusher.Report") -> bool:
@@ -453,42 +447,6 @@ class Jobs:
     def _end_if_stopping(self) -> None:
         if self.is_stopping:
             raise Stopped
-
-
-def _poll_progress(report: poller.Report, until: int) -> dict[str, Any]:
-    return {
-        "start": report.start,
-        "read_until": report.end,
-        "until": until,
-        "pods": len(report.pods),
-    }
-
-
-class _Progress:
-    """Tells of several pushes at once, added up.
-
-    Attributes:
-        is_cut: a push ended early, as it was told to.
-    """
-
-    def __init__(self, notice: Notice) -> None:
-        self.is_cut = False
-        self._notice = notice
-        self._seen: dict[str, dict[str, int]] = {}
-        self._lock = threading.Lock()
-
-    def tell(self, destination: str, report: "pusher.Report") -> None:
-        """Take in how far the push to one destination has come."""
-        counts = outcome.push_counts(report)
-        with self._lock:
-            self._seen[destination] = {
-                **counts,
-                "delivered": report.delivered,
-                "remaining": report.remaining,
-            }
-            names = next(iter(self._seen.values()))
-            seen = self._seen.values()
-            self._notice({name: sum(one[name] for one in seen) for name in names})
 
 
 def unexpected(exc: Exception) -> AccountingError:

@@ -15,8 +15,9 @@ import structlog
 
 from accounting.errors import AccountingError
 from accounting.model.jobs import Ending, JobKind, RunState
-from accounting.service.jobs import Notice, unexpected
+from accounting.service.jobs import unexpected
 from accounting.service.outcome import DONE, Outcome, of_error
+from accounting.service.progress import Notice
 
 log = structlog.get_logger(__name__)
 

@@ -16,8 +16,8 @@ from accounting.model.jobs import Ending, JobKind
 from accounting.model.reconciliation import Cause, Line, Reconciliation, Unit, Used
 from accounting.model.time import Month
 from accounting.service.client import Client, ServiceError
-from accounting.service.jobs import Notice
 from accounting.service.outcome import Outcome
+from accounting.service.progress import Notice
 from accounting.store.reconciliations import Reconciliations
 from tests.api.serving import ADMIN, JOB, SCRAPER, Running, Serve
 from tests.private import secret

@@ -18,8 +18,8 @@ from accounting.model.messages import MessageState
 from accounting.model.records import Record
 from accounting.model.time import Month
 from accounting.records.formats import apel
-from accounting.service.jobs import Notice
 from accounting.service.outcome import Outcome
+from accounting.service.progress import Notice
 from accounting.store.engine.database import Database
 from accounting.store.records import Records
 from accounting.store.tables import records

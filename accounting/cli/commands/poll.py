@@ -14,7 +14,7 @@ from accounting.cli.program import opened, program_of, stopped_by_signal
 from accounting.cli.remote import service_of
 
 if TYPE_CHECKING:
-    from accounting.service.jobs import Notice
+    from accounting.service.progress import Notice
 
 Since = Annotated[
     int | None,
