@@ -6,6 +6,7 @@ SOAK_RUNS ?= 500
 SOAK_SEED ?= 1
 EXACT_CLUSTERS ?= 300
 EXACT_SEED ?= 1
+PICTURES_TEST := test_every_picture_is_of_a_page_and_in_the_documentation
 SOURCES := accounting ssm hub notebooks_settings legacy tests bench docs migrations
 
 # Tests start hundreds of programs; without kept bytecode, each would compile our modules anew.
@@ -76,7 +77,9 @@ site:  ## write the documentation as a site to var/site, search included
 pictures: prepared  ## take the pictures of docs/ anew, and screenshots of all pages in both themes and all widths
 	rm -f docs/pictures/*.png
 	ALL_SCREENSHOTS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile -q tests/web tests/hub/test_pages.py \
-	    tests/hub/test_way.py tests/hub/test_lab_extension.py tests/monitor/test_monitored_hub.py
+	    tests/hub/test_way.py tests/hub/test_lab_extension.py tests/monitor/test_monitored_hub.py \
+	    --deselect tests/web/test_web_pages.py::$(PICTURES_TEST)
+	$(BIN)/pytest -q tests/web/test_web_pages.py -k $(PICTURES_TEST)
 	@echo "docs/pictures, var/screenshots"
 
 # rfc3987-syntax is left out: jupyter_events wants it for a format of text that none of its schemas has,

@@ -121,7 +121,7 @@ def screenshots(page: Page, name: str, views: Sequence[View] = VIEWS) -> list[Pa
 def _keep_picture(page: Page, name: str) -> None:
     """A picture for the documentation, if it has none; delete one to have it taken anew."""
     path = PICTURES / f"{name}.png"
-    page.set_viewport_size({"width": PICTURE_WIDTH, "height": 820})
+    page.set_viewport_size({"width": PICTURE_WIDTH, "height": 1320 if name == "usage" else 820})
     page.evaluate("window.scrollTo(0, 0)")
     taken = page.screenshot()
     if not path.exists():
@@ -157,12 +157,18 @@ def check_accessible(page: Page, *, serious: bool = True) -> None:
     page.emulate_media(color_scheme="light")
 
 
+_HIDDEN_FIGURES = """[...document.querySelectorAll('.scroll:has(table.stack)')]
+    .filter(part => part.scrollWidth > part.clientWidth).map(part => part.ariaLabel)"""
+
+
 def check_fits(page: Page) -> None:
-    """Fail where the page must be scrolled sideways at one of the widths."""
+    """Fail where the page, or on a phone a table's rows, must be scrolled sideways."""
     before = page.viewport_size
     for name, width in WIDTHS.items():
         page.set_viewport_size({"width": width, "height": HEIGHT})
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= width, f"{page.url} is {wide} px wide on a {name} of {width} px"
+        if name == "phone":
+            assert page.evaluate(_HIDDEN_FIGURES) == [], page.url
     if before:
         page.set_viewport_size(before)
