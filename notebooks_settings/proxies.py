@@ -24,7 +24,7 @@ def proxy_of(url: str, proxies: Mapping[str, str] | None = None) -> str | None:
     known = getproxies() if proxies is None else proxies
     parts = urlsplit(url)
     proxy = known.get(parts.scheme) or known.get("all")
-    host = (parts.hostname or "").lower()
+    host = (parts.hostname or "").lower().rstrip(".")
     if not proxy or not host:
         return None
     try:
@@ -38,12 +38,12 @@ def proxy_of(url: str, proxies: Mapping[str, str] | None = None) -> str | None:
 
 def _fits(entry: str, host: str, port: int) -> bool:
     """Whether an entry of NO_PROXY means a host."""
-    text = entry.lower().rpartition("://")[2].rstrip("/")
+    text = entry.lower().rpartition("://")[2].rstrip("/.")
     if text == "*":
         return True
-    bracketed = re.fullmatch(r"\[([^\]]+)\](?::(\d+))?", text)
+    bracketed = re.fullmatch(r"\[([^\]]+)\](/\d+)?(?::(\d+))?", text)
     if bracketed:
-        name, wanted = bracketed[1], bracketed[2]
+        name, wanted = bracketed[1] + (bracketed[2] or ""), bracketed[3]
     elif text.count(":") == 1:
         name, _, wanted = text.partition(":")
     else:
@@ -51,7 +51,9 @@ def _fits(entry: str, host: str, port: int) -> bool:
     if wanted and int(wanted or 0) != port:
         return False
     try:
-        return ip_address(host) in ip_network(name, strict=False)
+        address = ip_address(host)
+        mapped = getattr(address, "ipv4_mapped", None)  # ``::ffff:10.1.2.3`` is the same place
+        return (mapped or address) in ip_network(name, strict=False)
     except ValueError:  # at least one of them is a name
         plain = name.removeprefix("*").lstrip(".")
         return bool(plain) and (host == plain or host.endswith(f".{plain}"))

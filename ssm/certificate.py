@@ -29,6 +29,7 @@ _PROXY_EXTENSIONS = (
     ObjectIdentifier("1.3.6.1.4.1.3536.1.222"),
 )
 _CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
+_PLAIN_SUBJECT = "Request one whose subject is plain text (UTF8String or PrintableString)."
 # Before RFC 3820 a proxy was known by its last common name only.
 _LEGACY_PROXY_NAMES = ("proxy", "limited proxy")
 
@@ -87,11 +88,13 @@ class HostCertificate:
         """Read both files now; call again for every use, so that a renewal needs no restart.
 
         Raises:
-            CertificateError: a file is missing, unreadable, not PEM; the key is encrypted,
+            CertificateError: a file is missing, unreadable, not PEM; the subject is no text; the
+                key is encrypted,
                 readable by others, of another kind, or not this certificate's; the certificate
                 is a proxy. Dates are left to `check`.
         """
         certificates = _read_certificates(cert_path)
+        _refuse_unreadable(certificates[0], cert_path)
         _refuse_proxy(certificates[0], cert_path)
         key = _read_key(key_path)
         _refuse_mismatch(certificates, key, cert_path, key_path)
@@ -113,6 +116,15 @@ class HostCertificate:
         except x509.ExtensionNotFound:
             return True
         return any(purpose in _CLIENT for purpose in usage.value)
+
+    @property
+    def may_sign(self) -> bool:
+        """Whether its key may sign: at the broker's login, and messages."""
+        try:
+            usage = self.certificate.extensions.get_extension_for_class(x509.KeyUsage)
+        except x509.ExtensionNotFound:
+            return True
+        return usage.value.digital_signature
 
     @property
     def not_before(self) -> datetime:
@@ -158,11 +170,17 @@ class HostCertificate:
                 "Request one with clientAuth and serverAuth, as the authorities of IGTF issue; "
                 "public authorities leave clientAuth out.",
             )
+        if not self.may_sign:
+            return CertificateError(
+                f"The host certificate {self.cert_path} is not made for signing"
+                " (its key usage lacks digitalSignature), so no message of it is accepted",
+                "Request one with digitalSignature, as the authorities of IGTF issue.",
+            )
         if not self.dn.isprintable():
             return CertificateError(
                 f"The subject of the host certificate {self.cert_path} has a value that the"
                 " receiver cannot read as text (such as a BMPString)",
-                "Request one whose subject is plain text (UTF8String or PrintableString).",
+                _PLAIN_SUBJECT,
             )
         return None
 
@@ -241,6 +259,17 @@ def _refuse_readable_by_others(path: Path) -> None:
             f"The host key {path} is open to others (mode {mode:04o})",
             f"Close it: `chmod 400 {path}`. If it may have been read, renew the certificate.",
         )
+
+
+def _refuse_unreadable(certificate: x509.Certificate, path: Path) -> None:
+    try:
+        _ = certificate.subject
+    except ValueError as exc:  # T61String in Latin-1, as authorities wrote it long ago
+        raise CertificateError(
+            f"The subject of the host certificate {path} has a value that is no text"
+            " (such as a TeletexString in Latin-1)",
+            _PLAIN_SUBJECT,
+        ) from exc
 
 
 def _refuse_proxy(certificate: x509.Certificate, path: Path) -> None:

@@ -58,7 +58,7 @@ class VoRules:
 
 def decide(group: str, rules: VoRules) -> Vo:
     """The VO of a pod, from its primary group; ``Vo.name`` is empty if there is none."""
-    group = group.strip()
+    group = group.strip().strip(_UNSEEN).strip()
     pattern = _override(group, rules.overrides) if group else ""
     if pattern:
         return _named(rules.overrides[pattern], "map", pattern)
@@ -88,8 +88,10 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         return re.compile(re.escape(pattern))
 
 
+# What editors and forms leave around a text besides blanks: a byte order mark, zero-width signs.
+_UNSEEN = "\ufeff\u200b\u200c\u200d\u2060"
 # VOMS writes what is not given as "NULL".
-_NOT_GIVEN = re.compile(r"/(?:Role|Capability)=NULL(?=/|$)", re.IGNORECASE)
+_NOT_GIVEN = re.compile(r"/(?:Role|Capability)=(?:NULL)?(?=/|$)", re.IGNORECASE)
 
 
 def _named(target: str, rule: str, source: str) -> Vo:
@@ -113,7 +115,7 @@ def _parsed(group: str) -> Vo | None:
     if any(_NOT_IN_FQAN.search(part) for part in (*parts, role)):
         return None
     fqan = "/" + "/".join(parts) + (f"/Role={role}" if role else "")
-    return Vo(parts[0], fqan, "entitlement", group)
+    return Vo(parts[0], _NOT_GIVEN.sub("", fqan), "entitlement", group)
 
 
 _UNFIT = re.compile(r"%%|[\x00-\x1f\x7f-\x9f\u2028\u2029]")

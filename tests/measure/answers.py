@@ -120,7 +120,7 @@ BAD = [
     ),
     Bad("too many requests", Reply(429), SourceUnavailable, "answered 429", "the next poll"),
     Bad("a broken server", Reply(500, b"oops"), SourceUnavailable, "answered 500", "the next poll"),
-    Bad("a gateway without a server", Reply(502, LOGIN), SourceUnavailable, "answered 502", "log"),
+    Bad("a gateway without a server", Reply(502, LOGIN), SourceTooSlow, "answered 502", "log"),
     Bad("a starting server", Reply(503), SourceTooSlow, "answered 503", "log"),
     Bad(
         "a query that takes too long",

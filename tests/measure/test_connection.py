@@ -79,7 +79,7 @@ def store(rule: Rule, refusal: bytes = b"") -> Iterator[tuple[str, Asked]]:
             thread.join()
 
 
-@pytest.mark.parametrize("status", [403, 405, 501])
+@pytest.mark.parametrize("status", [403, 404, 405, 415, 501])
 def test_a_store_that_takes_no_post_is_asked_by_get_from_then_on(status: int) -> None:
     with (
         store(lambda method, *_: (200 if method == "GET" else status, {})) as (url, asked),
@@ -115,6 +115,36 @@ def test_a_redirect_within_the_same_origin_is_followed_with_the_question(status:
         assert source.vector("up", AT) == []
     assert asked[-1][:2] == ("POST", "/prometheus/api/v1/query")
     assert asked[-1][2]["query"] == "up"
+
+
+@pytest.mark.parametrize("status", [301, 302, 308])
+def test_a_store_that_takes_get_alone_may_point_to_its_path_in_any_way(status: int) -> None:
+    """A question in the address stays one, whichever of them it is."""
+
+    def rule(method: str, path: str, _: dict[str, str]) -> tuple[int, dict[str, str]]:
+        if method == "POST":
+            return 405, {}
+        place = {"Location": f"/prometheus{path}"}
+        return (200, {}) if path.startswith("/prometheus/") else (status, place)
+
+    with store(rule) as (url, asked), Source(url) as source:
+        assert source.vector("up", AT) == []
+    assert asked[-1][:2] == ("GET", "/prometheus/api/v1/query")
+    assert asked[-1][2]["query"] == "up"
+
+
+def test_a_redirect_to_a_login_is_not_followed() -> None:
+    def rule(method: str, _: str, __: dict[str, str]) -> tuple[int, dict[str, str]]:
+        return (405, {}) if method == "POST" else (302, {"Location": "/login?next=x"})
+
+    with (
+        store(rule) as (url, asked),
+        Source(url) as source,
+        pytest.raises(SourceRefused, match=r"points to .*/login") as caught,
+    ):
+        source.vector("up", AT)
+    assert "login" in caught.value.cure
+    assert len(asked) == 2
 
 
 def test_a_redirect_elsewhere_is_not_followed_and_the_cure_names_the_address(
@@ -345,7 +375,8 @@ def test_matchers_are_kept_in_one_spelling(tmp_path: Path) -> None:
     assert load(file).prometheus.matchers == 'cluster="a,b",region=~"eu-.*"'
 
 
-KUBERNETES = "::1/128,fd00::/8,[::1],10.0.0.0/8,.svc,.cluster.local,localhost,[2001:db8::5]:9090"
+KUBERNETES = "::1/128,fd00::/8,[::1],10.0.0.0/8,.svc,.cluster.local,localhost"
+KUBERNETES += ",[2001:db8::5]:9090,[2001:db8:1::]/48"
 
 
 @pytest.mark.parametrize(
@@ -361,6 +392,9 @@ KUBERNETES = "::1/128,fd00::/8,[::1],10.0.0.0/8,.svc,.cluster.local,localhost,[2
         ("http://localhost:9090", True),
         ("http://[2001:db8::5]:9090", True),
         ("http://[2001:db8::5]:9091", False),
+        ("http://prometheus.monitoring.svc.:9090", True),
+        ("http://[::ffff:10.1.2.3]:9090", True),
+        ("http://[2001:db8:1::5]:9090", True),
     ],
 )
 def test_no_proxy_has_networks_and_ipv6_addresses(url: str, is_direct: bool) -> None:

@@ -52,6 +52,8 @@ REFUSED = {
     "as it takes too long": says(503, **ERROR, error="query timed out in expression evaluation"),
     "by a gateway": Reply(504, LOGIN),
     "by a server that gives up": Reply(503, b""),
+    "by a server that dies of it": Reply(502, b"<html>"),
+    "by a network before it": Reply(524, b"<html>"),
     "by nobody": Reply(200, WHOLE, delay=1.0),
 }
 
@@ -110,12 +112,36 @@ def test_a_question_about_whole_hours_is_halved_until_the_store_agrees() -> None
         "the number of matching timeseries exceeds 300000; increase -search.maxUniqueTimeseries",
         "not enough memory for processing 100 data points across 20 time series",
         "timeout exceeded while executing query",
+        # Cortex, M3, and a store for a month
+        "the query hit the aggregated chunks size limit (limit: 1000 bytes)",
+        "query aborted, exceeded limit: name=docs-matched, limit=10",
+        "query time range exceeded the maximum of 32 days",
     ],
 )
 def test_stores_say_in_many_ways_that_a_question_is_too_large(error: str) -> None:
     reply = says(422, **ERROR, error=error)
     with server(lambda *_: reply) as url, Source(url) as source, pytest.raises(SourceTooLarge):
         source.vector("up", LAST)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        # VictoriaMetrics, a gateway
+        (503, "couldn't start executing: -search.maxConcurrentRequests=8 requests are executed"),
+        (429, "API rate limit exceeded"),
+        (429, "too many outstanding requests"),
+    ],
+)
+def test_a_store_that_is_busy_is_not_asked_in_parts(status: int, error: str) -> None:
+    reply = says(status, **ERROR, error=error)
+    with (
+        server(lambda *_: reply) as url,
+        Source(url) as source,
+        pytest.raises(SourceUnavailable) as no,
+    ):
+        source.vector("up", LAST)
+    assert not isinstance(no.value, SourceTooLarge)
 
 
 def test_a_store_that_is_too_slow_for_the_shortest_window_is_given_up(

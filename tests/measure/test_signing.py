@@ -22,7 +22,8 @@ REGION = "eu-west-1"
 
 
 def credentials(folder: Path, key: str = KEY, more: str = "") -> Path:
-    text = f"[hub]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = {key}\n{more}"
+    said = "# für den Hub\n[hub]\naws_access_key_id = AKIDEXAMPLE\n"
+    text = f"{said}aws_secret_access_key = {key}\n{more}"
     return secret(folder / "credentials", text)
 
 

@@ -26,6 +26,12 @@ GROUPS = [
         "/climate/models/ocean/Role=member",
     ),
     ("3a: after a blank", f" {EGI}vo.example.org{AT}", "vo.example.org", "/vo.example.org"),
+    (
+        "3b: a role of VOMS",
+        f"{EGI}vo.example.org:role=NULL{AT}",
+        "vo.example.org",
+        "/vo.example.org",
+    ),
     ("4: without an authority", f"{EGI}vo.example.org", "vo.example.org", "/vo.example.org"),
     (
         "5: percent-encoded",
@@ -69,6 +75,7 @@ OTHERS = [
         "vo.example.org",
         "/vo.example.org/Role=x",
     ),
+    ("1e: a role that is empty", "/v/g/Role=/Capability=NULL", "fqan", "v", "/v/g"),
     ("1c: a role that only begins so", "/v/Role=NULLS", "fqan", "v", "/v/Role=NULLS"),
     ("1d: an FQAN between blanks", " /v/Role=x\n", "fqan", "v", "/v/Role=x"),
     ("2: an FQAN of a VO alone", "/vo.example.org", "fqan", "vo.example.org", "/vo.example.org"),
@@ -98,6 +105,12 @@ def test_other_groups_name_their_vo_or_none(
     case: str, group: str, rule: str, vo: str, fqan: str
 ) -> None:
     assert decide(group, VoRules()) == Vo(vo, fqan, rule, group.strip()), case
+
+
+@pytest.mark.parametrize("around", ["\ufeff", "\u200b", " \u2060\t"])
+def test_what_cannot_be_seen_around_a_group_is_none_of_it(around: str) -> None:
+    group = f"{EGI}vo.example.org{AT}"
+    assert decide(f"{around}{group}{around}", VoRules()) == decide(group, VoRules())
 
 
 MAPS = [

@@ -26,10 +26,11 @@ _SHOWN = 200
 # compressed twice, by the square of it.
 _ENCODINGS = frozenset({"", "identity", "gzip", "deflate"})
 _SETTING = "ACCOUNTING_PROMETHEUS__"
-# Of a server that takes no POST, and of one that only knows GET at all.
-_NO_POST = frozenset({403, 405, 501})
-# They keep method and body; the others would turn the question into another one.
-_REDIRECTS = frozenset({307, 308})
+# Of a server that takes no POST, and of one that only knows GET at all; of a gateway whose routes
+# are by method (404), and of one that wants JSON (415).
+_NO_POST = frozenset({403, 404, 405, 415, 501})
+# They keep method and body; the others keep a question only if it has no body.
+_REDIRECTS = {"POST": frozenset({307, 308}), "GET": frozenset({301, 302, 307, 308})}
 _MOST_REDIRECTS = 3
 
 Params = Mapping[str, str | Sequence[str]]
@@ -210,7 +211,8 @@ class Connection:
             if not location:
                 break
             target = _target(self._url, url, location)
-            if status not in _REDIRECTS or _origin(target) != _origin(url):
+            is_same = _origin(target) == _origin(url) and "/api/v1/" in target.path
+            if status not in _REDIRECTS[method] or not is_same:
                 raise _redirected(self._url, status, target)
             url = str(target).partition("?")[0]
         return status, content

@@ -36,16 +36,20 @@ from accounting.model.time import Window
 _TOO_LARGE = re.compile(
     r"too many samples|too many (?:series|chunks|bytes|points)|exceeded maximum resolution"
     r"|cannot select more than|limit exceeded|exceeds the limit|max-?samples|maxUniqueTimeseries"
-    r"|max number of (?:series|chunks|samples)|data size limit|hit the max|query timed out"
+    r"|max number of (?:series|chunks|samples)|(?:data|chunks) size limit|hit the max"
+    r"|query timed out|exceeded (?:the )?(?:limit|maximum)"
     r"|deadline exceeded|maxSamplesPerQuery|too large|-search\.max|err-mimir-max"
     r"|limit \d+ violated|exceeded (?:series|chunks|samples|bytes|data) limit|resource ?exhausted"
     r"|not enough memory|larger than max|timeout exceeded",
     re.IGNORECASE,
 )
+# Of whoever asks, not of a question: in parts it would be worse.
+_BUSY = re.compile(r"rate limit|too many (?:outstanding )?requests|concurrent", re.IGNORECASE)
 # A gateway that gave up waiting: the question was too large for it.
 _TOO_LARGE_STATUS = {413, 504}
-# The same, if it answers a small question: its query engine ran out of time or memory.
-_OVERWHELMED = {503}
+# The same, if it answers a small question: its query engine ran out of time or memory, or what is
+# before it (502, 408; 524 is Cloudflare's) got no answer.
+_OVERWHELMED = {408, 502, 503, 524}
 _SHOWN = 200
 _NO_TENANT = "no org id"
 # What AWS says to a request without a valid signature, or without a permission.
@@ -298,13 +302,15 @@ def _failure(url: str, status: int, content: bytes) -> SourceError:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = ""
     what = f"{url} answered {status}" + (f": {said[:_SHOWN]}" if said else "")
+    if _BUSY.search(said):
+        return SourceUnavailable(what, "ask it less often, or allow more queries at a time there")
     if status in _TOO_LARGE_STATUS or _TOO_LARGE.search(said):
         return SourceTooLarge(
             what, "allow Prometheus more (--query.max-samples) or shorten ACCOUNTING_POLL__STEP"
         )
     if status in _OVERWHELMED:
         return SourceTooSlow(what, "see Prometheus' log; the next poll goes on from here")
-    if status in {408, 429} or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+    if status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
         return SourceUnavailable(what, "see Prometheus' log; the next poll goes on from here")
     body = said or content[:_SHOWN].decode(errors="replace")
     return SourceRefused(what, _cure_of_refusal(status, body))

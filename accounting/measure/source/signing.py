@@ -78,7 +78,7 @@ class Signing:
     def _credentials(self) -> dict[str, str]:
         parser = configparser.ConfigParser(interpolation=None, default_section="")
         try:
-            parser.read_string(self.credentials_file.read_text(encoding="ascii"))
+            parser.read_string(self.credentials_file.read_text(encoding="utf-8-sig"))
             found = dict(parser[self.profile])
         except (OSError, UnicodeDecodeError, configparser.Error, KeyError) as exc:
             raise self._refused(f"no section [{self.profile}] can be read") from exc
