@@ -168,7 +168,7 @@ class Patient:
         return int(self._number(f"count({self._ran})"))
 
     def _annotated(self, label: str) -> int:
-        spellings = (label, *(label + suffix for suffix in ksm.CONFLICTS))
+        spellings = ksm.spellings(self._scope, label)
         selectors = [self._scope.state_selector(f'{spelling}!=""') for spelling in spellings]
         any_of = " or ".join(
             f"group by (uid) (last_over_time(kube_pod_annotations{selector}[1d]))"

@@ -90,6 +90,21 @@ def forty_second_conflict() -> Expected:
     return Expected(usual("varied-303", 303, annotation="_conflict42"))
 
 
+def labelled(number: int, name: str) -> Expected:
+    """Only pods with a label count, which is one of many that are called the same."""
+    case = usual(f"varied-{number}", number)
+    case.say(f'kube_pod_labels{{{case.state},{name}="notebook"}}', lambda _: 1)
+    return Expected(case, scope={"label": ("example.org/partOf", "notebook")})
+
+
+def forty_second_conflict_of_a_required_label() -> Expected:
+    return labelled(329, "label_example_org_part_of_conflict42")
+
+
+def required_label_with_a_capital() -> Expected:
+    return labelled(330, "label_example_org_part_of")
+
+
 def cgroup_that_stands_still_above_nothing() -> Expected:
     """The pod's own cgroup was used once, by the pause container; the notebook restarts."""
     case = usual("varied-304", 304)
@@ -352,6 +367,8 @@ MADE = (
     leap_of_a_bare_container,
     leap_of_traffic,
     forty_second_conflict,
+    forty_second_conflict_of_a_required_label,
+    required_label_with_a_capital,
     cgroup_that_stands_still_above_nothing,
     cri_o_with_its_sandbox_and_a_restart,
     containers_then_opentelemetry,

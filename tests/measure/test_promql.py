@@ -116,6 +116,10 @@ def test_a_required_label_is_spelled_as_kube_state_metrics_does() -> None:
     text = ksm.labelled(ODD, WINDOW)
     for spelling in ("", "_conflict1", "_conflict2"):
         assert f'label_example_org_component{spelling}="single\\\\user"' in text
+    capital = replace(PLAIN, label=("example.org/partOf", "a"), more_conflicts=("_conflict42",))
+    text = ksm.labelled(capital, WINDOW)
+    for spelling in ("part_of", "part_of_conflict42", "partOf_conflict1"):
+        assert f'label_example_org_{spelling}="a"' in text
     with pytest.raises(ValueError, match="no label"):
         ksm.labelled(PLAIN, WINDOW)
 

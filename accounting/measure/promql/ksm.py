@@ -14,6 +14,12 @@ CONFLICTS = tuple(f"_conflict{number}" for number in range(1, 31))
 The usual ones; discovery finds others (``Scope.more_conflicts``).
 """
 
+
+def spellings(scope: Scope, label: str) -> tuple[str, ...]:
+    """A label's name, and those that it has where several names become the same."""
+    return (label, *(label + ending for ending in (*CONFLICTS, *scope.more_conflicts)))
+
+
 NOT_SIZES = "ephemeral_storage|storage|hugepages_.+|attachable_volumes_.+"
 """Kubernetes' own resources beside cores and memory; all others are vendors', or accelerators."""
 _SIZES = f'resource!~"{NOT_SIZES}"'
@@ -44,8 +50,7 @@ def finished(scope: Scope, window: Window, only: str = "") -> str:
 def owners(scope: Scope, window: Window, only: str = "") -> str:
     """The hub's annotations, under every spelling (M11)."""
     labels = [USER, GROUP, FLAVOR]
-    endings = ("", *CONFLICTS, *scope.more_conflicts)
-    by = ", ".join([scope.pod_key, *(label + end for label in labels for end in endings)])
+    by = ", ".join([scope.pod_key, *(text for label in labels for text in spellings(scope, label))])
     return last(by, "kube_pod_annotations" + scope.state_selector(only), scope, window)
 
 
@@ -195,9 +200,7 @@ def labelled(scope: Scope, window: Window) -> str:
     """The pods that carry the required label (M2)."""
     if scope.label is None:
         raise ValueError("this scope asks for no label")
-    name, value = scope.label
-    sanitized = "label_" + re.sub(r"[^a-zA-Z0-9_]", "_", name)
-    spellings = (sanitized, *(sanitized + conflict for conflict in CONFLICTS))
+    _, value = scope.label
     return " or ".join(
         last(
             scope.pod_key,
@@ -205,8 +208,21 @@ def labelled(scope: Scope, window: Window) -> str:
             scope,
             window,
         )
-        for s in spellings
+        for name in required_labels(scope)
+        for s in spellings(scope, name)
     )
+
+
+def required_labels(scope: Scope) -> list[str]:
+    """What kube-state-metrics calls the required label; none if the scope asks for none.
+
+    Since 2.0 it writes capitals as ``_`` and the small letter (``mapToPrometheusLabels``).
+    """
+    if scope.label is None:
+        return []
+    name = re.sub(r"[^a-zA-Z0-9_]", "_", scope.label[0])
+    snake = re.sub("([a-z0-9])([A-Z])", r"\1_\2", name).lower()
+    return [f"label_{text}" for text in dict.fromkeys((snake, name))]
 
 
 def raw_state(scope: Scope, window: Window, metric: str, only: str) -> str:

@@ -1,6 +1,6 @@
 """Queries about the source itself: whether it spoke, and how it spells its labels."""
 
-from accounting.measure.promql.ksm import CONFLICTS, USER
+from accounting.measure.promql.ksm import USER, required_labels, spellings
 from accounting.measure.promql.scope import Scope, quote, span
 from accounting.model.time import Window
 
@@ -48,12 +48,18 @@ def without_uid(scope: Scope) -> list[str]:
     return [metric + scope.selector(place, 'uid=""') for metric in OF_PODS for place in places]
 
 
-def without_user(scope: Scope) -> list[str]:
-    """Selectors of pods' annotations that name their user in none of the usual ways (M11)."""
-    unnamed = [f'{USER}{ending}=""' for ending in ("", *CONFLICTS)]
+def unnamed(scope: Scope) -> list[str]:
+    """Selectors of pods that have a label that is read in none of its usual spellings (M11)."""
     ours = quote(scope.namespace)
     places = [f"{label}={ours}" for label in ("namespace", "exported_namespace")]
-    return ["kube_pod_annotations" + scope.selector(place, *unnamed) for place in places]
+    wanted = [("kube_pod_annotations", [USER])]
+    if scope.label is not None:
+        wanted.append(("kube_pod_labels", required_labels(scope)))
+    return [
+        metric + scope.selector(place, *(f'{s}=""' for n in names for s in spellings(scope, n)))
+        for metric, names in wanted
+        for place in places
+    ]
 
 
 def spelled(scope: Scope, metric: str, renamed: frozenset[str], more: str = "") -> str:

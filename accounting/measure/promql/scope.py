@@ -40,7 +40,7 @@ class Scope:
         has_otel: OpenTelemetry's kubelet metrics are there.
         has_scheduling: kube-scheduler's /metrics/resources is scraped.
         has_volumes: home volumes are measured.
-        more_conflicts: endings of annotations' labels beyond the usual ``CONFLICTS``.
+        more_conflicts: endings of annotations' and labels' names beyond the usual ``CONFLICTS``.
         matchers: further ones for all series, as PromQL has them; empty for none.
         energy_zones: Kepler's zones to read, the preferred one first; empty: energy is not read.
     """

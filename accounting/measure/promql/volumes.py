@@ -4,7 +4,7 @@ Two questions a day's part: all of a namespace's claims are wanted, and each met
 a few for each of them.
 """
 
-from accounting.measure.promql.ksm import CONFLICTS, GROUP, USER
+from accounting.measure.promql.ksm import GROUP, USER, spellings
 from accounting.measure.promql.scope import Scope, last, quote
 from accounting.model.time import Window
 
@@ -22,10 +22,8 @@ def claims(scope: Scope, window: Window) -> str:
 
     A claim's name tells its owner only as long as nobody names claims otherwise (M1).
     """
-    spellings = (
-        label + end for label in (USER, GROUP) for end in ("", *CONFLICTS, *scope.more_conflicts)
-    )
-    by = ", ".join(["__name__", "persistentvolumeclaim", "uid", *spellings])
+    names = (*spellings(scope, USER), *spellings(scope, GROUP))
+    by = ", ".join(["__name__", "persistentvolumeclaim", "uid", *names])
     metrics = f'__name__=~"{SIZE}|{CREATED}|{ANNOTATIONS}|{MOUNTS}"'
     place = f"{scope.state('namespace')}={quote(scope.namespace)}"
     return last(by, scope.selector(metrics, place), scope, window)

@@ -107,12 +107,12 @@ def spelled(source: Source, scope: Scope, start: float, end: float) -> Scope:
     )
 
 
-_CONFLICT = re.compile(r"annotation_\w+(_conflict\d+)")
+_CONFLICT = re.compile(r"(?:annotation|label)_\w+(_conflict\d+)")
 
 
 def _more_conflicts(source: Source, scope: Scope, start: float, end: float) -> tuple[str, ...]:
-    """The endings by which annotations' labels are told apart, but for the usual ones."""
-    names = _label_names(source, presence.without_user(scope), start, end)
+    """The endings by which annotations and labels are told apart, but for the usual ones."""
+    names = _label_names(source, presence.unnamed(scope), start, end)
     endings = {found[1] for name in names if (found := _CONFLICT.fullmatch(name))}
     return tuple(sorted(endings.difference(ksm.CONFLICTS)))
 
