@@ -13,7 +13,7 @@ from accounting.measure.queries.holdings import HoldingQuery
 from accounting.measure.queries.nodes import LostNodes
 from accounting.measure.queries.volumes import VolumeQuery
 from accounting.measure.source.querier import Answer, Querier, Query
-from accounting.measure.usage import ends, samples, series
+from accounting.measure.usage import counting, ends, samples, series
 from accounting.measure.usage.heartbeat import Pulse
 from accounting.measure.usage.podnames import PodNames
 from accounting.measure.usage.samples import (
@@ -141,10 +141,17 @@ class WindowQuery:
         self._devices.read(found, accounts, names)
         self._counters.complete(found, accounts, names)
         self._energy.read(found, accounts, ledger)
+        self._ask_limits(accounts)
         found.volumes = self._volumes.read(found, accounts, ledger)
         uids = {series.usage_uid(row, names.latest) for row in vanished.read()}
         found.orphans = {uid for uid in uids if uid}
         return accounts
+
+    def _ask_limits(self, accounts: Mapping[str, Account]) -> None:
+        """What pods can use of which a counter fell: what is more than that tells a dip (M5)."""
+        fell = counting.falling(accounts, self.found)
+        limits = self._to.named(ksm.cpu_limits, self.window, fell).read()
+        self.found.limits = {labels.get("uid", ""): cores for labels, cores in limits}
 
     def _ask_for_vanished(self, accounts: Mapping[str, Account], beat: Pulse) -> Answer[UsageRow]:
         """Pods that kube-state-metrics shows no more: does cAdvisor still see them?"""

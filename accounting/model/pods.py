@@ -1,10 +1,12 @@
 """A notebook server's pod as the ledger knows it: description, counters, totals per month."""
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from accounting.model.accelerators import ALONE, Amounts, Surroundings, Use, UseKey
+from accounting.model.counters import total_of
 from accounting.model.time import Month
 
 
@@ -23,7 +25,13 @@ class SeriesKey(NamedTuple):
     kind: CounterKind
     series: str
 
+    @property
+    def by_id(self) -> bool:
+        """Whether it is of a container by its id: one that is made anew has another one."""
+        return _BY_ID.match(self.series) is not None
 
+
+_BY_ID = re.compile("[0-9a-f]{64}(/|$)")
 POD_LEVEL = "pod"
 """The ``series`` of a counter read from the pod's own cgroup."""
 
@@ -71,6 +79,7 @@ class Counter:
             seeing the same reset again changes nothing. In order of time.
         first: time and value of its first sample; None if all samples were not read.
         seen_at: time of its last sample, if all samples of the last window were read.
+        fell_at: time of the first of the resets that may yet turn out to be none.
     """
 
     at: int
@@ -78,11 +87,12 @@ class Counter:
     resets: Resets = ()
     first: tuple[float, float] | None = field(default=None, compare=False)
     seen_at: float | None = field(default=None, compare=False)
+    fell_at: float | None = None
 
     @property
     def total(self) -> float:
         """All that was ever counted."""
-        return self.value + sum(peak for _, peak in self.resets)
+        return total_of(self.value, self.resets, self.fell_at)
 
 
 class Reading(NamedTuple):
@@ -115,6 +125,7 @@ class Implausible(StrEnum):
     NEGATIVE = "negative"
     TOO_SMALL = "too small"
     TOO_LARGE = "absurdly large"
+    FELL = "fell and came back"
     NO_UID = "no uid label"
 
 

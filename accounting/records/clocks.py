@@ -51,6 +51,7 @@ def _counter(counter: Counter, now: float) -> Counter:
         _resets(counter.resets, now),
         first and (min(first[0], now), first[1]),
         _past(counter.seen_at, now),
+        counter.fell_at if (counter.fell_at or 0.0) < now else None,
     )
 
 

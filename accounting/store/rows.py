@@ -177,7 +177,7 @@ def _kept_accelerators(account: Account) -> str:
 
 
 class _Counter(msgspec.Struct, array_like=True, gc=False):
-    """A counter as it is kept: most lack the last two."""
+    """A counter as it is kept: most lack the last three."""
 
     kind: CounterKind
     series: str
@@ -186,6 +186,7 @@ class _Counter(msgspec.Struct, array_like=True, gc=False):
     resets: Resets
     first: tuple[float, float] | None = None
     seen_at: float | None = None
+    fell_at: float | None = None
 
 
 # Counters and readings are a pod's own and never searched: they are JSON lists of ``_Counter`` and
@@ -200,7 +201,7 @@ _decode_readings = msgspec.json.Decoder(_Readings).decode
 
 def _counters(stored: str) -> dict[SeriesKey, Counter]:
     return {
-        SeriesKey(c.kind, c.series): Counter(c.at, c.value, c.resets, c.first, c.seen_at)
+        SeriesKey(c.kind, c.series): Counter(c.at, c.value, c.resets, c.first, c.seen_at, c.fell_at)
         for c in _decode_counters(stored)
     }
 

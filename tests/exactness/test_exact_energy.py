@@ -144,6 +144,22 @@ def over_midnight() -> tuple[Notebook, dict[int, float]]:
     return one, {0: 60.0 * HOUR, 1: 240.0 * HOUR, 2: 40.0 * HOUR}
 
 
+def terminated_copy_for_hours() -> tuple[Notebook, dict[int, float]]:
+    """A pod that has ended is told until others have, and over midnight: it takes nothing more."""
+    one = notebook(10, 11 * HOUR)
+    told(one, "package", lambda at: at * 10, (0, 11 * HOUR))
+    told(one, "package", lambda _: 396_040.0, (11 * HOUR + 30, 15 * HOUR), state="terminated")
+    return one, {0: 396_040.0}
+
+
+def dips() -> tuple[Notebook, dict[int, float]]:
+    """Low samples at an hour's end, over another one, and between."""
+    one = notebook(11, 5 * HOUR)
+    low = {2 * HOUR: 0.0, 3 * HOUR: 50.0, 3 * HOUR + 30: 60.0, 4 * HOUR + 900: 0.0}
+    told(one, "package", lambda at: float(low.get(int(at), at * 10)), (0, 5 * HOUR))
+    return one, {0: 50.0 * HOUR}
+
+
 def nothing_told() -> tuple[Notebook, dict[int, float]]:
     return notebook(8), {}
 
@@ -159,6 +175,8 @@ CASES = [
         restart_before_the_end,
         two_scrapers,
         over_midnight,
+        terminated_copy_for_hours,
+        dips,
         nothing_told,
     )
 ]

@@ -39,6 +39,7 @@ SWITCHES = (
     "pod_resources",
     "accelerators",
     "dcgm",
+    "dips",
 )
 
 

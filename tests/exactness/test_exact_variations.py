@@ -1,7 +1,7 @@
 """Further inputs of the kinds of cases.md, with other emitters, engines, months' ends and polls."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -411,11 +411,16 @@ def moved(case: Case, seconds: int) -> Case:
     return replace(case, name=name, seen=seen)
 
 
-ALL = [
-    moved(expected.case, seconds)
-    for expected in CASES.values()
-    for seconds in (0, to_month_end(expected))
-]
+def both(cases: Iterable[Expected]) -> list[Case]:
+    """Each case as it is, and where a month ends within it."""
+    return [
+        moved(expected.case, seconds)
+        for expected in cases
+        for seconds in (0, to_month_end(expected))
+    ]
+
+
+ALL = both(CASES.values())
 
 
 @pytest.fixture(scope="module")
@@ -442,7 +447,14 @@ def test_the_variation_is_measured_right_and_the_same_in_any_steps(
     is_at_month_s_end: bool,
     engine: str,
 ) -> None:
-    expected, url = CASES[name], request.getfixturevalue(engine)
+    url = request.getfixturevalue(engine)
+    hold_to(CASES[name], url, new_ledger, is_at_month_s_end=is_at_month_s_end)
+
+
+def hold_to(
+    expected: Expected, url: str, new_ledger: Callable[[], str], *, is_at_month_s_end: bool
+) -> None:
+    """Poll in several steps: each must find what is right, to the digest of what is sent."""
     shift = to_month_end(expected) if is_at_month_s_end else 0
     scope = Scope(f"{expected.case.name}-{shift}", "jupyter-.*", **expected.scope)
     digests = []

@@ -67,6 +67,7 @@ WORLDS = {
     "kube-state-metrics restarted": QUIET.but(ksm_restarted=True, short_pods=True),
     "kube-state-metrics silent": QUIET.but(ksm_silent=True, short_pods=True),
     "kubelets silent": QUIET.but(cadvisor_silent=True, container_restarts=True),
+    "counters dip": QUIET.but(dips=True, container_restarts=True, sidecars=True, kepler=True),
     "a node rebooted": QUIET.but(node_reboot=True, container_restarts=True),
     **{
         f"{shape.runtime}, {shape.driver}{', nested' if shape.nested else ''}": QUIET.but(

@@ -54,6 +54,7 @@ QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "told by others of some, with OpenTelemetry": lambda s: kubelet.told_by_others(
         replace(s, has_otel=True), 60.0, scope.one_of(s.usage("pod"), ["a"]), ["a"]
     ),
+    "cpu limits": lambda s: ksm.cpu_limits(s, WINDOW, ONLY),
     "init resources": lambda s: ksm.init_resources(s, WINDOW, ONLY),
     "sidecars": lambda s: ksm.sidecars(s, WINDOW, ONLY),
     "scheduled resources": lambda s: scheduler.scheduled_resources(s, WINDOW),
@@ -64,6 +65,7 @@ QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "network": lambda s: kubelet.network(s, WINDOW, kubelet.SENT),
     "resets": lambda s: kubelet.resets(s, WINDOW),
     "resets of some": lambda s: kubelet.resets(s, WINDOW, ONLY),
+    "resets of containers": lambda s: kubelet.box_resets(s, WINDOW, ONLY),
     "lowest cpu": lambda s: kubelet.lowest_cpu(s, WINDOW, ONLY),
     "memory peak": lambda s: kubelet.memory_peak(s, WINDOW, ONLY),
     "seen by cAdvisor": lambda s: kubelet.seen_by_cadvisor(s, WINDOW, ONLY),

@@ -16,6 +16,7 @@ from accounting.simulation.world.features import Features, NodeShape
 START = datetime(2026, 11, 5, tzinfo=UTC)
 END = datetime(2026, 11, 5, 12, tzinfo=UTC)
 PERIOD = (START.timestamp(), END.timestamp())
+CPU_SECONDS = "container_cpu_usage_seconds_total"
 
 
 def make(features: Features) -> Cluster:
@@ -271,3 +272,18 @@ def test_a_scrape_says_what_the_series_say_at_that_moment() -> None:
             value = float(line.rsplit(" ", 1)[1])
             assert value == pytest.approx(pod.cpu_counter_at(instant), abs=2e-6)
     assert running > 5
+
+
+def test_counters_that_dip_are_low_for_a_sample_or_two_and_right_at_their_ends() -> None:
+    plain, cluster = Features.none(), make(Features.none().but(dips=True))
+    right = {one.labels: one for one in by_family(make(plain), *PERIOD)[CPU_SECONDS]}
+    dips = 0
+    for series in by_family(cluster, *PERIOD)[CPU_SECONDS]:
+        times = [PERIOD[0] + 60 * n for n in range(720)]
+        said = [(series.reading_at(at), right[series.labels].reading_at(at)) for at in times]
+        is_low = [float(a) < float(b) for a, b in said if a and b]
+        assert not any(is_low[-3:])
+        runs = "".join("01"[low] for low in is_low).split("0")
+        assert max(len(run) for run in runs) <= 2
+        dips += sum(map(bool, runs))
+    assert dips > 100

@@ -132,6 +132,12 @@ def resets(scope: Scope, window: Window, only: str = "") -> str:
     return f"group by ({scope.usage('pod')}) ({fell})"
 
 
+def box_resets(scope: Scope, window: Window, only: str = "") -> str:
+    """Pods of which a container's counter fell in the window: only for a moment (M5)."""
+    fell = f"resets({CPU}{_boxes(scope, only)}{span(scope, window)}) > 0"
+    return f"group by ({scope.usage('pod')}) ({fell})"
+
+
 def raw_counters(scope: Scope, window: Window, only: str) -> str:
     """Raw samples of the counters of some pods: where one fell, every sample counts (M5)."""
     selector = scope.usage_selector(f'__name__=~"{COUNTERS}"', only)

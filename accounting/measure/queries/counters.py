@@ -49,6 +49,7 @@ class CounterQuery:
             self._fell = querier.ask_usage(kubelet.resets, window)
         self._lowest = Answer[UsageRow]()
         self._containers = Answer[UsageRow]()
+        self._boxes_fell = Answer[UsageRow]()
         self._suspects: set[str] = set()
         self._late: dict[str, int] = {}
         self._with_own: set[str] = set()
@@ -102,6 +103,7 @@ class CounterQuery:
         else:
             self._suspects = _switched(found, accounts, but=with_own)
         self._containers = ask(kubelet.container_cpu, window, names)
+        self._boxes_fell = ask(kubelet.box_resets, window, names)
         self._ask_others(_doubted(found, accounts, window, tolerance_seconds, with_own))
         silent, renewed = _doubtful(found, with_own, accounts, window, self._previous)
         self._lowest = ask(kubelet.lowest_cpu, window, silent)
@@ -127,6 +129,7 @@ class CounterQuery:
         series.merge_readings(found, of_containers, CPU)
         suspects = self._suspects | series.pods_without_path(rows) | self._read_others()
         suspects |= {row.pod for row in self._without_path.read()}
+        suspects |= {row.pod for row in self._boxes_fell.read()}
         if self._fell is not None:
             suspects |= {row.pod for row in self._fell.read()}
         lowest = Samples(known_series=found.series)

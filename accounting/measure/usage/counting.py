@@ -4,8 +4,9 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from accounting.measure.usage.samples import Points, Samples
-from accounting.measure.usage.series import seldom_more
+from accounting.measure.usage.samples import Points, Rejected, Samples
+from accounting.measure.usage.series import METRICS, most_of, seldom_more
+from accounting.model.counters import RESET_BELOW, Line
 from accounting.model.pods import (
     IMPORTED,
     POD_LEVEL,
@@ -13,6 +14,7 @@ from accounting.model.pods import (
     Counter,
     CounterKind,
     DayReading,
+    Implausible,
     Level,
     Reading,
     Resets,
@@ -20,10 +22,6 @@ from accounting.model.pods import (
     level_of,
 )
 from accounting.model.time import Month, Window
-
-# A counter restarts at 0. A smaller dip is a late copy from a second emitter.
-RESET_BELOW = 0.5
-
 
 # Two levels differ by the pause container and parts of seconds, which is less than a fiftieth.
 _COMPLETE = 0.98
@@ -77,8 +75,12 @@ def _recounted(
     raw = samples.raw.get(uid, {})
     for key, points in raw.items():
         told = metered if key.kind is _ENERGY else window
-        if counter := _replayed(counters.get(key), points, told):
+        most = most_of(key, account.pod.resources, samples.limits.get(uid))
+        counter, dips = _replayed(counters.get(key), points, told, most)
+        if counter:
             as_of[key] = counter
+        if dips:
+            samples.rejected[Rejected(METRICS[key.kind], Implausible.FELL)] += dips
     for key, value in samples.readings.get(uid, _NOTHING).items():
         if key not in raw:
             told = metered if key.kind is _ENERGY else window
@@ -91,6 +93,8 @@ def _reconciled(
 ) -> dict[SeriesKey, Counter]:
     """An older window, read again: of what later ones know, only its resets can be news.
 
+    Later ones also know of its last falls whether they were taken back.
+
     Returns the counters as they were at the window's end.
     """
     for key, counter in as_of.items():
@@ -98,7 +102,8 @@ def _reconciled(
         if known is None or known.at <= window.end:
             counters[key] = counter
         elif counter is not known:
-            known.resets = _in_order({**dict(known.resets), **dict(counter.resets)})
+            sure = _before(counter.resets, window.end, counter.fell_at)
+            known.resets = _in_order({**dict(known.resets), **dict(sure)})
     return {key: counter for key, counter in as_of.items() if counter.at <= window.end}
 
 
@@ -107,39 +112,48 @@ def _advanced(known: Counter | None, value: float, window: Window) -> Counter:
         return Counter(window.end, value)
     if known.at > window.end:
         return Counter(window.end, value, _before(known.resets, window.end), known.first)
-    return Counter(window.end, max(value, known.value), known.resets, known.first)
+    seen_at = None if known.fell_at is None else known.seen_at
+    highest = max(value, known.value)
+    return Counter(window.end, highest, known.resets, known.first, seen_at, known.fell_at)
 
 
-def _before(resets: Resets, at: float) -> Resets:
-    return tuple(reset for reset in resets if reset[0] <= at)
+def _before(resets: Resets, at: float, fell_at: float | None = None) -> Resets:
+    """Those up to a time, and before the falls that may be taken back."""
+    return tuple(r for r in resets if r[0] <= at and (fell_at is None or r[0] < fell_at))
 
 
 def _in_order(resets: Mapping[float, float]) -> Resets:
     return tuple(sorted(resets.items()))
 
 
-def _replayed(known: Counter | None, points: Points, window: Window) -> Counter | None:
-    """Go through every sample of a counter that fell; a fall to under half is a reset (M5)."""
-    value: float | None = None
-    resets: dict[float, float] = {}
-    unseen_from = 0.0
+def _replayed(
+    known: Counter | None, points: Points, window: Window, most: float
+) -> tuple[Counter | None, int]:
+    """Go through every sample of a counter that fell (M5).
+
+    Returns:
+        The counter; how many of its falls samples of the window took back.
+    """
+    line, unseen_from = Line(most), 0.0
     if known is not None:
-        resets = dict(_before(known.resets, window.end))
-        unseen_from = max(resets, default=0.0)  # with the first sample after it, which may stay
+        resets = _before(known.resets, window.end)
         if known.at <= window.start:
-            value, unseen_from = known.value, math.nextafter(known.at, math.inf)
-    for at, sample in points:
-        if at < unseen_from:
-            continue
-        if value is not None and sample < value * RESET_BELOW:
-            resets[at] = value
-            value = sample
+            line = Line(most, known.value, resets, known.seen_at)
+            unseen_from = math.nextafter(known.at, math.inf)
         else:
-            value = max(sample, value or 0.0)
-    if value is None:
-        return None
-    seen_at = max((at for at, _ in points), default=None)
-    return Counter(window.end, value, _in_order(resets), _first(known, points), seen_at)
+            line = Line(most, resets=resets)
+            unseen_from = max(line.resets, default=0.0)  # with the sample after it, which may stay
+    for at, sample in points:
+        if at >= unseen_from:
+            line.see(at, sample)
+    if line.value is None:
+        return None, 0
+    seen_at = max((at for at, _ in points), default=line.last_at)
+    value, resets = line.value, _in_order(line.resets)
+    if known is not None and known.at <= window.end and known.resets == resets:
+        value = max(value, known.value)  # a higher copy of it may lie too far back by now
+    counter = Counter(window.end, value, resets, _first(known, points), seen_at, line.fell_at)
+    return counter, sum(at > window.start for at in line.dips)
 
 
 def _first(known: Counter | None, points: Points) -> tuple[float, float] | None:
@@ -228,6 +242,28 @@ def _last_at(counter: Counter) -> float:
     return counter.at if counter.seen_at is None else counter.seen_at
 
 
+def falling(accounts: Mapping[str, Account], samples: Samples) -> set[str]:
+    """The uids of pods of which a counter falls that can restart, or has just fallen."""
+    return {
+        uid
+        for uid, lines in samples.raw.items()
+        if any(
+            _has_fallen(account.counters.get(key) if (account := accounts.get(uid)) else None, line)
+            for key, line in lines.items()
+            if not key.by_id
+        )
+    }
+
+
+def _has_fallen(known: Counter | None, points: Points) -> bool:
+    highest = known.value if known else 0.0
+    for _, value in points:
+        if value < highest * RESET_BELOW:
+            return True
+        highest = max(highest, value)
+    return known is not None and known.fell_at is not None
+
+
 def fallen(
     accounts: Mapping[str, Account],
     found: Mapping[str, Mapping[SeriesKey, float]],
@@ -235,8 +271,8 @@ def fallen(
 ) -> set[str]:
     """The names of pods of which a counter is lower than the ledger knows it: it fell unseen.
 
-    And of those of which a counter grew by more than is usual: one sample may be a spike. Their raw
-    samples must be read.
+    And of those of which a counter grew by more than is usual: one sample may be a spike; or of
+    which a fall may yet be taken back. Their raw samples must be read.
     """
     return {accounts[uid].pod.name for uid in fallen_uids(accounts, found, window)}
 
@@ -256,7 +292,11 @@ def fallen_uids(
         counters = account.counters
         for key, value in readings.items():
             known = counters.get(key)
-            if (known and value < known.value * RESET_BELOW and known.at <= window.start) or (
+            if (
+                known
+                and known.at <= window.start
+                and (value < known.value * RESET_BELOW or known.fell_at is not None)
+            ) or (
                 value > least[key.kind]  # hot loop: nearly always enough
                 and value - (known.value if known else 0.0)
                 > seldom_more(key.kind, window.seconds, account.pod.resources)

@@ -3,7 +3,6 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from itertools import pairwise
 
 from accounting.measure.promql.kepler import POD_JOULES
 from accounting.measure.promql.kubelet import (
@@ -29,6 +28,7 @@ from accounting.measure.usage.samples import (
     implausible,
     label,
 )
+from accounting.model.counters import CLEAR_SECONDS, Line
 from accounting.model.pods import (
     POD_LEVEL,
     CounterKind,
@@ -55,6 +55,9 @@ _SELDOM_MORE = {
     CounterKind.ENERGY: 2e3,
 }
 _BURST = 4.0
+_BEYOND_LIMIT = 2.0
+# A core seldom takes half of that.
+_CORE_WATTS = 30.0
 # A sample's value may be as much older or younger than its time says.
 _HOUSEKEEPING_SECONDS = 60.0
 _LONG_INTERVAL_SECONDS = 300.0
@@ -97,7 +100,7 @@ def usage_uid(row: UsageRow, uid_of_pod: Callable[[str], str]) -> str:
     return cgroup(path).uid if path[:1] == "/" else uid_of_pod(row.pod)
 
 
-_METRICS = {
+METRICS = {
     CounterKind.CPU: CPU,
     CounterKind.RECEIVED: RECEIVED,
     CounterKind.SENT: SENT,
@@ -192,10 +195,11 @@ def set_aside_spikes(
                     max(0.0, at - known[0]) + _HOUSEKEEPING_SECONDS
                 ):
                     if at > since:
-                        samples.rejected[Rejected(_METRICS[key.kind], Implausible.TOO_LARGE)] += 1
+                        samples.rejected[Rejected(METRICS[key.kind], Implausible.TOO_LARGE)] += 1
                 else:
-                    known = at, value
-                    kept.append(known)
+                    # A dip makes no spike of what follows it.
+                    known = at, max(value, known[1] if known else 0.0)
+                    kept.append((at, value))
             lines[key] = kept
             if not kept:
                 del lines[key]
@@ -215,6 +219,29 @@ def seldom_more(kind: CounterKind, seconds: float, resources: Resources | None) 
         asked = max(resources.cpu_request or 0.0, resources.cpu_limit or 0.0)
         usual = max(usual, _BURST * asked)
     return usual * (seconds + _LONG_INTERVAL_SECONDS)
+
+
+def most_of(key: SeriesKey, resources: Resources | None, limit: float | None) -> float:
+    """What a counter can grow by in a second, for all that is known: core-seconds, bytes or joules.
+
+    0 of one that never restarts: a container or a network that is made anew has another id.
+
+    Args:
+        key: which counter.
+        resources: what the pod asks for.
+        limit: cores that it is limited to; None where it is not, or nobody says.
+    """
+    if key.by_id:
+        return 0.0
+    if key.kind in {CounterKind.RECEIVED, CounterKind.SENT}:
+        return _SELDOM_MORE[key.kind]
+    limit = limit or (resources.cpu_limit if resources else None)
+    cores = _SELDOM_MORE[CounterKind.CPU]
+    if limit:
+        cores = _BEYOND_LIMIT * limit
+    elif resources is not None:
+        cores = max(cores, _BURST * (resources.cpu_request or 0.0))
+    return cores * _CORE_WATTS if key.kind is CounterKind.ENERGY else cores
 
 
 def keep_one_level(samples: Samples, tolerance_seconds: float) -> None:
@@ -265,9 +292,19 @@ def _levels(lines: Mapping[SeriesKey, Points]) -> dict[Level, list[SeriesKey]]:
 
 
 def _growth(line: Points, start: float, end: float) -> float:
-    """What a counter grew by between two times; after a reset, it grew from 0."""
-    within = [value for at, value in line if start <= at <= end]
-    return sum(now - then if now >= then else now for then, now in pairwise(within))
+    """What a counter grew by between two times; after a reset, it grew from 0.
+
+    Its first samples may be low ones of a dip: they are left out where many follow.
+    """
+    is_long = end - start > 2 * CLEAR_SECONDS
+    since, seen, grown_from = start + CLEAR_SECONDS * is_long, Line(0.0), 0.0
+    for at, value in line:
+        if start <= at <= end:
+            is_first = seen.last_at is None
+            seen.see(at, value)
+            if is_first or at < since:
+                grown_from = seen.total
+    return seen.total - grown_from
 
 
 def _forget_other_levels(

@@ -6,13 +6,15 @@ from itertools import pairwise
 from statistics import median
 
 from accounting.measure.promql.dcgm import DCGM_ENERGY, DCGM_ENGINE, DCGM_UTIL
-from accounting.measure.usage.counting import RESET_BELOW
 from accounting.measure.usage.samples import Points, RawSeries, Samples, UidAt, label
 from accounting.model.accelerators import Use, UseKey
+from accounting.model.counters import Line
 
 _DAY = 86400
 _MILLIJOULES = 1000.0
 _PERCENT = 100.0
+# Of one device.
+_MOST_MILLIWATTS = 2e6
 # A sample stands for the time since the one before, but not for a silence.
 _LONGEST_INTERVALS = 3
 
@@ -75,12 +77,12 @@ def taken(points: Points, day: int) -> float:
 
     A smaller dip is a late copy from a second scrape.
     """
-    grown, known = 0.0, points[0][1] if points else 0.0
-    for at, value in points[1:]:
-        has_reset = value < known * RESET_BELOW
+    grown, line = 0.0, Line(_MOST_MILLIWATTS)
+    for at, value in points:
+        before = value if line.value is None else line.total
+        line.see(at, value)
         if _is_in(at, day):
-            grown += value if has_reset else max(0.0, value - known)
-        known = value if has_reset else max(value, known)
+            grown += line.total - before
     return grown
 
 

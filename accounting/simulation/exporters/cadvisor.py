@@ -5,6 +5,7 @@ from dataclasses import replace
 from math import inf
 
 from accounting.simulation.exporters.cgroups import alias, container_path, pod_path, sandbox_label
+from accounting.simulation.exporters.dips import dipped
 from accounting.simulation.exporters.labels import Labels
 from accounting.simulation.exporters.series import Series, Span
 from accounting.simulation.judges.truth import Incarnation, SimulatedContainer, SimulatedPod
@@ -31,6 +32,8 @@ FAMILIES = (
 )
 
 Number = Callable[[float], float]
+_BYTES_A_CORE = 1e9
+"""No network has more, whatever its pod's size."""
 
 
 def node_series(cluster: Cluster, node: str) -> Iterator[Series]:
@@ -58,7 +61,8 @@ def pod_series(cluster: Cluster, pod: SimulatedPod) -> Iterator[Series]:
             for series in maker.of(endpoint):
                 spans = tuple(_clipped(series.spans, since, until))
                 if spans:
-                    yield replace(series, spans=spans)
+                    most = _BYTES_A_CORE if series.family in {RECEIVED, SENT} else 1.0
+                    yield dipped(cluster, pod, replace(series, spans=spans), most)
 
 
 def parts(cluster: Cluster, shape: NodeShape) -> Iterator[tuple[str, float, float]]:

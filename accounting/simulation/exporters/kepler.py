@@ -6,6 +6,7 @@ anew when Kepler restarts; a pod that has ended is told once more, as terminated
 
 from collections.abc import Iterator
 
+from accounting.simulation.exporters.dips import dipped
 from accounting.simulation.exporters.labels import Labels
 from accounting.simulation.exporters.series import Series, Span
 from accounting.simulation.judges.truth import SimulatedPod
@@ -14,6 +15,8 @@ from accounting.simulation.world.cluster import Cluster
 FAMILY = "kepler_pod_cpu_joules_total"
 FAMILIES = (FAMILY,)
 WATTS = 8.0
+MOST_WATTS = 30.0
+"""No core takes more."""
 ZONES = {"package": 1.0, "psys": 1.5, "core": 0.7, "dram": 0.2}
 """Each zone's joules, as a share of the package's."""
 LEAST_JOULES = 10.0
@@ -38,7 +41,8 @@ def pod_series(cluster: Cluster, pod: SimulatedPod) -> Iterator[Series]:
             if max(begin, since) < min(until, pod.run_until)
         )
         if running:
-            yield Series(FAMILY, pod.node, _labels(pod, zone, "running"), running)
+            series = Series(FAMILY, pod.node, _labels(pod, zone, "running"), running)
+            yield dipped(cluster, pod, series, MOST_WATTS)
         for since, until in lives:
             if pod.ended is not None and since < pod.ended < until:
                 yield from _terminated(cluster, pod, zone, _Joules(pod, since, share))

@@ -86,6 +86,7 @@ class Features:
     pod_resources: bool = False
     accelerators: bool = False
     dcgm: bool = False
+    dips: bool = False
 
     @classmethod
     def none(cls) -> Self:
@@ -108,6 +109,7 @@ class Features:
             "pod_resources",
             "accelerators",
             "dcgm",
+            "dips",
         )
         names = [name for name in cls.__slots__ if name not in (*variants, "nodes")]
         switched: dict[str, Any] = dict.fromkeys(names, True)

@@ -44,6 +44,7 @@ TRAITS = (
     Trait("native-sidecar", "native_sidecars", 7, 3),
     Trait("init", "init_containers", 6, 2),
     Trait("whole", "pod_resources", 8, 5),
+    Trait("dipping", "dips", 3, 1),
     Trait("unannotated", "unannotated", 35, 17),
     Trait("conflict", "annotation_conflicts", 20, 9),
 )
