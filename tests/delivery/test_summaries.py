@@ -72,6 +72,25 @@ def test_a_group_that_is_no_more_is_sent_with_nothing_in_it(ledger: Database) ->
     assert push(ledger, inbox).built == 0
 
 
+def test_spellings_that_the_repository_takes_for_one_are_one_sum(ledger: Database) -> None:
+    """It would keep the last of several summaries, and lose what the others say."""
+    measured_whole(ledger)
+    pages = [
+        account(1, user=USER),
+        account(2, user=USER.upper()),
+        account(3, user=USER, group="VO.Example.org"),
+    ]
+    write(ledger, pages)
+    inbox = Inbox()
+    assert push(ledger, inbox).records == 1
+    (one,) = held(inbox).values()
+    assert (one["NumberOfVMs"], one["WallDuration"]) == ("3", "10800")
+    write(ledger, [ran_on(pages[1], 600, ended=True)])
+    assert push(ledger, inbox).records == 1
+    (one,) = held(inbox).values()
+    assert (one["NumberOfVMs"], one["WallDuration"]) == ("3", "11400")
+
+
 def test_a_month_that_was_measured_in_part_is_never_sent(ledger: Database) -> None:
     write(ledger, [account(1)])
     inbox = Inbox()

@@ -34,6 +34,8 @@ GROUP = (
     "Benchmark",
 )
 """The summary's key, with its month. A status would change it while the month is open."""
+# Names that the repository keeps once, however they are spelled (apel.md, rule 9).
+_MERGED = frozenset({"GlobalUserName", "VO", "VOGroup", "VORole"})
 _USED = ("WallDuration", "CpuDuration", "NetworkInbound", "NetworkOutbound")
 _HELD = ("Memory", "Disk")
 _COUNTED = (*_USED, *_HELD, "NumberOfVMs")
@@ -73,9 +75,14 @@ def summed(pairs: Iterable[tuple[Texts, Texts]]) -> dict[tuple[str, ...], Sum]:
         vo, group, role = split(now.get("FQAN", "None"))
         values = {**now, "VO": vo, "VOGroup": group, "VORole": role}
         chosen = {name: values[name] for name in GROUP if values.get(name)}
-        key = tuple(chosen.get(name, "") for name in GROUP)
-        sums.setdefault(key, Sum(chosen)).add(now, before)
+        sums.setdefault(_merged(chosen), Sum(chosen)).add(now, before)
     return sums
+
+
+def _merged(group: Texts) -> tuple[str, ...]:
+    """The group's key: one for all spellings that the repository takes for the same."""
+    found = ((name, group.get(name, "")) for name in GROUP)
+    return tuple(text.casefold() if name in _MERGED else text for name, text in found)
 
 
 def text(month: Month, one: Sum) -> str:
@@ -94,8 +101,7 @@ def text(month: Month, one: Sum) -> str:
 
 def key_of(group: Texts) -> str:
     """The group's key in what is noted of its delivery; it names nobody."""
-    said = "\n".join(group.get(name, "") for name in GROUP)
-    return hashlib.sha256(said.encode()).hexdigest()
+    return hashlib.sha256("\n".join(_merged(group)).encode()).hexdigest()
 
 
 class Summaries(Computed):
@@ -123,13 +129,14 @@ class Summaries(Computed):
 
     def _held(self, connection: Connection, destination: str, month: Month) -> Mapping[str, Texts]:
         """The groups that the receiver holds, as far as their names are not forgotten."""
-        query = select(delivered.c.uid, delivered.c.text).where(
+        query = select(delivered.c.text).where(
             delivered.c.year == month.year,
             delivered.c.month == month.month,
             delivered.c.destination == destination,
             delivered.c.text != "",
         )
-        return {key: apel.parsed(said) for key, said in connection.execute(query)}
+        groups = (apel.parsed(said) for said in connection.execute(query).scalars())
+        return {key_of(group): group for group in groups}
 
     def body(self, texts: Sequence[str]) -> str:
         """See ``Outlet``."""
