@@ -278,7 +278,7 @@ class AmsTransport:
 
     def _login_error(self, call: _Call, exc: Exception, host: HostCertificate) -> SsmError:
         is_cut = isinstance(exc.__context__, requests.exceptions.ConnectionError)  # TLS, too
-        unfit = None if host.may_log_in else host.unfit
+        unfit = None if host.may_log_in and host.may_sign else host.unfit
         if is_cut and call.status is None and unfit:
             what = f"{call.purpose}: no TLS connection. {unfit.message}"
             return CertificateError(what, unfit.cure)

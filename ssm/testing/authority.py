@@ -84,6 +84,7 @@ class Authority:
         san: Iterable[str] = (),
         client: bool = True,
         server: bool = True,
+        signs: bool = True,
         extensions: Iterable[x509.ExtensionType] = (),
     ) -> Issued:
         """Issue `/DC=org/DC=example/O=Example/CN=<common_name>`.
@@ -96,6 +97,7 @@ class Authority:
             san: further host names or addresses; the common name is always one.
             client: may be used as a TLS client.
             server: may be used as a TLS server.
+            signs: its key may sign.
             extensions: added as they are, not critical.
 
         Returns:
@@ -110,7 +112,8 @@ class Authority:
             start,
             start + timedelta(days=days),
         )
-        for extension in (*self._host_extensions(private, common_name, san), *extensions):
+        own = self._host_extensions(private, common_name, san)
+        for extension in (*own, _usage(ca=False, signs=signs), *extensions):
             builder = builder.add_extension(extension, critical=False)
         purposes = [ExtendedKeyUsageOID.CLIENT_AUTH] * client
         purposes += [ExtendedKeyUsageOID.SERVER_AUTH] * server
@@ -131,7 +134,6 @@ class Authority:
         names = dict.fromkeys(name for name in (common_name, *san) if name.isascii())
         return (
             x509.BasicConstraints(ca=False, path_length=None),
-            _usage(ca=False),
             x509.SubjectKeyIdentifier.from_public_key(private.public_key()),
             x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer.value),
             x509.SubjectAlternativeName([_general_name(name) for name in names]),
@@ -171,9 +173,9 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name.replace(" ", "-"))
 
 
-def _usage(*, ca: bool) -> x509.KeyUsage:
+def _usage(*, ca: bool, signs: bool = True) -> x509.KeyUsage:
     return x509.KeyUsage(
-        digital_signature=True,
+        digital_signature=signs,
         content_commitment=False,
         key_encipherment=not ca,
         data_encipherment=False,

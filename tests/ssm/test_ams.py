@@ -363,15 +363,23 @@ def test_a_certificate_that_the_broker_does_not_trust_is_unavailable(
     assert standin.calls == ()
 
 
+@pytest.mark.parametrize(
+    ("lacking", "usage"),
+    [({"client": False}, "clientAuth"), ({"signs": False}, "digitalSignature")],
+)
 def test_a_tls_failure_names_a_certificate_that_no_client_may_show(
-    settings: AmsSettings, authority: Authority, standin: AmsStandin
+    settings: AmsSettings,
+    authority: Authority,
+    standin: AmsStandin,
+    lacking: dict[str, bool],
+    usage: str,
 ) -> None:
     """cases.md, 20."""
-    issued = authority.issue("host.example.org", key="ec", client=False)
+    issued = authority.issue("host.example.org", key="ec", **lacking)  # type: ignore[arg-type]
     error = failure(AmsTransport(settings, *issued).login)
     assert type(error) is CertificateError
-    assert "clientAuth" in error.message
-    assert "clientAuth" in error.cure
+    assert usage in error.message
+    assert usage in error.cure
     assert standin.calls == ()
 
 

@@ -1,5 +1,5 @@
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -41,12 +41,10 @@ def test_the_dn_is_in_the_old_form_in_the_order_of_the_certificate(host: Issued)
     assert HostCertificate.load(*host).dn == "/DC=org/DC=example/O=Example/CN=host.example.org"
 
 
-def of_subject(
-    *parts: list[x509.NameAttribute[str]], extensions: Sequence[x509.ExtensionType] = ()
-) -> x509.Certificate:
+def of_subject(*parts: list[x509.NameAttribute[str]]) -> x509.Certificate:
     name = x509.Name([x509.RelativeDistinguishedName(part) for part in parts])
     key = new_key("ec")
-    builder = (
+    return (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -54,10 +52,8 @@ def of_subject(
         .serial_number(1)
         .not_valid_before(START)
         .not_valid_after(START + timedelta(days=1))
+        .sign(key, SHA256())
     )
-    for extension in extensions:
-        builder = builder.add_extension(extension, critical=True)
-    return builder.sign(key, SHA256())
 
 
 def test_the_dn_has_openssl_s_names_and_values_as_they_are(openssl: Openssl) -> None:
@@ -138,22 +134,9 @@ def test_a_subject_in_latin_1_is_refused_with_the_kind_of_text_to_request(
 
 
 @pytest.mark.parametrize("signs", [True, False])
-def test_a_certificate_whose_key_may_not_sign_is_told(tmp_path: Path, signs: bool) -> None:
+def test_a_certificate_whose_key_may_not_sign_is_told(authority: Authority, signs: bool) -> None:
     """As authorities make them for servers that exchange keys by RSA only."""
-    usage = x509.KeyUsage(
-        digital_signature=signs,
-        content_commitment=False,
-        key_encipherment=True,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    common = [x509.NameAttribute(NameOID.COMMON_NAME, "host.example.org")]
-    certificate = of_subject(common, extensions=[usage])
-    host = HostCertificate(certificate, new_key("ec"), tmp_path / "cert.pem")
+    host = HostCertificate.load(*authority.issue("host.example.org", key="ec", signs=signs))
     assert (host.unfit is None) is signs
     if host.unfit:
         assert "digitalSignature" in host.unfit.message
