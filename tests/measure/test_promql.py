@@ -41,8 +41,10 @@ QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "owners": lambda s: ksm.owners(s, WINDOW, ONLY),
     "resources": lambda s: ksm.resources(s, WINDOW, ONLY),
     "other resources": lambda s: ksm.other_resources(s, WINDOW),
-    "resized": lambda s: ksm.resized(s, WINDOW, 900, thorough=False),
-    "resized, thoroughly": lambda s: ksm.resized(s, WINDOW, 900, thorough=True),
+    "resized": lambda s: ksm.resized(s, WINDOW, limits=False, lookback_seconds=900, thorough=False),
+    "resized, thoroughly": lambda s: ksm.resized(
+        s, WINDOW, ONLY, limits=True, lookback_seconds=900, thorough=True
+    ),
     "images": lambda s: ksm.images(s, WINDOW),
     "mounts": lambda s: ksm.mounts(s, WINDOW),
     "claim sizes": lambda s: ksm.claim_sizes(s, WINDOW),

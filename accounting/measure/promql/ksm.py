@@ -105,21 +105,30 @@ def sidecars(scope: Scope, window: Window, only: str = "") -> str:
     return last(by, "kube_pod_init_container_info" + selector, scope, window)
 
 
-def resized(scope: Scope, window: Window, lookback_seconds: int, *, thorough: bool) -> str:
-    """Pods of which a request or limit changed in or shortly before the window (M10).
+def resized(
+    scope: Scope,
+    window: Window,
+    only: str = "",
+    *,
+    limits: bool,
+    lookback_seconds: int,
+    thorough: bool,
+) -> str:
+    """Pods of which requests, or limits, changed in or shortly before the window (M10).
 
     Args:
         scope: which pods.
         window: when.
+        only: a matcher for some of them.
+        limits: of which limits changed.
         lookback_seconds: how far behind the window's start to look.
         thorough: kube-state-metrics has restarted: its series before and after are compared, too.
     """
     over = span(scope, window, lookback_seconds)
-    selected = scope.state_selector(_SIZES)
+    kind = "limits" if limits else "requests"
     metrics = [
-        f"kube_pod_{of}container_resource_{kind}{selected}"
+        f"kube_pod_{of}container_resource_{kind}{scope.state_selector(_SIZES, only)}"
         for of in ("", "init_")
-        for kind in ("requests", "limits")
     ]
     if not thorough:
         return " or ".join(

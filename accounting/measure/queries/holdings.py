@@ -1,6 +1,6 @@
 """The questions about what pods hold, and the answers: from all who say something of it (M10)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from accounting.measure.promql import ksm, kubelet, scheduler
@@ -9,7 +9,7 @@ from accounting.measure.source.querier import Answer, Querier, Query, chunks
 from accounting.measure.usage import sizes
 from accounting.measure.usage.podnames import PodNames
 from accounting.measure.usage.samples import Labels, Row, Samples, label
-from accounting.model.pods import Resources
+from accounting.model.pods import Account, Resources
 from accounting.model.time import Window
 
 
@@ -32,9 +32,10 @@ class HoldingQuery:
         self._resized = Answer[Row]()
         self._rescheduled = Answer[Row]()
         self._lookback_seconds = 0
+        self._thorough = False
 
     def ask_resizes(self, since: float, *, thorough: bool) -> None:
-        """Ask which pods were resized.
+        """Ask which pods were resized, by what counts first: requests, or limits.
 
         Args:
             since: the source may have been silent since then.
@@ -43,18 +44,30 @@ class HoldingQuery:
         scope, window = self._to.scope, self._window
         silence = max(0, window.start - int(since))
         self._lookback_seconds = back = RESET_LOOKBACK_SECONDS + silence
-        query = partial(ksm.resized, lookback_seconds=back, thorough=thorough)
-        self._resized = self._to.ask(query, window)
+        self._thorough = thorough
+        changed = self._changed(limits=scope.limits_first)
+        self._resized = self._to.ask(lambda form, over: changed(form, over, ""), window)
         if scope.has_scheduling:
-            changed = partial(scheduler.rescheduled, lookback_seconds=back)
-            self._rescheduled = self._to.ask_scheduled(changed, window)
+            again = partial(scheduler.rescheduled, lookback_seconds=back)
+            self._rescheduled = self._to.ask_scheduled(again, window)
 
-    def read(self, rows: Iterable[Row], new: set[str], names: PodNames) -> None:
+    def _changed(self, *, limits: bool) -> Query:
+        back, thorough = self._lookback_seconds, self._thorough
+        return partial(ksm.resized, limits=limits, lookback_seconds=back, thorough=thorough)
+
+    def read(
+        self,
+        rows: Iterable[Row],
+        new: set[str],
+        accounts: Mapping[str, Account],
+        names: PodNames,
+    ) -> None:
         """Add what the new pods ask for, and what the others have been resized to.
 
         Args:
             rows: requests of the containers, or limits, whichever come first.
             new: the uids of the new pods.
+            accounts: the pages of the others.
             names: which pod had a name when.
         """
         found, window, ask = self._found, self._window, self._to.named
@@ -69,7 +82,19 @@ class HoldingQuery:
         for query, resource in ((kubelet.cpu_limit, "cpu"), (kubelet.memory_limit, "memory")):
             limits = self._to.named_usage(query, window, pods).read()
             sizes.merge_cgroup_limits(found, limits, resource)
-        self._read_resizes(names)
+        self._read_resizes(self._resized_by_second(accounts), names)
+
+    def _resized_by_second(self, accounts: Mapping[str, Account]) -> set[str]:
+        """Pods that were resized by what counts second, where the first is not given."""
+        found, limits_first = self._found, self._to.scope.limits_first
+        lacking = set()
+        for uid in found.sightings:
+            account = accounts.get(uid)
+            known = account.pod.resources if account else None
+            if not _gives(known or found.resources.get(uid), limits=limits_first):
+                lacking.add(uid)
+        rows = self._to.named(self._changed(limits=not limits_first), self._window, lacking).read()
+        return {labels.get("uid", "") for labels, _ in rows}
 
     def _sidecars(self, inits: Iterable[Labels]) -> set[tuple[str, str]]:
         """Which of some init containers are native sidecars."""
@@ -94,11 +119,16 @@ class HoldingQuery:
             for uid, value in by_uid.items():
                 sizes.merge_resources(found, [({**labels, "uid": uid}, value)])
 
-    def _read_resizes(self, names: PodNames) -> None:
-        """All samples of what resized pods ask for, so that each size has its time."""
+    def _read_resizes(self, uids: set[str], names: PodNames) -> None:
+        """All samples of what resized pods ask for, so that each size has its time.
+
+        Args:
+            uids: pods that are known to be resized; others are added.
+            names: which pod had a name when.
+        """
         found, scope, window = self._found, self._to.scope, self._window
         again = {label(labels, "pod") for labels, _ in self._rescheduled.read()}
-        uids = {labels.get("uid", "") for labels, _ in self._resized.read()}
+        uids |= {labels.get("uid", "") for labels, _ in self._resized.read()}
         uids |= {uid for uid, seen in found.sightings.items() if seen.name in again}
         for chunk in chunks(uids & found.sightings.keys()):
             series = self._to.raw(_resources_in(self._lookback_seconds), window, chunk)
@@ -119,8 +149,13 @@ def _scheduled_in(lookback_seconds: int) -> Query:
 
 
 def _is_complete(resources: Resources | None) -> bool:
-    first = resources and (
-        (resources.cpu_request and resources.memory_request_bytes)
-        or (resources.cpu_limit and resources.memory_limit_bytes)
-    )
-    return bool(first)
+    return _gives(resources, limits=False) or _gives(resources, limits=True)
+
+
+def _gives(resources: Resources | None, *, limits: bool) -> bool:
+    """Whether both cores and memory are requested, or limited."""
+    if resources is None:
+        return False
+    if limits:
+        return bool(resources.cpu_limit and resources.memory_limit_bytes)
+    return bool(resources.cpu_request and resources.memory_request_bytes)
