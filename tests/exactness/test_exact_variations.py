@@ -181,6 +181,16 @@ def resized_at_a_month_s_end() -> Expected:
     return Expected(case, {}, {"core_seconds": 3600 * 2 + 3600 * 5})
 
 
+def resized_by_limits() -> Expected:
+    """Nothing is requested, so the limits count."""
+    case = usual("varied-341", 341)
+    for series in [name for name in case.seen if "_requests{" in name]:
+        case.seen[series.replace("_requests{", "_limits{")] = case.seen.pop(series)
+    (series,) = (name for name in case.seen if "_limits{" in name and '"cpu"' in name)
+    case.seen[series] = [(at, 2 if at - START < 3600 else 5) for at, _ in case.seen[series]]
+    return Expected(case, {}, {"core_seconds": 3600 * 2 + 3600 * 5})
+
+
 def resized_within_a_silence() -> Expected:
     """Nothing tells when: it is known from the first sample after it on."""
     case = usual("varied-312", 312)
@@ -377,6 +387,7 @@ MADE = (
     limits_first_and_a_gpu,
     limits_alone,
     resized_at_a_month_s_end,
+    resized_by_limits,
     resized_within_a_silence,
     resized_twice_up_and_down,
     annotations_without_a_uid,
