@@ -54,7 +54,7 @@ cluster: prepared cluster-programs  ## a real Kubernetes on loopback ports, unti
 cluster-programs: prepared  # 13 minutes of processor time at first; kept in ~/.cache/notebooks-accounting
 	@$(BIN)/python -m tests.cluster.programs
 
-soak: prepared  ## kill pushers of every outlet at random, SOAK_RUNS=500 times (SOAK_SEED=1: from there)
+soak: prepared  ## kill pushers at random, SOAK_RUNS=500 times (SOAK_SEED=1, SOAK_DATABASE=postgresql, SOAK_OUTLET=storage)
 	SOAK_RUNS=$(SOAK_RUNS) SOAK_SEED=$(SOAK_SEED) $(BIN)/pytest tests/delivery/test_crash*.py -s -q
 
 soak-http: prepared  ## attack the service over HTTP for SOAK_SECONDS=60, with honest users beside

@@ -257,9 +257,7 @@ def random_run(here: World, seed: int) -> list[str]:
     Returns:
         Which outlets were in it.
     """
-    chance = random.Random(seed)  # noqa: S311 - not for secrets
-    here.records_per_message = chance.choice((1, 2, 3, 7))
-    here.places = chance.choice((ALL[:1], ALL[1:], ALL, (*ALL, *OTHERS), OTHERS))
+    chance, here.records_per_message, here.places = _drawn(seed)
     for number in range(chance.randint(2, 5)):
         _live_on(here, chance)
         _trouble(here, chance)
@@ -268,6 +266,19 @@ def random_run(here: World, seed: int) -> list[str]:
         here.push(**death, seed=seed)
     here.finish()
     return sorted({place.records for place in here.places})
+
+
+def outlets_of(seed: int) -> set[str]:
+    """Which outlets are in a random run."""
+    return {place.records for place in _drawn(seed)[2]}
+
+
+def _drawn(seed: int) -> tuple[random.Random, int, Sequence[Place]]:
+    """What decides a run; how many records a message has; the destinations."""
+    chance = random.Random(seed)  # noqa: S311 - not for secrets
+    records_per_message = chance.choice((1, 2, 3, 7))
+    places = chance.choice((ALL[:1], ALL[1:], ALL, (*ALL, *OTHERS), OTHERS))
+    return chance, records_per_message, places
 
 
 def _live_on(here: World, chance: random.Random) -> None:

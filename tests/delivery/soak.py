@@ -1,8 +1,12 @@
-"""Random runs, each from a seed: a few in the tests, SOAK_RUNS of them in ``make soak``."""
+"""Random runs, each from a seed: a few in the tests, SOAK_RUNS of them in ``make soak``.
+
+``SOAK_DATABASE`` (sqlite or postgresql) makes all of them on one kind of database, ``SOAK_OUTLET``
+(such as storage) only those that have this outlet.
+"""
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -10,6 +14,8 @@ from typing import Protocol, TypeVar
 RUNS = int(os.environ.get("SOAK_RUNS", "0"))
 FIRST_SEED = int(os.environ.get("SOAK_SEED", "1"))
 IS_SOAK = RUNS > 100
+DATABASE = os.environ.get("SOAK_DATABASE", "")
+OUTLET = os.environ.get("SOAK_OUTLET", "")
 UNBOUNDED = 0 if IS_SOAK else 600
 """Seconds that a test may take; pytest-timeout's word for no end is 0."""
 _ON_POSTGRES = 5 if IS_SOAK else 2
@@ -35,6 +41,7 @@ def random_runs(
     run: Callable[[W, int], Iterable[str]],
     *,
     few: int,
+    outlets_of: Callable[[int], Collection[str]] | None = None,
 ) -> None:
     """Run those that use one kind of database, each in a world of its own; all end in a check.
 
@@ -44,15 +51,19 @@ def random_runs(
         opened: makes a world in a folder, at a URL.
         run: runs one; returns which outlets were in it.
         few: how many there are, where SOAK_RUNS says nothing.
+        outlets_of: which outlets a seed has, where that differs from seed to seed.
     """
     runs = kills = pushes = 0
     outlets: Counter[str] = Counter()
+    is_sqlite = new_url(folder).startswith("sqlite")
     for seed in range(FIRST_SEED, FIRST_SEED + (RUNS or few)):
+        if not _is_on(seed, is_sqlite=is_sqlite):
+            continue
+        if OUTLET and outlets_of is not None and OUTLET not in outlets_of(seed):
+            continue
         here = folder / str(seed)
         here.mkdir(parents=True)
         url = new_url(here)
-        if url.startswith("sqlite") == (seed % _ON_POSTGRES == 0):
-            continue
         with opened(here, url) as world:
             try:
                 outlets.update(run(world, seed))
@@ -69,3 +80,10 @@ def random_runs(
         flush=True,
     )
     assert kills > 0 or runs < _SURELY
+
+
+def _is_on(seed: int, *, is_sqlite: bool) -> bool:
+    """Whether a seed's run is on this kind of database."""
+    if DATABASE:
+        return is_sqlite == (DATABASE == "sqlite")
+    return is_sqlite == (seed % _ON_POSTGRES != 0)

@@ -21,6 +21,7 @@ from tests.delivery.crash import (
     Place,
     World,
     fill_homes,
+    outlets_of,
     random_run,
     world,
 )
@@ -115,4 +116,4 @@ def test_random_kills_faults_restarts_and_rivals_never_leave_a_difference(
     new_url: NewUrl, tmp_path: Path, authority: Authority, host: Issued, nursery: Nursery
 ) -> None:
     opened = partial(world, authority=authority, host=host, nursery=nursery)
-    random_runs(tmp_path, new_url, opened, random_run, few=6)
+    random_runs(tmp_path, new_url, opened, random_run, few=6, outlets_of=outlets_of)
