@@ -23,11 +23,9 @@ def delivery(settings: Settings, now: float) -> Iterator[Finding]:
 
 def _place(settings: Settings, place: Place, of: str, now: float) -> Iterator[Finding]:
     sender = sender_of(settings, place)
-    if place.eosc is not None:
-        yield from guarded("EOSC", lambda: _login(sender.check, "EOSC", sender.name))
-        return
-    if place.cim is not None:
-        yield from guarded("CIM", lambda: _login(sender.check, "CIM", sender.name))
+    if service := place.service:
+        login = partial(_login, sender.check, service.called, f"{sender.name} {service.shows}")
+        yield from guarded(service.called, login)
         return
     if place.ssm.transport == "dirq":
         sender.check()
@@ -43,10 +41,10 @@ def _place(settings: Settings, place: Place, of: str, now: float) -> Iterator[Fi
         yield Finding(f"certificate{of}", State.WARNING, said, warnings[0])
     else:
         yield Finding(f"certificate{of}", State.OK, said)
-    yield from guarded(f"AMS{of}", lambda: _login(sender.check, f"AMS{of}", sender.name))
+    said = f"{sender.name} accepts the certificate"
+    yield from guarded(f"AMS{of}", partial(_login, sender.check, f"AMS{of}", said))
 
 
-def _login(check: Callable[[], object], name: str, where: str) -> Iterator[Finding]:
+def _login(check: Callable[[], object], name: str, said: str) -> Iterator[Finding]:
     check()
-    whats = {"EOSC": "lets the client read its metrics", "CIM": "knows the publisher"}
-    yield Finding(name, State.OK, f"{where} {whats.get(name, 'accepts the certificate')}")
+    yield Finding(name, State.OK, said)

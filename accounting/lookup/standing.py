@@ -87,7 +87,7 @@ def _messages(found: Sequence[Destination], now: float) -> dict[str, Any]:
 
 def _certificate_days(place: Place, now: float) -> float | None:
     ssm = place.ssm
-    if ssm.transport != "ams" or not place.is_signed:
+    if ssm.transport != "ams" or place.service is not None:
         return None
     from ssm.certificate import HostCertificate  # noqa: PLC0415 - cryptography is slow to load
     from ssm.errors import CertificateError  # noqa: PLC0415 - cryptography is slow to load

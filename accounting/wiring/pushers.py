@@ -7,8 +7,9 @@ from accounting.delivery.backoff import Backoff
 from accounting.delivery.outbox import Outbox
 from accounting.errors import SettingsError
 from accounting.store.engine.database import Database
-from accounting.wiring.places import CIM, EOSC, Place, outlet_of, places
+from accounting.wiring.places import Place, outlet_of, places
 from accounting.wiring.senders import sender_of
+from accounting.wiring.services import services
 
 if TYPE_CHECKING:
     from accounting.delivery.pusher import Pusher
@@ -42,19 +43,15 @@ def pushers_of(
 
 
 def _refuse_wrong_names(settings: Settings) -> None:
-    """Those of destinations that have settings of their own; and energy that nobody measures."""
-    for name, url in ((EOSC, settings.eosc.url), (CIM, settings.cim.url)):
-        if name in settings.destinations and url is not None:
+    """Those of destinations that have settings of their own, and what goes with none of these."""
+    for service in services(settings):
+        if service.name in settings.destinations:
             raise SettingsError(
-                f"{PREFIX}DESTINATIONS: '{name}' is the name of the destination that"
-                f" {PREFIX}{name.upper()} has",
+                f"{PREFIX}DESTINATIONS: '{service.name}' is the name of the destination that"
+                f" {PREFIX}{service.name.upper()} has",
                 "give the other one another name",
             )
-    if settings.cim.url is not None and not settings.energy.enabled:
-        raise SettingsError(
-            f"{PREFIX}CIM__URL is set, but no energy is measured",
-            f"set {PREFIX}ENERGY__ENABLED=true",
-        )
+        service.refuse_wrong(settings)
 
 
 def _pusher_of(

@@ -3,8 +3,6 @@
 from typing import TYPE_CHECKING
 
 from accounting.config import PREFIX, Settings
-from accounting.config.cim import CimSettings
-from accounting.config.eosc import EoscSettings
 from accounting.errors import SettingsError
 from accounting.store.engine.database import Database
 from accounting.wiring.places import Place
@@ -26,14 +24,12 @@ def sender_of(
     Raises:
         SettingsError: a name that cannot be part of the broker's addresses.
     """
-    if place is not None and place.eosc is not None:
-        return _eosc_sender(place.eosc, database)
+    if place is not None and place.service is not None:
+        return place.service.sender(database)
     # Polling does without the broker's client and its libraries.
     from ssm.ams import AmsSettings  # noqa: PLC0415 - slow to load, needed here only
     from ssm.sender import AmsSender, DirqSender  # noqa: PLC0415 - slow to load, needed here only
 
-    if place is not None and place.cim is not None:
-        return _cim_sender(place.cim)
     ssm = settings.ssm if place is None else place.ssm
     if ssm.transport == "dirq" and ssm.dirq_path is not None:
         return DirqSender(ssm.dirq_path)
@@ -56,25 +52,3 @@ def sender_of(
             f"for example {PREFIX}SSM__AMS_HOST=msg.argo.grnet.gr",
         ) from exc
     return AmsSender(broker, ssm.hostcert, ssm.hostkey, receiver_cert_path=ssm.servercert)
-
-
-def _eosc_sender(eosc: EoscSettings, database: Database | None) -> "Sender":
-    from accounting.delivery.eosc.access import Access as Api  # noqa: PLC0415 - slow to load, needed here only
-    from accounting.delivery.eosc.login import Client  # noqa: PLC0415 - slow to load, needed here only
-    from accounting.delivery.exchange import Bounds  # noqa: PLC0415 - slow to load, needed here only
-
-    client = Client(eosc.client_id, eosc.client_secret, eosc.scope)
-    bounds = Bounds(eosc.timeout, eosc.total_timeout, eosc.most_bytes)
-    api = Api(eosc.url or "", eosc.token_url or "", client, bounds, eosc.ca_file)
-    return api.sender(database, filter(None, eosc.of_flavors().of_flavors.values()))
-
-
-def _cim_sender(cim: CimSettings) -> "Sender":
-    from accounting.delivery.cim.login import Login, Publisher  # noqa: PLC0415 - slow to load, needed here only
-    from accounting.delivery.cim.sender import CimSender  # noqa: PLC0415 - slow to load, needed here only
-    from accounting.delivery.exchange import Bounds, Exchange  # noqa: PLC0415 - slow to load, needed here only
-
-    bounds = Bounds(cim.timeout, cim.total_timeout, cim.most_bytes)
-    publisher = Publisher(cim.email, cim.password)
-    login = Login(Exchange(cim.url or "", bounds, cim.ca_file), publisher)
-    return CimSender(Exchange(cim.url or "", bounds, cim.ca_file), login)
