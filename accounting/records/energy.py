@@ -38,11 +38,13 @@ def by_day(account: Account, held: Sequence[Accelerator], rules: EnergyRules) ->
     end = account.pod.end_at
     last = None if end is None else max(end - 1, account.pod.start_at) // _DAY
     is_measured = any(reading.joules for reading in account.days.values())
+    has_devices = any(one.type for one in held)
     for day, reading in sorted(account.days.items()):
         cpu = _grown(reading.cpu_seconds, before.cpu_seconds if before else None)
         joules, zone = _moved(reading, before, rules.zones)
         taken = _told(joules, cpu, rules, is_measured=is_measured)
-        taken = _with_accelerators(taken, account, day, held, zone)
+        if has_devices:
+            taken = _with_accelerators(taken, account, day, held, zone)
         of = day if last is None else min(day, last)  # the last sample may come after its end
         found[of] = _added(found[of], taken) if of in found else taken
         before = reading
@@ -66,6 +68,8 @@ def _moved(
     reading: DayReading, before: DayReading | None, zones: Sequence[str]
 ) -> tuple[float | None, str]:
     """By how much the preferred zone that moved that day did, and which that is; never a sum."""
+    if not reading.joules:
+        return None, ""
     known = dict(before.joules) if before else {}
     now = dict(reading.joules)
     for zone in zones:
@@ -85,7 +89,7 @@ def _with_accelerators(
 
     The platform's zone may hold them already: then they are not added.
     """
-    if not any(one.type for one in held) or zone == PLATFORM:
+    if zone == PLATFORM:
         return taken
     missing = [one for one in held if one.type and one.joules is None]
     is_shared = any(one.quality is Quality.SHARED for one in held)

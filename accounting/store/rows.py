@@ -242,12 +242,15 @@ def account_figures(account: Account) -> tuple[Any, ...]:
     return (pod.uid, pod.last_running_at, pod.last_listed_at, *_kept(account), _kept_days(account))
 
 
+_of_counter = attrgetter(*(field.name for field in fields(Counter)))
+
+
 def _kept(account: Account) -> tuple[str, str]:
     """Counters and readings as they are kept."""
     counters = [
         (*key, counter.at, counter.value, counter.resets)
         if counter.first is None and counter.seen_at is None
-        else (*key, *astuple(counter))
+        else (*key, *_of_counter(counter))
         for key, counter in account.counters.items()
     ]
     readings = [(*month, *reading) for month, reading in account.readings.items()]

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter, itemgetter
 from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select, tuple_, update
@@ -25,6 +26,16 @@ from accounting.store.tables import (
 
 COLUMNS = tuple(column.name for column in volumes.columns)
 _FIELDS = tuple(field.name for field in fields(Volume))
+_fields_of = itemgetter(*(COLUMNS.index(name) for name in _FIELDS))
+_QUALITY_AT, _HELD_AT = _FIELDS.index("quality"), _FIELDS.index("held")
+_QUALITIES = {quality.value: quality for quality in Quality}
+_HOLDS = {held.value: held for held in Withheld}
+_PATHS = {"quality": "quality.value", "held": "held.value"}
+_MONTH_AT = COLUMNS.index("year")
+_before_month, _after_month = (
+    attrgetter(*(_PATHS.get(name, name) for name in names))
+    for names in (COLUMNS[:_MONTH_AT], COLUMNS[_MONTH_AT + 2 :])
+)
 _AT_ONCE = 400
 
 _Name = tuple[str, str]
@@ -32,18 +43,16 @@ _Name = tuple[str, str]
 
 
 def volume_of(row: Any) -> Volume:
-    """A volume's day from its row."""
-    values = {name: getattr(row, name) for name in _FIELDS}
-    quality, held = Quality(values.pop("quality")), Withheld(values.pop("held"))
-    return Volume(**values, quality=quality, held=held)
+    """A volume's day from its row, whose columns are ``COLUMNS``: by position, as they are many."""
+    values = list(_fields_of(row))
+    values[_QUALITY_AT] = _QUALITIES[values[_QUALITY_AT]]
+    values[_HELD_AT] = _HOLDS[values[_HELD_AT]]
+    return Volume(*values)
 
 
 def volume_row(volume: Volume) -> tuple[Any, ...]:
     """A volume's day as ``COLUMNS``."""
-    year, month = volume.month
-    more = {"year": year, "month": month, "quality": volume.quality.value}
-    more["held"] = volume.held.value
-    return tuple(more[name] if name in more else getattr(volume, name) for name in COLUMNS)
+    return (*_before_month(volume), *volume.month, *_after_month(volume))
 
 
 @dataclass

@@ -43,21 +43,23 @@ def count(
         for key, value in readings.items():
             told = metered if key.kind is _ENERGY else window
             counters[key] = _advanced(counters.get(key), value, told)
+    reading = totals(counters, end)
     old = account.readings.get(month)
     if old is None or old.at <= end:  # else a later window has noted the month's totals
-        account.readings[month] = totals(counters, end)
+        account.readings[month] = reading
     if day is not None:
-        _note_day(account, counters, end, day)
+        _note_day(account, counters, reading, day)
 
 
-def _note_day(account: Account, counters: Mapping[SeriesKey, Counter], end: int, day: int) -> None:
+def _note_day(
+    account: Account, counters: Mapping[SeriesKey, Counter], reading: Reading, day: int
+) -> None:
     known = account.days.get(day)
-    if known is not None and known.at > end:
+    if known is not None and known.at > reading.at:
         return  # a later window has noted the day's totals
-    joules = tuple(
-        sorted((key.series, c.total) for key, c in counters.items() if key.kind is _ENERGY)
-    )
-    account.days[day] = DayReading(end, totals(counters, end).cpu_seconds, joules)
+    joules = [(key.series, c.total) for key, c in counters.items() if key.kind is _ENERGY]
+    joules.sort()
+    account.days[day] = DayReading(reading.at, reading.cpu_seconds, tuple(joules))
 
 
 _ENERGY = CounterKind.ENERGY

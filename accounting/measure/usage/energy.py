@@ -1,6 +1,7 @@
 """Kepler's samples: a counter of joules per pod and zone. Pure."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from accounting.measure.promql.kepler import POD_JOULES
 from accounting.measure.usage.samples import (
@@ -24,7 +25,8 @@ def merge_joules(samples: Samples, rows: Iterable[Row]) -> None:
             samples.rejected[Rejected(POD_JOULES, reason)] += 1
         elif uid := labels.get("pod_id", ""):
             counters, key = samples.readings.setdefault(uid, {}), _key(labels)
-            counters[key] = max(value, counters.get(key, 0.0))
+            known = counters.get(key)
+            counters[key] = value if known is None else max(value, known)
 
 
 def merge_raw_joules(samples: Samples, series: Iterable[RawSeries]) -> None:
@@ -32,6 +34,9 @@ def merge_raw_joules(samples: Samples, series: Iterable[RawSeries]) -> None:
     of: dict[tuple[str, SeriesKey], list[tuple[float, float]]] = {}
     for labels, points in series:
         line = of.setdefault((labels.get("pod_id", ""), _key(labels)), [])
+        if all(0 <= value <= _MOST_JOULES for _, value in points):  # nearly always
+            line.extend(points)
+            continue
         for at, value in points:
             if reason := implausible(value, 0, _MOST_JOULES):
                 samples.rejected[Rejected(POD_JOULES, reason)] += 1
@@ -43,4 +48,9 @@ def merge_raw_joules(samples: Samples, series: Iterable[RawSeries]) -> None:
 
 
 def _key(labels: Labels) -> SeriesKey:
-    return SeriesKey(CounterKind.ENERGY, labels.get("zone", ""))
+    return _key_of(labels.get("zone", ""))
+
+
+@lru_cache(maxsize=64)
+def _key_of(zone: str) -> SeriesKey:
+    return SeriesKey(CounterKind.ENERGY, zone)

@@ -284,9 +284,11 @@ def bound_starts(samples: Samples, first_running_at: Mapping[str, float], beats:
 
 def owner_of(labels: Labels) -> Owner:
     """What the annotations say, under whichever spelling (M11)."""
+    has_conflicts = any("_conflict" in name for name in labels)
 
     def first(name: str) -> str:
-        if text := labels.get(name, "").strip():  # nearly always
+        text = labels.get(name, "").strip()
+        if text or not has_conflicts:  # nearly always
             return text
         numbered = sorted(
             (int(ending), text.strip())

@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import quote
 from uuid import UUID, uuid5
 from xml.sax.saxutils import escape, unescape
@@ -27,6 +28,8 @@ _SUBJECT = ("LocalUser", "UserIdentity", "Group")
 _ELEMENT = re.compile(r"<sr:(\w+)>([^<]*)</sr:\1>")
 _ID = re.compile(r'sr:recordId="([^"]*)"')
 _REFERENCE = re.compile(r"&#(\d+);")
+_AS_IT_IS = re.compile("[ !-%'-;=?-~]*").fullmatch
+"""Text that XML and ASCII take as it is, as nearly all is."""
 _NOT_IN_XML = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -97,6 +100,8 @@ def _elements(volume: Volume) -> Iterator[tuple[str, str]]:
 def _element(name: str, value: str) -> str:
     if not value:
         return ""
+    if _AS_IT_IS(value):
+        return f"<sr:{name}>{value}</sr:{name}>"
     fit = _NOT_IN_XML.sub(lambda found: quote(found[0], safe="", errors="replace"), value)
     plain = escape(fit).encode("ascii", "xmlcharrefreplace").decode()
     return f"<sr:{name}>{plain}</sr:{name}>"
@@ -110,5 +115,6 @@ def _number(value: int | None) -> str:
     return "" if value is None else str(value)
 
 
+@lru_cache(maxsize=64)
 def _instant(at: int) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
