@@ -11,10 +11,12 @@ from accounting.doctor import energy as doctor
 from accounting.doctor.finding import State
 from accounting.measure.poller import Options, Poller
 from accounting.measure.promql.scope import Scope
+from accounting.measure.source import querier
 from accounting.measure.source.prometheus import Source
+from accounting.measure.usage.samples import Row
 from accounting.model.accelerators import Accelerator, Quality, Type, Use, UseKey
 from accounting.model.energy import ZONES, EnergyQuality, EnergyRules
-from accounting.model.pods import Account, DayReading, Pod
+from accounting.model.pods import Account, CounterKind, DayReading, Pod
 from accounting.model.records import Record
 from accounting.records import energy
 from accounting.simulation.exporters import kepler
@@ -212,6 +214,36 @@ def test_joules_of_each_day_are_those_of_one_zone_on_every_schedule(
     assert {u: joules_by_day(a) for u, a in again[1].items()} == {
         u: joules_by_day(a) for u, a in accounts.items()
     }
+
+
+def test_other_zones_are_read_of_pods_alone_that_lack_the_preferred_one(
+    store: str, new_ledger: Ledgers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many these are: by name, or of all."""
+    for most_named in (1000, 0):
+        monkeypatch.setattr(querier, "_MOST_NAMED", most_named)
+        _, accounts = polled(store, new_ledger(), START + 20 * HOUR, END)
+        for (one, days), zone in zip(CASES[:2], ("package", "psys"), strict=True):
+            page = accounts[one.uid]
+            told_of = {key.series for key in page.counters if key.kind is CounterKind.ENERGY}
+            assert told_of == {zone}
+            assert joules_by_day(page) == days
+
+
+def test_where_pods_have_the_preferred_zone_others_are_asked_for_by_name_alone(
+    simulated: str, new_ledger: Ledgers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    vector = Source.vector
+
+    def noted(source: Source, query: str, at: float) -> list[Row]:
+        asked.append(query)
+        return vector(source, query, at)
+
+    monkeypatch.setattr(Source, "vector", noted)
+    polled(simulated, new_ledger(), int(UNTIL.timestamp()))
+    assert any('zone="package"' in query for query in asked)
+    assert all("pod_id=~" in query for query in asked if "psys" in query)
 
 
 def test_energy_is_not_read_unless_it_is_wanted(store: str, new_ledger: Ledgers) -> None:

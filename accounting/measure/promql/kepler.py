@@ -4,6 +4,8 @@ Source: Kepler's docs/user/metrics.md. Labels that it gives its series do not cl
 scrape: no ``exported_`` spelling is needed.
 """
 
+from collections.abc import Sequence
+
 from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS, Scope, last, one_of, quote, span
 from accounting.model.time import Window
 
@@ -13,15 +15,30 @@ KEY = "pod_id, zone"
 
 
 def joules(scope: Scope, window: Window) -> str:
-    """Joules of each pod: of the preferred one of the zones that Kepler tells of it.
+    """Joules of each pod that Kepler tells the preferred zone of.
 
-    Zones overlap, so one is enough; those of a pod are of one node, and count alike. The two states
-    of a pod are one counter: max, not sum (M4).
+    The two states of a pod are one counter: max, not sum (M4).
     """
+    return _joules(scope, window, scope.energy_zones[:1], "")
+
+
+def other_joules(scope: Scope, window: Window, only: str = "") -> str:
+    """Joules of pods without that zone: of the first one of the others that Kepler tells of them.
+
+    Zones overlap, so one is enough; those of a pod are of one node, and count alike.
+    """
+    return _joules(scope, window, scope.energy_zones[1:], only)
+
+
+def _joules(scope: Scope, window: Window, zones: Sequence[str], only: str) -> str:
     return " or on (pod_id) ".join(
-        last(KEY, POD_JOULES + _selector(scope, _of(zone)), scope, window)
-        for zone in scope.energy_zones
+        last(KEY, POD_JOULES + _selector(scope, _of(zone), only), scope, window) for zone in zones
     )
+
+
+def of_other_zones(scope: Scope) -> str:
+    """The series of all zones to read but the preferred one."""
+    return POD_JOULES + _selector(scope, _one_of(scope.energy_zones[1:]))
 
 
 def resets(scope: Scope, window: Window) -> str:
@@ -44,8 +61,17 @@ def _resets(scope: Scope, window: Window, only: str) -> str:
 
 def told_shortly_before(scope: Scope, window: Window) -> str:
     """Pods of which ``resets`` sees the last sample before the window, too."""
+    return _told_before(scope, window, _of(scope.energy_zones[0]))
+
+
+def told_before_of_others(scope: Scope, window: Window) -> str:
+    """The same of pods that have other zones."""
+    return _told_before(scope, window, _one_of(scope.energy_zones[1:]))
+
+
+def _told_before(scope: Scope, window: Window, zones: str) -> str:
     shortly = Window(window.start - RESET_LOOKBACK_SECONDS, window.start)
-    series = POD_JOULES + _selector(scope) + span(scope, shortly)
+    series = POD_JOULES + _selector(scope, zones) + span(scope, shortly)
     return f"group by (pod_id) (last_over_time({series} offset {window.seconds}s))"
 
 
@@ -65,11 +91,15 @@ def _of(zone: str) -> str:
     return f"zone={quote(zone)}"
 
 
+def _one_of(zones: Sequence[str]) -> str:
+    return f"zone=~{quote('|'.join(zones))}"
+
+
 def _selector(scope: Scope, *matchers: str) -> str:
     by_name = f"pod_name=~{quote(scope.pod)}" if scope.among_many else ""
     if scope.names:
         by_name = one_of("pod_name", scope.names)
     place = f"pod_namespace={quote(scope.namespace)}"
     if not any(matcher.startswith("zone=") for matcher in matchers):
-        matchers = (f"zone=~{quote('|'.join(scope.energy_zones))}", *matchers)
+        matchers = (_one_of(scope.energy_zones), *matchers)
     return scope.selector(place, by_name, *matchers)

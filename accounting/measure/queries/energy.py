@@ -4,10 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from accounting.measure.promql import kepler
-from accounting.measure.source.querier import Parts, Querier
+from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS, one_of
+from accounting.measure.source import discovery
+from accounting.measure.source.querier import Parts, Querier, chunks
 from accounting.measure.usage import counting
 from accounting.measure.usage.energy import merge_joules, merge_raw_joules
-from accounting.measure.usage.samples import Samples
+from accounting.measure.usage.samples import Row, Samples
 from accounting.model.pods import Account, CounterKind, SeriesKey
 from accounting.model.time import Window
 from accounting.store.ledger import Ledger
@@ -31,6 +33,7 @@ class EnergyQuery:
             self._last = querier.ask_in_parts(kepler.joules, self._hours)
             self._fell = querier.ask_in_parts(kepler.resets, self._hours)
             self._before = querier.ask_in_parts(kepler.told_shortly_before, self._hours)
+            self._others = querier.workers.submit(self._ended_before, window, self._hours)
 
     def read(self, found: Samples, accounts: dict[str, Account], ledger: Ledger) -> None:
         """Add each counter's last value to ``found``, and all samples of those that fell.
@@ -43,10 +46,12 @@ class EnergyQuery:
         if self._hours is None:
             return
         told = Samples(metered=self._hours)
-        for part in self._parts(self._last):
-            for uid, readings in part.readings.items():  # the later part counts
-                told.readings.setdefault(uid, {}).update(readings)
-            told.rejected.update(part.rejected)
+        self._merge(told, self._last)
+        before = set(self._uids(self._before.read_parts()[0]))
+        ended = self._others.result()
+        if ended is not None:
+            known = ended | accounts.keys() | found.sightings.keys()
+            before |= self._merge_others(told, known - told.readings.keys(), self._hours)
         if not told.readings:
             return
         unknown = told.readings.keys() - accounts.keys() - found.sightings.keys()
@@ -55,7 +60,7 @@ class EnergyQuery:
             for uid, account in ledger.accounts(unknown).items()
             if _is_news(account, told.readings[uid], self._hours)
         }
-        suspects = self._fallen(told, accounts, self._hours)
+        suspects = self._fallen(told, accounts, self._hours, before)
         ours = accounts.keys() | found.sightings.keys()
         for uid in told.readings.keys() & ours:
             found.readings.setdefault(uid, {}).update(told.readings[uid])
@@ -67,13 +72,44 @@ class EnergyQuery:
         found.metered = self._hours
         found.rejected.update(told.rejected)
 
-    def _fallen(self, told: Samples, accounts: Mapping[str, Account], hours: Window) -> set[str]:
+    def _ended_before(self, window: Window, hours: Window) -> set[str] | None:
+        """The uids of pods that may have ended before the window, and not long before its hours.
+
+        None if no zone but the preferred one is told of: then nobody lacks that one.
+        """
+        scope, source = self._to.scope, self._to.source
+        if len(scope.energy_zones) == 1 or not discovery.has_other_zones(source, scope, hours):
+            return None
+        shortly = Window(hours.start - RESET_LOOKBACK_SECONDS, window.start)
+        return self._to.uids_listed(shortly) - {""}
+
+    def _merge_others(self, told: Samples, lacking: set[str], hours: Window) -> set[str]:
+        """Add the joules of pods that lack the preferred zone.
+
+        Returns:
+            The uids of those of which ``resets`` sees the last sample before, too.
+        """
+        others = Samples()
+        for some in chunks(lacking) if self._to.can_name(lacking) else [[]]:
+            only = one_of("pod_id", some) if some else ""
+            query = partial(kepler.other_joules, only=only)
+            self._merge(others, self._to.ask_in_parts(query, hours))
+        told.rejected.update(others.rejected)
+        found = {uid: others.readings[uid] for uid in lacking & others.readings.keys()}
+        told.readings |= found
+        if not found:
+            return set()
+        before = self._to.ask_in_parts(kepler.told_before_of_others, hours)
+        return set(self._uids(before.read_parts()[0])) & found.keys()
+
+    def _fallen(
+        self, told: Samples, accounts: Mapping[str, Account], hours: Window, before: set[str]
+    ) -> set[str]:
         """The uids of pods of which a counter may have fallen, in these hours or just before."""
         lacking = {
             uid for uid, counters in told.readings.items() if self._preferred not in counters
         }
         others = self._to.named(kepler.resets_of, hours, lacking, by="pod_id")
-        before = {labels.get("pod_id", "") for labels, _ in self._before.read_parts()[0]}
         silent = {
             uid
             for uid in told.readings.keys() & accounts.keys()
@@ -81,7 +117,7 @@ class EnergyQuery:
         }
         lowest = Samples()
         merge_joules(lowest, self._to.named(kepler.lowest, hours, silent, by="pod_id").read())
-        found = {labels.get("pod_id", "") for labels, _ in self._fell.read() + others.read()}
+        found = set(self._uids(self._fell.read() + others.read()))
         for part in (told, lowest):
             found |= counting.fallen_uids(accounts, part.readings, hours)
         return found
@@ -91,11 +127,18 @@ class EnergyQuery:
         return SeriesKey(CounterKind.ENERGY, self._to.scope.energy_zones[0])
 
     @staticmethod
-    def _parts(answers: Parts) -> Iterator[Samples]:
+    def _merge(told: Samples, answers: Parts) -> None:
+        """Add last values; those of the later part count."""
         for rows in answers.read_parts():
             part = Samples()
             merge_joules(part, rows)
-            yield part
+            for uid, readings in part.readings.items():
+                told.readings.setdefault(uid, {}).update(readings)
+            told.rejected.update(part.rejected)
+
+    @staticmethod
+    def _uids(rows: Iterable[Row]) -> Iterator[str]:
+        return (labels.get("pod_id", "") for labels, _ in rows)
 
 
 def _is_news(account: Account, readings: Mapping[SeriesKey, float], hours: Window) -> bool:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import structlog
 
 from accounting.errors import SeveralClusters, SourceRefused, SourceTooLarge
-from accounting.measure.promql import ksm, kubelet, presence
+from accounting.measure.promql import kepler, ksm, kubelet, presence
 from accounting.measure.promql.scope import Scope
 from accounting.measure.source.prometheus import Source
 from accounting.measure.usage import heartbeat
@@ -229,6 +229,12 @@ def pod_names(source: Source, scope: Scope, window: Window) -> list[str]:
 def pod_uids(source: Source, scope: Scope, window: Window) -> set[str]:
     """The uids of the same pods."""
     return {labels.get("uid", "") for labels in _listed(source, scope, window)}
+
+
+def has_other_zones(source: Source, scope: Scope, window: Window) -> bool:
+    """Whether Kepler tells of zones besides the preferred one; only its index is asked."""
+    series = kepler.of_other_zones(scope)
+    return _has_series(source, [series], window.start, window.end)
 
 
 def _listed(source: Source, scope: Scope, window: Window) -> Iterator[dict[str, str]]:
