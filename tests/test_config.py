@@ -75,7 +75,7 @@ def test_the_environment_becomes_the_values_that_the_domain_takes(
         benchmark=12.5,
     )
     label = ("component", "singleuser-server")
-    assert settings.scope() == Scope("hub", "jupyter-.*", "notebook", label)
+    assert settings.scope() == Scope("hub", "jupyter-.*", "notebook", label, limits_first=True)
     assert settings.vo_rules() == VoRules(
         default="vo.example.org",
         overrides={"urn:a.*": "/vo.a/users"},

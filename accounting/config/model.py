@@ -107,7 +107,7 @@ class Settings(BaseSettings):
             name=self.site_name,
             compute_service=self.cloud_compute_service,
             cloud_type=self.cloud_type,
-            cpu_from_limits=record.cpu_from == "limits",
+            cpu_from_limits=self._limits_first,
             default_cpu_count=record.default_cpu_count,
             default_memory_mb=record.default_memory_mb,
             benchmark_type=record.benchmark_type,
@@ -122,6 +122,10 @@ class Settings(BaseSettings):
             storage_system=self.storage.system,
             storage_share=self.storage.share,
         )
+
+    @property
+    def _limits_first(self) -> bool:
+        return self.record.cpu_from == "limits"
 
     @property
     def _energy_rules(self) -> EnergyRules | None:
@@ -175,6 +179,7 @@ class Settings(BaseSettings):
             container=prometheus.container,
             label=(name, value) if name else None,
             matchers=prometheus.matchers,
+            limits_first=self._limits_first,
             energy_zones=self.energy.zones if self.energy.enabled else (),
             has_volumes=self.measures_storage,
         )

@@ -6,7 +6,7 @@ end (Unix seconds), and writes a line when it is about to begin and one after ea
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
 
 from sqlalchemy import Row, select
@@ -58,7 +58,8 @@ def poller(
     database: Database, source: Source, *, step: int = 6 * HOUR, scope: Scope = SCOPE
 ) -> Poller:
     options = Options(step_seconds=step)
-    return Poller(Ledger(database), source, scope, SITE, RULES, options=options)
+    site = replace(SITE, cpu_from_limits=scope.limits_first)  # as one setting says for both
+    return Poller(Ledger(database), source, scope, site, RULES, options=options)
 
 
 def poll(

@@ -159,7 +159,8 @@ def limits_first_and_a_gpu() -> Expected:
         series = f'kube_pod_container_resource_limits{{{labels}"{resource}"}}'
         case.say(series, lambda _, amount=amount: amount)  # type: ignore[misc]
     case.hold(f'{labels}"nvidia_com_gpu"', 1)
-    return Expected(case, {"gpu_count": 1.0}, scope={"limits_first": True})
+    right = {"gpu_count": 1.0, "cpu_count": 4.0, "memory_mb": 4096}
+    return Expected(case, right, scope={"limits_first": True})
 
 
 def limits_alone() -> Expected:
@@ -189,6 +190,15 @@ def resized_by_limits() -> Expected:
     (series,) = (name for name in case.seen if "_limits{" in name and '"cpu"' in name)
     case.seen[series] = [(at, 2 if at - START < 3600 else 5) for at, _ in case.seen[series]]
     return Expected(case, {}, {"core_seconds": 3600 * 2 + 3600 * 5})
+
+
+def resized_by_limits_that_come_first() -> Expected:
+    """By setting; what is requested stays as it is."""
+    case = usual("varied-342", 342)
+    limit = f'kube_pod_container_resource_limits{{{case.state},container="notebook",resource='
+    case.say(f'{limit}"memory"}}', lambda _: 2**31)
+    case.say(f'{limit}"cpu"}}', lambda at: 2 if at < 3600 else 5)
+    return Expected(case, {}, {"core_seconds": 3600 * 7}, {"limits_first": True})
 
 
 def resized_within_a_silence() -> Expected:
@@ -388,6 +398,7 @@ MADE = (
     limits_alone,
     resized_at_a_month_s_end,
     resized_by_limits,
+    resized_by_limits_that_come_first,
     resized_within_a_silence,
     resized_twice_up_and_down,
     annotations_without_a_uid,
