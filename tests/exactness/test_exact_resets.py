@@ -90,21 +90,34 @@ def write(silence: Silence, path: Path) -> int:
     return before + counted(spoken[-1], silence)
 
 
-@pytest.fixture(params=SILENCES)
-def past(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, int]]:
-    """(URL of a Prometheus, CPU seconds that the pod used)."""
-    used = write(SILENCES[request.param], tmp_path / "metrics")
-    backfill([tmp_path / "metrics"], tmp_path / "data")
-    with run_prometheus(tmp_path / "data") as engine:
-        yield engine.url, used
+@pytest.fixture(params=SILENCES, scope="module")
+def past(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, int, Silence]]:
+    """(URL of a Prometheus, CPU seconds that the pod used, when it says nothing)."""
+    silence, folder = SILENCES[request.param], tmp_path_factory.mktemp("past")
+    used = write(silence, folder / "metrics")
+    backfill([folder / "metrics"], folder / "data")
+    with run_prometheus(folder / "data") as engine:
+        yield engine.url, used, silence
+
+
+def moments(silence: Silence, every: int) -> Iterator[int]:
+    """When one polls: every so often, but hours from the silence no more often than hourly."""
+    for at in range(START + every, END, every):
+        is_near = silence.since - HOUR <= at <= silence.until + HOUR
+        if is_near or (at - START) % max(every, HOUR) == 0:
+            yield at
+    yield END
 
 
 @pytest.mark.parametrize("every", [5 * MINUTE, HOUR, 6 * HOUR, 9 * HOUR])
 def test_a_restart_in_a_silence_is_counted_however_often_one_polls(
-    past: tuple[str, int], new_ledger: Callable[[], str], every: int
+    past: tuple[str, int, Silence], new_ledger: Callable[[], str], every: int
 ) -> None:
-    url, used = past
+    url, used, silence = past
     ledger = new_ledger()
-    poll(url, ledger, START + every, since=START)
-    found = poll(url, ledger, *range(START + 2 * every, END, every), END)
+    first, *others = moments(silence, every)
+    poll(url, ledger, first, since=START)
+    found = poll(url, ledger, *others)
     assert [row["cpu_seconds"] for row in found.records.values()] == [used]
