@@ -1,7 +1,8 @@
 # Two commands for newcomers: `make demo` and `make test`. Both install what is missing.
 SHELL := /bin/bash
 BIN := .venv/bin
-WORKERS ?= 4
+# Tests wait for programs half of their time: three workers for each of two cores keep both busy.
+WORKERS ?= 6
 SOAK_RUNS ?= 500
 SOAK_SEED ?= 1
 EXACT_CLUSTERS ?= 300

@@ -44,6 +44,7 @@ LONGEST = (
     "cluster/test_whole_way.py",
     "cluster/test_built_images.py",
     "monitor/test_monitored_hub.py",
+    "exactness/test_exact_variations.py",
     "migration/test_move.py",
     "monitoring/test_accounting_alerts.py",
     "security/test_fuzz.py",
@@ -61,7 +62,8 @@ LONGEST = (
     "security/test_origins.py",
     "exactness/test_exact_worlds.py",
     "images/test_images.py",
-    "exactness/test_exact_resets.py",
+    "exactness/test_exact_silence.py",
+    "exactness/test_exact_engines.py",
 )
 
 START = datetime(2025, 10, 31, tzinfo=UTC)

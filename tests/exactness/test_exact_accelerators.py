@@ -265,7 +265,7 @@ def test_what_is_held_and_used_is_told_the_same_in_any_steps(
 ) -> None:
     expected, url = CASES[name], request.getfixturevalue(engine)
     found = []
-    for every in (600, 6 * 3600):
+    for every in (1200, 6 * 3600):
         with Database(new_ledger()) as database, Source(url) as source:
             database.ensure_current()
             one = poller(database, source, scope=Scope(expected.case.name, "jupyter-.*"))
