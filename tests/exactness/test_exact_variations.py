@@ -470,23 +470,30 @@ def test_the_variation_is_measured_right_and_the_same_in_any_steps(
     engine: str,
 ) -> None:
     url = request.getfixturevalue(engine)
-    hold_to(CASES[name], url, new_ledger, is_at_month_s_end=is_at_month_s_end)
+    every = 600 if name.startswith("leap") else 1200  # a poll ends at the leap
+    hold_to(
+        CASES[name], url, new_ledger, is_at_month_s_end=is_at_month_s_end, every=every, step=700
+    )
 
 
 def hold_to(
-    expected: Expected, url: str, new_ledger: Callable[[], str], *, is_at_month_s_end: bool
+    expected: Expected,
+    url: str,
+    new_ledger: Callable[[], str],
+    *,
+    is_at_month_s_end: bool,
+    every: int = 600,
+    step: int = 430,
 ) -> None:
-    """Poll in several steps: each must find what is right, to the digest of what is sent."""
+    """Poll every so often; once, in windows of a step; and once: each finds what is right."""
     shift = to_month_end(expected) if is_at_month_s_end else 0
     scope = Scope(f"{expected.case.name}-{shift}", "jupyter-.*", **expected.scope)
     digests = []
     start, end = START + shift, END + shift
-    # Polls, some of which end at a leap; and one poll, in windows of 700 s, and in one.
-    every = 600 if name.startswith("leap") else 1200
-    for cuts, step in ((range(start + every, end, every), HOUR), ((), 700), ((), 6 * HOUR)):
+    for cuts, length in ((range(start + every, end, every), 6 * HOUR), ((), step), ((), 6 * HOUR)):
         with Database(new_ledger()) as database, Source(url) as source:
             database.ensure_current()
-            one = poller(database, source, step=step, scope=scope)
+            one = poller(database, source, step=length, scope=scope)
             for until in [*cuts, end]:
                 one.poll(until)
             found = written(database).records
