@@ -158,7 +158,8 @@ def _lines(
 ) -> _Page:
     """A page as lines, which the database joins, too, in the order in which it finds them.
 
-    One text instead of 5,000 rows takes a third less time, and other threads run meanwhile.
+    On SQLite, one text instead of 5,000 rows takes a third less time, and other threads run
+    meanwhile; on PostgreSQL, its server takes a fifth more, and this process a fifth less.
     """
     page = query.with_only_columns(line).select_from(records).subquery("page").c
     joined = select(func.count(), func.aggregate_strings(page.line, "\n"))
