@@ -45,6 +45,7 @@ LONGEST = (
     "cluster/test_built_images.py",
     "monitor/test_monitored_hub.py",
     "exactness/test_exact_variations.py",
+    "exactness/test_exact_dips.py",
     "migration/test_move.py",
     "monitoring/test_accounting_alerts.py",
     "security/test_fuzz.py",
