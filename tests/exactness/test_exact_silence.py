@@ -1,6 +1,8 @@
 """Silence of the source ends nothing, loses nothing, and is said."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 
@@ -68,18 +70,40 @@ def test_a_source_that_has_not_spoken_for_three_intervals_only_is_not_silent_yet
     assert (said.silent_since, watermark) == (None, hole + MINUTE)
 
 
-def test_gaps_make_a_poll_incomplete(history: History, new_ledger: Ledgers) -> None:
-    said, _ = report(history.url, new_ledger(), history.end)
+@dataclass(frozen=True)
+class First:
+    """A first poll over all of the history: what it said, and the ledger, not to be written to."""
+
+    said: Report
+    watermark: int
+    ledger: str
+
+    def copied(self, new: str) -> str:
+        """The ledger once more, at another URL."""
+        shutil.copy(self.ledger.removeprefix("sqlite:///"), new.removeprefix("sqlite:///"))
+        return new
+
+
+@pytest.fixture(scope="module")
+def first(history: History, new_ledger: Ledgers) -> First:
+    ledger = new_ledger()
+    return First(*report(history.url, ledger, history.end), ledger)
+
+
+def test_gaps_make_a_poll_incomplete(first: First) -> None:
+    said = first.said
     assert len(said.gaps) == 2
     assert said.silent_since is None
     assert not said.is_complete
 
 
-def test_the_first_poll_finds_the_oldest_data_itself(history: History, new_ledger: Ledgers) -> None:
-    said, watermark = report(history.url, new_ledger(), history.end)
+def test_the_first_poll_finds_the_oldest_data_itself(
+    history: History, first: First, polled: Written
+) -> None:
+    said = first.said
     assert history.start - 2 * HOUR <= said.start <= history.start
-    assert said.end == watermark == history.end
-    assert len(said.pods) == len(poll(history.url, new_ledger(), history.end).pods)
+    assert said.end == first.watermark == history.end
+    assert len(said.pods) == len(polled.pods)
 
 
 def test_a_late_first_poll_still_starts_at_the_oldest_data(
@@ -99,18 +123,16 @@ def test_since_decides_where_the_first_poll_starts(history: History, new_ledger:
     assert said.start == since
 
 
-def test_polling_when_all_is_covered_does_nothing(history: History, new_ledger: Ledgers) -> None:
-    ledger = new_ledger()
-    report(history.url, ledger, history.end)
-    said, watermark = report(history.url, ledger, history.end)
+def test_polling_when_all_is_covered_does_nothing(
+    history: History, first: First, new_ledger: Ledgers
+) -> None:
+    said, watermark = report(history.url, first.copied(new_ledger()), history.end)
     assert (said.windows, said.start, said.end, watermark) == (0, *[history.end] * 3)
 
 
 def test_polling_an_old_stretch_again_does_not_move_the_watermark_back(
-    history: History, new_ledger: Ledgers
+    history: History, first: First, new_ledger: Ledgers
 ) -> None:
-    ledger = new_ledger()
-    report(history.url, ledger, history.end)
     middle = history.start + 24 * HOUR
-    said, watermark = report(history.url, ledger, middle, history.start)
+    said, watermark = report(history.url, first.copied(new_ledger()), middle, history.start)
     assert (said.end, watermark) == (middle, history.end)
