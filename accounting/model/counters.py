@@ -1,11 +1,13 @@
 """A counter sample by sample: which of its falls are restarts, and which ones are taken back. Pure.
 
 A counter that falls has restarted at 0 (M5), unless it soon is where it was before: faster than the
-pod can have used that much. Then its low samples were never true. Until it is clear which, what was
-counted before stands, so totals never fall.
+pod can have used that much; or much faster than it did before the fall, and just where it would be
+without it. Then its low samples were never true. Until it is clear which, what was counted before
+stands, so totals never fall.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 # A counter restarts at 0. A smaller dip is a late copy from a second emitter.
 RESET_BELOW = 0.5
@@ -14,6 +16,15 @@ RESET_BELOW = 0.5
 CLEAR_SECONDS = 150.0
 # A sample's value may be as much older or younger than its time says.
 _JITTER_SECONDS = 15.0
+# A counter that is lower than it can grow in that time is not waited for.
+_SHALLOW_SECONDS = 7.5
+# How fast it grew before a fall is told by so many samples.
+_RECENT = 4
+# A return is so many times as fast, and ends within so many times of what that would have made,
+# or within this part of what was counted.
+_MUCH_FASTER = 4.0
+_AHEAD = 2.0
+_NEAR = 0.02
 
 
 class Line:
@@ -47,6 +58,15 @@ class Line:
         self.last_at = last_at
         self.dips: list[float] = []
         self._most = most
+        self._recent: Sequence[tuple[float, float]] = ()
+        self._before: dict[float, Sequence[tuple[float, float]]] = {}
+
+    def remember(self, points: Iterable[tuple[float, float]]) -> None:
+        """Take in samples that are known already: they tell how fast it grew."""
+        line = Line(self._most)
+        for point in points:
+            line.see(*point)
+        self._recent, self._before = line._recent, line._before
 
     def see(self, at: float, sample: float) -> None:
         """Add a sample; they come in order of time."""
@@ -55,13 +75,16 @@ class Line:
         elif sample < self.value * RESET_BELOW:
             self.resets[at] = self.value
             self.value = sample
+            self._before[at], self._recent = self._recent, ()
         elif self.resets and (fall := self._taken_back(at, sample)) is not None:
             self.value = max(sample, self.resets[fall])
             self.resets = {since: peak for since, peak in self.resets.items() if since < fall}
             self.dips.append(at)
+            self._recent = self._before.get(fall, ())
         else:
             self.value = max(sample, self.value)
         self.last_at = at
+        self._recent = (*self._recent, (at, self.value))[-_RECENT:]
 
     @property
     def fell_at(self) -> float | None:
@@ -77,21 +100,36 @@ class Line:
         """Whether a fall may be taken back: it is recent, and was deep enough to tell."""
         peak, value = self.resets[since], self.value or 0.0
         is_recent = self.last_at is not None and self.last_at < since + CLEAR_SECONDS
-        return is_recent and value < peak * RESET_BELOW and peak > self._most * _JITTER_SECONDS
+        return is_recent and value < peak * RESET_BELOW and peak > self._most * _SHALLOW_SECONDS
 
     def _taken_back(self, at: float, sample: float) -> float | None:
         """Which fall the sample takes back, with all later ones."""
-        grown, seconds = sample - (self.value or 0.0), at - (self.last_at or at)
-        if grown <= self._most * (seconds + _JITTER_SECONDS):
-            return None
-        return next(
-            (
-                since
-                for since, peak in sorted(self.resets.items())
-                if self._is_open(since) and sample >= peak * RESET_BELOW
-            ),
-            None,
-        )
+        grown, seconds = sample - (self.value or 0.0), at - (self.last_at or at) + _JITTER_SECONDS
+        is_impossible = grown > self._most * seconds
+        for since, peak in sorted(self.resets.items()):
+            if self._is_open(since) and (
+                (is_impossible and sample >= peak * RESET_BELOW)
+                or self._goes_on(since, at, sample, grown / seconds)
+            ):
+                return since
+        return None
+
+    def _goes_on(self, since: float, at: float, sample: float, pace: float) -> bool:
+        """Whether a sample is where the counter would be without a fall, and cannot be so soon.
+
+        Args:
+            since: the fall.
+            at: of the sample.
+            sample: what it says.
+            pace: how much it grew in a second since the sample before.
+        """
+        before = self._before.get(since, ())
+        if len(before) < _RECENT:
+            return False
+        usual = max((late - early) / max(b - a, 1.0) for (a, early), (b, late) in pairwise(before))
+        last_at, peak = before[-1]
+        highest = peak * (1 + _NEAR) + _AHEAD * usual * (at - last_at)
+        return peak <= sample <= highest and pace > _MUCH_FASTER * usual
 
 
 def total_of(

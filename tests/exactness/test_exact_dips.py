@@ -68,6 +68,7 @@ DIPS: dict[str, dict[int, float]] = {
 }
 MORE = {
     "just after a month's end": {61: 0.0},
+    "early": {15: 0.0, 25: 3.0, 26: 4.0, 40: 0.0},
     "to nearly what it was": {60: 1740.0, 90: 2640.0, 110: 3200.0},
 }
 

@@ -101,6 +101,10 @@ RESETS = [
     ("18: nobody has taken it back in time", [9e3, 0, 9, 18, 27, 36, 45], 9045),
     ("19: it falls again before it is clear", [9e3, 500, 0, 9010], 9010),
     ("20: it restarts, and dips soon after", [9e3, 0, 900, 1800, 0, 1900, 2000], 11000),
+    ("22: it goes on as before, which no restart does", [300, 315, 330, 345, 0, 9, 390], 390),
+    ("23: it counts as much as before by chance", [300, 315, 330, 345, 0, 200, 500], 845),
+    ("24: it idled and is busy now", [300, 300, 300, 300, 0, 180, 360], 660),
+    ("25: young, and restarts again and again", [30, 90, 150, 210, 30, 90, 150, 210], 420),
     ("21: the cores can have counted that much", [400, 0, 410], 810),
 ]
 
@@ -117,11 +121,12 @@ def test_resets_are_bridged_in_windows_of_any_length(
 @st.composite
 def lines(draw: st.DrawFn) -> Line:
     """A counter that grows, dips for some samples, and starts again now and then."""
+    value, longest = draw(st.sampled_from(((16.0, 900), (3e4, 900), (300.0, 200))))
     steps = draw(
-        st.lists(st.tuples(st.integers(1, 900), st.integers(0, 9)), min_size=1, max_size=30)
+        st.lists(st.tuples(st.integers(1, longest), st.integers(0, 9)), min_size=1, max_size=30)
     )
     times = accumulate((seconds for seconds, _ in steps), initial=0)
-    points, value = [], draw(st.sampled_from((16.0, 30_000.0)))
+    points = []
     for at, (_, kind) in zip(times, steps, strict=False):
         said = {2: 0.0, 3: value * 0.3}.get(kind)
         value = {0: 1.0, 1: value * 0.75}.get(kind, value + kind)

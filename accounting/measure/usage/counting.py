@@ -142,6 +142,7 @@ def _replayed(
         if known.at <= window.start:
             line = Line(most, known.value, resets, known.seen_at)
             unseen_from = math.nextafter(known.at, math.inf)
+            line.remember(point for point in points if point[0] < unseen_from)
         else:
             line = Line(most, resets=resets)
             unseen_from = max(line.resets, default=0.0)  # with the sample after it, which may stay
