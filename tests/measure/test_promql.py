@@ -67,6 +67,7 @@ QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "network": lambda s: kubelet.network(s, WINDOW, kubelet.SENT),
     "resets": lambda s: kubelet.resets(s, WINDOW),
     "resets of some": lambda s: kubelet.resets(s, WINDOW, ONLY),
+    "resets of networks": lambda s: kubelet.network_resets(s, WINDOW),
     "resets of containers": lambda s: kubelet.box_resets(s, WINDOW, ONLY),
     "lowest cpu": lambda s: kubelet.lowest_cpu(s, WINDOW, ONLY),
     "memory peak": lambda s: kubelet.memory_peak(s, WINDOW, ONLY),

@@ -132,6 +132,15 @@ def resets(scope: Scope, window: Window, only: str = "") -> str:
     return f"group by ({scope.usage('pod')}) ({fell})"
 
 
+def network_resets(scope: Scope, window: Window, only: str = "") -> str:
+    """The same of pods' networks, which get a new id when they are made anew: only for a moment."""
+    over = span(scope, window, RESET_LOOKBACK_SECONDS)
+    return " or ".join(
+        f"group by ({scope.usage('pod')}) (resets({metric}{scope.usage_selector(only)}{over}) > 0)"
+        for metric in (RECEIVED, SENT)
+    )
+
+
 def box_resets(scope: Scope, window: Window, only: str = "") -> str:
     """Pods of which a container's counter fell in the window: only for a moment (M5)."""
     fell = f"resets({CPU}{_boxes(scope, only)}{span(scope, window)}) > 0"

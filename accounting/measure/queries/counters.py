@@ -45,8 +45,13 @@ class CounterQuery:
             query = partial(kubelet.network, metric=metric)
             self._last[metric] = querier.ask_usage(query, window)
         self._fell: Answer[UsageRow] | None = None
-        if many_new:
+        self._networks_fell = Answer[UsageRow]()
+        # What a month's last sample says stands: it may be a low one.
+        is_last = window.end == window.month.end
+        if many_new or is_last:
             self._fell = querier.ask_usage(kubelet.resets, window)
+        if is_last:
+            self._networks_fell = querier.ask_usage(kubelet.network_resets, window)
         self._lowest = Answer[UsageRow]()
         self._containers = Answer[UsageRow]()
         self._boxes_fell = Answer[UsageRow]()
@@ -129,7 +134,8 @@ class CounterQuery:
         series.merge_readings(found, of_containers, CPU)
         suspects = self._suspects | series.pods_without_path(rows) | self._read_others()
         suspects |= {row.pod for row in self._without_path.read()}
-        suspects |= {row.pod for row in self._boxes_fell.read()}
+        fell = self._boxes_fell.read() + self._networks_fell.read()
+        suspects |= {row.pod for row in fell}
         if self._fell is not None:
             suspects |= {row.pod for row in self._fell.read()}
         lowest = Samples(known_series=found.series)

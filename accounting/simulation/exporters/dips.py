@@ -48,7 +48,8 @@ def most_cores(pod: SimulatedPod) -> float:
     """More cores than a pod can have used for long, as far as kube-state-metrics tells."""
     boxes = [box.limits.cpu for box in pod.containers if box.part == "container"]
     if pod.whole is None and all(boxes):
-        return 2 * pod.requested("cpu", limits=True)
+        times = 2 if pod.resized_at is None else 4  # it is doubled then
+        return times * pod.requested("cpu", limits=True)
     return max(16.0, 4 * pod.requested("cpu"))
 
 
