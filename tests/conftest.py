@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import shutil
+import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,10 @@ from accounting.store.engine.database import Database
 from tests.postgres import run_postgres
 
 pytest_plugins = ["tests.browser"]
+
+# A shell's background job ignores Ctrl-C, and so would all programs that the tests start and stop.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The examples are the same in every run, however slow or busy the machine is.
 settings.register_profile(
