@@ -93,6 +93,11 @@ class Bad:
     said: str
     cure: str
 
+    @property
+    def timeout_seconds(self) -> float:
+        """How long to wait for it: a busy machine must not answer later than that."""
+        return 0.3 if self.reply.delay else 60.0
+
 
 BAD = [
     Bad(

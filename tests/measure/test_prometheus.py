@@ -28,7 +28,7 @@ def is_one_line(text: str) -> bool:
 def test_a_bad_answer_is_one_clear_error_with_its_cure(bad: Bad) -> None:
     with (
         server(lambda *_: bad.reply) as url,
-        Source(url, timeout_seconds=0.3) as source,
+        Source(url, timeout_seconds=bad.timeout_seconds) as source,
         pytest.raises(bad.error) as caught,
     ):
         source.vector("up", 1762000000)

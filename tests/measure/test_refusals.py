@@ -23,7 +23,7 @@ def test_a_poll_of_a_bad_source_leaves_everything_as_it_was(ledger: Database, ba
     before = everything(ledger)
     with (
         server(lambda *_: bad.reply) as url,
-        Source(url, timeout_seconds=0.3) as source,
+        Source(url, timeout_seconds=bad.timeout_seconds) as source,
         pytest.raises(bad.error),
     ):
         poller(ledger, source).poll(LAST)
@@ -54,7 +54,7 @@ REFUSED = {
     "by a server that gives up": Reply(503, b""),
     "by a server that dies of it": Reply(502, b"<html>"),
     "by a network before it": Reply(524, b"<html>"),
-    "by nobody": Reply(200, WHOLE, delay=1.0),
+    "by nobody": Reply(200, WHOLE, delay=4.0),
 }
 
 
@@ -73,7 +73,7 @@ def test_every_question_that_is_refused_as_too_large_is_asked_in_parts(
     with (
         server(answer) as url,
         opened(tmp_path / "ledger.db") as database,
-        Source(url, timeout_seconds=0.5) as source,
+        Source(url, timeout_seconds=2 if REFUSED[how].delay else 60) as source,
     ):
         database.ensure_current()
         poller(database, source).poll(LAST, MIDDLE - 3600)
