@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 # Tests wait for programs half of their time: three workers for each of two cores keep both busy.
-WORKERS ?= 8
+WORKERS ?= 6
 SOAK_RUNS ?= 500
 SOAK_SEED ?= 1
 EXACT_CLUSTERS ?= 300
