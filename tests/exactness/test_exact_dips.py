@@ -13,7 +13,7 @@ from accounting.simulation.stores.engines import run_victoria_metrics
 from accounting.store.engine.database import Database
 from tests.exactness.polling import poller
 from tests.exactness.test_exact_cases import END, LIFE, START, Case, imported, served, usual
-from tests.exactness.test_exact_variations import (
+from tests.exactness.varied import (
     FIRST,
     Expected,
     both,

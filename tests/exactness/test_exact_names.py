@@ -10,7 +10,7 @@ from accounting.simulation.stores.engines import run_victoria_metrics
 from accounting.store.engine.database import Database
 from tests.exactness.polling import poller, written
 from tests.exactness.test_exact_cases import END, LIFE, START, Case, imported, served, usual
-from tests.exactness.test_exact_variations import otel, own
+from tests.exactness.varied import otel, own
 
 EMITTERS: dict[str, Callable[[Case], str]] = {
     "bare ids": lambda case: case.cgroup(f"{case.number:064x}", "notebook"),
