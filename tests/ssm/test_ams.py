@@ -365,17 +365,19 @@ def test_a_certificate_that_the_broker_does_not_trust_is_unavailable(
 
 @pytest.mark.parametrize(
     ("lacking", "usage"),
-    [({"client": False}, "clientAuth"), ({"signs": False}, "digitalSignature")],
+    [("client", "clientAuth"), ("signs", "digitalSignature")],
 )
 def test_a_tls_failure_names_a_certificate_that_no_client_may_show(
     settings: AmsSettings,
     authority: Authority,
     standin: AmsStandin,
-    lacking: dict[str, bool],
+    lacking: str,
     usage: str,
 ) -> None:
     """cases.md, 20."""
-    issued = authority.issue("host.example.org", key="ec", **lacking)  # type: ignore[arg-type]
+    issued = authority.issue(
+        "host.example.org", key="ec", client=lacking != "client", signs=lacking != "signs"
+    )
     error = failure(AmsTransport(settings, *issued).login)
     assert type(error) is CertificateError
     assert usage in error.message
