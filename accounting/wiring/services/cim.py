@@ -30,7 +30,7 @@ class GreenDigit:
 
         return Energy(self._rules, delay_seconds=self._given.delay)
 
-    def sender(self, database: Database | None) -> "Sender":  # noqa: ARG002 - as others need it
+    def sender(self, database: Database | None) -> "Sender":  # noqa: ARG002 - the protocol's signature
         """See ``Service``."""
         from accounting.delivery.cim.login import Login, Publisher  # noqa: PLC0415 - slow to load, needed here only
         from accounting.delivery.cim.sender import CimSender  # noqa: PLC0415 - slow to load, needed here only
