@@ -52,13 +52,17 @@ class Holder(Notebook):
     def scheduled(
         self, cpu: Callable[[float], float], memory: float, prefix: str = "", since: float = 0
     ) -> None:
-        """What kube-scheduler says of the pod, seven seconds after kube-state-metrics."""
+        """What kube-scheduler says of the pod, seven seconds after kube-state-metrics.
+
+        A request and a limit have the same labels.
+        """
         place = f'{prefix}namespace="{NAMESPACE}",{prefix}pod="{self.name}"'
         if prefix:
             place += ',namespace="kube-system",pod="kube-scheduler-1"'
         for resource, value in (("cpu", cpu), ("memory", lambda _: memory)):
-            series = f'kube_pod_resource_request{{{place},node="n",resource="{resource}"}}'
-            self.say(series, every(max(since, self.since), self.until, value, shift=7))
+            for kind in ("request", "limit"):
+                series = f'kube_pod_resource_{kind}{{{place},node="n",resource="{resource}"}}'
+                self.say(series, every(max(since, self.since), self.until, value, shift=7))
 
     def specified(self, metric: str, value: float) -> None:
         """What cAdvisor says of the limits of the pod's own cgroup."""

@@ -3,6 +3,8 @@
 from accounting.measure.promql.scope import Scope, last, span
 from accounting.model.time import Window
 
+_REQUEST, _LIMIT = "kube_pod_resource_request", "kube_pod_resource_limit"
+
 
 def scheduled_resources(scope: Scope, window: Window, only: str = "") -> str:
     """What kube-scheduler reserves: it knows the resources of the pod as a whole (M10)."""
@@ -10,16 +12,22 @@ def scheduled_resources(scope: Scope, window: Window, only: str = "") -> str:
     return last(by, _scheduled(scope, only), scope, window)
 
 
-def _scheduled(scope: Scope, only: str = "") -> str:
-    names = '__name__=~"kube_pod_resource_(request|limit)"'
+def _scheduled(scope: Scope, only: str = "", metric: str = f"{_REQUEST}|{_LIMIT}") -> str:
+    names = f'__name__=~"{metric}"'
     return scope.scheduling_selector(names, 'resource=~"cpu|memory"', only)
 
 
 def rescheduled(scope: Scope, window: Window, lookback_seconds: int) -> str:
-    """The same of what kube-scheduler says, by name."""
+    """The same of what kube-scheduler says, by name.
+
+    Metric by metric: ``changes`` drops their names, and their other labels are the same.
+    """
     over = span(scope, window, lookback_seconds)
     pod = scope.scheduling("pod")
-    return f"group by ({pod}) (changes({_scheduled(scope)}{over}) > 0)"
+    return " or ".join(
+        f"group by ({pod}) (changes({_scheduled(scope, metric=metric)}{over}) > 0)"
+        for metric in (_REQUEST, _LIMIT)
+    )
 
 
 def raw_scheduled(scope: Scope, window: Window, lookback_seconds: int, only: str) -> str:
