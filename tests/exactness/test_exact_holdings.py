@@ -109,6 +109,23 @@ def cgroup_limits(one: Holder) -> None:
     one.specified("memory_limit_bytes", 3 * GIB)
 
 
+def resized_cgroup(one: Holder) -> None:
+    """Nobody but its cgroup tells of the resources of the pod as a whole."""
+    for metric, value in (
+        ("cpu_quota", step(1800, 250_000, 500_000)),
+        ("cpu_period", lambda _: 100_000),
+        ("memory_limit_bytes", lambda _: 3 * GIB),
+    ):
+        series = f'container_spec_{metric}{{{one.place},id="{one.path}"}}'
+        one.say(series, every(one.since, one.until, value, shift=11))
+
+
+def resized_cgroup_beside_a_request(one: Holder) -> None:
+    """Of memory, which is requested, its limit says nothing."""
+    one.hold("requests", "memory", GIB)
+    resized_cgroup(one)
+
+
 def cgroup_without_limits(one: Holder) -> None:
     one.hold("requests", "cpu", 1)
     one.hold("requests", "memory", GIB)
@@ -146,6 +163,14 @@ CASES: dict[str, tuple[Callable[[Holder], None], dict[str, Any]]] = {
     "a pod that is resized as a whole": (
         resized_as_a_whole,
         {"core_seconds": 1800 * 2.0 + 1800 * 4.0},
+    ),
+    "a cgroup that is resized": (
+        resized_cgroup,
+        {"core_seconds": 1800 * 2.5 + 1800 * 5.0},
+    ),
+    "a cgroup that is resized, beside a request": (
+        resized_cgroup_beside_a_request,
+        {"core_seconds": 1800 * 2.5 + 1800 * 5.0, "memory_mb": 1024},
     ),
     "more GPUs": (more_gpus, {"gpu_seconds": 1800 * 1.0 + 1800 * 2.0}),
 }

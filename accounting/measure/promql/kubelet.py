@@ -19,19 +19,38 @@ OTEL_NAMESPACE, OTEL_POD = "k8s_namespace_name", "k8s_pod_name"
 MEMORY_LOOKBACK_SECONDS = 1800
 
 
+QUOTA, PERIOD = "container_spec_cpu_quota", "container_spec_cpu_period"
+MEMORY_LIMIT = "container_spec_memory_limit_bytes"
+
+
 def cpu_limit(scope: Scope, window: Window, only: str = "") -> str:
     """Cores that pods' own cgroups are limited to (M10)."""
     quota, period = (
-        last("id", pod_cgroup(scope, only, metric=f"container_spec_cpu_{name}"), scope, window)
-        for name in ("quota", "period")
+        last("id", pod_cgroup(scope, only, metric=metric), scope, window)
+        for metric in (QUOTA, PERIOD)
     )
     return f"{quota} / {period}"
 
 
 def memory_limit(scope: Scope, window: Window, only: str = "") -> str:
     """Bytes that pods' own cgroups are limited to; 0 where they are not."""
-    metric = "container_spec_memory_limit_bytes"
-    return last("id", pod_cgroup(scope, only, metric=metric), scope, window)
+    return last("id", pod_cgroup(scope, only, metric=MEMORY_LIMIT), scope, window)
+
+
+def relimited(scope: Scope, window: Window, lookback_seconds: int, only: str) -> str:
+    """Pods of which the own cgroup's limits changed in or shortly before the window (M10)."""
+    over = span(scope, window, lookback_seconds)
+    return " or ".join(
+        f"group by ({scope.usage('pod')}) "
+        f"(changes({pod_cgroup(scope, only, metric=metric)}{over}) > 0)"
+        for metric in (QUOTA, PERIOD, MEMORY_LIMIT)
+    )
+
+
+def raw_limits(scope: Scope, window: Window, lookback_seconds: int, only: str) -> str:
+    """Raw samples of the same limits."""
+    names = f'__name__=~"{QUOTA}|{PERIOD}|{MEMORY_LIMIT}"'
+    return pod_cgroup(scope, names, only, metric="") + span(scope, window, lookback_seconds)
 
 
 def cpu(scope: Scope, window: Window) -> str:

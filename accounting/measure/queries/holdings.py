@@ -1,10 +1,10 @@
 """The questions about what pods hold, and the answers: from all who say something of it (M10)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from accounting.measure.promql import ksm, kubelet, scheduler
-from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS
+from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS, Scope
 from accounting.measure.source.querier import Answer, Querier, Query, chunks
 from accounting.measure.usage import sizes
 from accounting.measure.usage.podnames import PodNames
@@ -94,7 +94,14 @@ class HoldingQuery:
             if not _gives(known or found.resources.get(uid), limits=limits_first):
                 lacking.add(uid)
         rows = self._to.named(self._changed(limits=not limits_first), self._window, lacking).read()
-        return {labels.get("uid", "") for labels, _ in rows}
+        again = self._relimited({found.sightings[uid].name for uid in lacking})
+        resized = {uid for uid in lacking if found.sightings[uid].name in again}
+        return resized | {labels.get("uid", "") for labels, _ in rows}
+
+    def _relimited(self, pods: Iterable[str]) -> set[str]:
+        """Of some pods, those of which the own cgroup's limits changed, by name."""
+        query = _in(kubelet.relimited, self._lookback_seconds)
+        return {row.pod for row in self._to.named_usage(query, self._window, pods).read()}
 
     def _sidecars(self, inits: Iterable[Labels]) -> set[tuple[str, str]]:
         """Which of some init containers are native sidecars."""
@@ -114,7 +121,9 @@ class HoldingQuery:
             return "" if name in twice else names.latest(name)
 
         sizes.merge_resources(found, rows, uid_of=uid_of)
-        for labels, points in self._to.raw_scheduled(_scheduled_in(0), window, twice):
+        for labels, points in self._to.raw_scheduled(
+            _in(scheduler.raw_scheduled, 0), window, twice
+        ):
             by_uid = {names.at(label(labels, "pod"), at): value for at, value in points}
             for uid, value in by_uid.items():
                 sizes.merge_resources(found, [({**labels, "uid": uid}, value)])
@@ -131,21 +140,19 @@ class HoldingQuery:
         uids |= {labels.get("uid", "") for labels, _ in self._resized.read()}
         uids |= {uid for uid, seen in found.sightings.items() if seen.name in again}
         for chunk in chunks(uids & found.sightings.keys()):
-            series = self._to.raw(_resources_in(self._lookback_seconds), window, chunk)
+            back, pods = self._lookback_seconds, {found.sightings[uid].name for uid in chunk}
+            series = self._to.raw(_in(ksm.raw_resources, back), window, chunk)
             if scope.has_scheduling:
-                pods = {found.sightings[uid].name for uid in chunk}
-                query = _scheduled_in(self._lookback_seconds)
+                query = _in(scheduler.raw_scheduled, back)
                 series += self._to.raw_scheduled(query, window, pods)
+            limits = self._to.raw_usage(_in(kubelet.raw_limits, back), window, pods)
+            series += [one for one in sizes.cgroup_limits(limits, series) if one[0]["uid"] in chunk]
             inits = (labels for labels, _ in series if "_init_" in labels["__name__"])
             sizes.merge_resizes(found, series, self._sidecars(inits), names.at)
 
 
-def _resources_in(lookback_seconds: int) -> Query:
-    return lambda form, window, only: ksm.raw_resources(form, window, lookback_seconds, only)
-
-
-def _scheduled_in(lookback_seconds: int) -> Query:
-    return lambda form, window, only: scheduler.raw_scheduled(form, window, lookback_seconds, only)
+def _in(query: Callable[[Scope, Window, int, str], str], lookback_seconds: int) -> Query:
+    return lambda form, window, only: query(form, window, lookback_seconds, only)
 
 
 def _is_complete(resources: Resources | None) -> bool:

@@ -7,6 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
+from accounting.measure.promql.kubelet import MEMORY_LIMIT, PERIOD, QUOTA
 from accounting.measure.usage.cgroups import cgroup
 from accounting.measure.usage.samples import (
     MAX_BYTES,
@@ -15,6 +16,7 @@ from accounting.measure.usage.samples import (
     Labels,
     Of,
     Part,
+    Points,
     RawSeries,
     Rejected,
     Row,
@@ -59,6 +61,38 @@ def merge_cgroup_limits(samples: Samples, rows: Iterable[UsageRow], resource: st
             if (False, resource) not in asks:
                 asks[False, resource] = {(Part.POD, ""): value}
                 samples.resources[uid] = _resources(_effective(asks))
+
+
+def cgroup_limits(series: Iterable[RawSeries], told: Sequence[RawSeries]) -> list[RawSeries]:
+    """Raw limits of pods' own cgroups, in kube-scheduler's words, where nobody else says.
+
+    Args:
+        series: what cAdvisor says of quotas, periods and memory.
+        told: what others say of the same pods.
+    """
+    others = {_place(labels) for labels, _ in told if "_limit" in labels["__name__"]}
+    said: dict[tuple[str, str], dict[str, Points]] = defaultdict(dict)
+    for labels, points in series:
+        uid, metric = cgroup(labels.get("id", "")).uid, labels["__name__"]
+        resource = "memory" if metric == MEMORY_LIMIT else "cpu"
+        if uid and (label(labels, "pod"), resource) not in others:
+            said[uid, resource][metric] = [*said[uid, resource].get(metric, ()), *points]
+    return [
+        ({"__name__": "kube_pod_resource_limit", "uid": uid, "resource": resource}, points)
+        for (uid, resource), metrics in said.items()
+        if (points := metrics.get(MEMORY_LIMIT) or _cores(metrics))
+    ]
+
+
+def _place(labels: Labels) -> tuple[str, str]:
+    return label(labels, "pod"), labels["resource"]
+
+
+def _cores(metrics: Mapping[str, Points]) -> Points:
+    """What quotas are of the periods that are told with them."""
+    periods = dict(metrics.get(PERIOD, ()))
+    quotas = metrics.get(QUOTA, ())
+    return [(at, quota / periods[at]) for at, quota in quotas if periods.get(at)]
 
 
 def merge_resizes(
