@@ -1,5 +1,6 @@
 """Which records must go out, and which corrections wait: conditions for queries (D3, D6)."""
 
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import and_, exists, or_, select, tuple_
@@ -57,6 +58,8 @@ def _unsaid(destination: str, also: Any, *, first: bool) -> Any:
     return sendable & or_(_NONE_KNOWN, somewhere) if first else sendable & somewhere
 
 
+# Every page of the list asks it: to write it anew takes a sixth of the page.
+@lru_cache(maxsize=64)
 def unsettled(destination: str = "") -> Any:
     """The months that may hold something to tell: (year, month), for IN.
 

@@ -235,6 +235,12 @@ def test_a_month_that_was_told_whole_is_not_searched_until_it_changes(ledger: Da
     assert push(ledger, Inbox()).records == 1
 
 
+def test_that_question_is_written_once() -> None:
+    # Every page of the list asks it, and it takes as long to write as to answer.
+    assert unsettled() is unsettled()
+    assert unsettled(TO) is not unsettled()
+
+
 def test_destinations_tell_how_they_stand(ledger: Database) -> None:
     outbox, messages = Outbox(ledger), Messages(ledger)
     assert messages.destinations() == []
