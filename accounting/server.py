@@ -25,7 +25,7 @@ from accounting.guard.connections import ACCEPTED_AT_ONCE, QUEUED, connections_o
 from accounting.guard.gate import Doors
 from accounting.guard.origin import CURE, SHARED
 from accounting.service.jobs import Jobs
-from accounting.service.loops import PollLoop, PushLoop, ReconcileLoop
+from accounting.service.loops import PollLoop, PushLoop, ReconcileLoop, SumsLoop
 from accounting.store.engine.database import Database
 from accounting.telemetry import Metrics
 from accounting.wiring.places import places
@@ -125,7 +125,9 @@ def serve(
         service = Service(settings, database, metrics, jobs, polling)
         every = settings.portal.interval
         comparing = [ReconcileLoop(jobs, interval_seconds=every)] if every else []
-        loops: list[PollLoop | PushLoop | ReconcileLoop] = [polling, *pushing, *comparing]
+        adding = SumsLoop(service.summaries.refresh)
+        loops: list[PollLoop | PushLoop | ReconcileLoop | SumsLoop]
+        loops = [polling, *pushing, *comparing, adding]
         threads = [
             threading.Thread(target=loop.run, name=type(loop).__name__, daemon=True)
             for loop in loops

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 import bench.__main__
+import bench.api
 import bench.outlets
 from bench.__main__ import SECTIONS, main
 
@@ -14,6 +15,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is measured for some time, or for many windows, ends soon."""
     monkeypatch.setattr(bench.__main__, "BROKER_SECONDS", 0.3)
     monkeypatch.setattr(bench.__main__, "LOAD_SECONDS", 0.3)
+    monkeypatch.setattr(bench.api, "POLLS", 2)
+    monkeypatch.setattr(bench.api, "REFRESH_SECONDS", 0.1)
     monkeypatch.setattr(bench.outlets, "WINDOWS_A_ROUND", 2)
 
 
@@ -40,6 +43,7 @@ def test_a_short_benchmark_measures_every_promise(tmp_path: Path) -> None:
         "signed, RSA 2048",
         "SQLite: a page of the list, p99",
         "PostgreSQL: a month's summary, p99",
+        "PostgreSQL: first sums after a poll, at once, slowest",
     }
 
 

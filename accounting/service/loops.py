@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from accounting.errors import AccountingError
@@ -12,6 +13,8 @@ from accounting.service.jobs import Jobs, unexpected
 from accounting.service.outcome import Outcome
 
 LONGEST_BACKOFF_SECONDS = 1800.0
+SUMS_SECONDS = 5.0
+"""How often it is looked whether sums have changed: one small question."""
 _SHORTEST_WAIT_SECONDS = 1.0
 
 
@@ -167,6 +170,34 @@ class ReconcileLoop:
         last = Month.of(Month.of(self._clock()).start - 1)
         before = Month.of(last.start - 1)
         return [outlived(partial(self._jobs.reconcile, month)) for month in (before, last)]
+
+
+class SumsLoop:
+    """Has what was asked lately added up again soon after records have changed.
+
+    It looks for that itself, since another process may poll, too.
+
+    Args:
+        refresh: adds up; does nothing if no record has changed.
+        interval_seconds: from the end of a look to the next.
+    """
+
+    def __init__(
+        self, refresh: Callable[[], None], *, interval_seconds: float = SUMS_SECONDS
+    ) -> None:
+        self.interval_seconds = interval_seconds
+        self._refresh = refresh
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """End after the current look."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Look until told to stop; a failure is the next reader's to see."""
+        while not self._stop.wait(self.interval_seconds):
+            with suppress(AccountingError):
+                self._refresh()
 
 
 def outlived(job: Callable[[], Outcome]) -> Outcome:

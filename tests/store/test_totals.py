@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event, true
 
-from accounting.lookup.sums import summing
-from accounting.lookup.sums.summaries import By, Question, Summaries
+from accounting.lookup.sums import outgoing, summing
+from accounting.lookup.sums.summaries import LATELY_SECONDS, By, Question, Summaries
 from accounting.model.pods import Account, Reading, Resources
 from accounting.model.time import Month, Window
 from accounting.records import builder
@@ -249,6 +249,79 @@ def test_sums_without_counts_have_the_same_figures(tmp_path: Path) -> None:
                 _rounded(replace(row, **nothing, pods_without_energy=0)) for row in counted
             ] == [_rounded(row) for row in plain]
             assert sum(row.pods for row in counted) > 0 or question.by == (By.DAY,)
+
+
+def _asked_in(database: Database) -> list[str]:
+    asked: list[str] = []
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        asked.append(statement)
+
+    return asked
+
+
+def _added_up(asked: Sequence[str]) -> int:
+    return sum("month_totals" in one or "day_totals" in one for one in asked)
+
+
+def test_what_was_asked_lately_is_added_up_again_before_anybody_asks(database: Database) -> None:
+    chance = random.Random(3)  # noqa: S311 - the same in every run
+    pages = [_page(11, number) for number in range(30)]
+    _commit(database, pages)
+    summaries = Summaries(database)
+    asked = [(viewer, question) for viewer in VIEWERS[:2] for question in SOME]
+    for viewer, question in asked:
+        summaries.summary(viewer, question)
+    summaries.measured(VIEWERS[0], QUESTIONS[0])
+    names = summaries.names(VIEWERS[0], NOVEMBER, 9)
+    with Database(database.url.render_as_string(hide_password=False)) as other:
+        for step in range(3):  # as another process does
+            if step == 2:
+                erasure.erase_user(other, "user-1")
+            else:
+                again = [_page(11, number, 9) for number in chance.sample(range(40), 8)]
+                _commit(other, again)
+            summaries.refresh()
+            statements = _asked_in(database)
+            found = [summaries.summary(viewer, question) for viewer, question in asked]
+            summaries.measured(VIEWERS[0], QUESTIONS[0])
+            offered = summaries.names(VIEWERS[0], NOVEMBER, 9)
+            assert statements
+            assert _added_up(statements) == 0
+            for (viewer, question), rows in zip(asked, found, strict=True):
+                expected = Summaries(other).summary(viewer, question)
+                assert rows == [_rounded(row) for row in expected]
+            assert offered == Summaries(other).names(VIEWERS[0], NOVEMBER, 9)
+    assert "user-1" in names[By.USER]
+    assert "user-1" not in offered[By.USER]
+
+
+def test_nothing_is_added_up_again_that_has_not_changed_or_nobody_asks(tmp_path: Path) -> None:
+    now = 0.0
+    with opened(tmp_path) as database:
+        _commit(database, [_page(11, number) for number in range(5)])
+        summaries = Summaries(database, lambda: now)
+        summaries.summary(VIEWERS[0], QUESTIONS[0])
+        summaries.refresh()
+        statements = _asked_in(database)
+        summaries.refresh()
+        assert len([one for one in statements if one.startswith("SELECT")]) == 1, "what has changed"
+        _commit(database, [_page(11, 6)])
+        now = LATELY_SECONDS + 1
+        statements.clear()
+        summaries.refresh()
+        assert _added_up(statements) == 0
+
+
+def test_whether_something_was_delivered_is_told_without_reading_messages(tmp_path: Path) -> None:
+    with opened(tmp_path) as database:
+        statements = _asked_in(database)
+        assert outgoing.version(database) == ()
+        (asked,) = [one for one in statements if "messages" in one]
+        with database.begin(reading=True) as connection:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}").all()
+        assert ["COVERING INDEX" in row.detail for row in plan] == [True]
 
 
 def test_names_are_offered_once_to_whomever(tmp_path: Path) -> None:

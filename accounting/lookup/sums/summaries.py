@@ -5,6 +5,7 @@ stands what of it goes out to the repository, and what was delivered (``outgoing
 """
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -32,6 +33,10 @@ _some = records.c.uid.in_(select(records.c.uid).where(_held))
 _Revision = tuple[int, int, int]
 _Key = tuple[Any, ...]
 _MOST_KEPT = 1000
+LATELY_SECONDS = 3600.0
+"""What was asked since then is added up again when records have changed."""
+_MOST_AGAIN = 50
+"""At most so many questions are: the last ones."""
 _Found = TypeVar("_Found")
 _Lacking = tuple[Mapping[tuple[str, ...], Lacking], Lacking]
 
@@ -51,20 +56,26 @@ class Summaries:
 
     Args:
         database: the ledger's.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self.database = database
+        self._clock = clock
         self._lock = threading.Lock()
         self._kept: OrderedDict[_Key, Future[Any]] = OrderedDict()
+        self._asked: OrderedDict[tuple[Callable[..., Any], _Key], float] = OrderedDict()
+        self._seen: list[_Revision] = []
 
     def version(self, months: Sequence[Month]) -> list[_Revision]:
         """The revisions of those months that have records; equal: nothing was written."""
+        wanted = set(months)
+        return [row for row in self._revisions() if Month(*row[:2]) in wanted]
+
+    def _revisions(self) -> list[_Revision]:
         query = select(revisions).order_by(revisions.c.year, revisions.c.month)
         with self.database.begin(reading=True) as connection:
-            rows = connection.execute(query).all()
-        wanted = set(months)
-        return [tuple(row) for row in rows if (row.year, row.month) in wanted]
+            return [tuple(row) for row in connection.execute(query)]
 
     def deliveries(self) -> outgoing.Version:
         """Equal: nothing was delivered meanwhile."""
@@ -76,6 +87,9 @@ class Summaries:
         Raises:
             Forbidden: the viewer may not ask for that user or VO.
         """
+        return self._noted(self._summary, viewer, question)
+
+    def _summary(self, viewer: Viewer, question: Question) -> list[Usage]:
         found: list[Usage] = []
         deliveries = self.deliveries()
         for known, sums in self._measured(viewer, question):
@@ -91,6 +105,9 @@ class Summaries:
         Raises:
             Forbidden: the viewer may not ask for that user or VO.
         """
+        return self._noted(self._measured_alone, viewer, question)
+
+    def _measured_alone(self, viewer: Viewer, question: Question) -> list[Usage]:
         found = [usage for _, sums in self._measured(viewer, question) for usage in sums]
         return _sorted(question, found)
 
@@ -102,6 +119,34 @@ class Summaries:
             find = partial(summing.sums, self.database, viewer, part)
             yield known, self._once(("measured", *known), find)
 
+    def refresh(self) -> None:
+        """If records have changed, by whatever process, add up again what was asked lately.
+
+        So the first who asks after a poll does not wait for it.
+
+        Raises:
+            DatabaseError: the database cannot be read.
+        """
+        now = self._revisions()
+        if now == self._seen:
+            return
+        since = self._clock() - LATELY_SECONDS
+        with self._lock:
+            lately = [key for key, asked_at in self._asked.items() if asked_at >= since]
+        for find, asked in reversed(lately):
+            find(*asked)
+        self._seen = now
+
+    def _noted(self, find: Callable[..., _Found], *asked: Any) -> _Found:
+        """What ``find`` returns; it may be asked again by ``refresh``."""
+        found = find(*asked)
+        with self._lock:
+            self._asked[find, asked] = self._clock()
+            self._asked.move_to_end((find, asked))
+            while len(self._asked) > _MOST_AGAIN:
+                self._asked.popitem(last=False)
+        return found
+
     def names(self, viewer: Viewer, month: Month, most: int) -> Mapping[By, list[str]]:
         """Names that a month's records have, as far as the viewer may know; in order, some of them.
 
@@ -110,6 +155,9 @@ class Summaries:
             month: which month.
             most: at most so many of each.
         """
+        return self._noted(self._offered, viewer, month, most)
+
+    def _offered(self, viewer: Viewer, month: Month, most: int) -> Mapping[By, list[str]]:
         key = ("names", viewer, month, most, tuple(self.version([month])))
         return self._once(key, partial(_names, self.database, viewer, month, most))
 
