@@ -50,7 +50,7 @@ SUMMARIES, MOVED = (
     for month in (_MONTH, ledger.LAST)
 )
 """Of a month that has ended, and of the one that polls move."""
-POLLS = 10
+POLLS = 5
 REFRESH_SECONDS = SUMS_SECONDS + 3.0
 """After a poll, until the service has added up again what was asked lately."""
 
