@@ -3,23 +3,27 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from accounting.measure.poller import Options, Poller
+from accounting.measure.promql import volumes as promql
 from accounting.measure.source.prometheus import Source
 from accounting.model.volumes import DAY_SECONDS, Quality, Volume
 from accounting.simulation.judges.volumes import SimulatedVolume
 from accounting.simulation.stores.engines import run_prometheus, run_victoria_metrics
 from accounting.simulation.stores.history import import_history, populate
-from accounting.simulation.world.cluster import Cluster
+from accounting.simulation.world.cluster import NAMESPACE, Cluster
 from accounting.simulation.world.features import Features
 from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
 from accounting.store.records import Records
 from accounting.store.tables import volumes
 from accounting.store.volumes import volume_of
+from tests.exactness.notebooks import ENGINES, every, heartbeat, served
+from tests.exactness.notebooks import START as NOON
 from tests.exactness.polling import RULES, SCOPE, SITE
 
 START = datetime(2025, 10, 30, 7, tzinfo=UTC)
@@ -139,6 +143,29 @@ def test_any_polls_and_polling_again_say_the_same(
         scope = replace(SCOPE, has_volumes=True)
         Poller(Ledger(database), source, scope, SITE, RULES).poll(LAST, since=FIRST)
         assert told(kept(database)) == told(once)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_claims_that_are_deleted_or_lose_their_annotations_were_somebodys_on_every_schedule(
+    engine: str, new_ledger: Callable[[], str], tmp_path: Path
+) -> None:
+    """What a claim is, is asked of a long window's end; of these it must be asked before that."""
+    seen = heartbeat(6 * HOUR)
+    whose = 'annotation_hub_jupyter_org_username="alice"'
+    for name, until, annotated_until in (
+        ("stays", 6 * HOUR, 6 * HOUR),
+        ("deleted", 2 * HOUR, 2 * HOUR),
+        ("bare", 6 * HOUR, 3 * HOUR),
+    ):
+        claim = f'namespace="{NAMESPACE}",persistentvolumeclaim="{name}"'
+        seen[f"{promql.SIZE}{{{claim}}}"] = every(0, until, lambda _: 2.0**30)
+        seen[f"{promql.CREATED}{{{claim}}}"] = every(0, until, lambda _: NOON - 60.0)
+        seen[f"{promql.ANNOTATIONS}{{{claim},{whose}}}"] = every(0, annotated_until, lambda _: 1)
+    with served(tmp_path, seen, engine) as url:
+        for step in (6 * HOUR, HOUR):
+            found = polled(url, new_ledger(), NOON + 6 * HOUR, step=step)
+            told_of = {name: (row.owner, row.created_at) for (name, _), row in found.items()}
+            assert told_of == dict.fromkeys(("stays", "deleted", "bare"), ("alice", NOON - 60.0))
 
 
 def told(days: Days) -> dict[tuple[str, int], tuple[object, ...]]:
