@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from accounting.doctor.engine import Details
 from accounting.doctor.finding import Finding, State
-from accounting.measure.promql import ksm, kubelet, scope
+from accounting.measure.promql import ksm, kubelet
 from accounting.measure.promql.scope import Scope
 from accounting.measure.source.prometheus import Source
 from accounting.measure.usage.samples import Row
@@ -50,8 +50,7 @@ class Patient:
 
     @property
     def _namespace(self) -> str:
-        name = self._scope.state("namespace")
-        return self._scope.selector(f"{name}={scope.quote(self._scope.namespace)}")
+        return self._scope.selector(self._scope.state_place)
 
     def state_metrics(self, details: Details) -> Finding:
         """Whether kube-state-metrics speaks of the namespace, and how fresh that is."""

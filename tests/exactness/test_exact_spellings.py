@@ -67,7 +67,23 @@ def of_another_namespace() -> Case:
     return case
 
 
+def of_another_namespace_by_an_exporter_in_ours() -> Case:
+    """A second job's kube-state-metrics runs in our namespace, and tells of others' pods, too."""
+    case = usual("ours", 226)
+    own = 'namespace="ours",pod="ksm-0",job="second"'
+    for series in [name for name in case.seen if name.startswith("kube_")]:
+        theirs = series.replace("namespace=", "exported_namespace=", 1)
+        theirs = theirs.replace(',pod="', ',exported_pod="').replace("{", f"{{{own},", 1)
+        theirs = theirs.replace('exported_namespace="ours"', 'exported_namespace="theirs"')
+        points = case.seen[series]
+        case.seen[theirs.replace(case.uid, case.uid[:-2] + "ff")] = [
+            (at, value - 777 if "namespace_created" in series else value) for at, value in points
+        ]
+    return case
+
+
 MADE = (
+    of_another_namespace_by_an_exporter_in_ours,
     switched_off,
     switched_on,
     of_the_kubelets_alone,

@@ -15,12 +15,10 @@ def of_pod(scope: Scope, uid: str) -> dict[str, str]:
     Returns:
         What it shows → an instant query, to be drawn over the pod's life.
     """
-    ours = f"{scope.state('namespace')}={quote(scope.namespace)}"
+    ours = scope.state_place
     mine = scope.selector(ours, f"uid={quote(uid)}")
     path = uid.replace("-", "[-_]")
-    cgroup = scope.selector(
-        f"{scope.usage('namespace')}={quote(scope.namespace)}", f'id=~".*pod{path}.*"'
-    )
+    cgroup = scope.selector(scope.usage_place, f'id=~".*pod{path}.*"')
     running = scope.selector(ours, f"uid={quote(uid)}", RUNNING)
     return {
         "It ran": f"kube_pod_status_phase{running} == 1",

@@ -212,7 +212,7 @@ def mounts(scope: Scope, window: Window, only: str = "") -> str:
 
 def claim_sizes(scope: Scope, window: Window, only: str = "") -> str:
     """Bytes that volume claims of the namespace request."""
-    selector = scope.selector(f"{scope.state('namespace')}={quote(scope.namespace)}", only)
+    selector = scope.selector(scope.state_place, only)
     metric = "kube_persistentvolumeclaim_resource_requests_storage_bytes"
     return last("persistentvolumeclaim", metric + selector, scope, window)
 

@@ -21,11 +21,11 @@ CLOSED_RANGE = "count_over_time(vector(1)[1s:1s])"
 def renamed(scope: Scope, *metrics: str) -> list[str]:
     """Selectors of our namespace's series of which the scrape renamed a label that is read (M11).
 
-    Usually there are none, which the index tells at once, whatever the metrics' size. Series of
-    other namespaces say nothing about ours.
+    Usually there are none, which the index tells at once, whatever the metrics' size. Those whose
+    exporter runs in our namespace may be of others: see ``Scope.has_foreign``.
     """
     ours = quote(scope.namespace)
-    places = (f'namespace={ours},exported_namespace=""', f"exported_namespace={ours}")
+    places = (f"namespace={ours}", f"exported_namespace={ours}")
     return [
         metric + scope.selector(place, f'exported_{label}!=""')
         for metric in metrics
@@ -74,7 +74,7 @@ def heartbeat(scope: Scope, window: Window) -> str:
 
     An idle service has no pods, but its namespace goes on being reported.
     """
-    selector = scope.selector(f"{scope.state('namespace')}={quote(scope.namespace)}")
+    selector = scope.selector(scope.state_place)
     return f"kube_namespace_created{selector}{span(scope, window)}"
 
 
@@ -86,7 +86,7 @@ def pods_heartbeat(scope: Scope, window: Window) -> str:
 def _others(scope: Scope, labelled: str = "") -> str:
     return scope.selector(
         f'{labelled}!=""' if labelled else "",
-        f"{scope.state('namespace')}={quote(scope.namespace)}",
+        scope.state_place,
         f"{scope.state('pod')}!~{quote(scope.pod)}",
     )
 
@@ -100,7 +100,7 @@ def recent(scope: Scope, seconds: int) -> str:
     """Whether the source knew the namespace in the last ``seconds``."""
     selector = scope.selector(
         '__name__=~"kube_namespace_created|kube_pod_created"',
-        f"{scope.state('namespace')}={quote(scope.namespace)}",
+        scope.state_place,
     )
     return f"count(last_over_time({selector}[{seconds}s]))"
 
@@ -127,7 +127,7 @@ def several_clusters(scope: Scope) -> str:
     They were made at different times, or a label tells them apart. One that was deleted and made
     anew is one after the other.
     """
-    place = f"{scope.state('namespace')}={quote(scope.namespace)}"
+    place = scope.state_place
 
     def lasting(label: str = "") -> str:
         told = f'{label}!=""' if label else ""
@@ -148,5 +148,5 @@ def several_clusters_by_pods(scope: Scope) -> str:
 
 def namespaces(scope: Scope) -> str:
     """A selector of what is said of the namespace itself."""
-    place = f"{scope.state('namespace')}={quote(scope.namespace)}"
+    place = scope.state_place
     return "kube_namespace_created" + scope.selector(place)

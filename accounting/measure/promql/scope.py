@@ -31,6 +31,8 @@ class Scope:
         other_state, other_usage, other_scheduling: further spellings beside these, where several
             jobs scrape the same, or a job was changed.
         names: only pods of these names; all if empty.
+        has_foreign: a scrape puts our namespace, where its exporter runs, on series of other ones'
+            pods: those are left out.
         lacks_uid: some series of kube-state-metrics have no label ``uid``: the scrape drops it.
         among_many: the namespace holds many other pods: let the engine leave them out by name.
             Otherwise its search through all names costs more than the few that are left out here.
@@ -56,6 +58,7 @@ class Scope:
     other_usage: tuple[frozenset[str], ...] = ()
     other_scheduling: tuple[frozenset[str], ...] = ()
     names: tuple[str, ...] = ()
+    has_foreign: bool = False
     lacks_uid: bool = False
     among_many: bool = False
     limits_first: bool = False
@@ -101,23 +104,39 @@ class Scope:
         """A label's name in kube-scheduler's series."""
         return f"exported_{name}" if name in self.exported_scheduling else name
 
+    @property
+    def state_place(self) -> str:
+        """Matchers for the namespace in kube-state-metrics' series."""
+        return self._place(self.state("namespace"))
+
+    @property
+    def usage_place(self) -> str:
+        """Matchers for the namespace in cAdvisor's series."""
+        return self._place(self.usage("namespace"))
+
+    def _place(self, namespace: str) -> str:
+        ours = f"{namespace}={quote(self.namespace)}"
+        is_renamed = namespace != "namespace"
+        return ours if is_renamed or not self.has_foreign else f'{ours},exported_namespace=""'
+
     def state_selector(self, *matchers: str) -> str:
         """Matchers for the namespace, and pods if need be, in kube-state-metrics' series."""
-        return self._matching(self.state("namespace"), self.state("pod"), *matchers)
+        return self._matching(self.state_place, self.state("pod"), *matchers)
 
     def usage_selector(self, *matchers: str) -> str:
         """Matchers for the namespace, and pods if need be, in cAdvisor's series."""
-        return self._matching(self.usage("namespace"), self.usage("pod"), *matchers)
+        return self._matching(self.usage_place, self.usage("pod"), *matchers)
 
     def scheduling_selector(self, *matchers: str) -> str:
         """Matchers for the namespace, and pods if need be, in kube-scheduler's series."""
-        return self._matching(self.scheduling("namespace"), self.scheduling("pod"), *matchers)
+        place = self._place(self.scheduling("namespace"))
+        return self._matching(place, self.scheduling("pod"), *matchers)
 
-    def _matching(self, namespace: str, pod: str, *matchers: str) -> str:
+    def _matching(self, place: str, pod: str, *matchers: str) -> str:
         by_name = f"{pod}=~{quote(self.pod)}" if self.among_many else ""
         if self.names:
             by_name = one_of(pod, self.names)
-        return self.selector(f"{namespace}={quote(self.namespace)}", by_name, *matchers)
+        return self.selector(place, by_name, *matchers)
 
     def selector(self, *matchers: str) -> str:
         """These matchers, and those of all series."""

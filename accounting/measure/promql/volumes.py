@@ -46,7 +46,7 @@ def descriptions(scope: Scope, window: Window, only: str = "") -> str:
 
 
 def _of_claims(scope: Scope, only: str = "") -> str:
-    return scope.selector(f"{scope.state('namespace')}={quote(scope.namespace)}", only)
+    return scope.selector(scope.state_place, only)
 
 
 def use(scope: Scope, window: Window) -> str:

@@ -93,14 +93,15 @@ def _first_day(source: Source, scope: Scope, until: int, history_days: int) -> f
 def spelled(source: Source, scope: Scope, start: float, end: float) -> Scope:
     """The scope in this cluster's spelling of labels, as it was in a span (M11)."""
     # Only the container's own series have a label `container` that may be renamed.
-    state, *other_state = _spellings(source, scope, start, end, *presence.OF_PODS)
-    usage, *other_usage = _spellings(source, scope, start, end, kubelet.CPU)
+    states, is_state_mixed = _spellings(source, scope, start, end, *presence.OF_PODS)
+    usages, is_usage_mixed = _spellings(source, scope, start, end, kubelet.CPU)
     return replace(
         scope,
-        exported_state=state,
-        exported_usage=usage,
-        other_state=tuple(other_state),
-        other_usage=tuple(other_usage),
+        exported_state=states[0],
+        exported_usage=usages[0],
+        other_state=tuple(states[1:]),
+        other_usage=tuple(usages[1:]),
+        has_foreign=is_state_mixed or is_usage_mixed,
         more_conflicts=_more_conflicts(source, scope, start, end),
         lacks_uid=_has_series(source, presence.without_uid(scope), start, end),
         is_closed=all(count > 1 for _, count in source.vector(presence.CLOSED_RANGE, int(end))),
@@ -128,14 +129,19 @@ _RENAMED = (
 
 def _spellings(
     source: Source, scope: Scope, start: float, end: float, *metrics: str
-) -> list[frozenset[str]]:
-    """The sets of labels that must be read as ``exported_…``; there is at least one.
+) -> tuple[list[frozenset[str]], bool]:
+    """How our namespace's series are spelled.
 
     Several jobs may scrape the same, or a job may be changed: then all spellings are read, and what
     is said twice counts once.
+
+    Returns:
+        The sets of labels that must be read as ``exported_…``, at least one; whether there may be
+        series of other namespaces' pods that have ours as the label ``namespace``.
     """
-    if not _exported(_label_names(source, presence.renamed(scope, *metrics), start, end)):
-        return [frozenset()]
+    exported = _exported(_label_names(source, presence.renamed(scope, *metrics), start, end))
+    if not exported:
+        return [frozenset()], False
     found = []
     for renamed in _RENAMED:
         told = [presence.spelled(scope, metric, renamed) for metric in metrics]
@@ -146,7 +152,7 @@ def _spellings(
             ]
             has_boxes = _has_series(source, boxes, start, end)
             found.append(renamed | {"container"} if has_boxes else renamed)
-    return found or [frozenset()]
+    return found or [frozenset()], "namespace" in exported
 
 
 # Prometheus answers at most 11,000 steps.
@@ -191,7 +197,9 @@ def with_emitters(source: Source, scope: Scope, start: float, end: float) -> Sco
     scheduled = presence.named_in(scope, _SCHEDULED)
     has_scheduling = _has_series(source, scheduled, start, end)
     scheduling, *other_scheduling = (
-        _spellings(source, scope, start, end, _SCHEDULED) if has_scheduling else [frozenset[str]()]
+        _spellings(source, scope, start, end, _SCHEDULED)[0]
+        if has_scheduling
+        else [frozenset[str]()]
     )
     return replace(
         scope,
