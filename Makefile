@@ -13,7 +13,8 @@ SOURCES := accounting ssm hub notebooks_settings legacy tests bench docs migrati
 # Tests start hundreds of programs; without kept bytecode, each would compile our modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint types imports tests cluster cluster-test cluster-programs soak bench lock docs site pictures clean
+.PHONY: help demo test prepared development hub5 node programs lint types imports tests
+.PHONY: cluster cluster-test cluster-programs soak bench lock docs site pictures clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,12 +24,22 @@ demo:  ## the whole way of the numbers, simulated (ARGS=--serve: it stays, with 
 	@scripts/provide prometheus openssl
 	@$(BIN)/notebooks-accounting demo $(ARGS)
 
-test: prepared lint types imports tests  ## lint, types, import rules and all tests
+test: development  ## lint, types, import rules and all tests
+	@$(MAKE) --no-print-directory --jobs --output-sync prepared lint types imports
+	@$(MAKE) --no-print-directory tests
 
-prepared:
+prepared: development hub5 node programs
+
+development:
 	@scripts/venv development
+
+hub5: development
 	@scripts/venv hub5
+
+node:
 	@scripts/node
+
+programs: node  # after it, as both may call apt-get
 	@scripts/provide prometheus victoria-metrics initdb openssl curl chromium restic rclone sftp-server bwrap
 
 lint:
