@@ -290,6 +290,8 @@ messages = Table(
     Column("reported_at", Float, comment="when a push told that it is stuck; nothing: none did"),
     # The queue: first in, first out; the parts of a split message keep its place.
     Index(None, "destination", "state", "origin", "part"),
+    # How each destination stands: SQLite would read past all bodies to the times behind them.
+    Index(None, "destination", "state", "built_at", "sent_at"),
     Index(None, "origin"),
 )
 

@@ -1,14 +1,18 @@
 """The queue, on both kinds of database: what may go, what must wait, what operators can do."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from accounting.delivery import batches, pusher
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.outlets.records import taken
 from accounting.errors import AccountingError
 from accounting.lookup.messages import Messages, Selection
+from accounting.lookup.sums import outgoing
 from accounting.model.messages import (
     Failure,
     FailureKind,
@@ -24,7 +28,7 @@ from accounting.store.due import is_due, unsettled
 from accounting.store.engine.database import Database
 from accounting.store.records import Records
 from ssm.errors import Unavailable
-from tests.delivery.books import Inbox, account, ran_on, table_of, table_of_ours, write
+from tests.delivery.books import Inbox, account, opened, ran_on, table_of, table_of_ours, write
 
 TO = "inbox://example.org"
 FAILURE = Failure(FailureKind.REJECTED, "The broker rejects it", "Ask.")
@@ -269,6 +273,25 @@ def test_destinations_tell_how_they_stand(ledger: Database) -> None:
     assert outbox.resume(TO)
     (standing,) = messages.destinations()
     assert (standing.stop, standing.next_try_at) == (None, None)
+
+
+def test_how_deliveries_stand_is_told_without_reading_a_message(tmp_path: Path) -> None:
+    """In SQLite, what stands behind a message's body is found only by reading it."""
+    asked: list[str] = []
+    with opened(tmp_path) as database:
+
+        @event.listens_for(database.engine, "before_cursor_execute")
+        def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+            asked.append(statement)
+
+        Messages(database).destinations()
+        Messages(database).last_sent_at()
+        outgoing.version(database)
+        questions = [one for one in asked if "FROM messages" in one]
+        assert len(questions) == 3
+        with database.begin(reading=True) as connection:
+            plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}") for one in questions]
+            assert all("USING COVERING INDEX" in row.detail for plan in plans for row in plan)
 
 
 def test_messages_are_paged_by_their_number_and_narrowed(ledger: Database) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, true
 
-from accounting.lookup.sums import outgoing, summing
+from accounting.lookup.sums import summing
 from accounting.lookup.sums.summaries import LATELY_SECONDS, By, Question, Summaries
 from accounting.model.pods import Account, Reading, Resources
 from accounting.model.time import Month, Window
@@ -312,16 +312,6 @@ def test_nothing_is_added_up_again_that_has_not_changed_or_nobody_asks(tmp_path:
         statements.clear()
         summaries.refresh()
         assert _added_up(statements) == 0
-
-
-def test_whether_something_was_delivered_is_told_without_reading_messages(tmp_path: Path) -> None:
-    with opened(tmp_path) as database:
-        statements = _asked_in(database)
-        assert outgoing.version(database) == ()
-        (asked,) = [one for one in statements if "messages" in one]
-        with database.begin(reading=True) as connection:
-            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked}").all()
-        assert ["COVERING INDEX" in row.detail for row in plan] == [True]
 
 
 def test_names_are_offered_once_to_whomever(tmp_path: Path) -> None:
