@@ -62,11 +62,17 @@ class Line:
         self._before: dict[float, Sequence[tuple[float, float]]] = {}
 
     def remember(self, points: Iterable[tuple[float, float]]) -> None:
-        """Take in samples that are known already: they tell how fast it grew."""
+        """Take in samples that are known already: they tell how fast it grew.
+
+        The last one of a window, which alone was read, may have been a low one.
+        """
         line = Line(self._most)
         for point in points:
             line.see(*point)
         self._recent, self._before = line._recent, line._before
+        highest = line.value or 0.0
+        if self.value is not None and not line.resets and self.value >= highest * RESET_BELOW:
+            self.value = max(self.value, highest)
 
     def see(self, at: float, sample: float) -> None:
         """Add a sample; they come in order of time."""

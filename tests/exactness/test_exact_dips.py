@@ -102,10 +102,34 @@ def containers_that_dip_below_their_pod() -> Expected:
     return expected
 
 
+def traffic(case: Case) -> str:
+    labels = f'namespace="{case.name}",pod="jupyter-a",id="/kubepods/pod{case.uid}/{FIRST}"'
+    return f'container_network_receive_bytes_total{{{labels},interface="eth0"}}'
+
+
+def slight_dip_at_the_last_sample(number: int, ends_at: int) -> Expected:
+    """Its network is the one that was known: nothing else says that its node has rebooted."""
+    case = usual(f"varied-{number}", number)
+    case.say(traffic(case), lambda at: at * 1000)
+    for series, points in case.seen.items():
+        if "namespace_created" not in series:
+            case.seen[series] = [point for point in points if point[0] <= START + ends_at]
+    before = case.seen[own(case)][-2][1]
+    case.seen[own(case)][-1] = (START + ends_at, before - 10)
+    return Expected(case, {"cpu_seconds": int(before), "wall": ends_at})
+
+
+def slight_dip_at_the_last_sample_and_a_window_s_end() -> Expected:
+    return slight_dip_at_the_last_sample(499, 6600)
+
+
+def slight_dip_at_the_last_sample_within_a_window() -> Expected:
+    return slight_dip_at_the_last_sample(500, 6840)
+
+
 def dip_of_traffic() -> Expected:
     case = usual("varied-498", 498)
-    labels = f'namespace="{case.name}",pod="jupyter-a",id="/kubepods/pod{case.uid}/{FIRST}"'
-    series = f'container_network_receive_bytes_total{{{labels},interface="eth0"}}'
+    series = traffic(case)
     case.say(series, lambda at: at * 2**20)
     case.seen[series][57] = (START + 3420, 0.0)
     case.seen[series][80] = (START + 4800, 1000.0)
@@ -138,6 +162,8 @@ OTHERS = (
     dipping_with_its_node,
     containers_that_dip_below_their_pod,
     dip_of_traffic,
+    slight_dip_at_the_last_sample_and_a_window_s_end,
+    slight_dip_at_the_last_sample_within_a_window,
 )
 CASES = {
     **{

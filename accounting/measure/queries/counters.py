@@ -111,6 +111,7 @@ class CounterQuery:
         self._boxes_fell = ask(kubelet.box_resets, window, names)
         self._ask_others(_doubted(found, accounts, window, tolerance_seconds, with_own))
         silent, renewed = _doubtful(found, with_own, accounts, window, self._previous)
+        renewed |= _ending(found, with_own, accounts, window.end - tolerance_seconds)
         self._lowest = ask(kubelet.lowest_cpu, window, silent)
         if self._fell is None:
             self._fell = ask(kubelet.resets, window, silent | renewed)
@@ -327,6 +328,23 @@ def _doubtful(
         if not known or not _knows_networks(account, found.readings[uid]):
             renewed.add(account.pod.name)
     return silent, renewed
+
+
+def _ending(
+    found: Samples, uids: Iterable[str], accounts: Mapping[str, Account], late: float
+) -> set[str]:
+    """Of some pods, the names of those that are not seen running late in the window.
+
+    The last sample of such a pod stands, and may be a low one.
+    """
+    names = set()
+    for uid in uids:
+        seen = found.sightings.get(uid)
+        if seen is not None and (seen.stopped_at or (seen.last_running_at or 0.0) < late):
+            names.add(seen.name)
+        elif seen is None and uid in accounts:
+            names.add(accounts[uid].pod.name)
+    return names
 
 
 def _knows_networks(account: Account, readings: Mapping[SeriesKey, float]) -> bool:
