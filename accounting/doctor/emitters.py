@@ -31,7 +31,9 @@ LACKS = {
 def per_node(source: Source, scope: Scope, now: float) -> Iterator[Finding]:
     """A finding about who tells CPU on which nodes; none where nothing runs."""
     found: dict[str, set[str]] = defaultdict(set)
-    for emitter, selector in _selectors(scope):
+    for emitter, selector in dict.fromkeys(
+        told for form in scope.spellings_of_usage for told in _selectors(form)
+    ):
         by = ", ".join(_NODE)
         query = f"group by ({by}) (last_over_time({selector}{_RECENT}))"
         for labels, _ in source.vector(query, now):

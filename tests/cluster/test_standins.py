@@ -235,6 +235,7 @@ UNTOLD = {
     "kube_pod_init_container_resource_requests",
     "kube_pod_init_container_resource_limits",
     "kube_pod_resource_request",
+    "kube_pod_resource_limit",
 }
 
 

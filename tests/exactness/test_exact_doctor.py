@@ -1,4 +1,4 @@
-"""What the doctor says of accelerators, by the labels that nodes show."""
+"""What the doctor says of accelerators, by the labels that nodes show; and of who tells CPU."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 from accounting.config import load
 from accounting.doctor.examination import examine
 from tests.exactness.test_exact_accelerators import SLICED, holding
-from tests.exactness.test_exact_cases import LIFE, START, Case, served
+from tests.exactness.test_exact_cases import LIFE, START, Case, served, usual
 
 GPU_PARTS = "nvidia_com_gpu_shared"
 CLUSTERS = {
@@ -18,6 +18,21 @@ CLUSTERS = {
     "model-less": (holding(242, "amd_com_gpu", 1), "warning", "no label of a node tells the model"),
     "strange": (holding(243, "example_com_dongle", 1), "warning", "no rule knows"),
 }
+
+
+def on_two_nodes() -> Case:
+    """The second one's kubelet is scraped by a job that honours no labels."""
+    case = usual("on-two-nodes", 244)
+    for node, place in (
+        ("n-1", 'namespace="on-two-nodes",pod="jupyter-a"'),
+        ("n-2", 'namespace="m",exported_namespace="on-two-nodes",exported_pod="jupyter-b"'),
+    ):
+        labels = f'{place},node="{node}",id="/kubepods/burstable/pod{case.uid}"'
+        case.say(f"container_cpu_usage_seconds_total{{{labels}}}", lambda at: at / 2)
+    return case
+
+
+ON_TWO_NODES = on_two_nodes()
 
 
 def clustered(name: str, case: Case) -> Case:
@@ -31,6 +46,7 @@ def clustered(name: str, case: Case) -> Case:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     cases = [clustered(name, case) for name, (case, *_) in CLUSTERS.items()]
+    cases.append(clustered("two nodes", ON_TWO_NODES))
     with served(tmp_path_factory.mktemp("doctor"), cases) as url:
         yield url
 
@@ -51,8 +67,24 @@ def test_a_share_in_the_settings_needs_no_label(store: str, tmp_path: Path) -> N
     assert [state for state, _ in found] == ["ok"]
 
 
+def test_the_doctor_names_what_tells_cpu_on_each_node_however_it_is_scraped(
+    store: str, tmp_path: Path
+) -> None:
+    found = examined(
+        store, tmp_path, ON_TWO_NODES, about="CPU by node", matchers='cluster="two nodes"'
+    )
+    (said,) = (text for _, text in found)
+    assert "n-1" in said
+    assert "n-2" in said
+
+
 def examined(
-    store: str, folder: Path, case: Case, record: object = None, **prometheus: str
+    store: str,
+    folder: Path,
+    case: Case,
+    record: object = None,
+    about: str = "accelerators",
+    **prometheus: str,
 ) -> list[tuple[str, str]]:
     text = {
         "site_name": "SITE",
@@ -63,4 +95,4 @@ def examined(
     file = folder / "settings.yaml"
     file.write_text(json.dumps(text))
     findings = examine(load(file), START + LIFE)
-    return [(one.state, one.what) for one in findings if one.name == "accelerators"]
+    return [(one.state, one.what) for one in findings if one.name == about]

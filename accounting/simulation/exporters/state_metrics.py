@@ -25,6 +25,7 @@ FAMILIES = (
     "kube_pod_init_container_resource_requests",
     "kube_pod_init_container_resource_limits",
     "kube_pod_resource_request",
+    "kube_pod_resource_limit",
     "kube_pod_spec_volumes_persistentvolumeclaims_info",
     "kube_persistentvolumeclaim_resource_requests_storage_bytes",
     "kube_namespace_created",
@@ -238,14 +239,15 @@ def _resources(pod: SimulatedPod, box: SimulatedContainer, own: Labels) -> Itera
 
 
 def _scheduled(pod: SimulatedPod) -> Iterator[Series]:
-    """What kube-scheduler reserves for the pod, by name, once it is placed."""
+    """What kube-scheduler reserves for the pod, and its limits, by name, once it is placed."""
     *_, (since, until, node) = _placed(pod)
     at = pod.resized_at
     for name, unit in (("cpu", "core"), ("memory", "byte")):
         kind: Literal["cpu", "memory"] = "cpu" if name == "cpu" else "memory"
-        amounts = [(since, min(at or until, until), pod.requested(kind))]
+        requests = [(since, min(at or until, until), pod.requested(kind))]
         if at is not None:
-            amounts.append((max(since, at), until, pod.requested_later(kind)))
+            requests.append((max(since, at), until, pod.requested_later(kind)))
+        limits = [(since, until, pod.requested(kind, limits=True))]
         labels: Labels = (
             ("namespace", pod.namespace),
             ("pod", pod.name),
@@ -255,13 +257,14 @@ def _scheduled(pod: SimulatedPod) -> Iterator[Series]:
             ("resource", name),
             ("unit", unit),
         )
-        spans = tuple(
-            Span(a, b, f"{value:g}" if name == "cpu" else str(int(value)))
-            for a, b, value in amounts
-            if a < b and value
-        )
-        if node and spans:
-            yield Series("kube_pod_resource_request", pod.uid, labels, spans)
+        for what, amounts in (("request", requests), ("limit", limits)):
+            spans = tuple(
+                Span(a, b, f"{value:g}" if name == "cpu" else str(int(value)))
+                for a, b, value in amounts
+                if a < b and value
+            )
+            if node and spans:
+                yield Series(f"kube_pod_resource_{what}", pod.uid, labels, spans)
 
 
 def _sized(
