@@ -11,10 +11,12 @@ from sqlalchemy import (
     Connection,
     Select,
     and_,
+    bindparam,
     case,
     func,
     literal_column,
     select,
+    tuple_,
 )
 
 from accounting.errors import AccountingError
@@ -254,7 +256,13 @@ def _state() -> Any:
     return state.correlate(records).scalar_subquery()
 
 
-_EVERYTHING = select(records, _state().label("state"), _message_id().label("message_id"))
+_may_wait = (_c.held != literal_column("''")) | tuple_(_c.year, _c.month).in_(unsettled())
+_EVERYTHING = select(
+    records,
+    _state().label("state"),
+    _message_id().label("message_id"),
+    _may_wait.label("may_wait"),
+)
 
 
 def _is(delivery: Delivery, open_from: Month) -> ColumnElement[bool]:
@@ -306,11 +314,10 @@ def entries_of(connection: Connection, rows: Sequence[Any], open_from: Month) ->
     month that has something to tell, it must be asked what they wait for: that question takes a
     database as long to plan as the page takes to read.
     """
-    open_months = {tuple(row) for row in connection.execute(unsettled())}
-    asked = [row.uid for row in rows if row.held or (row.year, row.month) in open_months]
+    asked = [row.uid for row in rows if row.may_wait]
     waiting = {}
     if asked:
-        found = connection.execute(_waiting(open_from).where(_c.uid.in_(asked)))
+        found = connection.execute(_waiting(open_from), {"uids": asked})
         waiting = {(row.year, row.month, row.uid): row.waits for row in found}
     return [_entry(row, waiting.get((row.year, row.month, row.uid))) for row in rows]
 
@@ -318,7 +325,8 @@ def entries_of(connection: Connection, rows: Sequence[Any], open_from: Month) ->
 @lru_cache(maxsize=4)
 def _waiting(open_from: Month) -> Select[Any]:
     waits = case(*((_is(way, open_from), way.value) for way in _RARE)).label("waits")
-    return select(_c.year, _c.month, _c.uid, waits)
+    among = _c.uid.in_(bindparam("uids", expanding=True))
+    return select(_c.year, _c.month, _c.uid, waits).where(among)
 
 
 def _entry(row: Any, waits: str | None) -> Entry:

@@ -12,6 +12,7 @@ from accounting.delivery.outbox import Outbox
 from accounting.delivery.outlets.records import taken
 from accounting.errors import AccountingError
 from accounting.lookup.messages import Messages, Selection
+from accounting.lookup.records import Delivery, Question, page
 from accounting.lookup.sums import outgoing
 from accounting.model.messages import (
     Failure,
@@ -25,6 +26,7 @@ from accounting.model.messages import (
 from accounting.model.pods import Account
 from accounting.records.formats import apel
 from accounting.store.due import is_due, unsettled
+from accounting.store.engine.access import Right, Viewer
 from accounting.store.engine.database import Database
 from accounting.store.records import Records
 from ssm.errors import Unavailable
@@ -243,6 +245,23 @@ def test_that_question_is_written_once() -> None:
     # Every page of the list asks it, and it takes as long to write as to answer.
     assert unsettled() is unsettled()
     assert unsettled(TO) is not unsettled()
+
+
+def test_a_page_of_records_of_which_none_may_wait_takes_one_question(ledger: Database) -> None:
+    asked: list[str] = []
+
+    @event.listens_for(ledger.engine, "before_cursor_execute")
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        asked.extend([statement] * statement.startswith("SELECT"))
+
+    for run, questions, delivery in ((0, 1, Delivery.SENT), (60, 2, Delivery.DUE)):
+        write(ledger, [ran_on(account(1), run)])
+        if not run:
+            push(ledger, Inbox())
+        asked.clear()
+        viewer = Viewer("admin", frozenset(Right), is_admin=True)
+        assert [entry.delivery for entry in page(ledger, viewer, Question()).entries] == [delivery]
+        assert len(asked) == questions
 
 
 def test_destinations_tell_how_they_stand(ledger: Database) -> None:
