@@ -1,7 +1,7 @@
 """What a pod holds, by Kubernetes' own rule, whoever says it, in any steps, on both engines."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tests.exactness.notebooks import (
     merged,
     served,
 )
-from tests.exactness.polling import poll
+from tests.exactness.polling import SCOPE, poll
 
 GIB = 2**30
 HOUR = 3600
@@ -126,6 +126,11 @@ def resized_cgroup_beside_a_request(one: Holder) -> None:
     resized_cgroup(one)
 
 
+def resized_cgroup_beside_requests(one: Holder) -> None:
+    one.hold("requests", "cpu", 1)
+    resized_cgroup_beside_a_request(one)
+
+
 def cgroup_without_limits(one: Holder) -> None:
     one.hold("requests", "cpu", 1)
     one.hold("requests", "memory", GIB)
@@ -172,6 +177,10 @@ CASES: dict[str, tuple[Callable[[Holder], None], dict[str, Any]]] = {
         resized_cgroup_beside_a_request,
         {"core_seconds": 1800 * 2.5 + 1800 * 5.0, "memory_mb": 1024},
     ),
+    "a cgroup that is resized, by limits that come first": (
+        resized_cgroup_beside_requests,
+        {"core_seconds": 1800 * 2.5 + 1800 * 5.0},
+    ),
     "more GPUs": (more_gpus, {"gpu_seconds": 1800 * 1.0 + 1800 * 2.0}),
 }
 
@@ -188,7 +197,8 @@ def test_a_pod_holds_what_kubernetes_reserves_for_it(
     ask(one)
     with served(tmp_path, merged(heartbeat(END), one.seen), engine) as url:
         cuts = [START + at for at in SCHEDULES[schedule]]
-        found = poll(url, new_ledger(), *cuts, since=START - 600)
+        scope = replace(SCOPE, limits_first="limits that come first" in name)
+        found = poll(url, new_ledger(), *cuts, since=START - 600, scope=scope)
     (row,) = found.records.values()
     told = {field: row[field] for field in right}
     # A size counts from the sample that shows it, up to one scrape interval late.

@@ -94,8 +94,10 @@ class HoldingQuery:
             if not _gives(known or found.resources.get(uid), limits=limits_first):
                 lacking.add(uid)
         rows = self._to.named(self._changed(limits=not limits_first), self._window, lacking).read()
-        again = self._relimited({found.sightings[uid].name for uid in lacking})
-        resized = {uid for uid in lacking if found.sightings[uid].name in again}
+        # Limits that come first may be those of the cgroup.
+        doubtful = found.sightings.keys() if limits_first else lacking
+        again = self._relimited({found.sightings[uid].name for uid in doubtful})
+        resized = {uid for uid in doubtful if found.sightings[uid].name in again}
         return resized | {labels.get("uid", "") for labels, _ in rows}
 
     def _relimited(self, pods: Iterable[str]) -> set[str]:
