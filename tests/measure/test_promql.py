@@ -50,7 +50,8 @@ QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "claim sizes": lambda s: ksm.claim_sizes(s, WINDOW),
     "cpu": lambda s: kubelet.cpu(s, WINDOW),
     "without path": lambda s: kubelet.without_path(s, WINDOW),
-    "named containers": kubelet.named_containers,
+    "containers without an id": lambda s: kubelet.named_containers(s)[0],
+    "containers with a bare id": lambda s: kubelet.named_containers(s)[1],
     "OpenTelemetry's pods": kubelet.otel_pods,
     "told by others": lambda s: kubelet.told_by_others(s, 60.0),
     "told by others of some, with OpenTelemetry": lambda s: kubelet.told_by_others(

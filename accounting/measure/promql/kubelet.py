@@ -73,9 +73,13 @@ NO_PATH = 'id!~"/.*"'
 """Matches a bare container id, and a series without any."""
 
 
-def named_containers(scope: Scope) -> str:
-    """Series of CPU that name pods and containers without a cgroup's path (M3)."""
-    return CPU + scope.usage_selector(f'{scope.usage("container")}!=""', NO_PATH)
+def named_containers(scope: Scope) -> list[str]:
+    """Series of CPU that name pods and containers without a cgroup's path (M3).
+
+    ``NO_PATH`` says the same as the two, but the index would have to add up all paths' series.
+    """
+    named = f'{scope.usage("container")}!=""'
+    return [CPU + scope.usage_selector(named, no_path) for no_path in ('id=""', 'id=~"[^/].*"')]
 
 
 def otel_pods(scope: Scope, only: str = "") -> str:

@@ -1,11 +1,12 @@
 """Queries about the source itself: whether it spoke, and how it spells its labels."""
 
-from accounting.measure.promql.ksm import USER, required_labels, spellings
+from accounting.measure.promql.ksm import RUNNING, USER, required_labels, spellings
 from accounting.measure.promql.scope import Scope, quote, span
 from accounting.model.time import Window
 
+PHASE = "kube_pod_status_phase"
 OF_PODS = (
-    "kube_pod_status_phase",
+    PHASE,
     "kube_pod_annotations",
     "kube_pod_start_time",
     "kube_pod_container_info",
@@ -42,10 +43,16 @@ def named_in(scope: Scope, metric: str) -> list[str]:
 
 
 def without_uid(scope: Scope) -> list[str]:
-    """Selectors of pods of our namespace of which the scrape dropped the uid (cases.md, 4)."""
+    """Selectors of pods of our namespace of which the scrape dropped the uid (cases.md, 4).
+
+    Of phases, only what is read: the index looks through all series of a selector.
+    """
     ours = quote(scope.namespace)
-    places = [f"{label}={ours}" for label in ("namespace", "exported_namespace")]
-    return [metric + scope.selector(place, 'uid=""') for metric in OF_PODS for place in places]
+    return [
+        metric + scope.selector(f"{label}={ours}", 'uid=""', RUNNING if metric == PHASE else "")
+        for metric in OF_PODS
+        for label in ("namespace", "exported_namespace")
+    ]
 
 
 def unnamed(scope: Scope) -> list[str]:

@@ -190,7 +190,7 @@ def with_emitters(source: Source, scope: Scope, start: float, end: float) -> Sco
         selector
         for form in scope.spellings_of_usage
         for selector in (
-            kubelet.named_containers(form),
+            *kubelet.named_containers(form),
             kubelet.POD_CPU + form.usage_selector(),
         )
     ]
