@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter, itemgetter
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, func, select, update
 
 from accounting.errors import AccountingError
 from accounting.model.messages import UNDELIVERED
@@ -78,14 +78,14 @@ class Kept:
         """
         first, last = min(one.day for one in seen), max(one.day for one in seen)
         rows: dict[_Name, list[Volume]] = defaultdict(list)
+        ours = volumes.c.namespace == seen[0].namespace
         with database.begin(reading=True) as connection:
-            of_days = volumes.c.day.between(first, last)
-            for volume in _read(connection, of_days & (volumes.c.namespace == seen[0].namespace)):
+            for volume in _read(connection, ours & volumes.c.day.between(first, last)):
                 rows[volume.namespace, volume.name].append(volume)
             wanted = {(one.namespace, one.name) for one in seen}
             if not is_replay:
                 wanted = {name for name in wanted if not _has(rows, name, first)}
-            for volume in _latest(connection, wanted, first):
+            for volume in _latest(connection, ours, {name for _, name in wanted}, first):
                 rows[volume.namespace, volume.name].append(volume)
             unknown = {
                 one.user
@@ -128,17 +128,18 @@ def _read(connection: Connection, condition: ColumnElement[bool]) -> Iterable[Vo
     return map(volume_of, connection.execute(select(volumes).where(condition)))
 
 
-def _latest(connection: Connection, names: Iterable[_Name], before: int) -> Iterable[Volume]:
-    """The last rows of some volumes before a day."""
-    key = tuple_(volumes.c.namespace, volumes.c.name)
+def _latest(
+    connection: Connection, ours: ColumnElement[bool], names: Iterable[str], before: int
+) -> Iterable[Volume]:
+    """The last rows of some volumes of a namespace before a day."""
     for chunk in _chunks(names):
-        last = (
-            select(volumes.c.namespace, volumes.c.name, func.max(volumes.c.day))
-            .where(volumes.c.day < before, key.in_(chunk))
-            .group_by(volumes.c.namespace, volumes.c.name)
+        earlier = ours & (volumes.c.day < before) & volumes.c.name.in_(chunk)
+        last = select(volumes.c.name, func.max(volumes.c.day).label("day")).where(earlier)
+        days = last.group_by(volumes.c.name).subquery()
+        is_last = (volumes.c.name == days.c.name) & (volumes.c.day == days.c.day)
+        yield from map(
+            volume_of, connection.execute(select(volumes).where(ours).join(days, is_last))
         )
-        days = tuple_(volumes.c.namespace, volumes.c.name, volumes.c.day)
-        yield from _read(connection, days.in_(list(map(tuple, connection.execute(last)))))
 
 
 def _groups(connection: Connection, users: Iterable[str]) -> Mapping[str, str]:
