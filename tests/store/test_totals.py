@@ -275,6 +275,7 @@ def test_what_was_asked_lately_is_added_up_again_before_anybody_asks(database: D
         summaries.summary(viewer, question)
     summaries.measured(VIEWERS[0], QUESTIONS[0])
     names = summaries.names(VIEWERS[0], NOVEMBER, 9)
+    kept: list[int] = []
     with Database(database.url.render_as_string(hide_password=False)) as other:
         for step in range(3):  # as another process does
             if step == 2:
@@ -293,6 +294,8 @@ def test_what_was_asked_lately_is_added_up_again_before_anybody_asks(database: D
                 expected = Summaries(other).summary(viewer, question)
                 assert rows == [_rounded(row) for row in expected]
             assert offered == Summaries(other).names(VIEWERS[0], NOVEMBER, 9)
+            kept.append(len(summaries._kept))
+    assert kept[0] == kept[-1], "what no longer holds is let go"
     assert "user-1" in names[By.USER]
     assert "user-1" not in offered[By.USER]
 

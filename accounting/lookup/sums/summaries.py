@@ -63,7 +63,7 @@ class Summaries:
         self.database = database
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: OrderedDict[_Key, Future[Any]] = OrderedDict()
+        self._kept: OrderedDict[_Key, tuple[_Key, Future[Any]]] = OrderedDict()
         self._asked: OrderedDict[tuple[Callable[..., Any], _Key], float] = OrderedDict()
         self._seen: list[_Revision] = []
 
@@ -92,10 +92,9 @@ class Summaries:
     def _summary(self, viewer: Viewer, question: Question) -> list[Usage]:
         found: list[Usage] = []
         deliveries = self.deliveries()
-        for known, sums in self._measured(viewer, question):
-            lacking = self._once(
-                ("lacking", *known, deliveries), partial(_lacking, self.database, *known[:2])
-            )
+        for part, revision, sums in self._measured(viewer, question):
+            find = partial(_lacking, self.database, viewer, part)
+            lacking = self._once(("lacking", viewer, part), (revision, deliveries), find)
             found += _told(question, sums, lacking)
         return _sorted(question, found)
 
@@ -108,16 +107,18 @@ class Summaries:
         return self._noted(self._measured_alone, viewer, question)
 
     def _measured_alone(self, viewer: Viewer, question: Question) -> list[Usage]:
-        found = [usage for _, sums in self._measured(viewer, question) for usage in sums]
+        found = [usage for *_, sums in self._measured(viewer, question) for usage in sums]
         return _sorted(question, found)
 
-    def _measured(self, viewer: Viewer, question: Question) -> Iterator[tuple[_Key, list[Usage]]]:
-        """For each part of a question: the viewer, the part, its revisions; and its sums."""
+    def _measured(
+        self, viewer: Viewer, question: Question
+    ) -> Iterator[tuple[Question, _Key, list[Usage]]]:
+        """For each part of a question: the part, the revisions of its months, and its sums."""
         revision = {Month(year, month): one for year, month, one in self.version(question.months)}
         for part in question.parts():
-            known = (viewer, part, tuple(revision.get(month) for month in part.months))
+            of_part = tuple(revision.get(month) for month in part.months)
             find = partial(summing.sums, self.database, viewer, part)
-            yield known, self._once(("measured", *known), find)
+            yield part, of_part, self._once(("measured", viewer, part), of_part, find)
 
     def refresh(self) -> None:
         """If records have changed, by whatever process, add up again what was asked lately.
@@ -158,25 +159,28 @@ class Summaries:
         return self._noted(self._offered, viewer, month, most)
 
     def _offered(self, viewer: Viewer, month: Month, most: int) -> Mapping[By, list[str]]:
-        key = ("names", viewer, month, most, tuple(self.version([month])))
-        return self._once(key, partial(_names, self.database, viewer, month, most))
+        find = partial(_names, self.database, viewer, month, most)
+        return self._once(("names", viewer, month, most), tuple(self.version([month])), find)
 
-    def _once(self, key: _Key, find: Callable[[], _Found]) -> _Found:
+    def _once(self, key: _Key, version: _Key, find: Callable[[], _Found]) -> _Found:
+        """What ``find`` returns; it is kept until it is asked for in another version."""
         with self._lock:
-            kept = self._kept.get(key)
-            if is_ours := kept is None:
-                kept = self._kept[key] = Future()
+            known = self._kept.get(key)
+            kept = known if known and known[0] == version else (version, Future())
+            self._kept[key] = kept
             self._kept.move_to_end(key)
             while len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
-        if is_ours:
+        answer = kept[1]
+        if kept is not known:
             try:
-                kept.set_result(find())
+                answer.set_result(find())
             except BaseException as exc:  # noqa: BLE001 - every waiting thread gets it
                 with self._lock:
-                    self._kept.pop(key, None)
-                kept.set_exception(exc)
-        return cast("_Found", kept.result())
+                    if self._kept.get(key) is kept:
+                        del self._kept[key]
+                answer.set_exception(exc)
+        return cast("_Found", answer.result())
 
 
 def _names(database: Database, viewer: Viewer, month: Month, most: int) -> Mapping[By, list[str]]:
