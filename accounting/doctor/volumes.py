@@ -19,9 +19,7 @@ def homes(source: Source, scope: Scope, now: float) -> Finding:
     """Whether claims say whose they are, and whether anything measures what is in them."""
     day = Window(int(now) - _DAY, int(now))
     forms = scope.spellings_of_state
-    queries = (volumes.claims, volumes.descriptions)
-    texts = [query(form, day) for form in forms for query in queries]
-    rows = [row for text in texts for row in source.vector(text, now)]
+    rows = [row for form in forms for row in source.vector(volumes.claims(form, day), now)]
     claims = _names(rows, volumes.SIZE)
     if not claims:
         return Finding(

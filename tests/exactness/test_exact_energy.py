@@ -9,17 +9,15 @@ import pytest
 
 from accounting.doctor import energy as doctor
 from accounting.doctor.finding import State
-from accounting.errors import SourceTooLarge
 from accounting.measure.poller import Options, Poller
-from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS, Scope
+from accounting.measure.promql.scope import Scope
 from accounting.measure.source import querier
 from accounting.measure.source.prometheus import Source
-from accounting.measure.usage.samples import RawSeries, Row
+from accounting.measure.usage.samples import Row
 from accounting.model.accelerators import Accelerator, Quality, Type, Use, UseKey
 from accounting.model.energy import ZONES, EnergyQuality, EnergyRules
 from accounting.model.pods import Account, CounterKind, DayReading, Pod
 from accounting.model.records import Record
-from accounting.model.time import Window
 from accounting.records import energy
 from accounting.simulation.exporters import kepler
 from accounting.simulation.stores.engines import run_prometheus, run_victoria_metrics
@@ -246,33 +244,6 @@ def test_where_pods_have_the_preferred_zone_others_are_asked_for_by_name_alone(
     polled(simulated, new_ledger(), int(UNTIL.timestamp()))
     assert any('zone="package"' in query for query in asked)
     assert all("pod_id=~" in query for query in asked if "psys" in query)
-
-
-def test_of_a_restart_all_samples_are_read_from_its_hour_on(
-    store: str, new_ledger: Ledgers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Before it the counter only grew; where the source refuses to say when, from the begin on."""
-    raw, stepped = Source.raw, Source.stepped
-    asked: set[float] = set()
-
-    def noted(source: Source, query: str, at: float) -> list[RawSeries]:
-        if CASES[3][0].uid in query and "kepler" in query:
-            asked.add(at - int(query.rpartition("[")[2].removesuffix("ms]")) / 1000)
-        return raw(source, query, at)
-
-    def refused(source: Source, query: str, window: Window, step: int) -> list[RawSeries]:
-        if "kepler" in query:
-            raise SourceTooLarge("too many samples", "")
-        return stepped(source, query, window, step)
-
-    monkeypatch.setattr(Source, "raw", noted)
-    pages = []
-    for begin in (START + HOUR, START - HOUR):  # a first poll begins an hour early
-        asked.clear()
-        pages.append(polled(store, new_ledger(), END)[1])
-        assert {round(since) for since in asked} == {begin - RESET_LOOKBACK_SECONDS}
-        monkeypatch.setattr(Source, "stepped", refused)
-    assert pages[0] == pages[1]
 
 
 def test_energy_is_not_read_unless_it_is_wanted(store: str, new_ledger: Ledgers) -> None:

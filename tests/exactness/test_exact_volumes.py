@@ -149,7 +149,6 @@ def test_any_polls_and_polling_again_say_the_same(
 def test_claims_that_are_deleted_or_lose_their_annotations_were_somebodys_on_every_schedule(
     engine: str, new_ledger: Callable[[], str], tmp_path: Path
 ) -> None:
-    """What a claim is, is asked of a long window's end; of these it must be asked before that."""
     seen = heartbeat(6 * HOUR)
     whose = 'annotation_hub_jupyter_org_username="alice"'
     for name, until, annotated_until in (

@@ -18,15 +18,8 @@ def folder(name: str, size: float) -> Row:
     return {"__name__": promql.DIRECTORY, "directory": name}, size
 
 
-def read(
-    claims: list[Row],
-    use: list[Row],
-    found: Samples | None = None,
-    mounts: tuple[str, ...] = (),
-) -> list[VolumeSeen]:
-    by = [({"persistentvolumeclaim": "claim-a", "uid": uid}, 1.0) for uid in mounts]
-    found = found or Samples()
-    return seen_volumes("hub", 5, AT, claims, use, mounts=by, found=found, accounts={})
+def read(claims: list[Row], use: list[Row], found: Samples | None = None) -> list[VolumeSeen]:
+    return seen_volumes("hub", 5, AT, claims, use, found=found or Samples(), accounts={})
 
 
 def running(**users: str) -> Samples:
@@ -63,12 +56,14 @@ def test_annotations_are_read_in_any_spelling() -> None:
 
 
 def test_who_mounts_a_claim_counts_only_where_the_pod_is_a_notebook() -> None:
-    (one,) = read([SIZE], [], running(jupyter_a="alice"), ("0", "hub-pod"))
+    mounts = [row(promql.MOUNTS, 1, uid=uid) for uid in ("0", "hub-pod")]
+    (one,) = read([SIZE, *mounts], [], running(jupyter_a="alice"))
     assert one.mounters == (Mounter("alice", "/vo.example.org"),)
 
 
 def test_a_user_who_was_erased_owns_nothing() -> None:
-    (one,) = read([SIZE], [], running(jupyter_a=ERASED), ("0",))
+    mounts = row(promql.MOUNTS, 1, uid="0")
+    (one,) = read([SIZE, mounts], [], running(jupyter_a=ERASED))
     assert one.mounters == ()
 
 

@@ -41,12 +41,12 @@ def of_other_zones(scope: Scope) -> str:
     return POD_JOULES + _selector(scope, _one_of(scope.energy_zones[1:]))
 
 
-def resets(scope: Scope, window: Window, only: str = "") -> str:
+def resets(scope: Scope, window: Window) -> str:
     """Pods of which a counter fell: all of a node's do when its Kepler restarts (M5).
 
     The preferred zone's tell it; ``resets_of`` is about pods that have no such zone.
     """
-    return _resets(scope, window, _of(scope.energy_zones[0]), only)
+    return _resets(scope, window, _of(scope.energy_zones[0]))
 
 
 def resets_of(scope: Scope, window: Window, only: str) -> str:
@@ -54,8 +54,8 @@ def resets_of(scope: Scope, window: Window, only: str) -> str:
     return _resets(scope, window, only)
 
 
-def _resets(scope: Scope, window: Window, *matchers: str) -> str:
-    series = POD_JOULES + _selector(scope, *matchers) + span(scope, window, RESET_LOOKBACK_SECONDS)
+def _resets(scope: Scope, window: Window, only: str) -> str:
+    series = POD_JOULES + _selector(scope, only) + span(scope, window, RESET_LOOKBACK_SECONDS)
     return f"group by (pod_id) (resets({series}) > 0)"
 
 

@@ -1,7 +1,7 @@
-"""Queries about home volumes: claims, and what is used of them.
+"""Queries about home volumes: claims and who mounts them, and what is used of them.
 
-``ksm.mounts`` tells who mounts them. Each is about a day's part: all of a namespace's
-claims are wanted, and each metric has one row or a few for each of them.
+Two questions a day's part: all of a namespace's claims are wanted, and each metric has one row or
+a few for each of them.
 """
 
 from accounting.measure.promql.ksm import GROUP, USER, spellings
@@ -11,42 +11,21 @@ from accounting.model.time import Window
 SIZE = "kube_persistentvolumeclaim_resource_requests_storage_bytes"
 CREATED = "kube_persistentvolumeclaim_created"
 ANNOTATIONS = "kube_persistentvolumeclaim_annotations"
+MOUNTS = "kube_pod_spec_volumes_persistentvolumeclaims_info"
 USED = "kubelet_volume_stats_used_bytes"
 CAPACITY = "kubelet_volume_stats_capacity_bytes"
 DIRECTORY = "dirsize_total_size_bytes"
 
 
-DESCRIBED_SECONDS = 3600
-"""What a claim is does not change: of a longer time, its end tells it of nearly all."""
-
-
 def claims(scope: Scope, window: Window) -> str:
-    """Claims: their size, when they were made and whose they say they are.
-
-    Of a long window ``descriptions`` tells the latter two of claims that were deleted meanwhile.
-    """
-    end = Window(max(window.start, window.end - DESCRIBED_SECONDS), window.end)
-    size = last("__name__, persistentvolumeclaim", SIZE + _of_claims(scope), scope, window)
-    return f"{size} or {descriptions(scope, end)}"
-
-
-def descriptions(scope: Scope, window: Window, only: str = "") -> str:
-    """When claims were made, and whose they say they are.
+    """Claims: their size, when they were made, whose they say they are, and which pods mount them.
 
     A claim's name tells its owner only as long as nobody names claims otherwise (M1).
     """
-    claim = "__name__, persistentvolumeclaim"
-    whose = ", ".join([claim, *spellings(scope, USER), *spellings(scope, GROUP)])
-    # ``or`` leaves out what differs by its name alone.
-    made = f"{claim}, {scope.state('namespace')}"
-    return " or ".join(
-        last(by, metric + _of_claims(scope, only), scope, window)
-        for by, metric in ((made, CREATED), (whose, ANNOTATIONS))
-    )
-
-
-def _of_claims(scope: Scope, only: str = "") -> str:
-    return scope.selector(scope.state_place, only)
+    names = (*spellings(scope, USER), *spellings(scope, GROUP))
+    by = ", ".join(["__name__", "persistentvolumeclaim", "uid", *names])
+    metrics = f'__name__=~"{SIZE}|{CREATED}|{ANNOTATIONS}|{MOUNTS}"'
+    return last(by, scope.selector(metrics, scope.state_place), scope, window)
 
 
 def use(scope: Scope, window: Window) -> str:

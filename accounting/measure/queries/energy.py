@@ -14,8 +14,6 @@ from accounting.model.pods import Account, CounterKind, SeriesKey
 from accounting.model.time import Window
 from accounting.store.ledger import Ledger
 
-_HOUR = 3600
-
 
 class EnergyQuery:
     """Asks about the hours that end within a window; nothing where energy is not read.
@@ -62,23 +60,17 @@ class EnergyQuery:
             for uid, account in ledger.accounts(unknown).items()
             if _is_news(account, told.readings[uid], self._hours)
         }
+        suspects = self._fallen(told, accounts, self._hours, before)
         ours = accounts.keys() | found.sightings.keys()
         for uid in told.readings.keys() & ours:
             found.readings.setdefault(uid, {}).update(told.readings[uid])
-        suspects = self._suspects(told, accounts, self._hours, before)
-        for since in sorted(set(suspects.values())):
-            some = {uid for uid in suspects.keys() & ours if suspects[uid] == since}
-            self._read_samples(found, told, some, Window(since, self._hours.end))
-        found.metered = self._hours
-        found.rejected.update(told.rejected)
-
-    def _read_samples(self, found: Samples, told: Samples, uids: set[str], span: Window) -> None:
-        """All samples within a span, of those zones of some pods that count."""
         for zone in self._to.scope.energy_zones:
             key = SeriesKey(CounterKind.ENERGY, zone)
-            of_zone = {uid for uid in uids if key in told.readings.get(uid, {})}
+            fallen = {uid for uid in suspects & ours if key in told.readings.get(uid, {})}
             query = partial(kepler.raw_joules, zone=zone)
-            merge_raw_joules(found, self._to.raw(query, span, of_zone, by="pod_id"))
+            merge_raw_joules(found, self._to.raw(query, self._hours, fallen, by="pod_id"))
+        found.metered = self._hours
+        found.rejected.update(told.rejected)
 
     def _ended_before(self, window: Window, hours: Window) -> set[str] | None:
         """The uids of pods that may have ended before the window, and not long before its hours.
@@ -110,14 +102,10 @@ class EnergyQuery:
         before = self._to.ask_in_parts(kepler.told_before_of_others, hours)
         return set(self._uids(before.read_parts()[0])) & found.keys()
 
-    def _suspects(
+    def _fallen(
         self, told: Samples, accounts: Mapping[str, Account], hours: Window, before: set[str]
-    ) -> dict[str, int]:
-        """Pods of which a counter may have fallen, in these hours or just before.
-
-        Returns:
-            Their uids, and since when all samples count: up to a first fall, a counter only grows.
-        """
+    ) -> set[str]:
+        """The uids of pods of which a counter may have fallen, in these hours or just before."""
         lacking = {
             uid for uid, counters in told.readings.items() if self._preferred not in counters
         }
@@ -129,20 +117,10 @@ class EnergyQuery:
         }
         lowest = Samples()
         merge_joules(lowest, self._to.named(kepler.lowest, hours, silent, by="pod_id").read())
-        doubtful = set(self._uids(others.read()))
+        found = set(self._uids(self._fell.read() + others.read()))
         for part in (told, lowest):
-            doubtful |= counting.fallen_uids(accounts, part.readings, hours)
-        fallen = set(self._uids(self._fell.read())) - doubtful
-        return {**self._first_falls(fallen, hours), **dict.fromkeys(doubtful, hours.start)}
-
-    def _first_falls(self, uids: set[str], hours: Window) -> dict[str, int]:
-        """The begin of the hour in which a counter of each of some pods fell first."""
-        first = dict.fromkeys(uids, hours.start)
-        if hours.seconds > _HOUR:
-            for labels, points in self._to.hourly(kepler.resets, hours, uids, by="pod_id"):
-                if (uid := labels.get("pod_id", "")) in uids:
-                    first[uid] = int(points[0][0]) - _HOUR
-        return first
+            found |= counting.fallen_uids(accounts, part.readings, hours)
+        return found
 
     @property
     def _preferred(self) -> SeriesKey:

@@ -231,17 +231,12 @@ class Source:
                 stopped_at=stopped,
             )
 
-    def stepped(self, query: str, window: Window, step_seconds: int) -> list[RawSeries]:
-        """What ``query`` answers at a window's steps, at its start first."""
-        rows = self._stepped(query, window, step_seconds, _Answer[_Matrix]).result
-        times = [time for row in rows for time, _ in row.values]
-        require_times(self.url, window.start, window.end, *times)
-        return [(row.metric, row.values) for row in rows if row.values]
-
     def first_time(self, query: str, window: Window, step_seconds: int) -> float | None:
         """The first of a window's steps at which ``query`` has an answer."""
-        found = self.stepped(query, window, step_seconds)
-        return min((points[0][0] for _, points in found), default=None)
+        rows = self._stepped(query, window, step_seconds, _Answer[_Matrix]).result
+        times = [row.values[0][0] for row in rows if row.values]
+        require_times(self.url, window.start, window.end, *times)
+        return min(times, default=None)
 
     def at_any_step(self, query: str, window: Window, step_seconds: float) -> list[Labels]:
         """The labels of all that ``query`` answers at any of a window's steps."""

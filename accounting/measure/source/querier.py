@@ -32,7 +32,6 @@ _MOST_NAMED = 1000
 _SHORTEST_SECONDS = 300
 
 _HEARTBEAT_LOOKBACK_SECONDS = 3600
-_HOUR = 3600
 
 T = TypeVar("T")
 Question = Callable[[Scope, Window], str]
@@ -106,21 +105,6 @@ class Querier:
         """Ask what some pods used: by name if they are few, else about all."""
         forms = self.scope.spellings_of_usage
         return self._usages(self._naming(query, window, pods, forms, _used), window)
-
-    def hourly(
-        self, query: Query, hours: Window, uids: Collection[str], by: str = "uid"
-    ) -> list[RawSeries]:
-        """What a query says of some pods at the end of each hour, about that hour alone.
-
-        Nothing of those about which the source refuses to say it.
-        """
-        first = Window(hours.start, hours.start + _HOUR)
-        ends = Window(first.end, hours.end)
-        texts = self._naming(query, first, uids, self.scope.spellings_of_state, lambda _: by)
-        try:
-            return [one for text in texts for one in self.source.stepped(text, ends, _HOUR)]
-        except SourceTooLarge:
-            return []
 
     def raw(
         self, query: Query, window: Window, uids: Iterable[str], by: str = "uid"

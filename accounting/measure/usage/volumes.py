@@ -40,7 +40,6 @@ def seen_volumes(
     claims: Iterable[Row],
     use: Iterable[Row],
     *,
-    mounts: Iterable[Row],
     found: Samples,
     accounts: Mapping[str, Account],
 ) -> list[VolumeSeen]:
@@ -52,7 +51,6 @@ def seen_volumes(
         at: the end of what they are about.
         claims: the answers about claims.
         use: the answers about what is used.
-        mounts: the answers about which pods mount which claims.
         found: what the window says; values that cannot be true are noted there.
         accounts: pages of the pods that it is about.
     """
@@ -61,8 +59,6 @@ def seen_volumes(
         if not _is_name(labels.get("persistentvolumeclaim", "")):
             continue
         _describe(known[labels.get("persistentvolumeclaim", "")], labels, value)
-    for labels, _ in mounts:
-        known[labels.get("persistentvolumeclaim", "")].pods.append(labels.get("uid", ""))
     directories: dict[str, int] = {}
     for labels, value in _plausible(use, found):
         metric = labels.get("__name__", "")
@@ -120,6 +116,8 @@ def _describe(claim: _Claim, labels: Mapping[str, str], value: float) -> None:
         case promql.ANNOTATIONS:
             said = owner_of(labels)
             claim.owner = said if said.user else claim.owner
+        case promql.MOUNTS:
+            claim.pods.append(labels.get("uid", ""))
 
 
 def _measured(claim: _Claim, directory: int | None, at: int) -> Measured | None:
