@@ -14,6 +14,7 @@ from tests.exactness.varied import otel, own
 
 EMITTERS: dict[str, Callable[[Case], str]] = {
     "bare ids": lambda case: case.cgroup(f"{case.number:064x}", "notebook"),
+    "bare ids that are told on": lambda case: case.cgroup(f"{case.number:064x}", "notebook"),
     "named containers": lambda case: (
         f'container_cpu_usage_seconds_total{{namespace="{case.name}",pod="jupyter-a",container="n"}}'
     ),
@@ -22,6 +23,9 @@ EMITTERS: dict[str, Callable[[Case], str]] = {
     ),
     "opentelemetry": otel,
 }
+
+
+TOLD_ON = 342
 
 
 def in_turn(number: int, emitter: Callable[[Case], str]) -> list[Case]:
@@ -37,6 +41,8 @@ def in_turn(number: int, emitter: Callable[[Case], str]) -> list[Case]:
                 case.seen[series] = [p for p in points if since <= p[0] - START <= until]
         cases.append(case)
     first, second = cases
+    if number == TOLD_ON:  # its node has not heard of its end yet
+        first.seen[emitter(first)] += [(START + at, 1500.0) for at in range(3060, 3301, 60)]
     for series in first.seen.keys() & second.seen.keys():
         points = second.seen.pop(series)
         if "namespace_created" not in series:

@@ -209,13 +209,14 @@ class CounterQuery:
     def _read_samples(self, found: Samples, suspects: set[str], names: PodNames) -> None:
         """All samples of the counters of some pods."""
         scope, window = self._to.scope, self._window
+        container_of = partial(names.container_of, window.start)
         for name, start in self._late.items():
             raw = self._to.raw_usage(kubelet.raw_counters, Window(start, window.end), [name])
-            series.merge_raw(found, raw, names.at)
+            series.merge_raw(found, raw, names.at, container_of)
         # Some pods at a time: all samples of all of them would be in memory twice.
         for chunk in chunks(suspects - self._late.keys()):
             raw = self._to.raw_usage(kubelet.raw_counters, window, chunk)
-            series.merge_raw(found, raw, names.at)
+            series.merge_raw(found, raw, names.at, container_of)
             if scope.has_otel:
                 series.merge_raw(found, self._to.raw_otel(window, chunk), names.at)
 

@@ -1,14 +1,17 @@
 """Which pod had a name when: names are reused by the same user within minutes (M1, M3). Pure."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
 
 from accounting.measure.usage.heartbeat import Pulse
-from accounting.measure.usage.samples import Samples, Times
+from accounting.measure.usage.samples import Points, Samples, Times
 from accounting.model.pods import Account
 
 _NO_TIMES = Times()
+# So many times as long as a pod may be missing, from when it may have had containers on.
+_SOON = 3.0
 
 
 class PodNames:
@@ -53,6 +56,37 @@ class PodNames:
         known = account.pod if account else times
         told = (known.started_at, known.created_at, times.started_at, times.created_at)
         return min((at for at in told if at), default=None)
+
+    def container_of(self, since: float, name: str, points: Points) -> str:
+        """The uid of the pod whose a container is, which is one pod's alone; empty text for none.
+
+        It may be told of when the next pod has the name already, but no container is older than
+        its pod. Soon after a pod was made, earlier windows have read whose what ended then was.
+
+        Args:
+            since: the window's start.
+            name: its pod's.
+            points: its samples, in order of time.
+        """
+        (first_at, _), (last_at, _) = points[0], points[-1]
+        for at, _ in reversed(points):
+            uid = self.at(name, at)
+            if not uid:
+                continue
+            born_at = self._born_at(uid)
+            is_read = last_at <= min(since, born_at + _SOON * self._tolerance)
+            if born_at <= first_at and not (is_read and uid in self._accounts):
+                return uid
+        return ""
+
+    def _born_at(self, uid: str) -> float:
+        """Since when a pod can have had containers, even if its node's clock is ahead."""
+        started = self.started_at(uid)
+        if started is None:
+            return -math.inf
+        account, seen = self._accounts.get(uid), self._found.sightings.get(uid)
+        running = account.pod.first_running_at if account else seen and seen.first_running_at
+        return min(started, running or started) - self._tolerance
 
     @cached_property
     def _lives(self) -> dict[str, list[tuple[float, float, str]]]:

@@ -326,14 +326,30 @@ def _is_sandbox(key: SeriesKey, labels: Labels) -> bool:
     return key.series != POD_LEVEL or bool(labels.get("image") or labels.get("name"))
 
 
-def merge_raw(samples: Samples, series: Iterable[RawSeries], uid_at: UidAt) -> None:
-    """Add raw samples of counters, all emitters of a counter merged in order of time."""
+def merge_raw(
+    samples: Samples,
+    series: Iterable[RawSeries],
+    uid_at: UidAt,
+    container_of: Callable[[str, Points], str] | None = None,
+) -> None:
+    """Add raw samples of counters, all emitters of a counter merged in order of time.
+
+    Args:
+        samples: changed in place.
+        series: raw samples.
+        uid_at: which pod had a name when.
+        container_of: whose a container is, by the name of its pod and its samples.
+    """
     for labels, points in series:
         _, high = _KINDS[labels["__name__"]]
         uid, key = _counter(labels["__name__"], labels)
         if (labels.get("id", "")[:1] == "/" and not uid) or _is_sandbox(key, labels):
             continue
         name = labels.get(OTEL_POD) or label(labels, "pod")
+        if key.by_id and not uid and container_of is not None:
+            uid = container_of(name, points)
+            if not uid:
+                continue
         for at, value in points:
             if reason := implausible(value, 0, high):
                 samples.rejected[Rejected(labels["__name__"], reason)] += 1
