@@ -164,6 +164,7 @@ def _figures(found: Any) -> Iterator[ColumnElement[Any]]:
 def months_that_differ(database: Database) -> list[Month]:
     """The months of which totals are not what their settled records come to; there are none."""
     with database.begin(reading=True) as connection:
+        database.lift_bounds(connection)
         return [month for month in _months(connection) if not _agrees(connection, month)]
 
 
@@ -178,6 +179,7 @@ def rebuild(database: Database, watch: Callable[[int, int], None] = lambda *_: N
         months = _months(connection)
     for number, month in enumerate(months, 1):
         with database.begin() as connection:
+            database.lift_bounds(connection)
             # As all who write records do: so none writes one meanwhile.
             connection.execute(update(progress).values(revision=progress.c.revision))
             for table in (month_totals, day_totals):

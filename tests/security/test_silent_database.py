@@ -14,8 +14,10 @@ from sqlalchemy import make_url, text
 
 from accounting.errors import DatabaseError
 from accounting.model.jobs import Ending
+from accounting.store import totals
 from accounting.store.engine import patience
 from accounting.store.engine.database import Database
+from accounting.store.tables import revisions
 from tests.api.serving import Serve
 from tests.postgres import run_postgres
 from tests.security.proxy import proxied
@@ -96,6 +98,24 @@ def test_statements_and_locks_end_in_time_with_their_cure(server: str) -> None:
                     connection.execute(text("SELECT * FROM held"))
 
             assert "pg_locks" in told(waiting, 20).cure
+
+
+@pytest.mark.usefixtures("quick")
+def test_totals_of_large_months_are_added_up_anew_however_long_it_takes(server: str) -> None:
+    with Database(server) as database:
+        database.ensure_current()
+        with database.begin() as connection:
+            connection.execute(revisions.insert().values(year=2026, month=11, revision=1))
+            slow = "BEGIN PERFORM pg_sleep(3); RETURN NULL; END"
+            connection.exec_driver_sql(
+                f"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS '{slow}'"
+            )
+            connection.exec_driver_sql(
+                "CREATE TRIGGER slow BEFORE UPDATE ON records EXECUTE FUNCTION slow()"
+            )
+        told: list[tuple[int, int]] = []
+        totals.rebuild(database, lambda *done: told.append(done))
+        assert told == [(1, 1)]
 
 
 @pytest.mark.usefixtures("quick")

@@ -270,12 +270,17 @@ class Database:
         """Serialise processes that start on one empty database; SQLite's BEGIN does it already."""
         if self.is_sqlite:
             return
-        # Another process may migrate, and this one may, too: both take as long as they need.
+        self.lift_bounds(connection)  # another process may migrate, and this one may, too
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key("db")})
+
+    def lift_bounds(self, connection: Connection) -> None:
+        """Let the rest of a transaction take as long as it needs; SQLite has no bounds."""
+        if self.is_sqlite:
+            return
         driver: Any = connection.connection.driver_connection
         driver.silent_seconds = None
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SET LOCAL lock_timeout = 0"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key("db")})
 
     def ensure_current(self) -> None:
         """Create the tables in a new database; refuse one that waits for ``db upgrade``."""
