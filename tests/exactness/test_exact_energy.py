@@ -70,9 +70,10 @@ def told(
     *,
     state: str = "running",
     job: str = "kepler",
+    instance: str = "10.1.0.4:28282",
 ) -> None:
     labels = (
-        f'job="{job}",node_name="n",pod_id="{notebook.uid}",pod_name="{notebook.name}",'
+        f'job="{job}",instance="{instance}",node_name="n",pod_id="{notebook.uid}",pod_name="{notebook.name}",'
         f'pod_namespace="{NAMESPACE}",state="{state}",zone="{zone}"'
     )
     notebook.say(f"kepler_pod_cpu_joules_total{{{labels}}}", every(*span, joules))
@@ -115,6 +116,15 @@ def restart() -> tuple[Notebook, dict[int, float]]:
     told(one, "package", lambda at: (at - HOUR - 60) * 10, (HOUR + 60, HOUR + 600))
     told(one, "package", lambda at: (at - HOUR - 660) * 10, (HOUR + 660, 3 * HOUR))
     return one, {0: 36_000.0 + 5_400 + (2 * HOUR - 660) * 10}
+
+
+def restart_as_another_pod() -> tuple[Notebook, dict[int, float]]:
+    """Kepler's new pod has another address: the counter that begins anew is another series."""
+    one = notebook(12)
+    told(one, "package", lambda at: at * 10, (0, HOUR))
+    anew = (HOUR + 60, 3 * HOUR)
+    told(one, "package", lambda at: (at - anew[0]) * 10, anew, instance="10.1.0.9:28282")
+    return one, {0: 36_000.0 + (2 * HOUR - 60) * 10}
 
 
 def restart_in_a_silence() -> tuple[Notebook, dict[int, float]]:
@@ -174,6 +184,7 @@ CASES = [
         terminated_copy,
         restart,
         restart_in_a_silence,
+        restart_as_another_pod,
         restart_before_the_end,
         two_scrapers,
         over_midnight,

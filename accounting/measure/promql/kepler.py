@@ -55,8 +55,10 @@ def resets_of(scope: Scope, window: Window, only: str) -> str:
 
 
 def _resets(scope: Scope, window: Window, only: str) -> str:
+    """Falls within a series, and counters of several: a Kepler that is another pod begins one."""
     series = POD_JOULES + _selector(scope, only) + span(scope, window, RESET_LOOKBACK_SECONDS)
-    return f"group by (pod_id) (resets({series}) > 0)"
+    of_each = f"count by ({KEY}, state) (last_over_time({series}))"
+    return f"group by (pod_id) (resets({series}) > 0) or group by (pod_id) ({of_each} > 1)"
 
 
 def told_shortly_before(scope: Scope, window: Window) -> str:

@@ -1,6 +1,6 @@
 """Who is scraped, when it speaks, and which labels Prometheus adds to what it says."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
 from typing import Literal
@@ -142,11 +142,11 @@ class Timetable:
     def emitters(self) -> tuple[Emitter, ...]:
         """All scrape targets, kube-state-metrics first."""
         count = len(self.nodes)
-        keplers = [self._kepler(i) for i in range(count)] if self.features.kepler else []
+        keplers = [one for i in range(count) for one in self._keplers(i)]
         return (*self._state_metrics(), *(self._kubelet(i) for i in range(count)), *keplers)
 
     def kepler_lives(self) -> Spans:
-        """When Kepler runs: it is restarted once, on all nodes."""
+        """When Kepler runs: it is restarted once, on all nodes; on every second as another pod."""
         at = self._at(0.47)
         return (self.start, at), (at + MINUTE, self.end)
 
@@ -200,10 +200,16 @@ class Timetable:
         spans = without(((since, until),), gaps)
         return Emitter("kube-state-metrics", instance, phase, spans, shard=shard)
 
-    def _kepler(self, index: int) -> Emitter:
-        spans = without(self.kepler_lives(), [gap for gap in (self.hole,) if gap])
-        node = self.nodes[index]
-        return Emitter("kepler", f"10.0.0.{11 + index}:28282", 0.61 + 0.03 * index, spans, node)
+    def _keplers(self, index: int) -> Iterator[Emitter]:
+        if not self.features.kepler:
+            return
+        lives, gaps = self.kepler_lives(), [gap for gap in (self.hole,) if gap]
+        made_anew = lives[1][0] if index % 2 else self.end
+        others = (made_anew, self.end), (self.start, made_anew)
+        for pod, other in enumerate(others, 1):
+            if spans := without(lives, [*gaps, other]):
+                instance = f"10.42.{pod}.{11 + index}:28282"
+                yield Emitter("kepler", instance, 0.61 + 0.03 * index, spans, self.nodes[index])
 
     def _kubelet(self, index: int) -> Emitter:
         gaps = [gap for gap in (self.hole, self.cadvisor_silence) if gap]

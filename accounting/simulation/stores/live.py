@@ -105,9 +105,7 @@ def serve_targets(cluster: Cluster, *, offset: timedelta = timedelta()) -> Itera
 def _path(emitter: Emitter) -> str:
     if emitter.kind == "cadvisor":
         return f"/nodes/{emitter.node}/metrics/cadvisor"
-    if emitter.kind == "kepler":
-        return f"/nodes/{emitter.node}/kepler/metrics"
-    return f"/kube-state-metrics/{emitter.instance.replace(':', '-')}/metrics"
+    return f"/{emitter.kind}/{emitter.instance.replace(':', '-')}/metrics"
 
 
 def _handler(
