@@ -101,8 +101,8 @@ def test_statements_and_locks_end_in_time_with_their_cure(server: str) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_totals_of_large_months_are_added_up_anew_however_long_it_takes(server: str) -> None:
-    with Database(server) as database:
+def test_totals_of_large_months_are_added_up_anew_however_long_it_takes() -> None:
+    with run_postgres() as url, Database(f"{url}/postgres") as database:
         database.ensure_current()
         with database.begin() as connection:
             connection.execute(revisions.insert().values(year=2026, month=11, revision=1))
