@@ -196,18 +196,25 @@ def tell_energy(record: Record, account: Account, rules: EnergyRules | None) -> 
 
 
 def _spans(held_spans: Sequence[Holding], pod: Pod, site: Site) -> tuple[Span, ...]:
-    """What was held, in the record's figures; who has GPUs at one time has none at another."""
+    """What was held, in the record's figures; who has GPUs at one time has none at another.
+
+    If only what no figure tells was resized (limits beside requests), that is no new span.
+    """
     gpus = [_devices(each.resources, pod, site)[0] for each in held_spans]
     none = 0.0 if any(gpus) else None
-    return tuple(
-        Span(
+    spans: list[Span] = []
+    for each, devices in zip(held_spans, gpus, strict=True):
+        span = Span(
             each.seconds,
             _cpu_count(each.resources, site)[0],
             _memory_mb(each.resources, pod, site)[0],
             none if devices is None and each.resources is not None else devices,
         )
-        for each, devices in zip(held_spans, gpus, strict=True)
-    )
+        if spans and spans[-1]._replace(seconds=span.seconds) == span:
+            spans[-1] = span._replace(seconds=spans[-1].seconds + span.seconds)
+        else:
+            spans.append(span)
+    return tuple(spans)
 
 
 def _integral(sizes: Iterable[tuple[float, float | None]]) -> float | None:

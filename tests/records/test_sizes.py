@@ -1,6 +1,7 @@
 """What a pod held over time, and what of it goes out: the highest while open, then the mean."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,15 @@ def test_a_record_without_a_cpu_count_waits_for_a_default(default: float | None)
     (record,) = builder.records(account, Site("SITE", default_cpu_count=default), RULES)
     assert record.held is (Held.INVALID if default is None else Held.NO)
     assert ("ACCOUNTING_RECORD__DEFAULT_CPU_COUNT" in record.problem) is (default is None)
+
+
+def test_a_resize_that_no_figure_tells_is_none() -> None:
+    """Limits beside requests: they may be read on one schedule and not on another."""
+    resized = pod(T + 3600, ended=True)
+    resized.resizes = ((T + 900.0, replace(SMALL, cpu_limit=9.0)),)
+    (record,) = records(resized)
+    assert (record.cpu_count, record.core_seconds) == (2.0, 7200)
+    assert (record.flags, record.spans) == ((), ())
 
 
 def test_gpus_that_a_pod_has_only_for_a_while_are_counted_for_that_time() -> None:

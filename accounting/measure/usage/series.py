@@ -278,7 +278,7 @@ def _levels(lines: Mapping[SeriesKey, Points]) -> dict[Level, list[SeriesKey]]:
             by_level[level_of(key.series)].append(key)
     own = by_level.get(Level.POD)
     if own:
-        start, end = min(lines[k][0][0] for k in own), max(lines[k][-1][0] for k in own)
+        start, end = min(lines[k][0][0] for k in own), max(_sure_until(lines[k]) for k in own)
         grown = sum(_growth(lines[key], start, end) for key in own)
         others = (
             sum(_growth(lines[key], start, end) for key in keys)
@@ -289,6 +289,15 @@ def _levels(lines: Mapping[SeriesKey, Points]) -> dict[Level, list[SeriesKey]]:
         if most > HARDLY_SECONDS and grown < most * _WHOLE:
             del by_level[Level.POD]
     return by_level
+
+
+def _sure_until(line: Points) -> float:
+    """When the last sample is before a fall that may yet be taken back: of then growth is known."""
+    seen = Line(0.0)
+    for point in line:
+        seen.see(*point)
+    fell_at = seen.fell_at
+    return line[-1][0] if fell_at is None else max(at for at, _ in line if at < fell_at)
 
 
 def _growth(line: Points, start: float, end: float) -> float:
