@@ -70,12 +70,17 @@ class Release:
         ]
 
     def refusals(self) -> list[str]:
-        """What controllers could not create in the namespace, in the words of the API server."""
+        """What controllers could not create in the namespace, in the words of the API server.
+
+        Not what two of them wrote at once, such as a quota: they try that again by themselves.
+        """
         path = f"/api/v1/namespaces/{self.namespace}/events"
         return [
             event["message"]
             for event in self.client.list(path)
-            if event["type"] == "Warning" and event["reason"].startswith("FailedCreate")
+            if event["type"] == "Warning"
+            and event["reason"].startswith("FailedCreate")
+            and "the object has been modified" not in event["message"]
         ]
 
     def refused(self, chart: Path, *values: Path, **settings: object) -> str:
