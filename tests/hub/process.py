@@ -62,19 +62,26 @@ def program(
             _end_orphans(folder)
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = READY_SECONDS) -> None:
+def wait_for(
+    condition: Callable[[], bool],
+    what: str,
+    seconds: float = READY_SECONDS,
+    *,
+    passes_soon: bool = False,
+) -> None:
     """Ask until it is true; `what` names the thing that did not happen in time.
 
-    The longer it takes, the less often: an answer of a hub costs more than a wait of its own.
+    The longer it takes, the less often: an answer of a hub costs more than a wait of its own. What
+    passes soon, such as a file that is moved, is asked for without such pauses.
     """
     deadline = time.monotonic() + seconds
-    pause = 0.05
+    pause, longest = (0.002, 0.002) if passes_soon else (0.05, 0.3)
     while not _true(condition):
         if time.monotonic() > deadline:
             msg = f"waited {seconds:g} s for {what}"
             raise TimeoutError(msg)
         time.sleep(pause)
-        pause = min(1.3 * pause, 0.3)
+        pause = min(1.3 * pause, longest)
 
 
 def end(process: psutil.Process) -> None:
