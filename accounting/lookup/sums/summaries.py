@@ -131,12 +131,12 @@ class Summaries:
         now = self._revisions()
         if now == self._seen:
             return
+        self._seen = now  # what fails is not tried again until records change
         since = self._clock() - LATELY_SECONDS
         with self._lock:
             lately = [key for key, asked_at in self._asked.items() if asked_at >= since]
         for find, asked in reversed(lately):
             find(*asked)
-        self._seen = now
 
     def _noted(self, find: Callable[..., _Found], *asked: Any) -> _Found:
         """What ``find`` returns; it may be asked again by ``refresh``."""
