@@ -72,8 +72,9 @@ soak: prepared  ## kill pushers at random, SOAK_RUNS=500 times (SOAK_SEED=1, SOA
 soak-http: prepared  ## attack the service over HTTP for SOAK_SECONDS=60, with honest users beside
 	SOAK_SECONDS=$(or $(SOAK_SECONDS),60) $(BIN)/pytest tests/security/test_soak.py -s -q
 
-exact: prepared  ## measure EXACT_CLUSTERS=300 random clusters (EXACT_SEED=1: from there)
-	EXACT_CLUSTERS=$(EXACT_CLUSTERS) EXACT_SEED=$(EXACT_SEED) $(BIN)/pytest tests/exactness/test_exact_random.py -n $(WORKERS) -q
+exact: prepared  ## measure all cases on all engines and schedules, and EXACT_CLUSTERS=300 random clusters (EXACT_SEED=1: from there)
+	EXACT_FULL=1 EXACT_CLUSTERS=$(EXACT_CLUSTERS) EXACT_SEED=$(EXACT_SEED) \
+	    $(BIN)/pytest tests/exactness -n $(WORKERS) -q
 
 bench: prepared  ## measure speed and memory; writes bench/results
 	@$(BIN)/python -m bench

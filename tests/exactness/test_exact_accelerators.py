@@ -11,6 +11,8 @@ from accounting.measure.source.prometheus import Source
 from accounting.simulation.stores.engines import run_victoria_metrics
 from accounting.store.engine.database import Database
 from accounting.store.records import Records
+from tests.exactness.matrix import combined
+from tests.exactness.notebooks import ENGINES
 from tests.exactness.polling import poller
 from tests.exactness.test_exact_cases import END, LIFE, START, Case, imported, served, usual
 
@@ -258,8 +260,7 @@ def victoria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield engine.url
 
 
-@pytest.mark.parametrize("engine", ["prometheus", "victoria"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "engine"), combined(CASES, ENGINES))
 def test_what_is_held_and_used_is_told_the_same_in_any_steps(
     request: pytest.FixtureRequest, new_ledger: Callable[[], str], name: str, engine: str
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from accounting.model.time import Month
 from accounting.simulation.world.cluster import NAMESPACE
+from tests.exactness.matrix import combined
 from tests.exactness.notebooks import ENGINES, START, Notebook, Seen, every, merged, served
 from tests.exactness.polling import poll
 
@@ -33,9 +34,9 @@ def beats(since: int, until: int, silence: tuple[int, int] | None) -> Seen:
     return {series: [p for p in points if not first < p[0] - START < last]}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("name", "phase", "engine"), combined(CASES, ["Failed", "Succeeded"], ENGINES)
+)
 def test_a_pod_that_is_listed_only_after_its_end_has_its_wall_time(
     tmp_path: Path, new_ledger: Callable[[], str], name: str, phase: str, engine: str
 ) -> None:

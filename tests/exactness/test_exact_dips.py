@@ -11,6 +11,8 @@ from accounting.measure.usage.samples import Rejected
 from accounting.model.pods import Implausible
 from accounting.simulation.stores.engines import run_victoria_metrics
 from accounting.store.engine.database import Database
+from tests.exactness.matrix import combined
+from tests.exactness.notebooks import ENGINES
 from tests.exactness.polling import poller
 from tests.exactness.test_exact_cases import END, LIFE, START, Case, imported, served, usual
 from tests.exactness.varied import (
@@ -221,10 +223,8 @@ def victoria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("engine", "is_at_month_s_end"),
-    [("prometheus", False), ("prometheus", True), ("victoria", True)],
+    ("name", "engine", "is_at_month_s_end"), combined(CASES, ENGINES, [True, False])
 )
-@pytest.mark.parametrize("name", CASES)
 def test_a_dip_is_no_restart_and_a_restart_is_one_in_any_steps(
     request: pytest.FixtureRequest,
     new_ledger: Callable[[], str],

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from accounting.simulation.world.cluster import NAMESPACE
+from tests.exactness.matrix import combined
 from tests.exactness.notebooks import (
     ENGINES,
     START,
@@ -185,9 +186,7 @@ CASES: dict[str, tuple[Callable[[Holder], None], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "schedule", "engine"), combined(CASES, SCHEDULES, ENGINES))
 def test_a_pod_holds_what_kubernetes_reserves_for_it(
     tmp_path: Path, new_ledger: Callable[[], str], name: str, schedule: str, engine: str
 ) -> None:

@@ -8,6 +8,8 @@ from accounting.measure.promql.scope import Scope
 from accounting.measure.source.prometheus import Source
 from accounting.simulation.stores.engines import run_victoria_metrics
 from accounting.store.engine.database import Database
+from tests.exactness.matrix import combined
+from tests.exactness.notebooks import ENGINES
 from tests.exactness.polling import poller, written
 from tests.exactness.test_exact_cases import END, LIFE, START, Case, imported, served, usual
 from tests.exactness.varied import otel, own
@@ -72,8 +74,7 @@ def victoria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield engine.url
 
 
-@pytest.mark.parametrize("engine", ["prometheus", "victoria"])
-@pytest.mark.parametrize("name", IN_TURN)
+@pytest.mark.parametrize(("name", "engine"), combined(IN_TURN, ENGINES))
 def test_of_two_notebooks_of_one_name_each_has_its_own_use_whoever_tells_it(
     request: pytest.FixtureRequest, new_ledger: Callable[[], str], name: str, engine: str
 ) -> None:

@@ -1,10 +1,12 @@
 """A pod's own cgroup falls silent while others tell of it: nothing is lost, on any schedule."""
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from tests.exactness.matrix import combined
 from tests.exactness.notebooks import (
     ENGINES,
     START,
@@ -41,10 +43,10 @@ SWITCHES: dict[str, Callable[[Notebook], None]] = {
 }
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("switch", SWITCHES)
-@pytest.mark.parametrize("until", [1860, 1950, 3600])
+@pytest.mark.parametrize(
+    ("until", "switch", "schedule", "engine"),
+    combined(product([1860, 1950, 3600], SWITCHES), SCHEDULES, ENGINES),
+)
 def test_a_pod_that_is_alone_on_its_node_is_followed_through_a_switch(  # noqa: PLR0917 - parameters of the test
     tmp_path: Path,
     new_ledger: Callable[[], str],

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from accounting.simulation.stores.engines import run_victoria_metrics
+from tests.exactness.matrix import combined
+from tests.exactness.notebooks import ENGINES
 from tests.exactness.test_exact_cases import END, LIFE, START, Case, imported, served, usual
 from tests.exactness.varied import FIRST, Expected, both, half, hold_to, otel, own, without_own
 
@@ -386,9 +388,9 @@ def victoria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield engine.url
 
 
-@pytest.mark.parametrize("engine", ["prometheus", "victoria"])
-@pytest.mark.parametrize("is_at_month_s_end", [False, True])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("name", "engine", "is_at_month_s_end"), combined(CASES, ENGINES, [True, False])
+)
 def test_the_variation_is_measured_right_and_the_same_in_any_steps(
     request: pytest.FixtureRequest,
     new_ledger: Callable[[], str],
