@@ -1,22 +1,33 @@
 """Shared by the tests of exactness."""
 
 import pickle
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from accounting.store.engine.database import Database
 from tests.conftest import History, once
 from tests.exactness.polling import Written, poll
 
 
 @pytest.fixture(scope="session")
 def new_ledger(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
-    """Makes URLs of SQLite databases that do not exist yet."""
+    """Makes empty ledgers, copies of one: the URLs of SQLite databases."""
     folder: Path = tmp_path_factory.mktemp("ledgers")
     numbers: Iterator[int] = count()
-    return lambda: f"sqlite:///{folder / str(next(numbers))}.db"
+    empty = folder / "empty.db"
+    with Database(f"sqlite:///{empty}") as database:
+        database.ensure_current()
+
+    def new() -> str:
+        path = folder / f"{next(numbers)}.db"
+        shutil.copy(empty, path)
+        return f"sqlite:///{path}"
+
+    return new
 
 
 @pytest.fixture(scope="session")
