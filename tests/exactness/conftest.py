@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 
 from accounting.store.engine.database import Database
-from tests.conftest import History, once
+from tests.conftest import History, frugal, once
 from tests.exactness.polling import Written, poll
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frugal_engines() -> Iterator[None]:
+    """Of the modules' own engines each holds little, and answers small questions only."""
+    with frugal():
+        yield
 
 
 @pytest.fixture(scope="session")

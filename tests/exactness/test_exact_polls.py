@@ -20,6 +20,7 @@ from accounting.store.tables import records
 from tests.conftest import START, History
 from tests.exactness import polling
 from tests.exactness.expected import unix
+from tests.exactness.matrix import full_matrix
 from tests.exactness.polling import HOUR, Written, poll, poller, written
 
 MINUTE = 60
@@ -141,7 +142,7 @@ _INSTANTS = st.integers(unix(_PLAN.start) + MINUTE, unix(_PLAN.end) - 1) | st.bu
     cuts=st.lists(_INSTANTS, unique=True, min_size=1, max_size=10).map(sorted),
     step=st.sampled_from([2 * HOUR, 6 * HOUR, 48 * HOUR]),
 )
-@settings(max_examples=5)
+@settings(max_examples=5 if full_matrix() else 3)
 def test_it_is_the_same_when_polled_at_any_times(
     history: History, new_ledger: Ledgers, polled: Written, cuts: list[int], step: int
 ) -> None:
@@ -173,7 +174,7 @@ def test_it_is_the_same_when_the_process_is_killed_again_and_again(
     chance = random.Random(20251101)  # noqa: S311 - repeatable, not secret
     arguments = [history.url, ledger, str(HOUR), str(history.end)]
     killed = 0
-    while killed < 10:
+    while killed < (10 if full_matrix() else 6):
         program = [sys.executable, polling.__file__, *arguments]
         with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
