@@ -3,11 +3,12 @@
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import and_, exists, or_, select, tuple_
+from sqlalchemy import Select, and_, exists, func, or_, select, tuple_
 
 from accounting.model.messages import OutletKind
 from accounting.model.time import Month
-from accounting.store.tables import outlets, queued, records, revisions, settled
+from accounting.store.parts import of_apart
+from accounting.store.tables import joined, outlets, queued, records, revisions, settled
 
 _NONE_KNOWN = ~exists().select_from(outlets)
 """Nothing was pushed yet."""
@@ -77,6 +78,38 @@ def unsettled(destination: str = "") -> Any:
     told = exists().where(same, settled.c.destination == outlets.c.destination)
     told = told.correlate_except(settled)
     return months.where(or_(_NONE_KNOWN, exists().where(takes, ~told)))
+
+
+def moved(destination: str) -> Select[Any]:
+    """The same with the revision at which a destination had been told all; NULL: it never was."""
+    here = and_(
+        settled.c.destination == destination,
+        *(settled.c[name] == revisions.c[name] for name in ("year", "month")),
+    )
+    months = select(revisions.c.year, revisions.c.month, settled.c.revision)
+    return months.outerjoin_from(revisions, settled, here).where(
+        settled.c.revision.is_distinct_from(revisions.c.revision)
+    )
+
+
+def unsaid(destination: str, month: Month, told_at: int | None) -> list[Select[Any]]:
+    """The uids of a month's records that a destination was not told, as several queries.
+
+    Args:
+        destination: to there.
+        month: which month.
+        told_at: the month's revision at which it had been told everything; None: it never was.
+            Only records that have changed since then are looked at, and not the whole month.
+    """
+    c, of = records.c, joined.c
+    found = select(c.uid).where(c.year == month.year, c.month == month.month, c.held == "")
+    if told_at is None:
+        return [found.where(~_is_queued(destination))]
+    # As a scalar: PostgreSQL would rather read all that was queued than look some records up.
+    said = select(queued.c.digest).where(_of_record(destination)).scalar_subquery()
+    found = found.where(func.coalesce(said, "") != c.digest)
+    since = (of.year == month.year, of.month == month.month, of.revision >= told_at)
+    return [of_apart(found), found.where(c.uid.in_(select(of.uid).where(*since)))]
 
 
 def _is_queued(destination: Any) -> Any:

@@ -368,6 +368,19 @@ settled = Table(
     Column("revision", BigInteger, nullable=False),
 )
 
+# Records that joined a total after a destination had been told all of their month. Besides records
+# that are apart, no others can say what it was not told.
+joined = Table(
+    "joined",
+    metadata,
+    Column("year", Integer),
+    Column("month", Integer),
+    Column("uid", String(64)),
+    Column("revision", BigInteger, nullable=False, comment="of the month, when it joined"),
+    PrimaryKeyConstraint("year", "month", "uid"),
+    sqlite_with_rowid=False,
+)
+
 # What each receiver must hold after all deliveries: same key, the last arrival wins.
 delivered = Table(
     "delivered",

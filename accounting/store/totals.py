@@ -29,11 +29,21 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from accounting.model.messages import OutletKind
 from accounting.model.records import Status
 from accounting.model.time import Month
 from accounting.store import parts
 from accounting.store.engine.database import Database
-from accounting.store.tables import day_totals, month_totals, progress, records, revisions
+from accounting.store.tables import (
+    day_totals,
+    joined,
+    month_totals,
+    outlets,
+    progress,
+    records,
+    revisions,
+    settled,
+)
 
 _c = records.c
 _is_in: ColumnElement[Any] = literal_column("NOT records.apart")
@@ -86,19 +96,36 @@ def _take_out(connection: Connection, month: Month, which: ColumnElement[bool]) 
 
 
 def _take_in(connection: Connection, month: Month, which: ColumnElement[bool]) -> None:
-    settled = [*_of(month), which, parts.is_apart, *_is_settled(month)]
-    _add(connection, month, settled, sign=1)
-    connection.execute(update(records).where(*settled).values(apart=False))
+    chosen = [*_of(month), which, parts.is_apart, *_is_settled(month)]
+    _add(connection, month, chosen, sign=1)
+    _note_joined(connection, month, chosen)
+    connection.execute(update(records).where(*chosen).values(apart=False))
 
 
-def _of(month: Month) -> list[ColumnElement[bool]]:
-    return [_c.year == month.year, _c.month == month.month]
+def _note_joined(
+    connection: Connection, month: Month, chosen: Sequence[ColumnElement[bool]]
+) -> None:
+    """Where no destination was told all of a month, the whole month is searched anyway."""
+    was_told = select(settled.c.revision).where(*_of(month, settled)).exists()
+    revision = select(revisions.c.revision).where(*_of(month, revisions)).scalar_subquery()
+    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(joined)
+    found = select(_c.year, _c.month, _c.uid, func.coalesce(revision, 0)).where(*chosen, was_told)
+    names = [column.name for column in joined.columns]
+    connection.execute(
+        insert.from_select(names, found).on_conflict_do_update(
+            index_elements=list(joined.primary_key), set_={"revision": insert.excluded.revision}
+        )
+    )
+
+
+def _of(month: Month, table: Table = records) -> list[ColumnElement[bool]]:
+    return [table.c.year == month.year, table.c.month == month.month]
 
 
 def _within(table: Table, month: Month) -> list[ColumnElement[bool]]:
     c = table.c
     if table is month_totals:
-        return [c.year == month.year, c.month == month.month]
+        return _of(month, table)
     return [c.day >= month.start // parts.DAY_SECONDS, c.day < month.end // parts.DAY_SECONDS]
 
 
@@ -185,8 +212,16 @@ def rebuild(database: Database, watch: Callable[[int, int], None] = lambda *_: N
             for table in (month_totals, day_totals):
                 connection.execute(delete(table).where(*_within(table, month)))
             connection.execute(update(records).where(*_of(month), _is_in).values(apart=True))
+            _unsettle(connection, month)
             _take_in(connection, month, true())
         watch(number, len(months))
+
+
+def _unsettle(connection: Connection, month: Month) -> None:
+    """Let all of a month be searched, rather than note that all of it joined."""
+    takes = select(outlets.c.destination).where(outlets.c.kind == OutletKind.RECORDS.value)
+    told = settled.c.destination.in_(takes)
+    connection.execute(delete(settled).where(*_of(month, settled), told))
 
 
 def _months(connection: Connection) -> list[Month]:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from alembic import command
+from sqlalchemy import Connection, event, select
 
 from accounting.delivery import batches, pusher
 from accounting.delivery.outbox import Outbox
@@ -24,13 +25,25 @@ from accounting.model.messages import (
     Stop,
 )
 from accounting.model.pods import Account
+from accounting.model.time import Month
 from accounting.records.formats import apel
+from accounting.store import due, erasure, totals
 from accounting.store.due import is_due, unsettled
 from accounting.store.engine.access import Right, Viewer
-from accounting.store.engine.database import Database
+from accounting.store.engine.database import Database, alembic_config
 from accounting.store.records import Records
+from accounting.store.tables import joined
 from ssm.errors import Unavailable
-from tests.delivery.books import Inbox, account, opened, ran_on, table_of, table_of_ours, write
+from tests.delivery.books import (
+    NOVEMBER,
+    Inbox,
+    account,
+    opened,
+    ran_on,
+    table_of,
+    table_of_ours,
+    write,
+)
 
 TO = "inbox://example.org"
 FAILURE = Failure(FailureKind.REJECTED, "The broker rejects it", "Ask.")
@@ -239,6 +252,94 @@ def test_a_month_that_was_told_whole_is_not_searched_until_it_changes(ledger: Da
     write(ledger, [ran_on(account(1), 60)])
     assert Outbox(ledger).due_count(destination=TO) == 1
     assert push(ledger, Inbox()).records == 1
+
+
+def unsaid(database: Database, to: str = TO) -> set[str]:
+    """What a destination was not told, as found among what has changed since it was told all."""
+    with database.begin(reading=True) as connection:
+        found = {
+            uid
+            for year, month, told_at in connection.execute(due.moved(to))
+            for uid in _uids(connection, to, Month(year, month), told_at)
+        }
+        assert found == _uids(connection, to, NOVEMBER, None), "as in the whole month"
+        return found
+
+
+def _uids(connection: Connection, to: str, month: Month, told_at: int | None) -> set[str]:
+    queries = due.unsaid(to, month, told_at)
+    return {uid for query in queries for uid in connection.scalars(query)}
+
+
+def _joined(database: Database) -> int:
+    with database.begin(reading=True) as connection:
+        return len(connection.execute(select(joined)).all())
+
+
+def test_what_was_not_told_is_found_among_what_changed_since_all_was(ledger: Database) -> None:
+    others = Inbox("inbox://other.example.org")
+    pages = [account(number, user=f"user-{number}") for number in range(6)]
+    write(ledger, pages)
+    assert (len(unsaid(ledger)), _joined(ledger)) == (6, 0), "all of the month are looked at"
+    push(ledger, Inbox())
+    push(ledger, others)
+    assert unsaid(ledger) == set()
+    write(ledger, [ran_on(pages[0], 60, ended=True), ran_on(pages[1], 60)])
+    assert (len(unsaid(ledger)), _joined(ledger)) == (2, 1)
+    push(ledger, Inbox())
+    assert (len(unsaid(ledger)), _joined(ledger)) == (0, 1), "the other was not told yet"
+    assert len(unsaid(ledger, others.name)) == 2
+    write(ledger, [ran_on(pages[2], 60, ended=True), ran_on(pages[0], 60, ended=True)])
+    assert (len(unsaid(ledger)), len(unsaid(ledger, others.name))) == (2, 3)
+    erasure.erase_user(ledger, "user-0")
+    assert len(unsaid(ledger)) == 2
+    totals.rebuild(ledger)
+    assert (len(unsaid(ledger)), len(unsaid(ledger, others.name))) == (2, 3)
+    push(ledger, others)
+    push(ledger, Inbox())
+    assert unsaid(ledger) == unsaid(ledger, others.name) == set()
+    write(ledger, [ran_on(pages[3], 60, ended=True)])
+    push(ledger, others)
+    push(ledger, Inbox())
+    assert _joined(ledger) == 0
+
+
+def test_a_month_that_changed_before_an_upgrade_is_searched_whole_after_it(
+    ledger: Database,
+) -> None:
+    pages = [account(number) for number in range(2)]
+    write(ledger, pages)
+    push(ledger, Inbox())
+    write(ledger, [ran_on(pages[0], 60, ended=True)])
+    for how, revision in ((command.downgrade, "0018"), (command.upgrade, "0019")):
+        config = alembic_config()
+        with ledger.begin() as connection:
+            config.attributes["connection"] = connection
+            how(config, revision)
+    assert unsaid(ledger) == {pages[0].pod.uid}
+
+
+def test_sums_look_for_what_was_not_told_among_what_has_changed(tmp_path: Path) -> None:
+    with opened(tmp_path) as database:
+        page = account(1)
+        write(database, [page])
+        push(database, Inbox())
+        write(database, [ran_on(page, 60, ended=True)])
+        with database.begin(reading=True) as connection:
+            ((*month, told_at),) = connection.execute(due.moved(TO))
+            plan = [
+                row.detail
+                for query in due.unsaid(TO, Month(*month), told_at)
+                for row in connection.exec_driver_sql(
+                    "EXPLAIN QUERY PLAN "
+                    + str(query.compile(database.engine, compile_kwargs={"literal_binds": True}))
+                )
+            ]
+    read = [step for step in plan if " records " in step]
+    assert [step.partition(" USING ")[2] for step in read] == [
+        "INDEX ix_records_apart (year=? AND month=?)",
+        "PRIMARY KEY (year=? AND month=? AND uid=?)",
+    ]
 
 
 def test_that_question_is_written_once() -> None:

@@ -20,6 +20,7 @@ from accounting.store.records import Records
 from accounting.store.tables import (
     figures,
     holds,
+    joined,
     messages,
     metadata,
     pods,
@@ -56,6 +57,8 @@ def full(tmp_path_factory: pytest.TempPathFactory, inbox: Inbox) -> Iterator[Dat
             connection.execute(stops.insert(), stop | why)
             held = {"uid": "u", "year": 2025, "month": 11, "held": "invalid", "problem": "too long"}
             connection.execute(holds.insert(), held | {"reported_at": month.NOW})
+            changed = {"uid": "u", "year": 2025, "month": 11, "revision": 1}
+            connection.execute(joined.insert(), changed)
             compared = {"destination": "ams://elsewhere.example.org", "year": 2025, "month": 11}
             made = {"made_at": month.NOW, "source": "portal.json", "unit": "hours"}
             rest = {"is_partial": False, "lines": "[]"}

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from accounting.cli import app
 from accounting.delivery.receiver import Receiver
+from accounting.lookup.sums import outgoing
 from accounting.model.time import Month
 from accounting.store import totals
 from accounting.store.ledger import note_change
@@ -87,9 +88,11 @@ def agree(running: Running) -> Sums:
     return found
 
 
+@pytest.mark.parametrize("few", [1000, 0], ids=["few differ", "many differ"])
 def test_what_was_delivered_is_told_as_the_repository_adds_it_up(
-    site: tuple[Running, AmsStandin],
+    site: tuple[Running, AmsStandin], few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(outgoing, "_FEW", few)
     running, broker = site
     before = agree(running)
     assert {sums["delivered"] for sums in before.values()} == {(0, 0, 0)}

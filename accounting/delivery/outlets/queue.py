@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from accounting.model.messages import UNDELIVERED, Entry, OutletKind, RecordKey
 from accounting.model.time import Month
-from accounting.store.tables import messages, outlets, queued, revisions, settled
+from accounting.store.tables import joined, messages, outlets, queued, revisions, settled
 
 
 class Told(NamedTuple):
@@ -116,6 +116,19 @@ def settle_at(connection: Connection, destination: str, month: Month, revision: 
     """Note up to which revision a destination was told all of a month."""
     key = {"destination": destination, **month._asdict()}
     _upsert(connection, settled, key, {"revision": revision})
+
+
+def forget_joined(connection: Connection) -> None:
+    """Forget the records that joined a total before all destinations were told all of the month."""
+    takes = outlets.c.kind == OutletKind.RECORDS.value
+    later = exists().where(
+        settled.c.destination == outlets.c.destination,
+        settled.c.year == joined.c.year,
+        settled.c.month == joined.c.month,
+        settled.c.revision > joined.c.revision,
+    )
+    lacks = exists().where(takes, ~later.correlate(outlets, joined)).correlate(joined)
+    connection.execute(delete(joined).where(~lacks))
 
 
 def unsettle(connection: Connection, destination: str, month: Month) -> None:

@@ -57,6 +57,7 @@ class CloudRecords:
             left = select(records.c.uid).where(of_month, is_unsaid(destination)).limit(1)
             if connection.execute(left).first() is None:
                 queue.settle(connection, destination, Month(year, month))
+        queue.forget_joined(connection)
 
     def body(self, texts: Sequence[str]) -> str:
         """See ``Outlet``."""

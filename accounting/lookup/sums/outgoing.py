@@ -9,17 +9,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, literal_column, select, tuple_, union
+from sqlalchemy import (
+    CompoundSelect,
+    Connection,
+    Select,
+    and_,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    union,
+)
 
 from accounting.model.messages import UNDELIVERED, MessageState, OutletKind
 from accounting.model.time import Month
 from accounting.records.formats import apel
-from accounting.store.due import is_unsaid, unsettled
+from accounting.store.due import moved, unsaid
 from accounting.store.engine.database import Database
-from accounting.store.parts import of_apart
 from accounting.store.tables import delivered, message_records, messages, outlets, records
 
 Version = tuple[Any, ...]
+_FEW = 1000
+"""Up to so many notebooks are looked up by their uids: PostgreSQL would else read whole tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +107,12 @@ def lacking(
         destination = receiver(connection)
         if not _was_told(connection, destination):
             destination = ""
-        candidates = _candidates(connection, destination, months)
-        rows = connection.execute(_compared(destination, keys).where(*asked, candidates)).all()
+        candidates: Any = _candidates(connection, destination, months)
+        few = connection.scalars(candidates.limit(_FEW + 1)).all()
+        if len(few) <= _FEW:
+            candidates = few
+        compared = _compared(destination, keys).where(*asked, records.c.uid.in_(candidates))
+        rows = connection.execute(compared).all() if few else []
     sums: dict[tuple[Any, ...], _Sums] = defaultdict(_Sums)
     for row in rows:
         sums[tuple(row[: len(keys)])].add(row)
@@ -112,34 +127,36 @@ def _was_told(connection: Connection, destination: str) -> bool:
     return connection.execute(went).first() is not None
 
 
-def _candidates(connection: Connection, destination: str, months: Sequence[Month]) -> Any:
-    """The condition of notebooks of which something may not be as it was delivered.
+def _candidates(
+    connection: Connection, destination: str, months: Sequence[Month]
+) -> CompoundSelect[Any]:
+    """The uids of notebooks of which something may not be as it was delivered.
 
-    In a month of which a destination was told all, and of which nothing waits, only held records
+    Of a month of which a destination was told all, and of which nothing waits, only held records
     differ. Where a record's month before was not delivered, its own part of the sum differs.
     """
     c = records.c
     held = select(c.uid).where(c.held != literal_column("''"))
     if not destination:
-        return c.uid.in_(held)
+        return union(held)
+    searched = {*months, *(Month.of(month.start - 1) for month in months)}
+    of = message_records.c
     waiting = (
-        select(message_records.c.uid, message_records.c.year, message_records.c.month)
-        .join(messages, messages.c.id == message_records.c.message_id)
+        select(of.uid)
+        .join(messages, messages.c.id == of.message_id)
         .where(
             messages.c.state.in_([state.value for state in UNDELIVERED]),
             messages.c.destination == destination,
+            tuple_(of.year, of.month).in_(sorted(searched)),
         )
     )
-    moved = {Month(*row) for row in connection.execute(unsettled(destination))}
-    moved |= {Month(row.year, row.month) for row in connection.execute(waiting.distinct())}
-    searched = sorted(set(months) & (moved | {month.next for month in moved}))
-    if not searched:
-        return c.uid.in_(held)
-    of_month = tuple_(c.year, c.month).in_([tuple(month) for month in searched])
-    spans = of_apart(select(c.uid).where(of_month, c.wall_seconds > c.used_wall_seconds))
-    unsaid = select(c.uid).where(of_month, is_unsaid(destination))
-    uids = union(held, spans, unsaid, select(waiting.subquery().c.uid))
-    return c.uid.in_(uids)
+    found = [
+        query
+        for year, month, told_at in connection.execute(moved(destination))
+        if Month(year, month) in searched
+        for query in unsaid(destination, Month(year, month), told_at)
+    ]
+    return union(held, waiting, *found)
 
 
 def _compared(destination: str, keys: Sequence[Any]) -> Select[Any]:

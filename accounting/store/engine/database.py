@@ -42,7 +42,7 @@ _KEPT_OPEN = 20
 """Connections that are kept for the next question, rather than made anew for it."""
 _POOL_SECONDS = 10
 """How long a question waits for a connection, where all are taken."""
-HEAD = "0018"
+HEAD = "0019"
 """The migration that this program's tables are at; a test holds it against ``migrations/``."""
 _MARK = """CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
