@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from accounting.api.bodies import Bodies
 from accounting.api.exports import Exports
 from accounting.api.turns import Turns
 from accounting.config import Settings
@@ -58,6 +59,11 @@ class Service:
     def exports(self) -> Exports:
         """Files that are written while they are read."""
         return Exports()
+
+    @cached_property
+    def bodies(self) -> Bodies:
+        """Answers that were written lately."""
+        return Bodies()
 
     @cached_property
     def summaries(self) -> Summaries:

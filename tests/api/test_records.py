@@ -5,6 +5,7 @@ import io
 import json
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import httpx
 import pytest
@@ -269,6 +270,30 @@ def test_an_answer_that_is_kept_is_asked_for_again_at_no_cost(changing: Running)
     as_csv = changing.get(f"{path}&format=csv", headers={"If-None-Match": changed.headers["ETag"]})
     assert as_csv.status_code == 200
     assert as_csv.text.startswith("vo,pods,users,wall_seconds,")
+
+
+def test_an_answer_is_written_once_until_records_change(
+    changing: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [f"/api/v1/summaries?by=vo&format={kind}" for kind in ("json", "csv")]
+    first = [changing.get(path) for path in paths]
+    asked: list[Any] = []
+    add_up = changing.service.summaries.summary
+
+    def counted(*of: Any) -> Any:
+        asked.append(of)
+        return add_up(*of)
+
+    monkeypatch.setattr(changing.service.summaries, "summary", counted)
+    for path, answer in zip(paths, first, strict=True):
+        again = changing.get(path)
+        assert again.content == answer.content
+        for name in ("Content-Type", "Content-Disposition", "ETag", "Vary"):
+            assert again.headers.get(name) == answer.headers.get(name)
+    assert asked == []
+    write(changing.service.database, [ran_on(_page(2), 600)])
+    assert [changing.get(path).content for path in paths] != [one.content for one in first]
+    assert len(asked) == len(paths)
 
 
 def test_what_is_kept_is_never_somebody_else_s(running: Running) -> None:

@@ -3,10 +3,11 @@
 from operator import attrgetter
 from typing import Annotated
 
+import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from accounting.api.answers import as_json, refusals, tag_of, tagged, unchanged
+from accounting.api.answers import refusals, tag_of, tagged, unchanged
 from accounting.api.dependencies import Parts, Reader
 from accounting.api.formats import MEDIA_TYPES, TableQuery, chosen
 from accounting.api.models import SummaryModel
@@ -26,6 +27,7 @@ router = APIRouter(prefix="/summaries", tags=["summaries"])
 _BAD = 400
 _PARTS = ("goes_out", "delivered")
 _sums_of = attrgetter(*FIGURES)
+_CSV = {"Content-Disposition": 'attachment; filename="summary.csv"'}
 
 
 @router.get(
@@ -83,20 +85,21 @@ async def summarise(
         )
         if (known := unchanged(request, tag)) is not None:
             return known
-        rows = service.summaries.summary(viewer, question) if question else []
-        emission = Emission(service.settings.energy.grams_per_kwh)
-        if wanted is Format.CSV:
-            return _csv(by, rows, tag, emission)
-        return _json(by, months, rows, tag, emission)
+
+        def body() -> bytes:
+            rows = service.summaries.summary(viewer, question) if question else []
+            emission = Emission(service.settings.energy.grams_per_kwh)
+            return (_csv if wanted is Format.CSV else _json)(by, months, rows, emission)
+
+        headers = {**tagged(tag), **(_CSV if wanted is Format.CSV else {})}
+        return Response(service.bodies.get((viewer, tag), body), 200, headers, MEDIA_TYPES[wanted])
 
     return await service.turns.run(answer)
 
 
-def _json(
-    by: list[By], months: list[Month], rows: list[Usage], tag: str, emission: Emission
-) -> Response:
+def _json(by: list[By], months: list[Month], rows: list[Usage], emission: Emission) -> bytes:
     ends = (str(months[0]), str(months[-1])) if months else (None, None)
-    return as_json(
+    return msgspec.json.encode(
         {
             "by": [one.value for one in by],
             "first_month": ends[0],
@@ -111,8 +114,7 @@ def _json(
                 }
                 for row in rows
             ],
-        },
-        headers=tagged(tag),
+        }
     )
 
 
@@ -141,7 +143,7 @@ def _question(
     return question
 
 
-def _csv(by: list[By], rows: list[Usage], tag: str, emission: Emission) -> Response:
+def _csv(by: list[By], _months: list[Month], rows: list[Usage], emission: Emission) -> bytes:
     names = [one.value for one in by]
     parts = [f"{part}_{name}" for part in _PARTS for name in PART_FIGURES]
     lines = [csv_line([*names, *FIGURES, "co2_grams", *parts])]
@@ -150,5 +152,4 @@ def _csv(by: list[By], rows: list[Usage], tag: str, emission: Emission) -> Respo
         grams = emission.of(row.joules, row.energy_quality)
         named = (row.key[name] for name in names)
         lines.append(csv_line([*named, *_sums_of(row), grams, *told]))
-    headers = {**tagged(tag), "Content-Disposition": 'attachment; filename="summary.csv"'}
-    return Response(b"".join(lines), 200, headers, MEDIA_TYPES[Format.CSV])
+    return b"".join(lines)

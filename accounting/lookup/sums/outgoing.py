@@ -43,6 +43,8 @@ class Part:
 
     def more(self, other: "Part") -> "Part":
         """Both together."""
+        if other is NOTHING:  # as a rule, of thousands of rows
+            return self
         return Part(
             self.pods + other.pods,
             self.wall_seconds + other.wall_seconds,

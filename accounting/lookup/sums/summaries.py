@@ -204,7 +204,8 @@ def _told(question: Question, found: Sequence[Usage], lacking: _Lacking) -> Iter
     """Rows with what of each goes out and was delivered."""
     lacks_of, usual = lacking
     for usage in found:
-        lacks, measured = lacks_of.get(tuple(usage.key.values()), usual), usage.measured
+        lacks = lacks_of.get(tuple(usage.key.values()), usual) if lacks_of else usual
+        measured = usage.measured
         told = None if lacks.delivered is None else measured.more(lacks.delivered)
         if told is None and question.is_by_months:  # nothing was delivered yet
             told = Part()
