@@ -53,7 +53,7 @@ class Service:
     @cached_property
     def turns(self) -> Turns:
         """Serialises short requests."""
-        return Turns()
+        return Turns(1 if self.database.is_sqlite else 2)
 
     @cached_property
     def exports(self) -> Exports:

@@ -10,23 +10,29 @@ from accounting.api import turns as module
 from accounting.api.turns import Turns
 
 
-def test_one_is_answered_at_a_time() -> None:
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_few_are_answered_at_a_time(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 60.0)
     together: list[int] = []
+    all_of_them, lock = threading.Barrier(at_once), threading.Lock()
     now = 0
 
     def find() -> None:
         nonlocal now
-        now += 1
-        together.append(now)
+        with lock:
+            now += 1
+            together.append(now)
+        all_of_them.wait(30)
         time.sleep(0.002)
-        now -= 1
+        with lock:
+            now -= 1
 
     async def work() -> None:
-        turns = Turns()
+        turns = Turns(at_once)
         await asyncio.gather(*(turns.run(find) for _ in range(10)))
 
     asyncio.run(work())
-    assert together == [1] * 10
+    assert max(together) == at_once
 
 
 def test_who_is_behind_a_slow_question_goes_on_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
