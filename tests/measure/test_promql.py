@@ -62,6 +62,7 @@ QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "sidecars": lambda s: ksm.sidecars(s, WINDOW, ONLY),
     "scheduled resources": lambda s: scheduler.scheduled_resources(s, WINDOW),
     "rescheduled": lambda s: scheduler.rescheduled(s, WINDOW, 900),
+    "first scheduled": lambda s: scheduler.first_scheduled(s, WINDOW, 900),
     "cpu limit": lambda s: kubelet.cpu_limit(s, WINDOW, ONLY),
     "relimited": lambda s: kubelet.relimited(s, WINDOW, 900, ONLY),
     "memory limit": lambda s: kubelet.memory_limit(s, WINDOW, ONLY),

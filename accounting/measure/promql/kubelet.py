@@ -38,13 +38,27 @@ def memory_limit(scope: Scope, window: Window, only: str = "") -> str:
 
 
 def relimited(scope: Scope, window: Window, lookback_seconds: int, only: str) -> str:
-    """Pods of which the own cgroup's limits changed in or shortly before the window (M10)."""
+    """Pods of which the own cgroup's limits changed in or shortly before the window (M10).
+
+    Of a cgroup without a quota, its period alone is told. And those whose cgroup is told of for the
+    first time for so long.
+    """
     over = span(scope, window, lookback_seconds)
-    return " or ".join(
-        f"group by ({scope.usage('pod')}) "
-        f"(changes({pod_cgroup(scope, only, metric=metric)}{over}) > 0)"
-        for metric in (QUOTA, PERIOD, MEMORY_LIMIT)
+    before = Window(window.start - lookback_seconds, window.start)
+    earlier = f"{span(scope, before)} offset {window.seconds}s"
+    quota, period, memory = (
+        pod_cgroup(scope, only, metric=metric) for metric in (QUOTA, PERIOD, MEMORY_LIMIT)
     )
+    changed = [
+        *(f"changes({series}{over}) > 0" for series in (quota, period, memory)),
+        f"count_over_time({quota}{over}) != count_over_time({period}{over})",
+        *(
+            f"last_over_time({series}{span(scope, window)}) unless on (id) "
+            f"last_over_time({series}{earlier})"
+            for series in (period, memory)
+        ),
+    ]
+    return " or ".join(f"group by ({scope.usage('pod')}) ({each})" for each in changed)
 
 
 def raw_limits(scope: Scope, window: Window, lookback_seconds: int, only: str) -> str:

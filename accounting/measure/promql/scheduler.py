@@ -30,6 +30,16 @@ def rescheduled(scope: Scope, window: Window, lookback_seconds: int) -> str:
     )
 
 
+def first_scheduled(scope: Scope, window: Window, lookback_seconds: int) -> str:
+    """Pods of which kube-scheduler says something for the first time for so long, by name."""
+    before = Window(window.start - lookback_seconds, window.start)
+    by, series = scope.scheduling("pod"), _scheduled(scope)
+    return (
+        f"group by ({by}) (last_over_time({series}{span(scope, window)})) unless group by ({by})"
+        f" (last_over_time({series}{span(scope, before)} offset {window.seconds}s))"
+    )
+
+
 def raw_scheduled(scope: Scope, window: Window, lookback_seconds: int, only: str) -> str:
     """The same of what kube-scheduler says."""
     return _scheduled(scope, only) + span(scope, window, lookback_seconds)

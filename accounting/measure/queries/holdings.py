@@ -31,6 +31,7 @@ class HoldingQuery:
         self._found = found
         self._resized = Answer[Row]()
         self._rescheduled = Answer[Row]()
+        self._first_scheduled = Answer[Row]()
         self._lookback_seconds = 0
         self._thorough = False
 
@@ -50,6 +51,8 @@ class HoldingQuery:
         if scope.has_scheduling:
             again = partial(scheduler.rescheduled, lookback_seconds=back)
             self._rescheduled = self._to.ask_scheduled(again, window)
+            first = partial(scheduler.first_scheduled, lookback_seconds=back)
+            self._first_scheduled = self._to.ask_scheduled(first, window)
 
     def _changed(self, *, limits: bool) -> Query:
         back, thorough = self._lookback_seconds, self._thorough
@@ -77,12 +80,43 @@ class HoldingQuery:
         partial = {uid for uid in new if not _is_complete(found.resources.get(uid))}
         sizes.merge_resources(found, ask(ksm.other_resources, window, partial).read())
         pods = {found.sightings[uid].name for uid in new if uid in found.sightings}
+        unsized = {uid for uid in new if _size_of(accounts.get(uid)) is None}
+        doubtful = set[str]()
         if self._to.scope.has_scheduling:
+            parts = {uid: found.resources.get(uid) for uid in unsized}
             self._read_scheduled(pods, names)
+            doubtful = {uid for uid, said in parts.items() if self._is_more(uid, said)}
+            doubtful |= self._newly_scheduled(accounts, names) - unsized
         for query, resource in ((kubelet.cpu_limit, "cpu"), (kubelet.memory_limit, "memory")):
             limits = self._to.named_usage(query, window, pods).read()
             sizes.merge_cgroup_limits(found, limits, resource)
-        self._read_resizes(self._resized_by_second(accounts), names)
+        doubtful |= self._resized_by_second(accounts)
+        self._read_resizes(doubtful, accounts, names)
+
+    def _is_more(self, uid: str, parts: Resources | None) -> bool:
+        """Whether kube-scheduler says something else than what follows from the containers."""
+        found, limits = self._found.resources.get(uid), self._to.scope.limits_first
+        if not (found and parts and _gives(parts, limits=limits)):
+            return found != parts
+        if limits:
+            return _limits(found) != _limits(parts)
+        return _requests(found) != _requests(parts)
+
+    def _newly_scheduled(self, accounts: Mapping[str, Account], names: PodNames) -> set[str]:
+        """Pods of which kube-scheduler says something for the first time."""
+        told = {label(labels, "pod") for labels, _ in self._first_scheduled.read()}
+        # The pod that had the name before may hide it.
+        return {
+            uid
+            for uid, seen in self._found.sightings.items()
+            if seen.name in told
+            or (seen.name in names.reused and self._is_young(accounts.get(uid)))
+        }
+
+    def _is_young(self, account: Account | None) -> bool:
+        """Whether the pod was first seen running so shortly before that not all had told of it."""
+        since = self._window.start - sizes.SOON_SECONDS
+        return account is not None and account.pod.first_running_at > since
 
     def _resized_by_second(self, accounts: Mapping[str, Account]) -> set[str]:
         """Pods that were resized by what counts second, where the first is not given."""
@@ -130,18 +164,24 @@ class HoldingQuery:
             for uid, value in by_uid.items():
                 sizes.merge_resources(found, [({**labels, "uid": uid}, value)])
 
-    def _read_resizes(self, uids: set[str], names: PodNames) -> None:
+    def _read_resizes(
+        self, uids: set[str], accounts: Mapping[str, Account], names: PodNames
+    ) -> None:
         """All samples of what resized pods ask for, so that each size has its time.
 
         Args:
             uids: pods that are known to be resized; others are added.
+            accounts: the pages of those that are not new.
             names: which pod had a name when.
         """
         found, scope, window = self._found, self._to.scope, self._window
         again = {label(labels, "pod") for labels, _ in self._rescheduled.read()}
         uids |= {labels.get("uid", "") for labels, _ in self._resized.read()}
         uids |= {uid for uid, seen in found.sightings.items() if seen.name in again}
-        for chunk in chunks(uids & found.sightings.keys()):
+        uids &= found.sightings.keys()
+        found.begun |= {uid for uid in uids if self._is_young(accounts.get(uid))}
+        running = {uid: _running_at(found, accounts, uid) for uid in uids}
+        for chunk in chunks(uids):
             back, pods = self._lookback_seconds, {found.sightings[uid].name for uid in chunk}
             series = self._to.raw(_in(ksm.raw_resources, back), window, chunk)
             if scope.has_scheduling:
@@ -150,11 +190,30 @@ class HoldingQuery:
             limits = self._to.raw_usage(_in(kubelet.raw_limits, back), window, pods)
             series += [one for one in sizes.cgroup_limits(limits, series) if one[0]["uid"] in chunk]
             inits = (labels for labels, _ in series if "_init_" in labels["__name__"])
-            sizes.merge_resizes(found, series, self._sidecars(inits), names.at)
+            sizes.merge_resizes(found, series, self._sidecars(inits), names.at, running)
 
 
 def _in(query: Callable[[Scope, Window, int, str], str], lookback_seconds: int) -> Query:
     return lambda form, window, only: query(form, window, lookback_seconds, only)
+
+
+def _running_at(found: Samples, accounts: Mapping[str, Account], uid: str) -> float:
+    """When a pod was first seen running."""
+    account, seen = accounts.get(uid), found.sightings[uid].first_running_at
+    known = (account.pod.first_running_at if account else None, seen)
+    return min((at for at in known if at is not None), default=0.0)
+
+
+def _size_of(account: Account | None) -> Resources | None:
+    return account.pod.resources if account else None
+
+
+def _requests(of: Resources) -> tuple[float | None, float | None]:
+    return of.cpu_request, of.memory_request_bytes
+
+
+def _limits(of: Resources) -> tuple[float | None, float | None]:
+    return of.cpu_limit, of.memory_limit_bytes
 
 
 def _is_complete(resources: Resources | None) -> bool:
@@ -165,6 +224,4 @@ def _gives(resources: Resources | None, *, limits: bool) -> bool:
     """Whether both cores and memory are requested, or limited."""
     if resources is None:
         return False
-    if limits:
-        return bool(resources.cpu_limit and resources.memory_limit_bytes)
-    return bool(resources.cpu_request and resources.memory_request_bytes)
+    return all(_limits(resources) if limits else _requests(resources))

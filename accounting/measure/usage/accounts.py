@@ -120,8 +120,8 @@ def _describe(pod: Pod, samples: Samples, *, has_stopped: bool) -> None:
         _date(pod, times, seen)
     if not pod.owner:
         pod.owner = samples.owners.get(pod.uid, Owner())
-    if pod.resources is None:
-        pod.resources = samples.resources.get(pod.uid)
+    if pod.resources is None or pod.uid in samples.begun:
+        pod.resources = samples.resources.get(pod.uid, pod.resources)
     if resizes := samples.resizes.get(pod.uid):
         pod.resizes = tuple(sorted({**dict(pod.resizes), **dict(resizes)}.items()))
     if not pod.surroundings:

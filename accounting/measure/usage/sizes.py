@@ -28,6 +28,12 @@ from accounting.measure.usage.samples import (
 )
 from accounting.model.pods import Resources
 
+SOON_SECONDS = 300.0
+"""Who adds up what a pod's containers ask for is told of at most so much later than they are; if
+it is more, it was not scraped before, and its figure counts from then on."""
+
+_NOBODY: Mapping[str, float] = {}
+
 Sidecars = AbstractSet[tuple[str, str]]
 """(uid, container) of native sidecars."""
 
@@ -66,6 +72,8 @@ def merge_cgroup_limits(samples: Samples, rows: Iterable[UsageRow], resource: st
 def cgroup_limits(series: Iterable[RawSeries], told: Sequence[RawSeries]) -> list[RawSeries]:
     """Raw limits of pods' own cgroups, in kube-scheduler's words, where nobody else says.
 
+    0 stands for none.
+
     Args:
         series: what cAdvisor says of quotas, periods and memory.
         told: what others say of the same pods.
@@ -89,10 +97,9 @@ def _place(labels: Labels) -> tuple[str, str]:
 
 
 def _cores(metrics: Mapping[str, Points]) -> Points:
-    """What quotas are of the periods that are told with them."""
-    periods = dict(metrics.get(PERIOD, ()))
-    quotas = metrics.get(QUOTA, ())
-    return [(at, quota / periods[at]) for at, quota in quotas if periods.get(at)]
+    """What quotas are of the periods that are told with them; without a quota there is no limit."""
+    quotas = dict(metrics.get(QUOTA, ()))
+    return [(at, quotas.get(at, 0.0) / period) for at, period in metrics.get(PERIOD, ()) if period]
 
 
 def merge_resizes(
@@ -100,8 +107,17 @@ def merge_resizes(
     series: Sequence[RawSeries],
     sidecars: Sidecars = frozenset(),
     uid_at: UidAt | None = None,
+    running: Mapping[str, float] = _NOBODY,
 ) -> None:
-    """Add the sizes of pods that were resized: the first one, and each that followed."""
+    """Add the sizes of pods that were resized: the first one, and each that followed.
+
+    Args:
+        samples: gets them.
+        series: what is said of the pods' sizes.
+        sidecars: which init containers run on.
+        uid_at: whose a pod's name was when, for what names pods only.
+        running: since when pods were seen running, by uid.
+    """
     said: dict[str, list[_Point]] = defaultdict(list)
     wanted = {labels["uid"] for labels, _ in series if "uid" in labels}
     for labels, points in series:
@@ -112,7 +128,7 @@ def merge_resizes(
             if uid in wanted and implausible(value, 0, _high(resource)) is None:
                 said[uid].append(_Point(at, who, _of(metric, resource), value))
     for uid, points_of_pod in said.items():
-        if steps := _steps(points_of_pod):
+        if steps := _steps(points_of_pod, running.get(uid, 0.0)):
             (_, first), *resizes = steps
             samples.resources[uid] = first
             samples.resizes[uid] = tuple(resizes)
@@ -125,19 +141,23 @@ class _Point(NamedTuple):
     value: float
 
 
-def _steps(points: Sequence[_Point]) -> list[tuple[float, Resources]]:
+def _steps(points: Sequence[_Point], running_at: float) -> list[tuple[float, Resources]]:
     """What a pod asked for, at each time at which that changed."""
     in_time = sorted(points, key=itemgetter(0))
     current: Asks = defaultdict(dict)
-    # Who adds it all up may be scraped later than the parts: that is no change.
-    for _, who, of, value in reversed(in_time):
-        if who[0] is Part.POD:
+    # Who adds it all up may be scraped a little later than the parts: that is no change.
+    soon = max(in_time[0].at, running_at) + SOON_SECONDS
+    for at, who, of, value in reversed(in_time):
+        if who[0] is Part.POD and at <= soon:
             current[of] = {who: value}
     whole = set(current)
     steps: list[tuple[float, Resources]] = []
     for at, group in groupby(in_time, key=itemgetter(0)):
         for _, who, of, value in group:
-            if who[0] is Part.POD or of not in whole:
+            if who[0] is Part.POD:
+                whole.add(of)
+                current[of] = {who: value}
+            elif of not in whole:
                 current[of][who] = value
         size = _resources(_effective(current))
         if not steps or steps[-1][1] != size:
