@@ -7,7 +7,7 @@ from accounting.measure.promql import kubelet
 from accounting.measure.promql.kubelet import CPU, RECEIVED, SENT
 from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS
 from accounting.measure.source.querier import Answer, Querier, chunks
-from accounting.measure.usage import counting, series
+from accounting.measure.usage import counting, restarts, series
 from accounting.measure.usage.cgroups import cgroup
 from accounting.measure.usage.podnames import PodNames
 from accounting.measure.usage.samples import Samples, Sighting, UsageRow
@@ -109,8 +109,12 @@ class CounterQuery:
             self._suspects = _switched(found, accounts, but=with_own)
         self._containers = ask(kubelet.container_cpu, window, names)
         self._boxes_fell = ask(kubelet.box_resets, window, names)
-        self._ask_others(_doubted(found, accounts, window, tolerance_seconds, with_own))
         silent, renewed = _doubtful(found, with_own, accounts, window, self._previous)
+        doubted = _doubted(found, accounts, window, tolerance_seconds, with_own)
+        if scope.has_names or scope.has_otel:
+            self._suspects |= _back(accounts, with_own)
+            doubted |= renewed
+        self._ask_others(doubted)
         renewed |= _ending(found, with_own, accounts, window.end - tolerance_seconds)
         self._lowest = ask(kubelet.lowest_cpu, window, silent)
         if self._fell is None:
@@ -270,6 +274,15 @@ def _doubted(
         if not (is_short and runs_on):
             names.add(seen.name if seen else account.pod.name if account else "")
     return names - {""}
+
+
+def _back(accounts: Mapping[str, Account], uids: Iterable[str]) -> set[str]:
+    """Of some pods whose own cgroup speaks, the names of those of which others spoke last."""
+    return {
+        accounts[uid].pod.name
+        for uid in uids
+        if uid in accounts and restarts.is_silent(accounts[uid].counters)
+    }
 
 
 def _switched(found: Samples, accounts: Mapping[str, Account], *, but: set[str]) -> set[str]:

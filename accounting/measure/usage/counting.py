@@ -3,7 +3,10 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from accounting.measure.usage import restarts
+from accounting.measure.usage.restarts import Other
 from accounting.measure.usage.samples import Points, Rejected, Samples
 from accounting.measure.usage.series import METRICS, most_of, seldom_more
 from accounting.model.counters import RESET_BELOW, Line
@@ -75,10 +78,13 @@ def _recounted(
     metered = samples.metered or window
     as_of = dict(counters) if is_replay else counters
     raw = samples.raw.get(uid, {})
-    for key, points in raw.items():
+    # The pod's own cgroup comes last: other sources tell its restarts, too.
+    for key in sorted(raw, key=lambda key: key == restarts.OWN):
+        points = raw[key]
         told = metered if key.kind is _ENERGY else window
         most = most_of(key, account.pod.resources, samples.limits.get(uid))
-        counter, dips = _replayed(counters.get(key), points, told, most)
+        others = restarts.others(as_of, raw) if key == restarts.OWN else []
+        counter, dips = _followed(counters.get(key), points, told, most, others)
         if counter:
             as_of[key] = counter
         if dips:
@@ -126,6 +132,38 @@ def _before(resets: Resets, at: float, fell_at: float | None = None) -> Resets:
 
 def _in_order(resets: Mapping[float, float]) -> Resets:
     return tuple(sorted(resets.items()))
+
+
+def _followed(
+    known: Counter | None, points: Points, window: Window, most: float, others: Sequence[Other]
+) -> tuple[Counter | None, int]:
+    """The same as ``_replayed``, with the restarts that only other sources show."""
+    taken_back = 0
+    for silence in restarts.returns(points, others, known, _sure_until(known, window)):
+        earlier, later = _cut(points, silence[1])
+        # Of a window that is read again, the last value known may be later.
+        as_read = known and (replace(known, value=0.0) if known.at > window.start else known)
+        before, dips = _replayed(as_read, earlier, window, most)
+        if before and (unseen := restarts.unseen(before, others, silence, later[0][1])):
+            resets = _in_order({**dict(before.resets), **unseen})
+            known, points = Counter(window.start, 0.0, resets, before.first), later
+            taken_back += dips
+    counter, dips = _replayed(known, points, window, most)
+    return counter, taken_back + dips
+
+
+def _sure_until(known: Counter | None, window: Window) -> float:
+    """Until when a counter's restarts have been looked for."""
+    if known is None:
+        return -math.inf
+    if known.at <= window.start:
+        return window.start
+    return max((at for at, _ in _before(known.resets, window.end)), default=-math.inf)
+
+
+def _cut(points: Points, at: float) -> tuple[Points, Points]:
+    """The samples before a time, and those from then on."""
+    return [p for p in points if p[0] < at], [p for p in points if p[0] >= at]
 
 
 def _replayed(

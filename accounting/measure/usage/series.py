@@ -1,8 +1,10 @@
 """What pods used: each series is one counter of one pod (M3, M4). Pure."""
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 
 from accounting.measure.promql.kepler import POD_JOULES
 from accounting.measure.promql.kubelet import (
@@ -247,23 +249,40 @@ def most_of(key: SeriesKey, resources: Resources | None, limit: float | None) ->
 def keep_one_level(samples: Samples, tolerance_seconds: float) -> None:
     """Of ``samples.raw``, keep at any time the CPU of the best level that speaks (M4), in place.
 
-    A level counts from when all better ones have been silent for longer than ``tolerance_seconds``.
-    Its earlier samples tell nothing new, nor does the last value of a level that is left out.
+    A level counts while all better ones are silent for longer than ``tolerance_seconds``. Its other
+    samples tell nothing new, nor does the last value of a level that is left out.
     """
     for uid, lines in samples.raw.items():
         by_level = _levels(lines)
-        known_until = -math.inf
+        spoken: list[float] = []
         for level in (level for level in Level if level in by_level):
             keys = by_level[level]
-            last = max(lines[key][-1][0] for key in keys)
-            goes_on = last > known_until + tolerance_seconds
-            since = known_until if goes_on else last
+            told = {at for key in keys for at, _ in lines[key]}
+            new = _in_silences(sorted(told), spoken, tolerance_seconds)
             for key in keys:
-                lines[key] = [point for point in lines[key] if point[0] > since]
+                lines[key] = [point for point in lines[key] if point[0] in new]
                 if not lines[key]:
                     del lines[key]
-            known_until = last if goes_on else known_until
+            spoken = sorted({*spoken, *new})
         _forget_other_levels(samples.readings.get(uid, {}), lines)
+
+
+def _in_silences(told: Sequence[float], spoken: Sequence[float], longest: float) -> set[float]:
+    """Of the times at which somebody told something, those in which all others were silent.
+
+    Args:
+        told: in order.
+        spoken: when the others spoke, in order.
+        longest: a silence that is no longer is none.
+    """
+    found: set[float] = set()
+    if not spoken or spoken[0] > told[0] + longest:
+        found.update(told[: bisect_left(told, spoken[0]) if spoken else None])
+    for start, end in pairwise((*spoken, math.inf)):
+        within = told[bisect_right(told, start) : bisect_left(told, end)]
+        if within and within[-1] > start + longest:
+            found.update(within)
+    return found
 
 
 def _levels(lines: Mapping[SeriesKey, Points]) -> dict[Level, list[SeriesKey]]:

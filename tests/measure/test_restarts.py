@@ -1,0 +1,28 @@
+"""Restarts of a pod's cgroup that only another source shows."""
+
+from accounting.measure.usage import restarts
+from accounting.measure.usage.restarts import Other
+from accounting.model.pods import Counter
+
+OWN = Counter(at=1300, value=630.0, seen_at=1260.0)
+
+
+def test_what_another_source_said_before_the_cgroup_did_is_no_restart() -> None:
+    """Both are silent afterwards, and the notebook is idle."""
+    before = Other(Counter(1200, 600.0, first=(60.0, 5.0), seen_at=1200.0), ())
+    assert list(restarts.returns([(3000.0, 640.0)], [before], OWN, 1300)) == []
+    assert restarts.unseen(OWN, [before], (1260.0, 3000.0), 640.0) == {}
+
+
+def test_a_restart_that_another_source_shows_is_the_cgroup_s_with_the_other_s_peak() -> None:
+    peak = ((2000.0, 900.0),)
+    beside = Other(Counter(2900, 450.0, peak, first=(1290.0, 645.0), seen_at=2900.0), ())
+    (silence,) = restarts.returns([(3000.0, 480.0)], [beside], OWN, 1300)
+    assert silence == (1260.0, 3000.0)
+    assert restarts.unseen(OWN, [beside], silence, 480.0) == dict(peak)
+
+
+def test_a_source_that_falls_by_itself_restarts_nothing_where_the_cgroup_went_on() -> None:
+    peak = ((2000.0, 900.0),)
+    beside = Other(Counter(2900, 450.0, peak, first=(1290.0, 645.0), seen_at=2900.0), ())
+    assert restarts.unseen(OWN, [beside], (1260.0, 3000.0), 1380.0) == {}
