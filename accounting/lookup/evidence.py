@@ -17,6 +17,7 @@ _LEVELS: Mapping[Level, str] = {
     Level.NAMED_POD: "the pod (kubelet's /metrics/resource)",
     Level.OTEL_POD: "the pod (OpenTelemetry)",
     Level.CONTAINER: "a container (cAdvisor)",
+    Level.ALIAS: "a container (cAdvisor, by name)",
     Level.NAMED_CONTAINER: "a container (kubelet's /metrics/resource)",
     Level.OTEL_CONTAINER: "a container (OpenTelemetry)",
 }

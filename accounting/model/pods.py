@@ -46,6 +46,8 @@ class Level(StrEnum):
     NAMED_POD = "pod@resource"
     OTEL_POD = "pod@otel"
     CONTAINER = ""
+    ALIAS = "name/"
+    """A container by the name that docker and CRI-O give it (``k8s_…``); its id is not told."""
     NAMED_CONTAINER = "resource/"
     OTEL_CONTAINER = "otel/"
     IMPORTED = "imported"
@@ -55,7 +57,7 @@ def level_of(series: str) -> Level:
     """The level of a counter of CPU."""
     if series in _POD_LEVELS:
         return Level(series)
-    for level in (Level.NAMED_CONTAINER, Level.OTEL_CONTAINER):
+    for level in (Level.ALIAS, Level.NAMED_CONTAINER, Level.OTEL_CONTAINER):
         if series.startswith(level):
             return level
     return Level.CONTAINER

@@ -137,6 +137,18 @@ def ids_with_and_without_a_prefix() -> Case:
     return case
 
 
+def bare_ids_and_then_names() -> Case:
+    """CRI-O's statistics, then cAdvisor, of which the scrape drops ``id``."""
+    case = usual("named", 11)
+    del case.seen[case.cgroup(f"/kubepods/burstable/pod{case.uid}")]
+    case.say(case.cgroup("ab" * 32, "notebook"), lambda at: at / 2 if at < 3000 else -1)
+    name = f"k8s_notebook_jupyter-a_named_{case.uid}_0"
+    case.say(
+        case.cgroup("", "notebook").replace("id=", f'name="{name}",id='), lambda at: at / 2, 3000
+    )
+    return case
+
+
 def node_of_bare_ids() -> Case:
     case = usual("bare", 6)
     del case.seen[case.cgroup(f"/kubepods/burstable/pod{case.uid}")]
@@ -179,6 +191,7 @@ MADE = (
     still_cgroup,
     nearly_still_cgroup,
     ids_with_and_without_a_prefix,
+    bare_ids_and_then_names,
     node_of_bare_ids,
     known_after_its_end,
     side_by_side,

@@ -280,7 +280,12 @@ RAW = [
     (
         "9: a container without id",
         {"pod": "jupyter-a", "container": "notebook", "name": "n"},
-        {"first": "n", "second": "n"},
+        {"first": "name/n", "second": "name/n"},
+    ),
+    (
+        "10: containerd's, whose name is its id",
+        {"pod": "jupyter-a", "container": "notebook", "name": BOX},
+        {"first": BOX, "second": BOX},
     ),
 ]
 

@@ -137,8 +137,16 @@ def _counter(metric: str, labels: Labels) -> tuple[str, SeriesKey]:
     if metric == POD_CPU:
         level = Level.NAMED_POD
     elif kind is CounterKind.CPU and not path and (container := label(labels, "container")):
-        level = container_id(labels.get("name", "")) or f"{Level.NAMED_CONTAINER}{container}"
+        level = _named(labels.get("name", "")) or f"{Level.NAMED_CONTAINER}{container}"
     return "", SeriesKey(kind, f"{level}/{interface}" if interface else level)
+
+
+def _named(name: str) -> str:
+    """A container by its name, which is its id with containerd."""
+    found = container_id(name)
+    return (
+        f"{Level.ALIAS}{name}" if found and not SeriesKey(CounterKind.CPU, found).by_id else found
+    )
 
 
 def _counter_of(kind: CounterKind, path: str, interface: str) -> tuple[str, SeriesKey]:
@@ -349,7 +357,8 @@ def _is_sandbox(key: SeriesKey, labels: Labels) -> bool:
     """
     if key.kind is not CounterKind.CPU or label(labels, "container") not in {"", "POD"}:
         return False
-    if level_of(key.series) is not Level.CONTAINER and key.series != POD_LEVEL:
+    by_name = level_of(key.series) not in {Level.CONTAINER, Level.ALIAS}
+    if by_name and key.series != POD_LEVEL:
         return key.series == f"{Level.NAMED_CONTAINER}POD"
     return key.series != POD_LEVEL or bool(labels.get("image") or labels.get("name"))
 
