@@ -118,6 +118,8 @@ def bounds(cluster: Cluster, pod: SimulatedPod) -> tuple[float, float]:
     if count > len(pod.containers) or any(box.finished for box in pod.containers):
         low -= (4 + len(metrics)) * INTERVAL * most_cores(pod)
         high += "cri" in metrics[1:]
+    if len(pod.epochs) > 1:  # its node rebooted: what it used after the last scrape before
+        low -= INTERVAL * most_cores(pod)
     if ends_after_a_switch(cluster, pod, seen[-1]):
         low -= 2 * INTERVAL * most_cores(pod)
     if not counts_whole_pod(cluster, pod, seen):

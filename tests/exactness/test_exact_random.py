@@ -40,6 +40,7 @@ SWITCHES = (
     "accelerators",
     "dcgm",
     "dips",
+    "node_reboot",
 )
 
 
