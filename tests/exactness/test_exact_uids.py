@@ -45,6 +45,8 @@ def reused() -> list[Case]:
     """A user's second notebook has the name of the first, as JupyterHub gives it."""
     first = cut(usual("uid-reused", 250), 0, WORKED)
     second = cut(usual("uid-reused", 251), WORKED + 600, LIFE)
+    second.hold(f'{second.state},container="notebook",resource="cpu"', 4)
+    cut(second, WORKED + 600, LIFE)
     for case in (first, second):
         dropped(case)
     for series in first.seen.keys() & second.seen.keys():
@@ -87,9 +89,13 @@ def test_two_notebooks_of_one_name_are_told_apart(
     store: str, new_ledger: Callable[[], str], every: int
 ) -> None:
     rows = polled(store, new_ledger(), "uid-reused", every)
+    starts = [START, START + WORKED + 600]
+    assert [(row["start_at"], row["flags"]) for row in rows] == [
+        (at, '["default VO"]') for at in starts
+    ]
     assert [row["cpu_seconds"] for row in rows] == [WORKED // 2, (LIFE - WORKED - 600) // 2]
-    for row, wall in zip(rows, (WORKED, LIFE - WORKED - 600), strict=True):
-        assert (row["user"], row["held"], row["cpu_count"]) == ("a@example.org", "", 2.0)
+    for row, wall, cores in zip(rows, (WORKED, LIFE - WORKED - 600), (2.0, 4.0), strict=True):
+        assert (row["user"], row["held"], row["cpu_count"]) == ("a@example.org", "", cores)
         assert wall - 120 <= row["wall_seconds"] <= wall
 
 

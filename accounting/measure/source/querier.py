@@ -72,6 +72,8 @@ class Querier:
 
     def ask(self, query: Question, window: Window) -> Answer[Row]:
         """Ask about kube-state-metrics' series."""
+        if self.scope.lacks_uid:
+            return Answer([self.workers.submit(self._identified, query, window)])
         return self._vectors(self._about_all(query, window, self.scope.spellings_of_state), window)
 
     def ask_in_parts(self, query: Question, window: Window) -> "Parts":
@@ -227,6 +229,24 @@ class Querier:
         rows = self.source.vector(text, window.end)
         return fill_rows(rows, self._uids(window)) if self.scope.lacks_uid else rows
 
+    def _identified(self, query: Question, window: Window) -> list[Row]:
+        """Rows with the uids that they lack; of a name that several pods had, asked for each."""
+        uids, forms = self._uids(window), self.scope.spellings_of_state
+        texts = self._about_all(query, window, forms)
+        rows = [row for text in texts for row in self.source.vector(text, window.end)]
+        nameless = {label(labels, "pod") for labels, _ in rows if not labels.get("uid")}
+        reused = {name for name in nameless if name and len(uids.of(name)) > 1}
+        filled = fill_rows((row for row in rows if not _is_of(row, reused)), uids)
+        for name in sorted(reused):
+            for uid, life in uids.lives(name):
+                for form in forms:
+                    of_name = self.source.vector(
+                        query(replace(form, names=(name,)), life), life.end
+                    )
+                    mine = (row for row in of_name if _is_of(row, {name}))
+                    filled += [({**labels, "uid": uid}, value) for labels, value in mine]
+        return filled
+
     def _uids(self, window: Window) -> CgroupUids:
         """Whose the series without a uid are; kept for the window's other queries."""
         known = self._known_uids.get(window)
@@ -310,6 +330,12 @@ class Querier:
         """The image, of the notebook's container only."""
         container = label(labels, "container")  # aggregated rows do not say
         return labels.get("image", "") if container in {"", self.scope.container} else ""
+
+
+def _is_of(row: Row, names: Collection[str]) -> bool:
+    """Whether a row is of a pod of these names, and does not say which."""
+    labels, _ = row
+    return not labels.get("uid") and label(labels, "pod") in names
 
 
 class Parts:

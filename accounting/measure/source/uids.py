@@ -6,7 +6,8 @@ cgroup's path has its pod's uid, and its samples tell when that pod had the name
 
 from collections import defaultdict
 from collections.abc import Iterable
-from math import inf
+from itertools import pairwise
+from math import floor, inf
 from threading import Lock
 
 from accounting.measure.promql import kubelet
@@ -52,6 +53,14 @@ class CgroupUids:
         begun = [uid for first, _, uid in spans if first - _EARLY_SECONDS <= at]
         return begun[-1] if begun else next((uid for *_, uid in spans), "")
 
+    def lives(self, name: str) -> list[tuple[str, Window]]:
+        """The pods that had a name, each with its part of the window."""
+        spans, window = self.of(name), self._window
+        later = [floor(first - _EARLY_SECONDS) for first, *_ in spans[1:]]
+        cuts = [window.start, *(min(max(at, window.start), window.end) for at in later), window.end]
+        parts = zip(spans, pairwise(cuts), strict=False)
+        return [(uid, Window(start, end)) for (*_, uid), (start, end) in parts if start < end]
+
     def _read(self) -> dict[str, list[Span]]:
         early = Window(self._window.start - RESET_LOOKBACK_SECONDS, self._window.end)
         uids: dict[str, set[str]] = defaultdict(set)
@@ -80,19 +89,12 @@ class CgroupUids:
 
 
 def fill_rows(rows: Iterable[Row], uids: CgroupUids) -> list[Row]:
-    """Rows of kube-state-metrics with uids: one for each pod that had the name.
-
-    They are the same user's. Times are those of the last one; samples bound the others'.
-    """
+    """Rows of kube-state-metrics with uids, of names that one pod had."""
     filled: list[Row] = []
     for labels, value in rows:
         name = label(labels, "pod")
-        if labels.get("uid") or not name:
-            filled.append((labels, value))
-            continue
-        filled += [({**labels, "uid": uid}, value) for *_, uid in uids.of(name)] or [
-            (labels, value)
-        ]
+        uid = labels.get("uid") or next((uid for *_, uid in uids.of(name) if name), "")
+        filled.append(({**labels, "uid": uid} if uid else labels, value))
     return filled
 
 
