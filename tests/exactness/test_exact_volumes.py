@@ -22,7 +22,7 @@ from accounting.store.ledger import Ledger
 from accounting.store.records import Records
 from accounting.store.tables import volumes
 from accounting.store.volumes import volume_of
-from tests.exactness.notebooks import ENGINES, every, heartbeat, served
+from tests.exactness.notebooks import ENGINES, Notebook, every, heartbeat, merged, served
 from tests.exactness.notebooks import START as NOON
 from tests.exactness.polling import RULES, SCOPE, SITE
 
@@ -44,6 +44,7 @@ QUALITIES = {
     "silent": Quality.ALLOCATED,
 }
 HOUR = 3600
+GROUP = "urn:mace:egi.eu:group:vo.example.org:role=member#aai.egi.eu"
 
 Days = dict[tuple[str, int], Volume]
 
@@ -165,6 +166,33 @@ def test_claims_that_are_deleted_or_lose_their_annotations_were_somebodys_on_eve
             found = polled(url, new_ledger(), NOON + 6 * HOUR, step=step)
             told_of = {name: (row.owner, row.created_at) for (name, _), row in found.items()}
             assert told_of == dict.fromkeys(("stays", "deleted", "bare"), ("alice", NOON - 60.0))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_notebook_that_still_waits_at_midnight_has_mounted_nothing_that_day(
+    engine: str, new_ledger: Callable[[], str], tmp_path: Path
+) -> None:
+    midnight, end = 12 * HOUR, 14 * HOUR
+    one = Notebook(since=midnight + 600, until=end)
+    one.run()
+    state, listed = one.state, range(midnight - 600, end, 30)
+    one.seen[f'kube_pod_status_phase{{{state},phase="Running"}}'] = [
+        (NOON + at, float(at >= one.since)) for at in listed
+    ]
+    user = 'annotation_hub_jupyter_org_username="a"'
+    claim = f'namespace="{NAMESPACE}",persistentvolumeclaim="home"'
+    del one.seen[f"kube_pod_annotations{{{state},{user}}}"]
+    group = f'kube_pod_annotations{{{state},{user},annotation_egi_eu_primary_group="{GROUP}"}}'
+    for series in (group, f'{promql.MOUNTS}{{{state},persistentvolumeclaim="home"}}'):
+        one.seen[series] = [(NOON + at, 1.0) for at in listed]
+    seen = merged(heartbeat(end), one.seen)
+    seen[f"{promql.SIZE}{{{claim}}}"] = every(0, end, lambda _: 2.0**30)
+    seen[f"{promql.ANNOTATIONS}{{{claim},{user}}}"] = every(0, end, lambda _: 1)
+    with served(tmp_path, seen, engine) as url:
+        once = polled(url, new_ledger(), NOON + end, step=24 * HOUR)
+        often = polled(url, new_ledger(), *range(NOON + 700, NOON + end, 700), NOON + end)
+    assert [row.group for row in once.values()] == ["", GROUP]
+    assert told(often) == told(once)
 
 
 def told(days: Days) -> dict[tuple[str, int], tuple[object, ...]]:

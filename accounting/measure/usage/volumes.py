@@ -68,7 +68,7 @@ def seen_volumes(
             known[labels.get("persistentvolumeclaim", "")].used = int(value)
         else:
             known[labels.get("persistentvolumeclaim", "")].capacity = value
-    whose = _Mounters(found, accounts)
+    whose = _Mounters(found, accounts, at)
     seen = [
         VolumeSeen(
             namespace,
@@ -132,17 +132,18 @@ def _measured(claim: _Claim, directory: int | None, at: int) -> Measured | None:
 
 
 class _Mounters:
-    """Who the notebooks are that mount volumes."""
+    """Who the notebooks are that mount volumes: those that were seen running up to a time."""
 
-    def __init__(self, found: Samples, accounts: Mapping[str, Account]) -> None:
+    def __init__(self, found: Samples, accounts: Mapping[str, Account], at: int) -> None:
         self._found = found
         self._accounts = accounts
+        self._at = at
         self._by_name: dict[str, list[str]] | None = None
 
     def of(self, uids: Iterable[str]) -> tuple[Mounter, ...]:
         """Of these pods, as far as they count; the one that was seen last comes last."""
-        listed = [uid for uid in uids if uid in self._found.sightings or uid in self._accounts]
-        owners = (self._owner(uid) for uid in sorted(listed, key=self._order))
+        running = [uid for uid in uids if self._has_run(uid)]
+        owners = (self._owner(uid) for uid in sorted(running, key=self._order))
         return tuple(
             Mounter(owner.user, owner.primary_group)
             for owner in owners
@@ -159,6 +160,12 @@ class _Mounters:
                 if uid not in self._accounts:
                     self._by_name[seen.name].append(uid)
         return self.of(self._by_name.get(name, ()))
+
+    def _has_run(self, uid: str) -> bool:
+        """Of one that waits, only a window with many new pods tells whose it is."""
+        account, seen = self._accounts.get(uid), self._found.sightings.get(uid)
+        since = account.pod.first_running_at if account else seen and seen.first_running_at
+        return since is not None and since <= self._at
 
     def _order(self, uid: str) -> tuple[float, str]:
         seen, account = self._found.sightings.get(uid), self._accounts.get(uid)
