@@ -7,17 +7,23 @@ import pytest
 import bench.__main__
 import bench.api
 import bench.outlets
+import bench.pages
+import bench.refreshes
 from bench.__main__ import SECTIONS, main
+from tests.hub.rig import PYTHONS
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is measured for some time, or for many windows, ends soon."""
+    """What is measured for some time, of many pages, windows and hubs ends soon."""
     monkeypatch.setattr(bench.__main__, "BROKER_SECONDS", 0.3)
     monkeypatch.setattr(bench.__main__, "LOAD_SECONDS", 0.3)
     monkeypatch.setattr(bench.api, "POLLS", 2)
     monkeypatch.setattr(bench.api, "REFRESH_SECONDS", 0.1)
     monkeypatch.setattr(bench.outlets, "WINDOWS_A_ROUND", 2)
+    some = bench.pages.paths()[::4]
+    monkeypatch.setattr(bench.pages, "paths", lambda: some)
+    monkeypatch.setattr(bench.refreshes, "PYTHONS", [*PYTHONS][:1])
 
 
 @pytest.mark.usefixtures("short")
