@@ -192,7 +192,10 @@ def history(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         if not blocks.exists():
             populate(cluster, shared / "history-unfinished")
             (shared / "history-unfinished").rename(blocks)
-    with run_prometheus(linked(blocks, tmp_path_factory.mktemp("engine") / "data")) as engine:
+    folder = linked(blocks, tmp_path_factory.mktemp("engine") / "data")
+    with ExitStack() as stack:
+        with frugal():
+            engine = stack.enter_context(run_prometheus(folder))
         yield History(cluster, engine.url, blocks, int(START.timestamp()), int(END.timestamp()))
 
 
@@ -225,7 +228,10 @@ def linked(blocks: Path, folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def victoria(history: History, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A VictoriaMetrics with the same history."""
-    with run_victoria_metrics(tmp_path_factory.mktemp("victoria") / "data") as engine:
+    folder = tmp_path_factory.mktemp("victoria") / "data"
+    with ExitStack() as stack:
+        with frugal():
+            engine = stack.enter_context(run_victoria_metrics(folder))
         import_history(history.cluster, engine.url)
         yield engine
 
