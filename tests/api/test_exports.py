@@ -2,8 +2,9 @@
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from accounting.lookup.records import Question
 from accounting.model.accelerators import Accelerator
 from accounting.model.time import Month
 from accounting.records import builder
+from accounting.records.formats import tabular
 from accounting.records.formats.export import TABLES, WRITERS, Format
 from accounting.store.engine.access import Right, Viewer
 from accounting.store.engine.database import Database
@@ -99,6 +101,22 @@ def test_tables_from_rows_are_those_from_records(
         assert read[0].num_rows == (limit or RECORDS)
 
 
+def test_records_that_come_or_go_while_pages_are_read_are_neither_lost_nor_doubled(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_AT_ONCE", 4)
+    line = streams._line(is_sqlite=database.is_sqlite)
+    read = partial(streams._lines, line, streams._columns())
+    pages = list(streams._ranges(database, ADMIN, Question(), read))
+    with database.begin() as connection:
+        connection.execute(table.delete().where(table.c.uid == "1"))
+        (first,) = builder.records(account(1), SITE, RULES)
+        come = [replace(first, month=Month(2026, 9), uid=f"0{number}") for number in range(7)]
+        database.write(connection, table, RECORD_COLUMNS, list(map(record_row, come)))
+    found = b"".join(tabular.csv_of(page().portion for page in pages))
+    assert found == b"".join(WRITERS[Format.CSV](streams.stream(database, ADMIN, Question())))
+
+
 def test_the_next_page_is_read_while_one_is_used() -> None:
     second = threading.Event()
 
@@ -117,11 +135,49 @@ def test_the_next_page_is_read_while_one_is_used() -> None:
         next(found)
 
 
-def test_an_iterator_that_is_dropped_leaves_no_thread() -> None:
+def test_pages_that_are_read_together_come_in_their_order() -> None:
+    at_work = threading.Barrier(2)
+    begun: list[int] = []
+
+    def page(number: int) -> Callable[[], int]:
+        def read() -> int:
+            at_work.wait(10)  # for the next one
+            return number
+
+        begun.append(number)
+        return read
+
+    found = streams.together(map(page, range(4)), 2)
+    assert begun == [], "nothing is read before it is wanted"
+    assert next(found) == 0
+    assert begun == [0, 1, 2], "no more than are read at a time"
+    assert list(found) == [1, 2, 3]
+
+
+def test_a_page_that_fails_ends_the_pages() -> None:
+    def fail() -> int:
+        raise ValueError("no second")
+
+    found = streams.together(iter([lambda: 1, fail, lambda: 3]), 2)
+    assert next(found) == 1
+    with pytest.raises(ValueError, match="no second"):
+        next(found)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [streams.ahead, lambda found: streams.together((partial(str, one) for one in found), 2)],
+    ids=["ahead", "together"],
+)
+def test_an_iterator_that_is_dropped_leaves_no_thread(
+    read: Callable[[Iterator[str]], Iterator[str]],
+) -> None:
     before = set(threading.enumerate())
-    found = streams.ahead(iter(["first", "second", "third"]))
+    found = read(iter(["first", "second", "third"]))
     assert next(found) == "first"
-    (reader,) = set(threading.enumerate()) - before
+    readers = set(threading.enumerate()) - before
+    assert readers
     del found
-    reader.join(10)
-    assert not reader.is_alive()
+    for reader in readers:
+        reader.join(10)
+        assert not reader.is_alive()
