@@ -10,16 +10,19 @@ sums are right nevertheless, and only slower.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Insert,
     Select,
     Table,
+    bindparam,
     delete,
     func,
     literal_column,
@@ -67,15 +70,15 @@ def following(connection: Connection, keys: Iterable[Key]) -> Iterator[None]:
     """
     chunks = list(_chunks(keys))
     for month, uids in chunks:
-        _take_out(connection, month, _c.uid.in_(uids))
+        _take_out(connection, month, uids)
     yield
     # With many of a month, all that are settled in it are looked for: one question, not many.
     many = {month for month, uids in chunks if len(uids) == _AT_ONCE}
     for month in sorted(many):
-        _take_in(connection, month, true())
+        _take_in(connection, month)
     for month, uids in chunks:
         if month not in many:
-            _take_in(connection, month, _c.uid.in_(uids))
+            _take_in(connection, month, uids)
 
 
 def _chunks(keys: Iterable[Key]) -> Iterator[tuple[Month, list[str]]]:
@@ -85,25 +88,39 @@ def _chunks(keys: Iterable[Key]) -> Iterator[tuple[Month, list[str]]]:
             yield month, uids[start : start + _AT_ONCE]
 
 
-def _take_out(connection: Connection, month: Month, which: ColumnElement[bool]) -> None:
-    chosen = [*_of(month), which, _is_in]
-    if connection.execute(select(_c.uid).where(*chosen).limit(1)).first() is None:
+def _take_out(connection: Connection, month: Month, uids: list[str]) -> None:
+    chosen, values = _chosen(month, sign=-1, by_uid=True), {"uids": uids}
+    if connection.execute(select(_c.uid).where(*chosen).limit(1), values).first() is None:
         return
-    _add(connection, month, chosen, sign=-1)
-    connection.execute(update(records).where(*chosen).values(apart=True))
+    for statement in _adding(connection.dialect.name, month, sign=-1, by_uid=True):
+        connection.execute(statement, values)
+    connection.execute(update(records).where(*chosen).values(apart=True), values)
     for table in (month_totals, day_totals):
         connection.execute(delete(table).where(*_within(table, month), table.c.pods == 0))
 
 
-def _take_in(connection: Connection, month: Month, which: ColumnElement[bool]) -> None:
-    chosen = [*_of(month), which, parts.is_apart, *_is_settled(month)]
-    _add(connection, month, chosen, sign=1)
-    _note_joined(connection, month, chosen)
-    connection.execute(update(records).where(*chosen).values(apart=False))
+def _take_in(connection: Connection, month: Month, uids: list[str] | None = None) -> None:
+    """Take in those that are settled: of these pods, or of the whole month."""
+    by_uid, values = uids is not None, {} if uids is None else {"uids": uids}
+    chosen = _chosen(month, sign=1, by_uid=by_uid)
+    for statement in _adding(connection.dialect.name, month, sign=1, by_uid=by_uid):
+        connection.execute(statement, values)
+    _note_joined(connection, month, chosen, values)
+    connection.execute(update(records).where(*chosen).values(apart=False), values)
+
+
+def _chosen(month: Month, *, sign: int, by_uid: bool) -> list[ColumnElement[bool]]:
+    """The records of a month to take in (1) or out (-1): all of them, or those of ``:uids``."""
+    which = [_c.uid.in_(bindparam("uids", expanding=True))] if by_uid else []
+    state = [parts.is_apart, *_is_settled(month)] if sign == 1 else [_is_in]
+    return [*_of(month), *which, *state]
 
 
 def _note_joined(
-    connection: Connection, month: Month, chosen: Sequence[ColumnElement[bool]]
+    connection: Connection,
+    month: Month,
+    chosen: Sequence[ColumnElement[bool]],
+    values: Mapping[str, Any],
 ) -> None:
     """Where no destination was told all of a month, the whole month is searched anyway."""
     was_told = select(settled.c.revision).where(*_of(month, settled)).exists()
@@ -114,7 +131,8 @@ def _note_joined(
     connection.execute(
         insert.from_select(names, found).on_conflict_do_update(
             index_elements=list(joined.primary_key), set_={"revision": insert.excluded.revision}
-        )
+        ),
+        values,
     )
 
 
@@ -139,10 +157,12 @@ def _is_settled(month: Month) -> list[ColumnElement[bool]]:
     ]
 
 
-def _add(
-    connection: Connection, month: Month, chosen: Sequence[ColumnElement[bool]], *, sign: int
-) -> None:
-    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert
+@lru_cache(maxsize=32)  # to put them together takes longer than to run them
+def _adding(dialect: str, month: Month, *, sign: int, by_uid: bool) -> tuple[Insert, ...]:
+    """What adds records to the totals, or takes them off: a statement each of months and days."""
+    insert = (sqlite if dialect == "sqlite" else postgresql).insert
+    chosen = _chosen(month, sign=sign, by_uid=by_uid)
+    made = []
     for table, sums in ((month_totals, _month_sums), (day_totals, _day_sums)):
         keys = [column.name for column in table.primary_key]
         figures = [column.name for column in table.columns if column.name not in keys]
@@ -151,12 +171,13 @@ def _add(
         statement = insert(table).from_select(
             [*keys, *figures], select(*(found.c[name] for name in keys), *signed).where(true())
         )
-        connection.execute(
+        made.append(
             statement.on_conflict_do_update(
                 index_elements=keys,
                 set_={name: table.c[name] + statement.excluded[name] for name in figures},
             )
         )
+    return tuple(made)
 
 
 def _month_sums(month: Month, chosen: Sequence[ColumnElement[bool]]) -> Select[Any]:
@@ -213,7 +234,7 @@ def rebuild(database: Database, watch: Callable[[int, int], None] = lambda *_: N
                 connection.execute(delete(table).where(*_within(table, month)))
             connection.execute(update(records).where(*_of(month), _is_in).values(apart=True))
             _unsettle(connection, month)
-            _take_in(connection, month, true())
+            _take_in(connection, month)
         watch(number, len(months))
 
 
