@@ -51,7 +51,12 @@ class Holder(Notebook):
         self.keep("kube_pod_init_container_resource_requests", labels, cpu)
 
     def scheduled(
-        self, cpu: Callable[[float], float], memory: float, prefix: str = "", since: float = 0
+        self,
+        cpu: Callable[[float], float],
+        memory: float,
+        prefix: str = "",
+        since: float = 0,
+        until: float = HOUR,
     ) -> None:
         """What kube-scheduler says of the pod, seven seconds after kube-state-metrics.
 
@@ -63,7 +68,8 @@ class Holder(Notebook):
         for resource, value in (("cpu", cpu), ("memory", lambda _: memory)):
             for kind in ("request", "limit"):
                 series = f'kube_pod_resource_{kind}{{{place},node="n",resource="{resource}"}}'
-                self.say(series, every(max(since, self.since), self.until, value, shift=7))
+                spoken = every(max(since, self.since), min(until, self.until), value, shift=7)
+                self.say(series, spoken)
 
     def specified(self, metric: str, value: float) -> None:
         """What cAdvisor says of the limits of the pod's own cgroup."""

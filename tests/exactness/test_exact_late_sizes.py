@@ -62,6 +62,28 @@ def told_after_a_resize(one: Holder) -> None:
     one.scheduled(lambda _: 4, GIB, since=1800)
 
 
+def told_minutes_later_after_a_resize(one: Holder) -> None:
+    """It is soon enough for the whole life, whatever the containers asked for before."""
+    one.hold("requests", "memory", GIB)
+    one.change(
+        "kube_pod_container_resource_requests",
+        ',container="notebook",resource="cpu"',
+        step(30, 1, 2),
+    )
+    one.scheduled(lambda _: 4, GIB, since=240)
+
+
+def told_no_more_before_a_resize(one: Holder) -> None:
+    """kube-scheduler is not scraped any more, and its last figure stands until the resize."""
+    one.hold("requests", "memory", GIB)
+    one.change(
+        "kube_pod_container_resource_requests",
+        ',container="notebook",resource="cpu"',
+        step(2400, 1, 4),
+    )
+    one.scheduled(lambda _: 2, GIB, until=1200)
+
+
 def told_by_nobody_else(one: Holder) -> None:
     """The pod asks for something as a whole, and its containers do not."""
     one.scheduled(lambda _: 2, 3 * GIB, since=1800)
@@ -97,6 +119,14 @@ CASES: dict[str, tuple[Callable[[Holder], None], dict[str, Any]]] = {
         told_after_a_resize,
         {"core_seconds": 900 * 1 + 900 * 2 + 1800 * 4, "memory_mb": 1024},
     ),
+    "it is told minutes later, after a resize": (
+        told_minutes_later_after_a_resize,
+        {"core_seconds": 3600 * 4, "memory_mb": 1024},
+    ),
+    "it is told no more before a resize": (
+        told_no_more_before_a_resize,
+        {"core_seconds": 2400 * 2 + 1200 * 4, "memory_mb": 1024},
+    ),
     "it alone tells, later": (told_by_nobody_else, {"core_seconds": 3600 * 2}),
     "a cgroup is limited later": (
         cgroup_that_is_limited,
@@ -115,6 +145,7 @@ CASES: dict[str, tuple[Callable[[Holder], None], dict[str, Any]]] = {
 STEADY = {
     "it says the same",
     "it is told seconds later",
+    "it is told minutes later, after a resize",
     "it alone tells, later",
     "a cgroup is told later",
     "a cgroup is told seconds later",

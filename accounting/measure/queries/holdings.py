@@ -179,7 +179,8 @@ class HoldingQuery:
         uids |= {labels.get("uid", "") for labels, _ in self._resized.read()}
         uids |= {uid for uid, seen in found.sightings.items() if seen.name in again}
         uids &= found.sightings.keys()
-        found.begun |= {uid for uid in uids if self._is_young(accounts.get(uid))}
+        young = [uid for uid in uids if self._is_young(accounts.get(uid))]
+        found.begun |= dict.fromkeys(young, float(window.end))
         running = {uid: _running_at(found, accounts, uid) for uid in uids}
         for chunk in chunks(uids):
             back, pods = self._lookback_seconds, {found.sightings[uid].name for uid in chunk}

@@ -122,8 +122,10 @@ def _describe(pod: Pod, samples: Samples, *, has_stopped: bool) -> None:
         pod.owner = samples.owners.get(pod.uid, Owner())
     if pod.resources is None or pod.uid in samples.begun:
         pod.resources = samples.resources.get(pod.uid, pod.resources)
-    if resizes := samples.resizes.get(pod.uid):
-        pod.resizes = tuple(sorted({**dict(pod.resizes), **dict(resizes)}.items()))
+    if (resizes := samples.resizes.get(pod.uid)) is not None:
+        until = samples.begun.get(pod.uid, 0.0)
+        known = {at: size for at, size in pod.resizes if at > until}
+        pod.resizes = tuple(sorted({**known, **dict(resizes)}.items()))
     if not pod.surroundings:
         pod.surroundings = samples.surroundings.get(pod.uid, ALONE)
     pod.image = pod.image or samples.images.get(pod.uid, "")

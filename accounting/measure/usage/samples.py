@@ -139,7 +139,8 @@ class Samples:
         owners: what the hub's annotations say.
         asks: requests and limits, by who asks within the pod: see ``Asks``.
         resources: what follows from them: cores, bytes, accelerators.
-        begun: whose resources are those of the beginning, as far as a window just before said less.
+        begun: of whom resources and resizes are all that there were up to a time: a window just
+            before knew less.
         resizes: times at which they changed (Unix seconds), and what they were from then on.
         images: image names.
         claims: size of all mounted volumes, bytes.
@@ -165,7 +166,7 @@ class Samples:
     owners: dict[str, Owner] = field(default_factory=dict)
     asks: dict[str, Asks] = field(default_factory=dict)
     resources: dict[str, Resources] = field(default_factory=dict)
-    begun: set[str] = field(default_factory=set)
+    begun: dict[str, float] = field(default_factory=dict)
     resizes: dict[str, Resizes] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
     claims: dict[str, float] = field(default_factory=dict)

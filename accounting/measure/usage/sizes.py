@@ -150,15 +150,21 @@ def _steps(points: Sequence[_Point], running_at: float) -> list[tuple[float, Res
     for at, who, of, value in reversed(in_time):
         if who[0] is Part.POD and at <= soon:
             current[of] = {who: value}
-    whole = set(current)
+    whole = dict.fromkeys(current, soon)
+    parts: Asks = defaultdict(dict)
     steps: list[tuple[float, Resources]] = []
     for at, group in groupby(in_time, key=itemgetter(0)):
         for _, who, of, value in group:
             if who[0] is Part.POD:
-                whole.add(of)
+                whole[of] = max(at, whole.get(of, at))
                 current[of] = {who: value}
-            elif of not in whole:
-                current[of][who] = value
+                continue
+            has_changed = parts[of].get(who, value) != value
+            parts[of][who] = value
+            # Whoever added it up and is silent by now does not know of the change.
+            if of not in whole or (has_changed and at > whole[of] + SOON_SECONDS):
+                whole.pop(of, None)
+                current[of] = dict(parts[of])
         size = _resources(_effective(current))
         if not steps or steps[-1][1] != size:
             steps.append((at, size))
