@@ -296,6 +296,13 @@ def test_an_answer_is_written_once_until_records_change(
     assert len(asked) == len(paths)
 
 
+def test_an_empty_ledger_s_answer_is_to_what_was_asked(serve: Serve) -> None:
+    empty = serve()
+    for by in ("vo", "user", "day"):
+        assert empty.get(f"/api/v1/summaries?by={by}").json()["by"] == [by]
+        assert empty.get(f"/api/v1/summaries?by={by}&format=csv").text.startswith(f"{by},pods,")
+
+
 def test_what_is_kept_is_never_somebody_else_s(running: Running) -> None:
     assert Month(2026, 11) == NOVEMBER
     mine = running.get("/api/v1/summaries")

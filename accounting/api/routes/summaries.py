@@ -81,7 +81,7 @@ async def summarise(
         version = service.summaries.version(months)
         delivered = service.summaries.deliveries()
         tag = tag_of(
-            version, delivered, viewer.name, viewer.role, sorted(viewer.vos), question, wanted
+            version, delivered, viewer.name, viewer.role, sorted(viewer.vos), by, question, wanted
         )
         if (known := unchanged(request, tag)) is not None:
             return known
