@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, cast, func, insert, literal, select, text, true
+from sqlalchemy import Connection, Integer, cast, delete, func, insert, literal, select, text, true
 
 from accounting.model.time import Month
 from accounting.store import totals
@@ -99,14 +99,21 @@ def _note_delivery(database: Database) -> None:
         literal(""),
         literal(1.0),
     )
-    months = select(literal(DESTINATION), revisions.c.year, revisions.c.month, literal(1))
     with database.begin() as connection:
         connection.execute(
             insert(outlets).values(destination=DESTINATION, kind="records", position=0)
         )
         connection.execute(insert(queued).from_select(queued.columns.keys(), told))
         connection.execute(insert(delivered).from_select(delivered.columns.keys(), went))
-        connection.execute(insert(settled).from_select(settled.columns.keys(), months))
+        _settle(connection)
+
+
+def _settle(connection: Connection) -> None:
+    """All of every month was told, as it is now."""
+    c = revisions.c
+    months = select(literal(DESTINATION), c.year, c.month, c.revision)
+    connection.execute(delete(settled))
+    connection.execute(insert(settled).from_select(settled.columns.keys(), months))
 
 
 def _months() -> list[Month]:
@@ -255,4 +262,8 @@ def kept(path: Path, count: int) -> str:
         with Database(f"sqlite:///{partial}") as database:
             fill(database, count)
         partial.rename(path)
+    with Database(f"sqlite:///{path}") as database:
+        database.upgrade()  # it may be of an earlier version, and have seen polls
+        with database.begin() as connection:
+            _settle(connection)
     return f"sqlite:///{path}"
