@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, true
 
-from accounting.lookup.sums import summing
+from accounting.lookup.sums import outgoing, summing
 from accounting.lookup.sums.summaries import LATELY_SECONDS, By, Question, Summaries
 from accounting.model.pods import Account, Reading, Resources
 from accounting.model.time import Month, Window
@@ -315,6 +315,28 @@ def test_nothing_is_added_up_again_that_has_not_changed_or_nobody_asks(tmp_path:
         statements.clear()
         summaries.refresh()
         assert _added_up(statements) == 0
+
+
+def test_what_was_not_told_is_looked_for_once_for_all_questions_about_a_month(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Sequence[Month]] = []
+    look = outgoing.differing
+
+    def counted(database: Database, months: Sequence[Month]) -> outgoing.Differing:
+        looked.append(months)
+        return look(database, months)
+
+    monkeypatch.setattr(outgoing, "differing", counted)
+    with opened(tmp_path) as database:
+        _commit(database, [_page(5, number) for number in range(5)])
+        summaries = Summaries(database)
+        for changes in range(2):
+            for viewer in VIEWERS:
+                for by in (By.VO, By.USER):
+                    summaries.summary(viewer, Question((by,), NOVEMBER, NOVEMBER))
+            assert looked == [[NOVEMBER]] * (changes + 1)
+            _commit(database, [_page(5, 0, 60)])
 
 
 def test_names_are_offered_once_to_whomever(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ differ are looked at, one by one, and what they lack is taken off the sums of wh
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     CompoundSelect,
@@ -68,6 +68,18 @@ class Lacking:
     delivered: Part | None = NOTHING
 
 
+class Differing(NamedTuple):
+    """Notebooks of which something may not be as it was delivered.
+
+    Attributes:
+        destination: that is compared; empty: nothing was delivered at all.
+        uids: theirs; a query for them where they are many.
+    """
+
+    destination: str
+    uids: list[str] | CompoundSelect[Any]
+
+
 def receiver(connection: Connection) -> str:
     """The destination that is compared: the first in the settings that takes records, or none."""
     first = (
@@ -91,30 +103,37 @@ def version(database: Database) -> Version:
         return tuple(tuple(row) for row in connection.execute(query))
 
 
+def differing(database: Database, months: Sequence[Month]) -> Differing:
+    """The notebooks of which something in these months may not be as it was delivered."""
+    with database.begin(reading=True) as connection:
+        destination = receiver(connection)
+        if not _was_told(connection, destination):
+            destination = ""
+        candidates = _candidates(connection, destination, months)
+        few = list(connection.scalars(candidates.limit(_FEW + 1)))
+    return Differing(destination, few if len(few) <= _FEW else candidates)
+
+
 def lacking(
-    database: Database, asked: Sequence[Any], months: Sequence[Month], keys: Sequence[Any]
+    database: Database, asked: Sequence[Any], keys: Sequence[Any], differs: Differing
 ) -> tuple[Mapping[tuple[Any, ...], Lacking], Lacking]:
     """By a question's keys: what goes out and what was delivered, against what was measured.
 
     Args:
         database: the ledger's.
         asked: conditions on ``records``: whose, and of which months.
-        months: those months.
         keys: columns of ``records``, or expressions on them.
+        differs: in those months.
 
     Returns:
         That, and what holds of all other keys.
     """
-    with database.begin(reading=True) as connection:
-        destination = receiver(connection)
-        if not _was_told(connection, destination):
-            destination = ""
-        candidates: Any = _candidates(connection, destination, months)
-        few = connection.scalars(candidates.limit(_FEW + 1)).all()
-        if len(few) <= _FEW:
-            candidates = few
-        compared = _compared(destination, keys).where(*asked, records.c.uid.in_(candidates))
-        rows = connection.execute(compared).all() if few else []
+    destination, uids = differs
+    rows: Sequence[Any] = []
+    if uids != []:
+        compared = _compared(destination, keys).where(*asked, records.c.uid.in_(uids))
+        with database.begin(reading=True) as connection:
+            rows = connection.execute(compared).all()
     sums: dict[tuple[Any, ...], _Sums] = defaultdict(_Sums)
     for row in rows:
         sums[tuple(row[: len(keys)])].add(row)

@@ -93,8 +93,12 @@ class Summaries:
         found: list[Usage] = []
         deliveries = self.deliveries()
         for part, revision, sums in self._measured(viewer, question):
-            find = partial(_lacking, self.database, viewer, part)
-            lacking = self._once(("lacking", viewer, part), (revision, deliveries), find)
+            version, months = (revision, deliveries), part.months
+            look = partial(outgoing.differing, self.database, months)
+            # Of all questions about these months, only the first one looks for them.
+            differs = partial(self._once, ("differing", *months), version, look)
+            find = partial(_lacking, self.database, viewer, part, differs)
+            lacking = self._once(("lacking", viewer, part), version, find)
             found += _told(question, sums, lacking)
         return _sorted(question, found)
 
@@ -212,7 +216,12 @@ def _told(question: Question, found: Sequence[Usage], lacking: _Lacking) -> Iter
         yield usage.told(measured.more(lacks.goes_out), told)
 
 
-def _lacking(database: Database, viewer: Viewer, question: Question) -> _Lacking:
+def _lacking(
+    database: Database,
+    viewer: Viewer,
+    question: Question,
+    differs: Callable[[], outgoing.Differing],
+) -> _Lacking:
     """By the question's keys: what of the measured usage does not go out, or was not delivered.
 
     Returns:
@@ -228,7 +237,8 @@ def _lacking(database: Database, viewer: Viewer, question: Question) -> _Lacking
             for one in summing.sums(database, viewer, question, _some, _held)
         }, usual
     keys = [parts.ordinal(c.year, c.month) if by is By.MONTH else c[by.value] for by in question.by]
-    rows, usual = outgoing.lacking(database, summing.asked(viewer, question), question.months, keys)
+    asked = summing.asked(viewer, question)
+    rows, usual = outgoing.lacking(database, asked, keys, differs())
     return {
         tuple(shown(by, value) for by, value in zip(question.by, key, strict=True)): lacks
         for key, lacks in rows.items()
