@@ -336,7 +336,7 @@ def test_what_was_not_told_is_looked_for_once_for_all_questions_about_a_month(
                 for by in (By.VO, By.USER):
                     summaries.summary(viewer, Question((by,), NOVEMBER, NOVEMBER))
             assert looked == [[NOVEMBER]] * (changes + 1)
-            _commit(database, [_page(5, 0, 60)])
+            _commit(database, [_of_a_day(99, "user-0", "small", ended=bool(changes))])
 
 
 def test_names_are_offered_once_to_whomever(tmp_path: Path) -> None:
