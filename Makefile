@@ -1,7 +1,7 @@
 # Two commands for newcomers: `make demo` and `make test`. Both install what is missing.
 SHELL := /bin/bash
 BIN := .venv/bin
-# On two cores, six take 14 to 18 minutes; four and eight take longer.
+# On two cores, six take 14 minutes; four and eight take longer.
 WORKERS ?= 6
 SOAK_RUNS ?= 500
 SOAK_SEED ?= 1
