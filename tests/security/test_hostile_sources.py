@@ -179,11 +179,13 @@ def test_an_answer_without_end_is_given_up_in_time_and_space(
     talk: Talk, error: type[SourceError]
 ) -> None:
     process = psutil.Process()
-    with answering(talk) as url, Source(url, timeout_seconds=1, most_bytes=40 * MB) as source:
+    # What ends for another reason than the time must not run out of it on a busy machine.
+    timeout = 60 if error in {SourceTooLarge, SourceGarbled} else 1
+    with answering(talk) as url, Source(url, timeout_seconds=timeout, most_bytes=40 * MB) as source:
         before, begun = process.memory_info().rss, time.monotonic()
         with pytest.raises(error) as told:
             source.vector("up", 0)
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < 15 * timeout
         assert process.memory_info().rss - before < 200 * MB
         assert url in told.value.message
         assert len(str(told.value)) < 1000
