@@ -36,6 +36,13 @@ def requesting(one: Holder) -> None:
     one.hold("requests", "memory", GIB)
 
 
+def resizing(one: Holder, cores: Callable[[float], float]) -> None:
+    """The same, with other cores as time goes on."""
+    one.hold("requests", "memory", GIB)
+    of_cores = ',container="notebook",resource="cpu"'
+    one.change("kube_pod_container_resource_requests", of_cores, cores)
+
+
 def told_later(one: Holder) -> None:
     """kube-scheduler is scraped from then on."""
     requesting(one)
@@ -53,34 +60,19 @@ def told_seconds_later(one: Holder) -> None:
 
 
 def told_after_a_resize(one: Holder) -> None:
-    one.hold("requests", "memory", GIB)
-    one.change(
-        "kube_pod_container_resource_requests",
-        ',container="notebook",resource="cpu"',
-        step(900, 1, 2),
-    )
+    resizing(one, step(900, 1, 2))
     one.scheduled(lambda _: 4, GIB, since=1800)
 
 
 def told_minutes_later_after_a_resize(one: Holder) -> None:
     """It is soon enough for the whole life, whatever the containers asked for before."""
-    one.hold("requests", "memory", GIB)
-    one.change(
-        "kube_pod_container_resource_requests",
-        ',container="notebook",resource="cpu"',
-        step(30, 1, 2),
-    )
+    resizing(one, step(30, 1, 2))
     one.scheduled(lambda _: 4, GIB, since=240)
 
 
 def told_no_more_before_a_resize(one: Holder) -> None:
     """kube-scheduler is not scraped any more, and its last figure stands until the resize."""
-    one.hold("requests", "memory", GIB)
-    one.change(
-        "kube_pod_container_resource_requests",
-        ',container="notebook",resource="cpu"',
-        step(2400, 1, 4),
-    )
+    resizing(one, step(2400, 1, 4))
     one.scheduled(lambda _: 2, GIB, until=1200)
 
 
