@@ -185,7 +185,7 @@ def test_an_answer_without_end_is_given_up_in_time_and_space(
         before, begun = process.memory_info().rss, time.monotonic()
         with pytest.raises(error) as told:
             source.vector("up", 0)
-        assert time.monotonic() - begun < 15 * timeout
+        assert time.monotonic() - begun < 15 + 2 * timeout
         assert process.memory_info().rss - before < 200 * MB
         assert url in told.value.message
         assert len(str(told.value)) < 1000
