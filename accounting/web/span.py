@@ -48,6 +48,16 @@ class Span:
         return None if self == Span.of_months(self.first, self.last) else (self.start, self.end)
 
     @property
+    def is_month(self) -> bool:
+        """Whether it is one whole month."""
+        return self == Span.of_months(self.first, self.first)
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Unix seconds: its first, and the first after it."""
+        return self.start * _DAY, (self.end + 1) * _DAY
+
+    @property
     def said(self) -> str:
         """In words."""
         if self.days is None:

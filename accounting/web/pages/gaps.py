@@ -29,8 +29,8 @@ def show(request: Request, service: Parts, viewer: Reader) -> Response:
     since, until = fields.day("since"), fields.day("until")
     if since is not None and until is not None and until < since:
         fields.wrong["until"] = "This is before the first day."
-    first = int(now) // _DAY - status.GAPS_DAYS if since is None else since
     last = int(now) // _DAY if until is None else until
+    first = last - status.GAPS_DAYS if since is None else since
     found = windows.silences(service.database, since=first * _DAY, until=(last + 1) * _DAY)
     found = [] if fields.wrong else list(reversed(found))
     context = {

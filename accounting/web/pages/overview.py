@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
@@ -14,6 +14,7 @@ from accounting.lookup.messages import Messages
 from accounting.lookup.sums.summaries import By, Question, Usage
 from accounting.model.time import Month
 from accounting.store.engine.access import Role, Viewer
+from accounting.web.span import Span
 from accounting.web.templating import templates
 from accounting.web.views.coverage import days
 from accounting.web.views.totals import total
@@ -33,7 +34,9 @@ def overview(request: Request, service: Parts, viewer: Reader) -> Response:
     names = names_of(service.settings)
     destinations = Messages(service.database).destinations(names) if viewer.is_admin else []
     first = windows.first_start(service.database)
-    rows = compared(service, viewer, Month.of(now), datetime.fromtimestamp(now, UTC).day)
+    day = datetime.fromtimestamp(now, UTC).day
+    rows = compared(service, viewer, Month.of(now), day)
+    last = Span.of_months(*(_before(Month.of(now)),) * 2)
     context = {
         "status": found,
         "verdict": verdict(
@@ -46,6 +49,8 @@ def overview(request: Request, service: Parts, viewer: Reader) -> Response:
         "month": Month.of(now),
         "began": first if first and first > _before(Month.of(now)).start else None,
         "rows": rows,
+        "last_month": last,
+        "to_this_day": replace(last, end=min(last.start + day - 1, last.end)),
         "total": _total(rows),
         "run": next(iter(service.runs.latest()), None) if viewer.is_admin else None,
     }

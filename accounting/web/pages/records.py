@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
@@ -13,7 +14,7 @@ from accounting.api.routes.records import selected
 from accounting.lookup import records
 from accounting.lookup.records import Delivery, Page, Question, Sort
 from accounting.lookup.sums import summaries
-from accounting.lookup.sums.summaries import Usage
+from accounting.lookup.sums.summaries import By, Usage
 from accounting.model.records import Status
 from accounting.model.time import Month
 from accounting.store.engine.access import Viewer
@@ -27,7 +28,6 @@ from accounting.wiring.months import open_from
 router = APIRouter()
 
 _AT_ONCE = 50
-_DAY = 86400
 _SORTS = {
     "-month": "latest first",
     "month": "earliest first",
@@ -62,8 +62,6 @@ def search(request: Request, service: Parts, viewer: Reader) -> Response:
     # Without the field that is wrong, the list would show more than was meant.
     page = Page([], "") if fields.wrong else records.page(service.database, viewer, question)
     asked = {name: value for name in _NAMES if (value := request.query_params.get(name, ""))}
-    # A file is of months and names as the API has them: of nothing else there is one.
-    plain = set(asked) <= {"month", "vo", "user", "flavor", "pod", "status", "delivery", "sort"}
     context = {
         "fields": fields,
         "asked": asked,
@@ -80,7 +78,8 @@ def search(request: Request, service: Parts, viewer: Reader) -> Response:
         "is_first": not question.cursor,
         "first": urlencode(asked),
         "next": urlencode({**asked, "cursor": page.next}) if page.next else "",
-        "files": _files(asked) if plain and not filters.contains else {},
+        "held": urlencode({**asked, "delivery": Delivery.HELD.value}),
+        "files": _files(asked, filters, span),
         "sums": _sums(service, viewer, question, filters, span) if page.entries else None,
     }
     return templates.TemplateResponse(request, "records.html", context)
@@ -98,12 +97,9 @@ def _span(fields: Fields, service: Service) -> Span | None:
 
 def _question(fields: Fields, service: Service, filters: Filters, span: Span | None) -> Question:
     delivery = fields.choice("delivery", [one.value for one in Delivery])
-    one_month = span is not None and span.days is None and span.first == span.last
     selection = selected(
         pod=fields.text("pod"),
-        month=span.first if span and one_month else None,
-        since=span.start * _DAY if span and not one_month else None,
-        until=(span.end + 1) * _DAY if span and not one_month else None,
+        **_when(span),
         **filters.named(),
         contains=tuple((by.value, text) for by, text in filters.contains),
         status=fields.choice("status", [one.value for one in Status]),
@@ -113,6 +109,15 @@ def _question(fields: Fields, service: Service, filters: Filters, span: Span | N
         Delivery(delivery) if delivery else None,
         open_from(service.settings, service.clock()),
     )
+
+
+def _when(span: Span | None) -> dict[str, Any]:
+    """A time as selections and the API have it."""
+    if span is None:
+        return {}
+    if span.is_month:
+        return {"month": span.first}
+    return dict(zip(("since", "until"), span.bounds, strict=True))
 
 
 def _sums(
@@ -141,10 +146,16 @@ def _sums(
     return {"count": count, "used": None, "usage": total(found)}
 
 
-def _files(asked: dict[str, str]) -> dict[str, str]:
-    """Title → question of the files that can be had."""
+def _files(asked: Mapping[str, str], filters: Filters, span: Span | None) -> dict[str, str]:
+    """Title → question of the files that can be had: none of images, or of parts of names.
+
+    The API has no such filters.
+    """
+    if filters.contains or By.IMAGE in filters.exact:
+        return {}
     kinds = {"CSV": "csv", "APEL text": "apel"}
     if find_spec("pyarrow") is not None:
         kinds["Parquet"] = "parquet"
-    kept = {name: value for name, value in asked.items() if name != "sort"}
+    more = {name: asked[name] for name in ("pod", "status", "delivery") if name in asked}
+    kept = {**_when(span), **filters.named(), **more}
     return {title: urlencode({**kept, "format": kind}) for title, kind in kinds.items()}

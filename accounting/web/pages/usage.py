@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
@@ -138,7 +139,7 @@ def usage(request: Request, service: Parts, viewer: Reader) -> Response:
         "crossing": _crossing(service, viewer, asked, _MOST_ROWS) if found else None,
         **_homes(service, viewer, asked),
         "query": lambda **changes: urlencode(_changed(asked.address, changes)),
-        "under": lambda **names: urlencode({**asked.span.asked, **asked.filters.asked, **names}),
+        "under": partial(_under, asked),
     }
     return templates.TemplateResponse(request, "usage.html", context)
 
@@ -191,6 +192,23 @@ def _found(
 def _chart(service: Service, viewer: Viewer, asked: Asked) -> Chart | None:
     question, measure = asked.question(asked.span, asked.by), MEASURES[asked.show]
     return chart(service.summaries, viewer, question, measure, until=asked.until, rank=asked.rank)
+
+
+def _under(asked: Asked, *, month: str = "", **names: str) -> str:
+    """The address of the records under a figure; none where they have no name to ask for.
+
+    Args:
+        asked: what the figures are of.
+        month: only its days of this month.
+        names: of what the figure stands for: VO, user, flavour, image.
+    """
+    span = asked.span
+    if month:
+        whole = Span.of_months(*(Month.parse(month),) * 2)
+        span = Span(max(span.start, whole.start), min(span.end, whole.end))
+    if not all(names.values()):
+        return ""
+    return f"records?{urlencode({**span.asked, **asked.filters.asked, **names})}"
 
 
 def _homes(service: Service, viewer: Viewer, asked: Asked) -> dict[str, object]:

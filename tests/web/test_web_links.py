@@ -1,0 +1,160 @@
+"""Where figures lead: to the records under them, to files of these, to gaps; and back to a form."""
+
+import csv
+import html
+import io
+import re
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from accounting.lookup.sums.summaries import By
+from accounting.model.time import Month
+from accounting.web.fields import Fields
+from accounting.web.filters import Filters
+from accounting.web.pages.usage import _under
+from accounting.web.span import span_of
+from tests.api.serving import Running
+from tests.web import month
+from tests.web.conftest import started
+
+NOVEMBER = Month(2026, 11)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with started(tmp_path_factory.mktemp("links"), month.NOW) as (found, _broker):
+        yield found
+
+
+def page_of(running: Running, path: str) -> str:
+    answer = running.get(path, headers={"Accept": "text/html"})
+    assert answer.status_code == 200, answer.text
+    return html.unescape(answer.text)
+
+
+def wall_under(running: Running, link: str) -> int:
+    """The measured seconds that a page of records says."""
+    page = page_of(running, link)
+    sums = page[page.index('class="truth"') : page.index("Goes out")]
+    return int(re.findall(r'value="(\d+)"', sums)[1])
+
+
+def test_a_figure_of_a_month_leads_to_those_of_its_days_that_were_asked_for(
+    running: Running,
+) -> None:
+    query = "by=vo&across=month&since=2026-10-20&until=2026-11-05"
+    page = page_of(running, f"/usage?{query}")
+    crossing = page[page.index('aria-label="VO by Month"') :].partition("</table>")[0]
+    rows = {
+        row["vo"]: row
+        for row in csv.DictReader(io.StringIO(running.get(f"/usage/table.csv?{query}").text))
+    }
+    seen = 0
+    for link in re.findall(r'href="(/records\?[^"]+)"', crossing):
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(link).query).items()}
+        column = {"2026-11-05": "2026-11", "2026-10-31": "2026-10"}[asked["until"]]
+        if asked["since"] == "2026-10-20" and asked["until"] == "2026-11-05":
+            column = "sum"
+        chosen = [rows[asked["vo"]]] if "vo" in asked else list(rows.values())
+        expected = sum(float(row[column]) for row in chosen) * 3600
+        assert wall_under(running, link) == pytest.approx(expected)
+        seen += 1
+    # one of each row and column, of each row's sum, and of the sums below
+    assert seen == (len(rows) + 1) * 3
+
+
+def test_a_crossed_table_says_where_it_tells_what_goes_out(running: Running) -> None:
+    said = "What of it goes out and was delivered is below, by user."
+    assert said in page_of(running, "/usage?by=user&across=month")
+    assert "are of all that was measured" in page_of(running, "/usage")
+
+
+def test_a_figure_without_a_name_leads_nowhere_rather_than_to_all_records() -> None:
+    span = span_of(Fields({"range": "7d"}), month.NOW, NOVEMBER)
+    asked: Any = SimpleNamespace(span=span, filters=Filters({By.USER: "ada"}, ()))
+    days = "since=2026-11-19&until=2026-11-25&user=ada"
+    assert _under(asked, vo="") == ""
+    assert _under(asked, vo="physics") == f"records?{days}&vo=physics"
+    assert _under(asked, month="2026-11") == f"records?{days}"
+
+
+def test_figures_of_the_last_month_lead_to_its_records(running: Running) -> None:
+    page = page_of(running, "/")
+    row = page[page.index(">physics</a>") :].partition("</tr>")[0]
+    before = row.partition("Last month to this day")[2]
+    links = re.findall(r'href="(/records\?[^"]+)"[^>]*><data value="(\d+)"', before)
+    assert [parse_qs(urlsplit(link).query) for link, _ in links] == [
+        {"since": ["2026-10-01"], "until": ["2026-10-25"], "vo": ["physics"]},
+        {"first": ["2026-10"], "last": ["2026-10"], "vo": ["physics"]},
+    ]
+    for link, seconds in links:
+        assert wall_under(running, link) == int(seconds)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "first=2026-11&last=2026-11&vo=physics",
+        "first=2026-10&last=2026-11",
+        "range=7d&status=completed",
+        "since=2026-11-03&until=2026-11-05&user=ada",
+        "month=2026-11&delivery=held",
+    ],
+)
+def test_all_records_that_a_page_counts_can_be_taken_away(query: str, running: Running) -> None:
+    page = page_of(running, f"/records?{query}")
+    (link,) = re.findall(r'href="(/api/v1/records\?[^"]+format=csv)"', page)
+    (count,) = re.findall(r'<data value="(\d+)"[^>]*>[\d,]+</data> records? match', page)
+    assert len(list(csv.DictReader(io.StringIO(running.get(link).text)))) == int(count) > 0
+
+
+@pytest.mark.parametrize("query", ["month=2026-11&vo=PHYS", "image=registry.example.org/n"])
+def test_what_the_api_cannot_ask_for_is_offered_as_no_file(query: str, running: Running) -> None:
+    assert "format=csv" not in page_of(running, f"/records?{query}")
+
+
+def test_the_time_of_a_list_is_seen_and_kept_in_its_form(running: Running) -> None:
+    page = page_of(running, "/records?first=2026-10&last=2026-10&vo=physics")
+    assert "<option selected>2026-10</option>" in page
+    assert 'type="hidden"' not in page
+    page = page_of(running, "/records?since=2026-11-03&until=2026-11-05")
+    assert '<option value="">3 November 2026 to 5 November 2026</option>' in page
+    assert '<input type="hidden" name="since" value="2026-11-03">' in page
+    assert '<option value="">all</option>' in page_of(running, "/records").partition("VO <")[0]
+
+
+def test_a_wrong_month_stays_in_its_field(running: Running) -> None:
+    page = page_of(running, "/usage?first=2026-11&last=2026-09")
+    field = page[page.index('<select name="last"') :].partition("</select>")[0]
+    assert 'aria-invalid="true"' in field
+    assert "<option selected>2026-09</option>" in field
+
+
+def test_what_is_held_back_is_one_click_away_from_its_sums(running: Running) -> None:
+    page = page_of(running, "/records?first=2026-11&last=2026-11&vo=physics")
+    (link,) = re.findall(r'href="([^"]+)">see which, and why', page)
+    assert f"/records/{month.HELD}" in page_of(running, link)
+    assert "vo=physics" in link
+
+
+def test_a_gap_of_a_notebook_leads_to_all_that_it_affected(running: Running) -> None:
+    page = page_of(running, f"/records/{month.ADAS_LONG_ONE}")
+    links = re.findall(r'href="(/gaps\?[^"]+)"', page)
+    assert len(links) == len(month.GAPS)
+    for link in links:
+        assert f"/records/{month.ADAS_LONG_ONE}" in page_of(running, link)
+
+
+def test_gaps_up_to_an_earlier_day_are_those_of_the_weeks_before_it(running: Running) -> None:
+    page = page_of(running, "/gaps?until=2026-10-30")
+    assert page.count("Notebooks of the gap from") == 1
+    assert 'name="since" value="2026-09-25"' in page
+
+
+def test_one_window_covers_a_short_life(running: Running) -> None:
+    assert ">1</data> covers its life" in page_of(running, f"/records/{month.HELD}")
+    assert ">33</data> cover its life" in page_of(running, f"/records/{month.ADAS_LONG_ONE}")
