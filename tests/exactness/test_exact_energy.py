@@ -173,6 +173,18 @@ def dips() -> tuple[Notebook, dict[int, float]]:
     return one, {0: 50.0 * HOUR}
 
 
+def dip_before_the_end() -> tuple[Notebook, dict[int, float]]:
+    """Its hour is told of in a window in which nobody tells its limit any more.
+
+    Only of a pod that is limited to a core is it clear that it cannot have taken so much so soon.
+    """
+    one = notebook(13, 4 * HOUR + 900)
+    one.hold("limits", "cpu", 1)
+    low = {4 * HOUR + 30: 1000.0, 4 * HOUR + 60: 1020.0}
+    told(one, "package", lambda at: float(low.get(int(at), at / 4)), (0, 4 * HOUR + 900))
+    return one, {0: HOUR + 225.0}
+
+
 def nothing_told() -> tuple[Notebook, dict[int, float]]:
     return notebook(8), {}
 
@@ -191,6 +203,7 @@ CASES = [
         over_midnight,
         terminated_copy_for_hours,
         dips,
+        dip_before_the_end,
         nothing_told,
     )
 ]
@@ -206,7 +219,7 @@ def store(
         yield url
 
 
-@pytest.mark.parametrize("step", [HOUR // 2 if full_matrix() else HOUR, 5 * HOUR, 41 * HOUR])
+@pytest.mark.parametrize("step", [HOUR // 2 if full_matrix() else HOUR, 9 * HOUR // 2, 41 * HOUR])
 def test_joules_of_each_day_are_those_of_one_zone_on_every_schedule(
     store: str, new_ledger: Ledgers, step: int
 ) -> None:
