@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 
 _WIDE = 200
+_LINE_FROM = 150
+"""Terminals of that width show a record on one line; narrower ones on two."""
+_SHORT = 8
 
 
 def write_json(value: object) -> None:
@@ -41,6 +44,21 @@ def readers_console() -> "Console":
     return console
 
 
+def is_wide(console: "Console") -> bool:
+    """Whether a record has room on one line."""
+    return console.width >= _LINE_FROM
+
+
+def shown_uid(uid: str) -> str:
+    """A pod's uid where it has room, else its first signs: commands accept these, too."""
+    return uid if is_wide(readers_console()) else uid[:_SHORT]
+
+
+def fits(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bool:
+    """Whether a table of these has room, without a number or time that is cut."""
+    return _least_width(columns, list(rows)) <= readers_console().width
+
+
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table for people; a name that starts with ``>`` stands for a column of numbers.
 
@@ -58,7 +76,14 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     if named and _least_width(columns, cells) > console.width:
         _paragraphs(console, title, columns, cells)
     else:
-        console.print(_table(title, columns, cells, named=named))
+        # As a title of the table, it would be folded to the table's width.
+        _print_title(console, title)
+        widths = _widths(columns, cells, console.width) if named else [None] * len(columns)
+        console.print(_table(columns, cells, widths, named=named))
+
+
+def _print_title(console: "Console", title: str) -> None:
+    console.print(title, style="bold", markup=False)
 
 
 def _without_empty(
@@ -70,24 +95,24 @@ def _without_empty(
 
 
 def _table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, named: bool
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    widths: Sequence[int | None],
+    *,
+    named: bool,
 ) -> "Table":
     from rich.box import SIMPLE, SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
 
     shown = Table(
-        title=title,
-        title_style="bold",
-        title_justify="left",
         show_header=named,
         box=SIMPLE_HEAD if named else SIMPLE,
         padding=(0, 1, 0, 0),
     )
-    for place, name in enumerate(columns):
+    for name, width in zip(columns, widths, strict=True):
         justify: Literal["left", "right"] = "right" if name.startswith(">") else "left"
-        least = _least(name, [row[place] for row in rows]) if named else None
-        shown.add_column(name.removeprefix(">"), justify=justify, overflow="fold", min_width=least)
+        shown.add_column(name.removeprefix(">"), justify=justify, overflow="fold", width=width)
     for row in rows:
         shown.add_row(*map(escape, row))
     return shown
@@ -99,7 +124,7 @@ def _paragraphs(
     from rich.markup import escape
     from rich.table import Table
 
-    console.print(f"[bold]{escape(title)}[/bold]")
+    _print_title(console, title)
     for row in rows:
         paragraph = Table.grid(padding=(0, 2))
         paragraph.add_column()
@@ -116,15 +141,41 @@ _LONGEST = 24
 
 
 def _least(name: str, cells: Sequence[str]) -> int:
-    words = [*name.removeprefix(">").split(), *(word for cell in cells for word in cell.split())]
-    widest = max(map(len, words), default=0)
+    """The width below which a word or number of a column would be cut."""
+    words = (word for cell in (name.removeprefix(">"), *cells) for word in cell.split())
+    widest = _widest(words)
     return widest if name.startswith(">") else min(widest, _LONGEST)
 
 
+def _widest(cells: Iterable[str]) -> int:
+    from rich.cells import cell_len
+
+    return max(map(cell_len, cells), default=0)
+
+
 def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """The width below which a word or number would be cut, with the space around the columns."""
     widths = (_least(name, [row[place] for row in rows]) for place, name in enumerate(columns))
-    return sum(widths) + 2 * len(columns) + 2
+    return sum(widths) + _around(columns)
+
+
+def _around(columns: Sequence[str]) -> int:
+    """The space around the columns."""
+    return 2 * len(columns) + 2
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> list[int]:
+    """The columns' widths; where these are too many, those that can give most are narrower.
+
+    rich would narrow the widest column first, even below its longest word, and cut the last one.
+    """
+    by_column = [[row[place] for row in rows] for place in range(len(columns))]
+    named = list(zip(columns, by_column, strict=True))
+    widths = [_widest((name.removeprefix(">"), *cells)) for name, cells in named]
+    spare = [width - _least(*one) for width, one in zip(widths, named, strict=True)]
+    for place in sorted(range(len(columns)), key=lambda place: -spare[place]):
+        excess = sum(widths) + _around(columns) - room
+        widths[place] -= min(max(0, excess), spare[place])
+    return widths
 
 
 @contextmanager

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from pyarrow import parquet
+from rich.console import Console
 
+from accounting.cli import output
 from accounting.store.engine.database import HEAD
 from tests.cli.site import Site, held_records
 
@@ -111,6 +113,52 @@ def test_lists_fit_a_narrow_terminal_and_no_number_or_time_is_cut(
     listed = polled.seen("records", "list", columns=columns, results=True)
     for record in json.loads(polled.run("records", "list", "--json").out):
         assert f" {record['wall_seconds']:,} " in listed
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_sums_are_one_line_of_a_narrow_terminal_and_what_differs_is_below(
+    columns: int, polled: Site
+) -> None:
+    shown = seen(polled, "records", "summary", columns=columns)
+    for row in json.loads(polled.run("records", "summary", "--json").out):
+        month = shown.partition(f"Used within {row['month']}")[2]
+        figures = [
+            f"{row[state]['pods']} {row[state]['wall_seconds'] / 3600:,.2f}"
+            for state in ("measured", "delivered")
+        ]
+        assert f"{row['vo']} {figures[0]}" in month
+        assert f"delivered {figures[1]}" in month.partition(figures[0])[2]
+
+
+def test_differences_name_pods_by_their_first_signs_on_a_narrow_terminal(polled: Site) -> None:
+    records = json.loads(polled.run("records", "list", "--json", "--sendable").out)
+    one = records[0]
+    shown = seen(polled, "republish", "--month", one["month"], "--dry-run", columns=60)
+    assert one["uid"][:8] in shown
+    assert one["uid"] not in shown
+    assert f"+{one['wall_seconds']:,} " in shown
+
+
+def seen(site: Site, *command: str, columns: int) -> str:
+    """What a terminal shows, one space between words."""
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", site.seen(*command, columns=columns, results=True))
+    return " ".join(shown.split())
+
+
+def test_a_table_takes_room_from_columns_that_have_it_and_titles_stay_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "readers_console", lambda: Console(width=60))
+    title = "ams://msg.example.org/accounting/eu-egi-cloud-accounting"
+    row = ("004766b6", "training.example.org", "never sent", "+15,366", "+11,841")
+    output.table(title, ("pod", "VO", "", ">wall s", ">CPU s"), [row])
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[0] == title
+    for word in (*row[:2], *row[3:], "never", "sent"):
+        assert f" {word} " in f"{shown} "
+    assert all(len(line) <= 60 for line in shown.splitlines())
+    output.table(title, ("", ""), [("due", "3")])
+    assert title in capsys.readouterr().out
 
 
 def test_a_record_is_on_two_lines_of_a_narrow_terminal_and_found_by_its_first_signs(

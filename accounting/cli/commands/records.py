@@ -18,9 +18,12 @@ from accounting.cli.options import (
 )
 from accounting.cli.output import (
     counted,
+    fits,
+    is_wide,
     notice,
     readers_console,
     shown_time,
+    shown_uid,
     table,
     write_json,
 )
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from accounting.config import Settings
-    from accounting.delivery.receiver import Line
+    from accounting.delivery.receiver import Line, Usage
     from accounting.store.records import Selection
 
 
@@ -98,14 +101,11 @@ def list_records(
 
 
 _FIGURES = ("month", "status", ">wall s", ">CPU s", ">CPUs", ">MB")
-_LINE_FROM = 150
-"""Terminals of that width show a record on one line; narrower ones on two."""
-_SHORT = 8
 
 
 def _show_list(found: Sequence[Record]) -> None:
     console = readers_console()
-    if found and console.width < _LINE_FROM:
+    if found and not is_wide(console):
         _show_on_two_lines(console, found)
         return
     rows = ((r.uid, r.user, r.vo.name, *_figures(r), _remarks(r)) for r in found)
@@ -117,7 +117,7 @@ def _show_on_two_lines(console: "Console", found: Sequence[Record]) -> None:
     from rich.text import Text
 
     names = ("pod", *_FIGURES)
-    lines = [names, *((r.uid[:_SHORT], *_figures(r)) for r in found)]
+    lines = [names, *((shown_uid(r.uid), *_figures(r)) for r in found)]
     widths = [
         max(len(line[place].removeprefix(">")) for line in lines) for place in range(len(names))
     ]
@@ -276,15 +276,7 @@ def summary(
     if as_json:
         write_json([_summed(line) for line in lines])
     else:
-        states, alike = _told_apart(lines)
-        columns = (
-            "month",
-            *(name for name in (lines[0].group if lines else ["VO"])),
-            *(f">{what} {state}" for what in ("pods", "wall h", "CPU h") for state in states),
-        )
-        table("Used within the month", columns, (_hours(line, states) for line in lines))
-        if lines and alike:
-            notice(f"{' and '.join(map(repr, alike))}: the same as 'measured'")
+        _show_sums(lines, by)
     if held:
         notice(
             f"{counted(held, 'record')} held back, and counted under 'measured' only: see"
@@ -323,12 +315,43 @@ def _told_apart(lines: "Sequence[Line]") -> tuple[list[str], list[str]]:
     return [state for state in _STATES if state not in alike], alike
 
 
-def _hours(line: "Line", states: "Sequence[str]") -> tuple[str, ...]:
-    shown = [getattr(line, _STATES[state]) for state in states]
-    return (
-        str(line.month),
-        *line.group.values(),
-        *(f"{one.pods:,}" for one in shown),
-        *(f"{one.wall_seconds / 3600:,.2f}" for one in shown),
-        *(f"{one.cpu_seconds / 3600:,.2f}" for one in shown),
-    )
+def _show_sums(lines: "Sequence[Line]", by: By) -> None:
+    names = ["VO", "user"] if by is By.USER else list(lines[0].group if lines else ["VO"])
+    states, alike = _told_apart(lines)
+    summed = [f">{what}" for what in _SUMMED]
+    stacked = {
+        month: [row for line in lines if line.month == month for row in _stacked(line, states)]
+        for month in dict.fromkeys(line.month for line in lines)
+    }
+    is_stacked = lines and not is_wide(readers_console())
+    if is_stacked and all(fits([*names, *summed], rows) for rows in stacked.values()):
+        for month, rows in stacked.items():
+            table(f"Used within {month}", [*names, *summed], rows)
+    else:
+        columns = ["month", *names, *(f"{what} {state}" for what in summed for state in states)]
+        table("Used within the month", columns, (_on_one_line(line, states) for line in lines))
+    if lines and alike:
+        notice(f"{' and '.join(map(repr, alike))}: the same as 'measured'")
+
+
+_SUMMED = ("pods", "wall h", "CPU h")
+
+
+def _on_one_line(line: "Line", states: "Sequence[str]") -> tuple[str, ...]:
+    shown = [_shown(getattr(line, _STATES[state])) for state in states]
+    figures = (cell for cells in zip(*shown, strict=True) for cell in cells)
+    return (str(line.month), *line.group.values(), *figures)
+
+
+def _stacked(line: "Line", states: "Sequence[str]") -> "Iterator[tuple[str, ...]]":
+    """What was measured, and below it a row for each state that has figures of its own."""
+    yield (*line.group.values(), *_shown(line.measured))
+    for state in states:
+        told = getattr(line, _STATES[state])
+        if told != line.measured:
+            yield (f"  {state}", *[""] * (len(line.group) - 1), *_shown(told))
+
+
+def _shown(sums: "Usage") -> tuple[str, ...]:
+    hours = (f"{seconds / 3600:,.2f}" for seconds in (sums.wall_seconds, sums.cpu_seconds))
+    return (f"{sums.pods:,}", *hours)

@@ -9,7 +9,7 @@ import typer
 
 from accounting.cli.options import DestinationOption, Json, ServiceUrl, TokenFile
 from accounting.cli.options import month as parsed_month
-from accounting.cli.output import counted, notice, table, write_json
+from accounting.cli.output import counted, notice, shown_uid, table, write_json
 from accounting.cli.program import opened, program_of
 from accounting.cli.remote import service_of
 from accounting.errors import AccountingError
@@ -101,7 +101,7 @@ def _show(result: Mapping[str, Any]) -> None:
             ("pod", "VO", "", ">wall s", ">CPU s", "changes"),
             (
                 (
-                    one["uid"],
+                    shown_uid(one["uid"]),
                     one["vo"],
                     one["kind"],
                     _signed(one["wall_seconds"]),
