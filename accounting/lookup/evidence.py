@@ -91,7 +91,7 @@ def evidence(database: Database, uid: str) -> Evidence | None:
         func.coalesce(func.sum(c.rejected), 0),
         func.max(c.polled_at),
     ).where(c.end > start, c.start < end)
-    with database.begin(reading=True) as connection:
+    with database.asking() as connection:
         count, silent, rejected, polled_at = connection.execute(query).one()
     return Evidence(
         pod,

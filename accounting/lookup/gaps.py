@@ -84,7 +84,7 @@ def effects(database: Database, viewer: Viewer, gap: Gap, now: float, limit: int
         )
         .group_by(c.uid)
     )
-    with database.begin(reading=True) as connection:
+    with database.asking() as connection:
         found = [one for row in connection.execute(query) if (one := _of(gap, end, row))]
     order = list(Effect)
     found.sort(key=lambda one: (not one.is_estimate, -order.index(one.effect), one.start_at))

@@ -123,25 +123,25 @@ class Messages:
         if before is not None:
             query = query.where(messages.c.id < before)
         query = query.order_by(messages.c.id.desc()).limit(limit)
-        with self.database.begin(reading=True) as connection:
+        with self.database.asking() as connection:
             return [_entry(row) for row in connection.execute(query)]
 
     def count(self, selection: Selection) -> int:
         """How many messages are selected."""
         found = _narrowed(select(messages.c.id), selection).subquery()
-        with self.database.begin(reading=True) as connection:
+        with self.database.asking() as connection:
             return connection.execute(select(func.count()).select_from(found)).scalar_one()
 
     def find(self, number: int) -> Entry | None:
         """One message; None if there is none with this number."""
-        with self.database.begin(reading=True) as connection:
+        with self.database.asking() as connection:
             row = connection.execute(_ENTRIES.where(messages.c.id == number)).one_or_none()
         return None if row is None else _entry(row)
 
     def body(self, number: int) -> str:
         """What it says; empty if it is not there. User names are in it."""
         query = select(messages.c.body).where(messages.c.id == number)
-        with self.database.begin(reading=True) as connection:
+        with self.database.asking() as connection:
             return connection.execute(query).scalar_one_or_none() or ""
 
     def records(
@@ -174,7 +174,7 @@ class Messages:
         )
         if after is not None:
             query = query.where(key > after)
-        with self.database.begin(reading=True) as connection:
+        with self.database.asking() as connection:
             return [Taken(*row) for row in connection.execute(query)]
 
     def taken_by(self, uid: str) -> list[dict[str, Any]]:
@@ -194,7 +194,7 @@ class Messages:
             .where(message_records.c.uid == uid)
             .order_by(messages.c.origin, messages.c.part)
         )
-        with self.database.begin(reading=True) as connection:
+        with self.database.asking() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def oldest_pending_at(self) -> float | None:
@@ -207,7 +207,7 @@ class Messages:
         return self._time(select(func.max(messages.c.sent_at)))
 
     def _time(self, query: Select[Any]) -> float | None:
-        with self.database.begin(reading=True) as connection:
+        with self.database.asking() as connection:
             at: float | None = connection.execute(query).scalar_one()
         return at
 
@@ -225,7 +225,7 @@ class Messages:
             func.min(messages.c.built_at),
             func.max(messages.c.sent_at),
         ).group_by(messages.c.destination, messages.c.state)
-        with self.database.begin(reading=True) as connection:
+        with self.database.asking() as connection:
             rows = connection.execute(grouped).all()
             stopped = {row.destination: stop_from(row) for row in connection.execute(select(stops))}
             others = sorted({*stopped, *(row[0] for row in rows)} - {*given})

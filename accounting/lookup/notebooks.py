@@ -77,7 +77,7 @@ def notebook(
         .where(message_records.c.uid == uid, *allowed(viewer, selection))
         .order_by(messages.c.origin, messages.c.part)
     )
-    with database.begin(reading=True) as connection:
+    with database.asking() as connection:
         months = entries_of(connection, connection.execute(query).all(), open_from)
         taken = [_taken(row) for row in connection.execute(took)]
     if not months:

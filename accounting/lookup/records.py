@@ -166,7 +166,7 @@ def page(database: Database, viewer: Viewer, question: Question) -> Page:
         BadCursor: the cursor is not of this question.
     """
     query, columns, limit = _page_of(viewer, question)
-    with database.begin(reading=True) as connection:
+    with database.asking() as connection:
         if question.delivery in _RARE:
             waiting = _is(question.delivery, question.open_from)
             few = connection.scalars(select(_c.uid).where(waiting).limit(_FEW + 1)).all()
@@ -191,7 +191,7 @@ def count(database: Database, viewer: Viewer, question: Question) -> int:
     everything = replace(question.selection, limit=None)
     selected = chosen(viewer, replace(question, selection=everything))
     counted = select(func.count()).select_from(selected.with_only_columns(_c.uid).subquery())
-    with database.begin(reading=True) as connection:
+    with database.asking() as connection:
         return connection.execute(counted).scalar_one()
 
 
@@ -205,7 +205,7 @@ def used(database: Database, viewer: Viewer, question: Question) -> tuple[int, i
     selected = chosen(viewer, replace(question, selection=everything))
     c = selected.with_only_columns(_c.uid, _c.used_wall_seconds, _c.used_cpu_seconds).subquery().c
     sums = (func.coalesce(func.sum(one), 0) for one in (c.used_wall_seconds, c.used_cpu_seconds))
-    with database.begin(reading=True) as connection:
+    with database.asking() as connection:
         pods, wall, cpu = connection.execute(select(func.count(c.uid.distinct()), *sums)).one()
     return pods, int(wall), int(cpu)
 

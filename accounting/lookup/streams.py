@@ -227,7 +227,7 @@ def _pages(
         following, left = query, limit
         while left is None or left > 0:
             count = _AT_ONCE if left is None else min(left, _AT_ONCE)
-            with database.begin(reading=True) as connection:
+            with database.asking() as connection:
                 page = read(connection, following.limit(count))
             yield page
             if page.size < count or page.last is None:
@@ -249,7 +249,7 @@ def _ranges(
     query = chosen(viewer, question).order_by(*_ORDER)
 
     def page(following: Select[Any], last: tuple[int, int, str] | None) -> _Page:
-        with database.begin(reading=True) as connection:
+        with database.asking() as connection:
             if last is None:
                 return read(connection, following)
             found = read(connection, following.limit(_AT_ONCE))
@@ -264,7 +264,7 @@ def _ranges(
         following = query
         while True:
             ends = following.with_only_columns(*_ORDER).offset(_AT_ONCE - 1).limit(1)
-            with database.begin(reading=True) as connection:
+            with database.asking() as connection:
                 row = connection.execute(ends).first()
             last = None if row is None else (row.year, row.month, row.uid)
             yield partial(page, following, last)

@@ -63,7 +63,7 @@ def unmapped(settings: Settings, database: Database, now: float) -> list[Unmappe
         )
         .group_by(c.flavor)
     )
-    with database.begin(reading=True) as connection:
+    with database.asking() as connection:
         rows = connection.execute(query).all()
     metrics = eosc.of_flavors()
     found = [

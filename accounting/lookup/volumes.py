@@ -86,7 +86,7 @@ def stored(
     where = [*_allowed(viewer, user, vo), _c.year == month.year, _c.month == month.month]
     last = select(func.max(_c.day)).where(_c.year == month.year, _c.month == month.month)
     columns = [_COLUMNS[one] for one in by]
-    with database.begin(reading=True) as connection:
+    with database.asking() as connection:
         last_day = connection.execute(last).scalar()
         query = select(*columns, *_sums(last_day, is_by_day=StorageBy.DAY in by)).where(*where)
         rows = connection.execute(query.group_by(*columns).order_by(*columns)).all()
@@ -96,7 +96,7 @@ def stored(
 def measured_months(database: Database) -> list[Month]:
     """The months that have volumes, the latest first."""
     query = select(_c.year, _c.month).distinct()
-    with database.begin(reading=True) as connection:
+    with database.asking() as connection:
         return sorted((Month(*row) for row in connection.execute(query)), reverse=True)
 
 

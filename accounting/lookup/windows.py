@@ -59,7 +59,7 @@ def page(
     if after:
         (start,) = cursor.decode(after, _SORT, (int,))
         query = query.where(windows.c.start < start)
-    with database.begin(reading=True) as connection:
+    with database.asking() as connection:
         found = [Covered(*row) for row in connection.execute(query)]
     more = cursor.encode(_SORT, [found[limit - 1].start]) if len(found) > limit else ""
     return Page(found[:limit], more)
@@ -68,7 +68,7 @@ def page(
 def count(database: Database, *, since: int | None = None, until: int | None = None) -> int:
     """How many windows touch [since, until), Unix seconds."""
     query = _touching(select(func.count()).select_from(windows), since, until)
-    with database.begin(reading=True) as connection:
+    with database.asking() as connection:
         return int(connection.execute(query).scalar_one())
 
 
@@ -87,12 +87,12 @@ def silences(
         query = query.where((gaps.c.end_at >= since) | gaps.c.end_at.is_(None))
     if until is not None:
         query = query.where(gaps.c.start_at < until)
-    with database.begin(reading=True) as connection:
+    with database.asking() as connection:
         return [Gap(*row) for row in connection.execute(query)]
 
 
 def first_start(database: Database) -> int | None:
     """From when on windows were read, Unix seconds; None if none was."""
-    with database.begin(reading=True) as connection:
+    with database.asking() as connection:
         at: int | None = connection.execute(select(func.min(windows.c.start))).scalar_one()
     return at

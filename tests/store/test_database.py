@@ -12,6 +12,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg.pq import TransactionStatus
 from sqlalchemy import event, inspect, select, text
 from structlog.testing import capture_logs
 
@@ -475,3 +476,57 @@ def test_postgresqls_password_is_read_from_its_file_at_each_connection(
             pass
         assert "password" not in database.name
     assert handed == ["first", "second"]
+
+
+def test_questions_to_postgresql_are_no_transaction_and_what_follows_is_one(
+    postgres: NewUrl,
+) -> None:
+    url = postgres()
+    with Database(url) as database, Database(url) as other:
+        database.ensure_current()
+        with database.asking() as connection:
+            driver: Any = connection.connection.driver_connection
+            assert connection.execute(select(gaps.c.start_at)).all() == []
+            note(other, 1.0)
+            assert connection.execute(select(gaps.c.start_at)).all() == [(1.0,)]
+            assert driver.info.transaction_status == TransactionStatus.IDLE
+        with database.begin() as connection:
+            assert connection.connection.driver_connection is driver
+            connection.execute(gaps.delete())
+            assert noted(other) == [1.0]
+        assert noted(other) == []
+
+
+def test_questions_to_sqlite_wait_for_no_writer_and_are_answered_from_one_state(
+    tmp_path: Path,
+) -> None:
+    with Database(f"sqlite:///{tmp_path / 'ledger.db'}") as database:
+        database.ensure_current()
+        with database.asking() as connection:
+            with database.begin() as writer:
+                writer.execute(gaps.insert().values(start_at=1.0))
+                assert connection.execute(select(gaps.c.start_at)).all() == []
+            assert connection.execute(select(gaps.c.start_at)).all() == []
+        assert noted(database) == [1.0]
+
+
+def test_a_connection_is_tried_before_a_question_unless_it_has_just_answered(
+    postgres: NewUrl,
+) -> None:
+    url = postgres()
+    with Database(url) as database, Database(url) as other:
+
+        def ended() -> Any:
+            with database.begin() as connection:
+                driver: Any = connection.connection.driver_connection
+            with other.begin() as connection:
+                end = text("SELECT pg_terminate_backend(:number, 10000)")
+                assert connection.execute(end, {"number": driver.info.backend_pid}).scalar()
+            return driver
+
+        ended().heard_at -= 2.0  # monotonic seconds
+        assert database.revision() is None, "by a new connection"
+        ended()
+        with pytest.raises(DatabaseError):
+            database.revision()
+        assert database.revision() is None

@@ -99,13 +99,13 @@ def version(database: Database) -> Version:
     c = messages.c
     of = (c.destination, c.state)
     query = select(*of, func.count(), func.max(c.id)).group_by(*of).order_by(*of)
-    with database.begin(reading=True) as connection:
+    with database.asking() as connection:
         return tuple(tuple(row) for row in connection.execute(query))
 
 
 def differing(database: Database, months: Sequence[Month]) -> Differing:
     """The notebooks of which something in these months may not be as it was delivered."""
-    with database.begin(reading=True) as connection:
+    with database.asking() as connection:
         destination = receiver(connection)
         if not _was_told(connection, destination):
             destination = ""
@@ -132,7 +132,7 @@ def lacking(
     rows: Sequence[Any] = []
     if uids != []:
         compared = _compared(destination, keys).where(*asked, records.c.uid.in_(uids))
-        with database.begin(reading=True) as connection:
+        with database.asking() as connection:
             rows = connection.execute(compared).all()
     sums: dict[tuple[Any, ...], _Sums] = defaultdict(_Sums)
     for row in rows:

@@ -43,7 +43,7 @@ _Lacking = tuple[Mapping[tuple[str, ...], Lacking], Lacking]
 
 def known_months(database: Database) -> tuple[Month, Month] | None:
     """The first and the last month of which there are records; None if there are none."""
-    with database.begin(reading=True) as connection:
+    with database.asking() as connection:
         found = connection.execute(select(revisions.c.year, revisions.c.month)).all()
     months = [Month(year, month) for year, month in found]
     return (min(months), max(months)) if months else None
@@ -74,7 +74,7 @@ class Summaries:
 
     def _revisions(self) -> list[_Revision]:
         query = select(revisions).order_by(revisions.c.year, revisions.c.month)
-        with self.database.begin(reading=True) as connection:
+        with self.database.asking() as connection:
             return [tuple(row) for row in connection.execute(query)]
 
     def deliveries(self) -> outgoing.Version:
@@ -189,7 +189,7 @@ class Summaries:
 
 def _names(database: Database, viewer: Viewer, month: Month, most: int) -> Mapping[By, list[str]]:
     found = {}
-    with database.begin(reading=True) as connection:
+    with database.asking() as connection:
         for by in (By.VO, By.USER, By.FLAVOR, By.IMAGE):
             names = union(*summing.named(viewer, by, month, month)).subquery("names").c.name
             query = select(names).distinct().where(names != "").order_by(names).limit(most)

