@@ -33,6 +33,29 @@ def test_no_room_holds_more_modules_than_one_can_survey(package: str) -> None:
     assert {room: count for room, count in counts.items() if count > MOST_MODULES + 1} == {}
 
 
+def test_the_map_names_every_room_and_nothing_that_is_gone() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    layout = text.partition("## Layout")[2].partition("## How it measures")[0]
+    named = re.findall(r"`([a-z]\w*(?:/\w+)*)(?:\.py|/)?`", layout)
+    rooms = {room.parent for package in PACKAGES for room in (ROOT / package).rglob("__init__.py")}
+    words = {part for name in named for part in name.split("/")}
+    assert {str(room.relative_to(ROOT)) for room in rooms if room.name not in words} == set()
+    there = [f"/{file.relative_to(ROOT).with_suffix('')}/" for file in FILES]
+    gone = [name for name in named if "/" in name and not any(f"/{name}/" in p for p in there)]
+    assert gone == []
+
+
+def test_no_package_turns_its_formatter_off() -> None:
+    marks = [
+        f"{file.relative_to(ROOT)}:{number}"
+        for file in FILES
+        if file.relative_to(ROOT).parts[0] in PACKAGES
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if re.search(r"# fmt: (skip|off)", line)
+    ]
+    assert marks == []
+
+
 def test_no_module_is_longer_than_one_can_read_at_once() -> None:
     lengths = {str(file.relative_to(ROOT)): len(file.read_text().splitlines()) for file in FILES}
     assert {file: length for file, length in lengths.items() if length > MOST_LINES} == {}

@@ -151,7 +151,7 @@ class WindowQuery:
     def _ask_limits(self, accounts: Mapping[str, Account]) -> None:
         """What pods can use of which a counter fell: what is more than that tells a dip (M5)."""
         fell = counting.falling(accounts, self.found)
-        # The hours that energy is told of began earlier: a pod may have ended in them.
+        # Energy is read by whole hours, which began earlier: a pod may have ended in them.
         since = min(self.window.start, (self.found.metered or self.window).start)
         span = Window(since, self.window.end)
         limits = self._to.named(ksm.cpu_limits, span, fell).read()

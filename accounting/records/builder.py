@@ -237,8 +237,8 @@ def _cpu_count(r: Resources | None, site: Site) -> tuple[float | None, list[str]
         return round(second, 3), [
             "CPU count from " + ("requests", "limits")[not site.cpu_from_limits]
         ]
-    return site.default_cpu_count, ["CPU count unknown" if site.default_cpu_count is None
-                                    else "CPU count by default"]  # fmt: skip
+    said = "CPU count unknown" if site.default_cpu_count is None else "CPU count by default"
+    return site.default_cpu_count, [said]
 
 
 def _devices(r: Resources | None, pod: Pod, site: Site) -> tuple[float | None, str]:

@@ -105,7 +105,7 @@ def unsaid(destination: str, month: Month, told_at: int | None) -> list[Select[A
     found = select(c.uid).where(c.year == month.year, c.month == month.month, c.held == "")
     if told_at is None:
         return [found.where(~_is_queued(destination))]
-    # As a scalar: PostgreSQL would rather read all that was queued than look some records up.
+    # A scalar subquery: of a join, PostgreSQL reads all that was queued, not the few it needs.
     said = select(queued.c.digest).where(_of_record(destination)).scalar_subquery()
     found = found.where(func.coalesce(said, "") != c.digest)
     since = (of.year == month.year, of.month == month.month, of.revision >= told_at)

@@ -368,8 +368,8 @@ settled = Table(
     Column("revision", BigInteger, nullable=False),
 )
 
-# Records that joined a total after a destination had been told all of their month. Besides records
-# that are apart, no others can say what it was not told.
+# Records that joined a total after a destination had been told all of their month. Only these, and
+# records that are apart, can say what it was not told.
 joined = Table(
     "joined",
     metadata,

@@ -122,7 +122,10 @@ def _note_joined(
     chosen: Sequence[ColumnElement[bool]],
     values: Mapping[str, Any],
 ) -> None:
-    """Where no destination was told all of a month, the whole month is searched anyway."""
+    """Note which records joined, if some destination was told all of their month.
+
+    Else the whole month is searched anyway.
+    """
     was_told = select(settled.c.revision).where(*_of(month, settled)).exists()
     revision = select(revisions.c.revision).where(*_of(month, revisions)).scalar_subquery()
     insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(joined)

@@ -38,10 +38,10 @@ def memory_limit(scope: Scope, window: Window, only: str = "") -> str:
 
 
 def relimited(scope: Scope, window: Window, lookback_seconds: int, only: str) -> str:
-    """Pods of which the own cgroup's limits changed in or shortly before the window (M10).
+    """Pods whose own cgroup's limits changed in the window, or in the time looked back (M10).
 
-    Of a cgroup without a quota, its period alone is told. And those whose cgroup is told of for the
-    first time for so long.
+    A cgroup without a quota has a period only. Cgroups without a sample in the time looked back
+    before the window count, too.
     """
     over = span(scope, window, lookback_seconds)
     before = Window(window.start - lookback_seconds, window.start)

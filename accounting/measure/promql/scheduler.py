@@ -31,7 +31,7 @@ def rescheduled(scope: Scope, window: Window, lookback_seconds: int) -> str:
 
 
 def first_scheduled(scope: Scope, window: Window, lookback_seconds: int) -> str:
-    """Pods of which kube-scheduler says something for the first time for so long, by name."""
+    """Pods, by name, with values of kube-scheduler now, but none in the time looked back."""
     before = Window(window.start - lookback_seconds, window.start)
     by, series = scope.scheduling("pod"), _scheduled(scope)
     return (

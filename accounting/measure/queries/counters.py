@@ -277,7 +277,7 @@ def _doubted(
 
 
 def _back(accounts: Mapping[str, Account], uids: Iterable[str]) -> set[str]:
-    """Of some pods whose own cgroup speaks, the names of those of which others spoke last."""
+    """The names of pods whose own cgroup has samples again, after only other sources had some."""
     return {
         accounts[uid].pod.name
         for uid in uids

@@ -94,7 +94,7 @@ class HoldingQuery:
         self._read_resizes(doubtful, accounts, names)
 
     def _is_more(self, uid: str, parts: Resources | None) -> bool:
-        """Whether kube-scheduler says something else than what follows from the containers."""
+        """Whether kube-scheduler's figures differ from those of the containers together."""
         found, limits = self._found.resources.get(uid), self._to.scope.limits_first
         if not (found and parts and _gives(parts, limits=limits)):
             return found != parts
@@ -103,9 +103,9 @@ class HoldingQuery:
         return _requests(found) != _requests(parts)
 
     def _newly_scheduled(self, accounts: Mapping[str, Account], names: PodNames) -> set[str]:
-        """Pods of which kube-scheduler says something for the first time."""
+        """Pods that kube-scheduler has values of for the first time."""
         told = {label(labels, "pod") for labels, _ in self._first_scheduled.read()}
-        # The pod that had the name before may hide it.
+        # Its values name pods only: an earlier pod's of the same name may hide that these are new.
         return {
             uid
             for uid, seen in self._found.sightings.items()
@@ -114,7 +114,7 @@ class HoldingQuery:
         }
 
     def _is_young(self, account: Account | None) -> bool:
-        """Whether the pod was first seen running so shortly before that not all had told of it."""
+        """Whether the pod first ran so shortly before the window that some scrapes were to come."""
         since = self._window.start - sizes.SOON_SECONDS
         return account is not None and account.pod.first_running_at > since
 

@@ -139,8 +139,8 @@ class Samples:
         owners: what the hub's annotations say.
         asks: requests and limits, by who asks within the pod: see ``Asks``.
         resources: what follows from them: cores, bytes, accelerators.
-        begun: of whom resources and resizes are all that there were up to a time: a window just
-            before knew less.
+        begun: the time (Unix seconds) up to which ``resources`` and ``resizes`` are complete; only
+            of pods of which the window just before knew less.
         resizes: times at which they changed (Unix seconds), and what they were from then on.
         images: image names.
         claims: size of all mounted volumes, bytes.

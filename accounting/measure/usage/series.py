@@ -276,7 +276,7 @@ def keep_one_level(samples: Samples, tolerance_seconds: float) -> None:
 
 
 def _in_silences(told: Sequence[float], spoken: Sequence[float], longest: float) -> set[float]:
-    """Of the times at which somebody told something, those in which all others were silent.
+    """The times at which one source had a sample, and all others were silent.
 
     Args:
         told: in order.

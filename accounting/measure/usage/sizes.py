@@ -29,8 +29,8 @@ from accounting.measure.usage.samples import (
 from accounting.model.pods import Resources
 
 SOON_SECONDS = 300.0
-"""Who adds up what a pod's containers ask for is told of at most so much later than they are; if
-it is more, it was not scraped before, and its figure counts from then on."""
+"""The figure of a whole pod may be scraped this much later than its containers', and counts from
+the start. One that comes later was not scraped before, and counts from then on."""
 
 _NOBODY: Mapping[str, float] = {}
 
@@ -97,7 +97,7 @@ def _place(labels: Labels) -> tuple[str, str]:
 
 
 def _cores(metrics: Mapping[str, Points]) -> Points:
-    """What quotas are of the periods that are told with them; without a quota there is no limit."""
+    """Cores: each quota, divided by its period. A period without a quota says: no limit (0)."""
     quotas = dict(metrics.get(QUOTA, ()))
     return [(at, quotas.get(at, 0.0) / period) for at, period in metrics.get(PERIOD, ()) if period]
 
@@ -145,7 +145,7 @@ def _steps(points: Sequence[_Point], running_at: float) -> list[tuple[float, Res
     """What a pod asked for, at each time at which that changed."""
     in_time = sorted(points, key=itemgetter(0))
     current: Asks = defaultdict(dict)
-    # Who adds it all up may be scraped a little later than the parts: that is no change.
+    # The whole pod's figure may be scraped a little later than its parts': that is no change.
     soon = max(in_time[0].at, running_at) + SOON_SECONDS
     for at, who, of, value in reversed(in_time):
         if who[0] is Part.POD and at <= soon:
@@ -161,7 +161,7 @@ def _steps(points: Sequence[_Point], running_at: float) -> list[tuple[float, Res
                 continue
             has_changed = parts[of].get(who, value) != value
             parts[of][who] = value
-            # Whoever added it up and is silent by now does not know of the change.
+            # The whole pod's figure is from before the change: from here on, the parts count.
             if of not in whole or (has_changed and at > whole[of] + SOON_SECONDS):
                 whole.pop(of, None)
                 current[of] = dict(parts[of])

@@ -162,7 +162,10 @@ class _Mounters:
         return self.of(self._by_name.get(name, ()))
 
     def _has_run(self, uid: str) -> bool:
-        """Of one that waits, only a window with many new pods tells whose it is."""
+        """Whether the pod was running by then.
+
+        Waiting pods do not count: only some windows tell whose they are, so schedules would differ.
+        """
         account, seen = self._accounts.get(uid), self._found.sightings.get(uid)
         since = account.pod.first_running_at if account else seen and seen.first_running_at
         return since is not None and since <= self._at
