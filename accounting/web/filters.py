@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import select, tuple_
 
-from accounting.lookup.sums.summaries import By, Summaries
+from accounting.lookup.sums.question import By
+from accounting.lookup.sums.summaries import Summaries
 from accounting.model.time import Month
 from accounting.store.engine.access import Role, Viewer
 from accounting.store.engine.database import Database

@@ -11,8 +11,9 @@ import pytest
 from accounting.errors import AccountingError
 from accounting.lookup import notebooks, records, streams
 from accounting.lookup.records import Forbidden, Question
-from accounting.lookup.sums.summaries import By, Summaries
-from accounting.lookup.sums.summaries import Question as Sum
+from accounting.lookup.sums.question import By
+from accounting.lookup.sums.question import Question as Sum
+from accounting.lookup.sums.summaries import Summaries
 from accounting.model.records import Held
 from accounting.records import builder
 from accounting.records.builder import Site

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from accounting.lookup.sums.summaries import By, Question, Summaries
+from accounting.lookup.sums.question import By, Question
+from accounting.lookup.sums.summaries import Summaries
 from accounting.model.pods import Account, Owner, Pod, Reading, Resources
 from accounting.model.records import Held, Record
 from accounting.model.time import Month

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import event, true
 
 from accounting.lookup.sums import outgoing, summing
-from accounting.lookup.sums.summaries import LATELY_SECONDS, By, Question, Summaries
+from accounting.lookup.sums.question import By, Question
+from accounting.lookup.sums.summaries import LATELY_SECONDS, Summaries
 from accounting.model.pods import Account, Reading, Resources
 from accounting.model.time import Month, Window
 from accounting.records import builder

@@ -13,7 +13,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from accounting.lookup.gaps import Effect, effects
-from accounting.lookup.sums.summaries import By, Question, Summaries
+from accounting.lookup.sums.question import By, Question
+from accounting.lookup.sums.summaries import Summaries
 from accounting.model.time import Month
 from accounting.store.engine.access import Right, Viewer
 from accounting.web import assets

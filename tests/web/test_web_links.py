@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from accounting.lookup.sums.summaries import By
+from accounting.lookup.sums.question import By
 from accounting.model.time import Month
 from accounting.web.fields import Fields
 from accounting.web.filters import Filters

@@ -15,8 +15,8 @@ from accounting.api.parameters import FlavorQuery, MonthQuery, UserQuery, VoQuer
 from accounting.api.strictness import refuse_useless
 from accounting.guard.problem import Problem
 from accounting.lookup.sums import summaries
-from accounting.lookup.sums.row import FIGURES, PART_FIGURES
-from accounting.lookup.sums.summaries import By, Question, Usage
+from accounting.lookup.sums.question import By, Question
+from accounting.lookup.sums.row import FIGURES, PART_FIGURES, Usage
 from accounting.model.energy import Emission
 from accounting.model.time import Month
 from accounting.records.formats.export import Format

@@ -4,7 +4,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from accounting.lookup import volumes
-from accounting.lookup.sums.summaries import By, Question, Summaries, Usage
+from accounting.lookup.sums.question import By, Question
+from accounting.lookup.sums.row import Usage
+from accounting.lookup.sums.summaries import Summaries
 from accounting.lookup.volumes import StorageBy, stored
 from accounting.model.time import Month
 from accounting.store.engine.access import Right, Viewer

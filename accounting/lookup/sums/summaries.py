@@ -25,7 +25,6 @@ from accounting.store.engine.access import Viewer
 from accounting.store.engine.database import Database
 from accounting.store.tables import records, revisions
 
-__all__ = ["MOST_MONTHS_BY_DAY", "By", "Question", "Summaries", "Usage", "known_months"]
 MOST_MONTHS_BY_DAY = 14
 _held = records.c.held != literal_column("''")
 _some = records.c.uid.in_(select(records.c.uid).where(_held))

@@ -11,7 +11,8 @@ from accounting.lookup import records
 from accounting.lookup.records import Question as Asked
 from accounting.lookup.records import Sort
 from accounting.lookup.sums import summaries
-from accounting.lookup.sums.summaries import By, Question
+from accounting.lookup.sums.question import By, Question
+from accounting.lookup.sums.row import Usage
 from accounting.lookup.volumes import StorageBy, stored
 from accounting.model.records import Status
 from accounting.model.time import Month
@@ -41,7 +42,7 @@ def mine(request: Request, service: Parts, viewer: Reader) -> Response:
     known = summaries.known_months(service.database)
     first = max(known[0], _back(current, _MONTHS)) if known else current
 
-    def used(*by: By, since: Month = month, last: Month = month) -> list[summaries.Usage]:
+    def used(*by: By, since: Month = month, last: Month = month) -> list[Usage]:
         question = Question(by, since, last, user=viewer.user)
         return service.summaries.summary(viewer, question)
 

@@ -11,7 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from accounting.api.dependencies import Parts, Reader, Service
 from accounting.lookup import status, windows
 from accounting.lookup.messages import Messages
-from accounting.lookup.sums.summaries import By, Question, Usage
+from accounting.lookup.sums.question import By, Question
+from accounting.lookup.sums.row import Usage
 from accounting.model.time import Month
 from accounting.store.engine.access import Role, Viewer
 from accounting.web.span import Span

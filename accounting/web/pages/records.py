@@ -14,7 +14,9 @@ from accounting.api.routes.records import selected
 from accounting.lookup import records
 from accounting.lookup.records import Delivery, Page, Question, Sort
 from accounting.lookup.sums import summaries
-from accounting.lookup.sums.summaries import By, Usage
+from accounting.lookup.sums.question import By
+from accounting.lookup.sums.question import Question as Sums
+from accounting.lookup.sums.row import Usage
 from accounting.model.records import Status
 from accounting.model.time import Month
 from accounting.store.engine.access import Viewer
@@ -139,7 +141,7 @@ def _sums(
     if question.delivery or chosen.status or chosen.uid or chosen.machine or span is None:
         used = records.used(service.database, viewer, question)
         return {"count": count, "used": used, "usage": None}
-    asked = summaries.Question(
+    asked = Sums(
         (), span.first, span.last, **filters.named(), contains=filters.contains, days=span.days
     )
     found: list[Usage] = service.summaries.summary(viewer, asked)

@@ -12,7 +12,8 @@ from accounting.api.dependencies import Parts, Reader, Service
 from accounting.guard.problem import Problem
 from accounting.lookup import windows
 from accounting.lookup.sums import summaries
-from accounting.lookup.sums.summaries import By, Question, Usage
+from accounting.lookup.sums.question import By, Question
+from accounting.lookup.sums.row import Usage
 from accounting.lookup.volumes import StorageBy, stored
 from accounting.model.time import Month
 from accounting.store.engine.access import Viewer

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
-from accounting.lookup.sums.summaries import By, Question, Summaries, Usage
+from accounting.lookup.sums.question import By, Question
+from accounting.lookup.sums.row import Usage
+from accounting.lookup.sums.summaries import Summaries
 from accounting.model.energy import JOULES_PER_KWH
 from accounting.model.time import Month
 from accounting.records.formats.tabular import csv_line

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from accounting.lookup.sums.row import FIGURES, PART_FIGURES
-from accounting.lookup.sums.summaries import By, Question, Summaries, Usage
+from accounting.lookup.sums.question import By, Question
+from accounting.lookup.sums.row import FIGURES, PART_FIGURES, Usage
+from accounting.lookup.sums.summaries import Summaries
 from accounting.model.time import Month
 from accounting.records.formats.tabular import csv_line
 from accounting.store.engine.access import Viewer

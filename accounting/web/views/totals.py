@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from accounting.lookup.sums.outgoing import NOTHING, Part
-from accounting.lookup.sums.row import FIGURES
-from accounting.lookup.sums.summaries import Usage
+from accounting.lookup.sums.row import FIGURES, Usage
 
 _NOT_SUMMED = frozenset({"users", "energy_quality"})
 _SUMMED = tuple(name for name in FIGURES if name not in _NOT_SUMMED)
