@@ -45,7 +45,7 @@ from accounting.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
 
-_BAD, _FORBIDDEN, _UNAVAILABLE = 400, 403, 503
+_BAD, _FORBIDDEN, _NOT_FOUND, _NOT_ALLOWED, _UNAVAILABLE = 400, 403, 404, 405, 503
 _ABOUT = """What every notebook used, as it is accounted for and delivered to APEL.
 
 Times are Unix seconds (UTC), durations seconds, memory MB, disk and traffic GB. Send a token as
@@ -185,13 +185,15 @@ def _handle_errors(app: FastAPI) -> None:
 
     def other(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)  # noqa: S101 - registered for these
-        found = Problem(
-            exc.status_code,
-            str(exc.detail),
-            f"see {API}/openapi.json for what there is",
-            exc.headers,
-        )
-        return problem.answer(request, found)
+        said = {
+            _NOT_FOUND: "there is nothing at this address",
+            _NOT_ALLOWED: f"{request.method} is not possible at this address",
+        }
+        detail = said.get(exc.status_code, str(exc.detail))
+        cure = f"see {API}/openapi.json for what there is"
+        if problem.wants_page(request):
+            cure = "look for it from the first page on"
+        return problem.answer(request, Problem(exc.status_code, detail, cure, exc.headers))
 
     app.add_exception_handler(Problem, own)
     app.add_exception_handler(RequestValidationError, invalid)

@@ -33,6 +33,8 @@ def test_the_demo_shows_that_every_number_arrived_and_leaves_nothing_running(
     console = Console(file=shown, width=80, force_terminal=False)
     assert run(folder, stay=False, console=console) == 0
     said = shown.getvalue()
+    whole_vo = r"[a-z]+\.example\.org +\d{4}-\d\d +(?:completed|started) +[\d,]+\.\d\d "
+    assert re.search(whole_vo, said.partition("Flagged")[0])
     assert re.search(r"[\d,]+ records in \d+ messages", said)
     assert re.search(r"\d+ messages verified by openssl and loaded", said)
     assert "Really used, recorded, held by the receiver" in said

@@ -57,8 +57,9 @@ def chosen(
     with suppress(mimeparse.MimeTypeParseException):
         if best := mimeparse.best_match(kinds, accepts):
             return _ACCEPTED[best]
+    offered = (MEDIA_TYPES[kind].partition(";")[0] for kind in possible)
     raise Problem(
         _NOT_ACCEPTABLE,
         "none of the formats in the Accept header can be written",
-        f"accept one of {', '.join(MEDIA_TYPES[kind] for kind in possible)}, or give ?format=",
+        f"accept one of {', '.join(offered)}, or give ?format=",
     )

@@ -43,6 +43,7 @@ RECORDS_PER_MESSAGE = 100
 _SHOWN_RECORDS = 8
 _SHOWN_USER = 8
 _USUAL_PORT = 8000
+_HOUR = 3600
 
 
 def run(folder: Path, *, stay: bool, console: Console) -> int:
@@ -117,10 +118,11 @@ def _show(scene: Stage, console: Console) -> None:
     shown = Table(
         title="The latest records", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
-    for name in ("user", "VO"):
-        shown.add_column(name, overflow="fold")
-    for name in ("month", "status", "wall s", "CPU s", "cores", "Wh"):
-        shown.add_column(name, justify="right" if name[0] in "wcCW" else "left", no_wrap=True)
+    shown.add_column("user", overflow="fold")
+    for name in ("VO", "month", "status", "wall h", "CPU h", "Wh"):
+        shown.add_column(
+            name, justify="right" if name[-2:] in {" h", "Wh"} else "left", no_wrap=True
+        )
     latest = sorted(register.find(Selection(held=False)), key=lambda record: record.created_at)
     for record in latest[-_SHOWN_RECORDS:]:
         shown.add_row(
@@ -128,9 +130,8 @@ def _show(scene: Stage, console: Console) -> None:
             record.vo.name,
             str(record.month),
             record.status.value,
-            f"{record.wall_seconds:,}",
-            "?" if record.cpu_seconds is None else f"{record.cpu_seconds:,}",
-            f"{record.cpu_count:g}" if record.cpu_count else "?",
+            f"{record.wall_seconds / _HOUR:,.2f}",
+            "?" if record.cpu_seconds is None else f"{record.cpu_seconds / _HOUR:,.2f}",
             "?" if record.joules is None else f"{record.joules / JOULES_PER_WH:,.1f}",
         )
     console.print(shown)

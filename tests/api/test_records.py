@@ -185,6 +185,7 @@ def test_the_format_is_the_one_that_is_accepted_or_asked_for(
 def test_a_format_that_is_not_there_is_told(accept: str, running: Running) -> None:
     answer = running.get("/api/v1/records", headers={"Accept": accept})
     assert (answer.status_code, answer.json()["title"]) == (406, "Not Acceptable")
+    assert "text/csv, " in answer.json()["cure"]
 
 
 def test_every_file_holds_all_selected_records(running: Running) -> None:

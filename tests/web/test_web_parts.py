@@ -293,6 +293,23 @@ def test_wrong_questions_are_answered_with_pages_not_defects(running: Running) -
         assert answer.headers["Content-Type"].startswith("text/html"), path
 
 
+def test_what_is_at_no_address_is_said_in_words_and_people_are_sent_to_pages(
+    running: Running,
+) -> None:
+    missing = running.get("/api/v1/nothing")
+    assert (missing.status_code, missing.json()["detail"]) == (
+        404,
+        "there is nothing at this address",
+    )
+    refused = running.ask("DELETE", "/api/v1/records")
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "GET")
+    assert refused.json()["detail"] == "DELETE is not possible at this address"
+    page = running.get("/nothing", headers={"Accept": "text/html"})
+    assert page.status_code == 404
+    assert "There is nothing at this address" in page.text
+    assert "openapi.json" not in page.text
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
