@@ -396,6 +396,14 @@ def test_postgresql_compiles_no_query_to_machine_code(postgres: NewUrl) -> None:
         assert connection.execute(text("SHOW jit")).scalar() == "off"
 
 
+def test_postgresql_reckons_with_disks_that_do_not_turn(postgres: NewUrl) -> None:
+    url = postgres()
+    with Database(url) as admin, admin.begin() as connection:
+        connection.execute(text(f"ALTER DATABASE {admin.url.database} SET random_page_cost TO 4"))
+    with Database(url) as database, database.begin() as connection:
+        assert connection.execute(text("SHOW random_page_cost")).scalar() == "1.1"
+
+
 def test_a_server_that_may_lose_commits_is_told_of(postgres: NewUrl) -> None:
     with Database(postgres()) as database:  # the tests' server runs with fsync=off
         (risk,) = database.risks()

@@ -475,6 +475,10 @@ def _prepare_postgres(connection: Any, _record: Any) -> None:
         # To compile a query to machine code takes longer than to run it: with it, the queries of
         # a page of sent records take 2.2 s instead of 0.2 s (300,000 records).
         cursor.execute("SET jit TO off")
+        # Its default is that of disks that turn: with it, tables are read whole, or sorted, where
+        # an index has the few rows in order. Usage by day and VO takes 92 ms instead of 64 ms, and
+        # to count what is due 370 ms instead of 50 ms (1,000,000 records).
+        cursor.execute("SET random_page_cost TO 1.1")
         for bound in bounds():
             cursor.execute(bound)
     connection.commit()
