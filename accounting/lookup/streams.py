@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     ColumnElement,
     Connection,
     Float,
@@ -109,9 +110,8 @@ def stream_lines(
 
 def _columns() -> list[Any]:
     """The columns of ``tabular``; some it wants otherwise than the table has them."""
-    month = cast(_c.year, String) + case((_c.month < _TWO_DIGITS, "-0"), else_="-")
     lists = {name: case((_c[name] != "[]", _c[name]), else_="") for name in _LISTS}
-    kept = {"month": month + cast(_c.month, String), **lists}
+    kept = {"month": _month(), **lists}
     return [kept.get(name, _c.get(name)) for name in tabular.COLUMNS]
 
 
@@ -129,6 +129,7 @@ def _line(*, is_sqlite: bool) -> ColumnElement[str]:
 
 def _written(*, is_sqlite: bool) -> ColumnElement[str]:
     wanted: dict[str, Any] = {
+        "month": _month(),
         **{name: case((_c[name] != "[]", _MARK), else_="") for name in _LISTS},
         **{name: _float(_c[name], is_sqlite=is_sqlite) for name in tabular.FLOATS & set(_c.keys())},
         **{name: _c[name] for name in _WORDS},
@@ -137,15 +138,25 @@ def _written(*, is_sqlite: bool) -> ColumnElement[str]:
     # A line begins with its record's key: see ``_key``.
     comma = func.instr(_c.uid, ",") if is_sqlite else func.strpos(_c.uid, ",")
     cells[0] = case((comma > 0, _MARK), else_=cells[0])
-    formats = ["%s"] * len(cells)
-    month = tabular.COLUMNS.index("month")
-    formats[month] = "%s-%s%s"
-    cells[month : month + 1] = [_c.year, case((_c.month < _TWO_DIGITS, "0"), else_=""), _c.month]
-    return (func.printf if is_sqlite else func.format)(",".join(formats), *cells)
+    if is_sqlite:
+        return func.printf(",".join(["%s"] * len(cells)), *cells)
+    # It takes a tenth less of the server's time than `format`.
+    return func.concat_ws(",", *cells)
+
+
+def _month() -> ColumnElement[str]:
+    hyphen = case((_c.month < _TWO_DIGITS, "-0"), else_="-")
+    return cast(_c.year, String) + hyphen + cast(_c.month, String)
 
 
 def _text(column: ColumnElement[Any] | None, *, is_sqlite: bool) -> ColumnElement[Any] | None:
-    """A text; SQLite's printf would end it at a NUL, which PostgreSQL does not take at all."""
+    """A value as text.
+
+    SQLite's printf would end it at a NUL, which PostgreSQL does not take at all. PostgreSQL's
+    concat_ws leaves out what is NULL.
+    """
+    if isinstance(column, Column) and column.nullable and not is_sqlite:
+        return func.coalesce(cast(column, Text), "")
     if column is None or not is_sqlite or not isinstance(column.type, String):
         return column
     return case((func.instr(column, func.char(0)) > 0, _MARK), else_=column)
