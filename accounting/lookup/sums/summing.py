@@ -142,19 +142,30 @@ def _added_apart(viewer: Viewer, question: Question, kept: _Kept, others: Any) -
     72 ms.
     """
     totals = _totals(viewer, question, kept).subquery("totals").c
-    keys = [totals[by.value] for by in question.by]
-    # As expressions: SQLite would otherwise read all records in the order of an index on users.
-    its_keys = [func.coalesce(others.c[key.name], literal_column("NULL")) for key in keys]
-    has = _is_among(viewer, question, kept, others.c)
-    is_new = case((~has, others.c.user))  # users whom a total has are counted with it
+    its = _of_users(question, others).subquery("of_users").c
+    keys, its_keys = ([of[by.value] for by in question.by] for of in (totals, its))
+    is_new = case((~_is_among(viewer, question, kept, its), its.user))  # else a total counts it
     both = union_all(
         _with_users(question, keys, totals, totals.user).group_by(*keys),
-        _with_users(question, its_keys, others.c, is_new).group_by(*its_keys),
+        _with_users(question, its_keys, its, is_new).group_by(*its_keys),
     )
     c = both.subquery("parts").c
     found = [c[key.name] for key in keys]
     sums = (func.coalesce(func.sum(c[name]), 0) for name in _ASKED)
     return select(*found, func.count(), *sums).group_by(*found)
+
+
+def _of_users(question: Question, others: Any) -> Select[Any]:
+    """Other records by day, VO and user: so each user is looked for once among the totals.
+
+    Of 4,000 records, that saves 3 ms of 48 on PostgreSQL; SQLite takes as long.
+    """
+    names = dict.fromkeys((*(by.value for by in question.by), "day", "vo", "user"))
+    # As expressions: SQLite would otherwise read all records in the order of an index on users.
+    keys = [func.coalesce(others.c[name], literal_column("NULL")) for name in names]
+    named = (key.label(name) for name, key in zip(names, keys, strict=True))
+    sums = (func.sum(others.c[name]).label(name) for name in _summed(question))
+    return select(*named, *sums).group_by(*keys)
 
 
 def _is_among(viewer: Viewer, question: Question, kept: _Kept, others: Any) -> ColumnElement[bool]:
