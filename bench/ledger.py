@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Integer, cast, delete, func, insert, literal, select, text, true
+from sqlalchemy import (
+    Connection,
+    Integer,
+    cast,
+    create_engine,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    true,
+)
 
 from accounting.model.time import Month
 from accounting.store import totals
@@ -81,8 +93,10 @@ def fill(database: Database, count: int) -> None:
     totals.rebuild(database)
     _note_delivery(database)
     if not database.is_sqlite:  # as autovacuum does by and by
-        with database.begin() as connection:
-            connection.execute(text("ANALYZE"))
+        engine = create_engine(database.url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+        engine.dispose()
 
 
 def _note_delivery(database: Database) -> None:
