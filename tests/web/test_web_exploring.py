@@ -11,15 +11,18 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
+from sqlalchemy import update
 
 from accounting.lookup.gaps import Effect, effects
 from accounting.lookup.sums.question import By, Question
 from accounting.lookup.sums.summaries import Summaries
 from accounting.model.time import Month
 from accounting.store.engine.access import Right, Viewer
+from accounting.store.tables import records
 from accounting.web import assets
 from accounting.web.fields import Fields
 from accounting.web.span import span_of
+from tests.api.serving import ADMIN as TOKEN
 from tests.api.serving import Running
 from tests.browser import NewPage
 from tests.delivery.books import write
@@ -371,6 +374,21 @@ def test_deliveries_of_records_are_seen_at_every_width(site: Site, new_page: New
         box = page.locator("tbody td[data-label=Delivery]").first.bounding_box()
         assert box is not None
         assert box["x"] + box["width"] <= width, width
+
+
+def test_how_well_energy_is_known_leaves_room_for_all_columns(tmp_path: Path, page: Page) -> None:
+    energy = {"joules": 9.0e6, "energy_quality": "measured active energy"}
+    with started(tmp_path, month.NOW, ENERGY__GRAMS_PER_KWH="210") as (found, _broker):
+        with found.service.database.begin() as connection:
+            connection.execute(
+                update(records).where(records.c.uid == month.ADAS_LONG_ONE).values(**energy)
+            )
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.set_extra_http_headers({"Authorization": f"Bearer {TOKEN}"})
+        page.goto(f"{found.url}/records/{month.ADAS_LONG_ONE}")
+        months = page.get_by_role("region", name="By month")
+        expect(months).to_contain_text("active energy")
+        assert months.evaluate("all => all.scrollWidth - all.clientWidth") == 0
 
 
 def test_labels_of_a_life_never_overlap(site: Site, watched: Page) -> None:  # noqa: F811 - a fixture
