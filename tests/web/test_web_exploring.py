@@ -376,6 +376,16 @@ def test_deliveries_of_records_are_seen_at_every_width(site: Site, new_page: New
         assert box["x"] + box["width"] <= width, width
 
 
+@pytest.mark.parametrize("by", ["vo", "user", "image"])
+def test_the_change_of_usage_is_seen_on_laptops(by: str, site: Site, new_page: NewPage) -> None:
+    for width in (1200, 1280, 1366):
+        page = new_page(width=width)
+        site.open(page, f"/usage?by={by}")
+        table = page.locator("table.sorts").locator("..")
+        expect(table).to_contain_text("Change")
+        assert table.evaluate("one => one.scrollWidth - one.clientWidth") == 0, width
+
+
 def test_how_well_energy_is_known_leaves_room_for_all_columns(tmp_path: Path, page: Page) -> None:
     energy = {"joules": 9.0e6, "energy_quality": "measured active energy"}
     with started(tmp_path, month.NOW, ENERGY__GRAMS_PER_KWH="210") as (found, _broker):
