@@ -74,6 +74,9 @@ WORLDS = {
     "id dropped": ALL.but(id_dropped=True),
     "id and pod level dropped": ALL.but(id_dropped=True, pod_level_dropped=True),
     "id dropped, honor_labels off": ALL.but(id_dropped=True, honor_labels_off=True),
+    "uid dropped, names used again": QUIET.but(
+        uid_dropped=True, quick_restarts=True, slow_pending=True, month_crossers=True
+    ),
     "annotations not allowed": ALL.but(allowlist_missing=True),
     "kube-state-metrics doubled": QUIET.but(ksm_doubled=True, short_pods=True),
     "kube-state-metrics sharded": QUIET.but(ksm_sharded=True, short_pods=True),

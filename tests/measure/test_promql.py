@@ -30,6 +30,7 @@ ONLY = scope.one_of("uid", ["a-b", 'c"d', "e.f"])
 
 QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "times": lambda s: ksm.times(s, WINDOW, ONLY),
+    "made anew": lambda s: ksm.made_anew(s, WINDOW),
     "finished": lambda s: ksm.finished(s, WINDOW, ONLY),
     "readiness of nodes": lambda s: ksm.readiness(s, WINDOW),
     "unready pods": lambda s: ksm.unready_pods(s, WINDOW),

@@ -40,6 +40,13 @@ def times(scope: Scope, window: Window, only: str = "") -> str:
     return last(f"__name__, {scope.pod_key}", scope.state_selector(names, only), scope, window)
 
 
+def made_anew(scope: Scope, window: Window) -> str:
+    """Names that one pod after another had, where the label ``uid`` is dropped."""
+    created = "kube_pod_created" + scope.state_selector('uid=""') + span(scope, window)
+    by = scope.state("pod")
+    return f"max by ({by}) (max_over_time({created})) > min by ({by}) (min_over_time({created}))"
+
+
 def finished(scope: Scope, window: Window, only: str = "") -> str:
     """Pods in a final phase (M6)."""
     phases = 'phase=~"Failed|Succeeded"'

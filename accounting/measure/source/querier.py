@@ -239,7 +239,7 @@ class Querier:
         filled = fill_rows((row for row in rows if not _is_of(row, reused)), uids)
         for name in sorted(reused):
             for uid, life in uids.lives(name):
-                for form in forms:
+                for form in forms if uid else ():
                     of_name = self.source.vector(
                         query(replace(form, names=(name,)), life), life.end
                     )

@@ -1,27 +1,32 @@
 """Whose a series is where the scrape drops the label ``uid``: cAdvisor's cgroups tell.
 
 kube-state-metrics' series then name pods only, and a user's next pod may have the same name. A
-cgroup's path has its pod's uid, and its samples tell when that pod had the name (cases.md, 4).
+cgroup's path has its pod's uid. When the next pod has the name, its creation time says: all of
+kube-state-metrics' samples of a scrape are of the same pod (cases.md, 4).
 """
 
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from math import floor, inf
+from math import ceil, inf
+from operator import itemgetter
 from threading import Lock
 
-from accounting.measure.promql import kubelet
+from accounting.measure.promql import ksm, kubelet
 from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS, Scope, one_of
 from accounting.measure.source.prometheus import Source
 from accounting.measure.usage.cgroups import cgroup
-from accounting.measure.usage.samples import RawSeries, Row, Sighting, label
+from accounting.measure.usage.samples import Points, RawSeries, Row, Sighting, label
 from accounting.model.time import Window
 
-# A pod is listed shortly before its first cgroup is seen.
+# Where nobody says when pods were made: one is listed shortly before its first cgroup is seen.
 _EARLY_SECONDS = 120.0
+# A pod whose cgroup is seen was listed at most so much earlier.
+_LISTED_SECONDS = 300
 
-Span = tuple[float, float, str]
-"""(first sample, last sample, uid)"""
+Span = tuple[float, str]
+"""(since when the name was its, uid); the uid is empty where no cgroup was seen."""
 
 
 class CgroupUids:
@@ -50,16 +55,16 @@ class CgroupUids:
     def at(self, name: str, at: float) -> str:
         """The uid of the pod that had a name at a time; empty text where nothing tells."""
         spans = self.of(name)
-        begun = [uid for first, _, uid in spans if first - _EARLY_SECONDS <= at]
-        return begun[-1] if begun else next((uid for *_, uid in spans), "")
+        begun = [uid for since, uid in spans if since <= at]
+        return begun[-1] if begun else next((uid for _, uid in spans), "")
 
     def lives(self, name: str) -> list[tuple[str, Window]]:
         """The pods that had a name, each with its part of the window."""
         spans, window = self.of(name), self._window
-        later = [floor(first - _EARLY_SECONDS) for first, *_ in spans[1:]]
+        later = [ceil(since) - 1 for since, _ in spans[1:]]
         cuts = [window.start, *(min(max(at, window.start), window.end) for at in later), window.end]
         parts = zip(spans, pairwise(cuts), strict=False)
-        return [(uid, Window(start, end)) for (*_, uid), (start, end) in parts if start < end]
+        return [(uid, Window(start, end)) for (_, uid), (start, end) in parts if start < end]
 
     def _read(self) -> dict[str, list[Span]]:
         early = Window(self._window.start - RESET_LOOKBACK_SECONDS, self._window.end)
@@ -69,23 +74,71 @@ class CgroupUids:
             for row in self._source.usage(query, early.end):
                 if uid := cgroup(row.metric.id).uid:
                     uids[row.pod].add(uid)
-        spans = {name: [(-inf, inf, uid) for uid in found] for name, found in uids.items()}
-        return spans | self._told_apart(name for name, found in uids.items() if len(found) > 1)
+        spans = {name: [(-inf, uid) for uid in found] for name, found in uids.items()}
+        several = {name for name, found in uids.items() if len(found) > 1}
+        return spans | self._told_apart(several | self._made_anew())
+
+    @property
+    def _listed(self) -> Window:
+        """When pods were listed whose cgroups, or own samples, are looked at."""
+        since = self._window.start - RESET_LOOKBACK_SECONDS - _LISTED_SECONDS
+        return Window(since, self._window.end)
+
+    def _made_anew(self) -> set[str]:
+        """The names that one pod after another had, be it that the later one has not begun."""
+        return {
+            label(labels, "pod")
+            for form in self._scope.spellings_of_state
+            for labels, _ in self._source.vector(
+                ksm.made_anew(form, self._listed), self._listed.end
+            )
+        }
 
     def _told_apart(self, names: Iterable[str]) -> dict[str, list[Span]]:
         """When which pod had a name that was used again."""
-        told: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        spans = {}
         for name in names:
+            seen: dict[str, float] = {}
             for form in self._scope.spellings_of_usage:
-                only = one_of(form.usage("pod"), [name])
-                query = kubelet.raw_counters(form, self._window, only)
+                query = kubelet.raw_counters(form, self._window, one_of(form.usage("pod"), [name]))
                 for labels, points in self._source.raw(query, self._window.end):
                     if uid := cgroup(labels.get("id", "")).uid:
-                        told[name][uid] += [at for at, _ in points]
-        return {
-            name: sorted((min(times), max(times), uid) for uid, times in found.items())
-            for name, found in told.items()
-        }
+                        seen[uid] = min(points[0][0], seen.get(uid, inf))
+            spans[name] = spans_of(seen, self._created(name))
+        return spans
+
+    def _created(self, name: str) -> Points:
+        """What is said of when the pod of a name was made."""
+        points: list[tuple[float, float]] = []
+        for form in self._scope.spellings_of_state:
+            only = one_of(form.state("pod"), [name])
+            query = ksm.raw_state(form, self._listed, "kube_pod_created", only)
+            for labels, told in self._source.raw(query, self._listed.end):
+                points += () if labels.get("uid") else told
+        return points
+
+
+def spans_of(seen: Mapping[str, float], created: Points) -> list[Span]:
+    """Since when each of the pods of a name had it, in order of time.
+
+    Args:
+        seen: uid → the first sample of its cgroups.
+        created: (time, when the pod was made) of kube-state-metrics' samples.
+    """
+    told: dict[float, float] = {}
+    for at, made_at in created:
+        told[made_at] = min(at, told.get(made_at, inf))
+    in_time = sorted(seen.items(), key=itemgetter(1))
+    if not told:
+        return [(first - _EARLY_SECONDS, uid) for uid, first in in_time]
+    # By the API server's clock a pod's cgroups are younger than it is, by the store's it is listed.
+    lives = sorted((since, min(made_at, since)) for made_at, since in told.items())
+    uids = dict.fromkeys(range(len(lives)), "")
+    begins = [begun_at for _, begun_at in lives]
+    for uid, first in in_time:
+        if first >= begins[0] - _EARLY_SECONDS:  # else an earlier pod's, of which nobody speaks
+            uids[max(0, bisect_right(begins, first) - 1)] = uid
+    return [(since, uids[number]) for number, (since, _) in enumerate(lives)]
 
 
 def fill_rows(rows: Iterable[Row], uids: CgroupUids) -> list[Row]:
@@ -93,7 +146,7 @@ def fill_rows(rows: Iterable[Row], uids: CgroupUids) -> list[Row]:
     filled: list[Row] = []
     for labels, value in rows:
         name = label(labels, "pod")
-        uid = labels.get("uid") or next((uid for *_, uid in uids.of(name) if name), "")
+        uid = labels.get("uid") or next((uid for _, uid in uids.of(name) if name), "")
         filled.append(({**labels, "uid": uid} if uid else labels, value))
     return filled
 

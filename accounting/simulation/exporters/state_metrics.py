@@ -75,7 +75,8 @@ def _in_use(pods: Iterable[SimulatedPod]) -> list[tuple[float, float]]:
 
 def pod_series(cluster: Cluster, pod: SimulatedPod) -> Iterator[Series]:
     """Every series of a pod over the time that the API server lists it."""
-    own: Labels = (("namespace", pod.namespace), ("pod", pod.name), ("uid", pod.uid))
+    uid = "" if cluster.features.uid_dropped else pod.uid
+    own: Labels = (("namespace", pod.namespace), ("pod", pod.name), ("uid", uid))
     listed = (float(pod.created), pod.listed_until)
     yield Series.steady("kube_pod_created", pod.uid, own, *listed, value=str(pod.created))
     if pod.started is not None:

@@ -80,6 +80,7 @@ class Features:
     honor_labels_off: bool = False
     pod_level_dropped: bool = False
     id_dropped: bool = False
+    uid_dropped: bool = False
     kepler: bool = False
     native_sidecars: bool = False
     init_containers: bool = False
@@ -103,6 +104,7 @@ class Features:
             "honor_labels_off",
             "pod_level_dropped",
             "id_dropped",
+            "uid_dropped",
             "kepler",
             "native_sidecars",
             "init_containers",
