@@ -181,7 +181,8 @@ def _handle_errors(app: FastAPI) -> None:
             }
             for error in exc.errors()
         ]
-        return problem.answer(request, wrong(errors))
+        cure = "correct the address" if problem.wants_page(request) else ""
+        return problem.answer(request, wrong(errors, cure))
 
     def other(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)  # noqa: S101 - registered for these

@@ -308,6 +308,8 @@ def test_what_is_at_no_address_is_said_in_words_and_people_are_sent_to_pages(
     assert page.status_code == 404
     assert "There is nothing at this address" in page.text
     assert "openapi.json" not in page.text
+    page = running.get("/deliveries/abc", headers={"Accept": "text/html"})
+    assert "Correct the address." in page.text
 
 
 @pytest.mark.parametrize(
@@ -330,6 +332,27 @@ def test_a_sentence_begins_with_a_capital_unless_it_begins_with_an_address(
 def test_a_page_with_a_wrong_field_shows_no_figures(path: str, running: Running) -> None:
     page = running.get(f"/{path}", headers={"Accept": "text/html"}).text
     assert "A month, for example 2026-11." in page
+    assert "<tbody>" not in page
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("usage?by=colour", "One of vo, user, flavor, image."),
+        ("usage?show=pods", "One of wall, cpu, cores"),
+        ("usage?compare=perhaps", "One of yes, no."),
+        ("usage?across=days", "One of month."),
+        ("usage?page=-1", "Page in the address: "),
+        ("usage?rank=first", "Rank in the address: "),
+        ("deliveries?state=lost", "One of pending, sending, sent"),
+    ],
+)
+def test_whatever_is_wrong_is_marked_and_nothing_else_shown_for_it(
+    path: str, said: str, running: Running
+) -> None:
+    page = running.get(f"/{path}", headers={"Accept": "text/html"}).text
+    assert said in page
+    assert 'class="wrong"' in page
     assert "<tbody>" not in page
 
 

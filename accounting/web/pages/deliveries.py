@@ -44,13 +44,11 @@ def deliveries(request: Request, service: Parts, viewer: Admin) -> Response:
     after = request.query_params.get("cursor", "")
     before = cursors.decode(after, _SORT, (int,))[0] if after else None
     messages = Messages(service.database)
-    found = messages.page(
-        Selection(where(service, destination), (MessageState(state),) if state else ()),
-        before,
-        _AT_ONCE + 1,
-    )
+    chosen = Selection(where(service, destination), (MessageState(state),) if state else ())
+    found = [] if fields.wrong else messages.page(chosen, before, _AT_ONCE + 1)
     more = len(found) > _AT_ONCE
     context = {
+        "fields": fields,
         "status": status.status(service.settings, service.database, viewer, service.clock()),
         "destinations": messages.destinations(names),
         "names": names,
