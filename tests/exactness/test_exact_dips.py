@@ -124,6 +124,20 @@ def pod_that_seems_to_stand_still() -> Expected:
     return Expected(case, {"cpu_seconds": int(counted(LIFE))})
 
 
+def dip_before_a_silence() -> Expected:
+    """Its node is silent until no look back reaches the fall: its limit alone tells that it dipped.
+
+    Nobody uses so much meanwhile who is limited to half a core.
+    """
+    expected = dipping(502, of_pod, {63: 0.0})
+    case = expected.case
+    labels = f'{case.state},container="notebook",resource="cpu"'
+    case.say(f"kube_pod_container_resource_limits{{{labels}}}", lambda _: 0.5)
+    points = case.seen[of_pod(case)]
+    case.seen[of_pod(case)] = points[:64] + points[100:]
+    return expected
+
+
 def traffic(case: Case) -> str:
     labels = f'namespace="{case.name}",pod="jupyter-a",id="/kubepods/pod{case.uid}/{FIRST}"'
     return f'container_network_receive_bytes_total{{{labels},interface="eth0"}}'
@@ -184,6 +198,7 @@ OTHERS = (
     dipping_with_its_node,
     containers_that_dip_below_their_pod,
     pod_that_seems_to_stand_still,
+    dip_before_a_silence,
     dip_of_traffic,
     slight_dip_at_the_last_sample_and_a_window_s_end,
     slight_dip_at_the_last_sample_within_a_window,
