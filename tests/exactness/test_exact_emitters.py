@@ -103,8 +103,7 @@ def bounds(cluster: Cluster, pod: SimulatedPod) -> tuple[float, float]:
     Less are: the sandbox, of which containers know nothing; parts of seconds, one a container; a
     few scrapes' use where a container had restarted or ended before another emitter took over;
     runs that were over before the first scrape, where nothing counts the pod as a whole; and two
-    scrapes' use of a pod that ended so soon after its node had changed. After such a restart, a
-    source of whole seconds that takes over adds its growth, which is up to a second too much.
+    scrapes' use of a pod that ended so soon after its node had changed.
     """
     kubelet = next(e for e in cluster.emitters if e.node == pod.node)
     scrapes = kubelet.scrapes(cluster.timetable.start, cluster.timetable.end, INTERVAL)
@@ -117,7 +116,6 @@ def bounds(cluster: Cluster, pod: SimulatedPod) -> tuple[float, float]:
     metrics = cluster.shapes[pod.node].metrics
     if count > len(pod.containers) or any(box.finished for box in pod.containers):
         low -= (4 + len(metrics)) * INTERVAL * most_cores(pod)
-        high += "cri" in metrics[1:]
     if len(pod.epochs) > 1:  # its node rebooted: what it used after the last scrape before
         low -= INTERVAL * most_cores(pod)
     if ends_after_a_switch(cluster, pod, seen[-1]):

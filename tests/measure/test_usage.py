@@ -257,6 +257,27 @@ def test_cpu_is_of_one_level(case: str, values: dict[str, float], total: float |
     assert counting.totals(counters, T) == Reading(T, total, None, None), case
 
 
+@pytest.mark.parametrize(
+    ("what", "first", "value", "grown"),
+    [
+        ("whole seconds: it may have counted 3.9 by then", (T + 60, 3.0), 7.0, 3.0),
+        ("parts of seconds", (T + 60, 3.5), 7.0, 3.5),
+        ("it has not moved since", (T + 60, 3.0), 3.0, 0.0),
+        ("whole seconds of one that began later", (T + 300, 3.0), 7.0, 7.0),
+    ],
+)
+def test_what_takes_over_after_a_restart_adds_no_more_than_it_has_grown(
+    what: str, first: tuple[float, float], value: float, grown: float
+) -> None:
+    before = Counter(T, 10.5, ((T - 60, 90.0),), (T - 600, 0.0), T)
+    counters = {
+        CPU: before,
+        SeriesKey(CounterKind.CPU, "a" * 64): Counter(T + 600, value, (), first),
+        SeriesKey(CounterKind.CPU, "b" * 64): Counter(T + 600, 0.25, (), (T + 60, 0.25)),
+    }
+    assert counting.totals(counters, T + 600).cpu_seconds == 100.5 + grown, what
+
+
 def test_traffic_is_the_sum_of_the_interfaces_in_each_direction() -> None:
     counters = {
         SeriesKey(CounterKind.RECEIVED, "pod/eth0"): Counter(T, 5.0),

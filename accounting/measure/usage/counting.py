@@ -250,29 +250,35 @@ def _best_level(counters: Mapping[SeriesKey, Counter]) -> float:
         if kind is CounterKind.CPU:
             levels[level_of(series)].append(counter)
     best: list[tuple[float, float]] = []  # (last sample, CPU seconds up to then)
-    in_time = sorted(levels.values(), key=lambda group: min(_first_at(c) for c in group))
-    for group in in_time:
+    in_time = sorted(levels.items(), key=lambda item: min(_first_at(c) for c in item[1]))
+    for level, group in in_time:
         total = sum(counter.total for counter in group)
         for last, before in best:
-            later = _later(group, last)
+            later = _later(group, last, may_be_whole=level is Level.CONTAINER)
             if later and sum(first for _, first in later) < before * _COMPLETE:
                 total = max(total, before + sum(c.total - first for c, first in later))
         best.append((max(_last_at(c) for c in group), total))
     return max(total for _, total in best)
 
 
-def _later(group: Sequence[Counter], last: float) -> list[tuple[Counter, float]]:
-    """The counters that were read only after ``last``, with what they had counted by then.
+def _later(
+    group: Sequence[Counter], last: float, *, may_be_whole: bool
+) -> list[tuple[Counter, float]]:
+    """The counters that were read only after ``last``, with what they may have counted by then.
 
-    Those that were not there at once began later: all of theirs is new.
+    Those that were not there at once began later: all of theirs is new. Runtimes may tell whole
+    seconds: then it was up to one more.
     """
     firsts = [c.first for c in group if c.first and c.first[0] > last]
     taken_over = min((at for at, _ in firsts), default=0.0) + _SOON_SECONDS
-    return [
-        (c, c.first[1] if c.first[0] <= taken_over else 0.0)
-        for c in group
-        if c.first and c.first[0] > last
-    ]
+    found = []
+    for counter in group:
+        if counter.first and counter.first[0] > last:
+            at, first = counter.first if counter.first[0] <= taken_over else (0.0, 0.0)
+            if at and may_be_whole and first.is_integer():
+                first = min(first + 1, counter.total)
+            found.append((counter, first))
+    return found
 
 
 def _first_at(counter: Counter) -> float:
