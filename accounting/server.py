@@ -40,6 +40,9 @@ WINDOW_SECONDS = 20.0
 """Least grace period of a poll's window; a message has the longest time of its call."""
 
 
+NEW_OBJECTS = 10_000
+"""After so many, the garbage collector looks through them; Python's 700 are a few rows' worth."""
+
 OPEN_FILES = 4096
 """Connections, ours among them, that the process may have, where the system lets it.
 
@@ -150,6 +153,9 @@ def serve(
                 # a month's summary is 133 ms instead of 45 ms (`make bench`, API, 200,000 records).
                 gc.collect()
                 gc.freeze()
+                # It also looks less often at what is new: p99 of a page of the list is 31 ms
+                # instead of 36 ms (the same with PostgreSQL, 1,000,000 records).
+                gc.set_threshold(NEW_OBJECTS)
                 server.run([listener])
             finally:
                 stopping()

@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 from structlog.testing import capture_logs
 
 from accounting import server
@@ -300,6 +302,25 @@ def test_serve_beyond_the_loopback_asks_for_the_token(prometheus: str, tmp_path:
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_while_it_answers_garbage_is_looked_for_seldom(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_objects = []
+
+    def answer(*_: object) -> None:
+        new_objects.append(gc.get_threshold()[0])
+
+    monkeypatch.setattr(uvicorn.Server, "run", answer)
+    before = gc.get_threshold()
+    try:
+        with server.listening("127.0.0.1", 0) as listener:
+            server.serve(running.service.settings, running.service.database, listener)
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
+    assert new_objects == [10_000]
+
+
 def test_two_colons_are_every_address_of_ipv6_and_of_ipv4() -> None:
     with server.listening("::", 0) as listener:
         port = listener.getsockname()[1]
