@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 SCREENSHOTS = ROOT / "var" / "screenshots"
@@ -67,6 +67,7 @@ def browser() -> Iterator[Browser]:
     """
     program = shutil.which("chromium") or "/usr/bin/chromium"
     as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
+    expect.set_options(timeout=WAIT_MILLISECONDS)  # a context's timeout is not for these
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=[*_ARGUMENTS, *as_root])
         yield chromium
