@@ -43,7 +43,7 @@ def merged(
     vo = decide(group, rules).name
     system = site.storage_system or site.compute_service or site.name
     volume = Volume(
-        uid=star.record_id(site.name, system, seen.namespace, seen.name, seen.day),
+        uid=_uid(seen, known, site.name, system),
         day=seen.day,
         namespace=seen.namespace,
         name=seen.name,
@@ -92,6 +92,13 @@ def checked(volume: Volume, *, is_shared: bool = False) -> Volume:
     elif problem:
         held = Withheld.INVALID
     return replace(volume, held=held, problem=problem, digest=star.digest(star.text(volume)))
+
+
+def _uid(seen: VolumeSeen, known: Volume | None, site: str, system: str) -> str:
+    """The record's id; of a day that is known already, it need not be computed again."""
+    if known is not None and (known.day, known.site, known.system) == (seen.day, site, system):
+        return known.uid
+    return star.record_id(site, system, seen.namespace, seen.name, seen.day)
 
 
 def _is_another(row: Volume, seen: VolumeSeen) -> bool:
