@@ -13,7 +13,7 @@ from accounting.measure.queries.holdings import HoldingQuery
 from accounting.measure.queries.nodes import LostNodes
 from accounting.measure.queries.volumes import VolumeQuery
 from accounting.measure.source.querier import Answer, Querier, Query
-from accounting.measure.usage import counting, ends, samples, series
+from accounting.measure.usage import ends, falls, samples, series
 from accounting.measure.usage.heartbeat import Pulse
 from accounting.measure.usage.podnames import PodNames
 from accounting.measure.usage.samples import (
@@ -127,7 +127,8 @@ class WindowQuery:
         self._lost.keep_lost(found, accounts)
         self._recognise_finished(accounts)
         new = self._ask_descriptions(accounts)
-        vanished = self._ask_for_vanished(accounts, beat)
+        vanished = self._vanished(accounts, beat)
+        seen = self._ask_for_vanished(vanished, beat)
         # The answers at hand are merged while those are on their way.
         self._counters.merge(found, accounts, ledger, beat.alive_seconds)
         self._describe(accounts)
@@ -144,26 +145,27 @@ class WindowQuery:
         self._energy.read(found, accounts, ledger)
         self._ask_limits(accounts)
         found.volumes = self._volumes.read(found, accounts, ledger)
-        uids = {series.usage_uid(row, names.latest) for row in vanished.read()}
-        found.orphans = {uid for uid in uids if uid}
+        # Where they are many, all pods were asked for.
+        orphans = (row for row in seen.read() if row.pod in vanished)
+        found.orphans = {series.usage_uid(row, names.latest) for row in orphans} - {""}
         return accounts
 
     def _ask_limits(self, accounts: Mapping[str, Account]) -> None:
         """What pods can use of which a counter fell: what is more than that tells a dip (M5)."""
-        fell = counting.falling(accounts, self.found)
+        fell = falls.falling(accounts, self.found)
         # Energy is read by whole hours, which began earlier: a pod may have ended in them.
         since = min(self.window.start, (self.found.metered or self.window).start)
         span = Window(since, self.window.end)
         limits = self._to.named(ksm.cpu_limits, span, fell).read()
         self.found.limits = {labels.get("uid", ""): cores for labels, cores in limits}
 
-    def _ask_for_vanished(self, accounts: Mapping[str, Account], beat: Pulse) -> Answer[UsageRow]:
-        """Pods that kube-state-metrics shows no more: does cAdvisor still see them?"""
+    def _vanished(self, accounts: Mapping[str, Account], beat: Pulse) -> set[str]:
+        """The names of pods that kube-state-metrics shows no more."""
         if beat.spoken_at is None:
-            return Answer()
+            return set()
         sightings = self.found.sightings
         long_ago = beat.spoken_at - beat.alive_seconds
-        vanished = {
+        return {
             account.pod.name
             for uid, account in accounts.items()
             if not ends.is_listed_since(account.pod, sightings.get(uid), long_ago)
@@ -172,9 +174,12 @@ class WindowQuery:
             for uid, seen in sightings.items()
             if uid not in accounts and seen.last_running_at == seen.last_listed_at <= long_ago
         }
-        spoken = int(beat.spoken_at) + 1
+
+    def _ask_for_vanished(self, pods: set[str], beat: Pulse) -> Answer[UsageRow]:
+        """Does cAdvisor still see them?"""
+        spoken = int(beat.spoken_at or 0) + 1
         shortly = Window(spoken - max(1, round(beat.alive_seconds)), spoken)
-        return self._to.named_usage(kubelet.seen_by_cadvisor, shortly, vanished)
+        return self._to.named_usage(kubelet.seen_by_cadvisor, shortly, pods)
 
     def _keep_labelled(self) -> None:
         found = self.found

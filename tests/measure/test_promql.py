@@ -73,6 +73,7 @@ QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "resets of some": lambda s: kubelet.resets(s, WINDOW, ONLY),
     "resets of networks": lambda s: kubelet.network_resets(s, WINDOW),
     "resets of containers": lambda s: kubelet.box_resets(s, WINDOW, ONLY),
+    "told shortly before": lambda s: kubelet.told_shortly_before(s, WINDOW),
     "lowest cpu": lambda s: kubelet.lowest_cpu(s, WINDOW, ONLY),
     "memory peak": lambda s: kubelet.memory_peak(s, WINDOW, ONLY),
     "seen by cAdvisor": lambda s: kubelet.seen_by_cadvisor(s, WINDOW, ONLY),

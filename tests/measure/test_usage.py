@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS
-from accounting.measure.usage import counting, ends, heartbeat
+from accounting.measure.usage import counting, ends, falls, heartbeat
 from accounting.measure.usage.accounts import absorb, acknowledge_owners
 from accounting.measure.usage.heartbeat import Pulse
 from accounting.measure.usage.samples import Samples, Sighting, Times
@@ -62,7 +62,7 @@ def absorbed(points: Line, windows: Iterable[Window]) -> Account:
     accounts: dict[str, Account] = {}
     for window in windows:
         samples = window_of(points, window)
-        uids = counting.fallen_uids(accounts, samples.readings, window)
+        uids = falls.fallen_uids(accounts, samples.readings, window)
         if uids or samples.raw:
             samples.raw[UID] = {CPU: near(points, window)}
         absorb(accounts, samples, window)
@@ -296,7 +296,7 @@ def test_a_counter_has_fallen_below_what_an_earlier_window_knew(
 ) -> None:
     account = Account(ran(T, T), {CPU: Counter(at, 10.0)})
     found = {UID: {CPU: value}, "unknown": {CPU: 0.0}}
-    names = counting.fallen({UID: account}, found, Window(T, T + 60))
+    names = falls.fallen({UID: account}, found, Window(T, T + 60))
     assert names == ({"jupyter-a"} if has_fallen else set())
 
 

@@ -12,14 +12,19 @@ from accounting.model.time import Window
 POD_JOULES = "kepler_pod_cpu_joules_total"
 KEY = "pod_id, zone"
 """What a counter is of. A pod that has ended may be told a second time, as ``terminated``."""
+_OF_THE_POD = "pod_name, pod_namespace, node_name"
+"""A pod's series never differ in these; in others, those of another Kepler do."""
 
 
 def joules(scope: Scope, window: Window) -> str:
-    """Joules of each pod that Kepler tells the preferred zone of.
+    """Joules of each pod that Kepler tells the preferred zone of, by each Kepler that tells them.
 
-    The two states of a pod are one counter: max, not sum (M4).
+    The two states of a pod are one counter: max, not sum (M4). That there are several series of a
+    state is told by these and ``told_shortly_before``: to look for it as ``resets_of`` does would
+    take half as long as all else about the zone.
     """
-    return _joules(scope, window, scope.energy_zones[:1], "")
+    series = POD_JOULES + _selector(scope, _of(scope.energy_zones[0])) + span(scope, window)
+    return f"max without ({_OF_THE_POD}) (last_over_time({series}))"
 
 
 def other_joules(scope: Scope, window: Window, only: str = "") -> str:
@@ -27,12 +32,9 @@ def other_joules(scope: Scope, window: Window, only: str = "") -> str:
 
     Zones overlap, so one is enough; those of a pod are of one node, and count alike.
     """
-    return _joules(scope, window, scope.energy_zones[1:], only)
-
-
-def _joules(scope: Scope, window: Window, zones: Sequence[str], only: str) -> str:
     return " or on (pod_id) ".join(
-        last(KEY, POD_JOULES + _selector(scope, _of(zone), only), scope, window) for zone in zones
+        last(KEY, POD_JOULES + _selector(scope, _of(zone), only), scope, window)
+        for zone in scope.energy_zones[1:]
     )
 
 
@@ -42,39 +44,41 @@ def of_other_zones(scope: Scope) -> str:
 
 
 def resets(scope: Scope, window: Window) -> str:
-    """Pods of which a counter fell: all of a node's do when its Kepler restarts (M5).
+    """Pods of which a series fell: all of a node's do when its Kepler restarts (M5).
 
     The preferred zone's tell it; ``resets_of`` is about pods that have no such zone.
     """
-    return _resets(scope, window, _of(scope.energy_zones[0]))
+    zone = _of(scope.energy_zones[0])
+    series = POD_JOULES + _selector(scope, zone) + span(scope, window, RESET_LOOKBACK_SECONDS)
+    return f"group by (pod_id) (resets({series}) > 0)"
 
 
 def resets_of(scope: Scope, window: Window, only: str) -> str:
-    """The same of some pods, of any zone."""
-    return _resets(scope, window, only)
+    """Of some pods, those of which a zone's counter fell.
 
-
-def _resets(scope: Scope, window: Window, only: str) -> str:
-    """Falls within a series, and counters of several: a Kepler that is another pod begins one."""
+    Falls within a series, and counters of several: a Kepler that is another pod begins one.
+    """
     series = POD_JOULES + _selector(scope, only) + span(scope, window, RESET_LOOKBACK_SECONDS)
     of_each = f"count by ({KEY}, state) (last_over_time({series}))"
     return f"group by (pod_id) (resets({series}) > 0) or group by (pod_id) ({of_each} > 1)"
 
 
 def told_shortly_before(scope: Scope, window: Window) -> str:
-    """Pods of which ``resets`` sees the last sample before the window, too."""
-    return _told_before(scope, window, _of(scope.energy_zones[0]))
+    """Pods of which ``resets`` sees the last sample before the window, too; as ``joules`` does."""
+    zone = _of(scope.energy_zones[0])
+    return f"group without ({_OF_THE_POD}) ({_last_before(scope, window, zone)})"
 
 
 def told_before_of_others(scope: Scope, window: Window) -> str:
     """The same of pods that have other zones."""
-    return _told_before(scope, window, _one_of(scope.energy_zones[1:]))
+    zones = _one_of(scope.energy_zones[1:])
+    return f"group by (pod_id) ({_last_before(scope, window, zones)})"
 
 
-def _told_before(scope: Scope, window: Window, zones: str) -> str:
+def _last_before(scope: Scope, window: Window, zones: str) -> str:
     shortly = Window(window.start - RESET_LOOKBACK_SECONDS, window.start)
     series = POD_JOULES + _selector(scope, zones) + span(scope, shortly)
-    return f"group by (pod_id) (last_over_time({series} offset {window.seconds}s))"
+    return f"last_over_time({series} offset {window.seconds}s)"
 
 
 def lowest(scope: Scope, window: Window, only: str) -> str:

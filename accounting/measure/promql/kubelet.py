@@ -77,6 +77,13 @@ def lowest_cpu(scope: Scope, window: Window, only: str = "") -> str:
     return f"min by (id) (min_over_time({pod_cgroup(scope, only)}{span(scope, window)}))"
 
 
+def told_shortly_before(scope: Scope, window: Window) -> str:
+    """The same cgroups, those of which ``resets`` sees the last sample before the window, too."""
+    shortly = Window(window.start - RESET_LOOKBACK_SECONDS, window.start)
+    series = f"{pod_cgroup(scope)}{span(scope, shortly)} offset {window.seconds}s"
+    return f"group by (id) (last_over_time({series}))"
+
+
 def pod_cgroup(scope: Scope, *matchers: str, metric: str = CPU) -> str:
     """CAdvisor's series of the pods' own cgroups."""
     selector = scope.usage_selector(f'{scope.usage("container")}=""', 'image=""', *matchers)

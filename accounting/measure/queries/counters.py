@@ -1,13 +1,12 @@
 """The questions about the counters of one window, and the answers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from accounting.measure.promql import kubelet
 from accounting.measure.promql.kubelet import CPU, RECEIVED, SENT
-from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS
 from accounting.measure.source.querier import Answer, Querier, chunks
-from accounting.measure.usage import counting, restarts, series
+from accounting.measure.usage import doubts, falls, series
 from accounting.measure.usage.cgroups import cgroup
 from accounting.measure.usage.podnames import PodNames
 from accounting.measure.usage.samples import Samples, Sighting, UsageRow
@@ -16,8 +15,6 @@ from accounting.model.time import Window
 from accounting.store.ledger import Ledger
 
 _OWN = SeriesKey(CounterKind.CPU, POD_LEVEL)
-# A notebook server that nobody uses takes more.
-_IDLE_CORES = 0.001
 # A notebook server that has started has used some seconds.
 _STARTED_SECONDS = 10.0
 # Of a window with very many pods, instants that are so far apart are looked at first.
@@ -52,6 +49,9 @@ class CounterQuery:
             self._fell = querier.ask_usage(kubelet.resets, window)
         if is_last:
             self._networks_fell = querier.ask_usage(kubelet.network_resets, window)
+        self._told_before = Answer[UsageRow]()
+        if previous is not None and not doubts.follows_closely(window, previous):
+            self._told_before = querier.ask_usage(kubelet.told_shortly_before, window)
         self._lowest = Answer[UsageRow]()
         self._containers = Answer[UsageRow]()
         self._boxes_fell = Answer[UsageRow]()
@@ -97,26 +97,30 @@ class CounterQuery:
         with_own = {
             uid
             for uid, readings in found.readings.items()
-            if _counts(accounts.get(uid), readings, window, found.sightings.get(uid))
+            if doubts.counts(accounts.get(uid), readings, window, found.sightings.get(uid))
         }
         with_own -= self._still(found, accounts, with_own)
         self._with_own = with_own
-        names = _running(found, accounts, but=with_own)
+        names = doubts.running(found, accounts, but=with_own)
         if scope.has_names or scope.has_otel:
             # Who has no cgroup of its own here may be told of by somebody else.
             self._suspects = names
         else:
-            self._suspects = _switched(found, accounts, but=with_own)
+            self._suspects = doubts.switched(found, accounts, window, but=with_own)
         self._containers = ask(kubelet.container_cpu, window, names)
         self._boxes_fell = ask(kubelet.box_resets, window, names)
-        silent, renewed = _doubtful(found, with_own, accounts, window, self._previous)
-        doubted = _doubted(found, accounts, window, tolerance_seconds, with_own)
+        told = Samples(known_series=found.series)
+        series.merge_readings(told, self._told_before.read(), CPU)
+        silent, unseen, renewed = doubts.doubtful(
+            found, with_own, accounts, window, self._previous, told_before=told.readings
+        )
+        doubted = doubts.doubted(found, accounts, window, tolerance_seconds, with_own)
         if scope.has_names or scope.has_otel:
-            self._suspects |= _back(accounts, with_own)
+            self._suspects |= doubts.back(accounts, with_own)
             doubted |= renewed
         self._ask_others(doubted)
-        renewed |= _ending(found, with_own, accounts, window.end - tolerance_seconds)
-        self._lowest = ask(kubelet.lowest_cpu, window, silent)
+        renewed |= doubts.ending(found, with_own, accounts, window.end - tolerance_seconds)
+        self._lowest = ask(kubelet.lowest_cpu, window, unseen)
         if self._fell is None:
             self._fell = ask(kubelet.resets, window, silent | renewed)
 
@@ -146,7 +150,7 @@ class CounterQuery:
         lowest = Samples(known_series=found.series)
         series.merge_readings(lowest, self._lowest.read(), CPU)
         for readings in (found.readings, lowest.readings):
-            suspects |= counting.fallen(accounts, readings, self._window)
+            suspects |= falls.fallen(accounts, readings, self._window)
         # The last sample of a short pod may lie before the window in which it is seen running.
         suspects |= {
             seen.name
@@ -228,145 +232,3 @@ class CounterQuery:
 def _lasted(seen: Sighting) -> float:
     """How long a pod is seen running."""
     return (seen.last_running_at or 0.0) - (seen.first_running_at or 0.0)
-
-
-def _counts(
-    account: Account | None,
-    readings: Mapping[SeriesKey, float],
-    window: Window,
-    seen: Sighting | None,
-) -> bool:
-    """Whether a pod's own cgroup counts: on some nodes it stays as it is, or has the pause alone.
-
-    One that hardly moves may be idle, so its containers are asked, too. A window that is read
-    again says nothing of that beside what the ledger knows from its end.
-    """
-    seconds: float = window.seconds
-    if seen and seen.first_running_at is not None and seen.last_running_at is not None:
-        seconds = seen.last_running_at - seen.first_running_at
-    hardly = series.HARDLY_SECONDS + _IDLE_CORES * seconds
-    value = readings.get(_OWN)
-    if value is None:
-        return False
-    known = account.counters.get(_OWN) if account else None
-    if known is None or known.at > window.start:
-        return value > hardly
-    return value > known.value + hardly
-
-
-def _doubted(
-    found: Samples,
-    accounts: Mapping[str, Account],
-    window: Window,
-    tolerance_seconds: float,
-    uids: Iterable[str],
-) -> set[str]:
-    """Of some pods with counters of their own, the names of those that may go on without.
-
-    Of a pod that runs on after a short window, the next one reads all samples if need be.
-    """
-    is_short = window.seconds <= RESET_LOOKBACK_SECONDS
-    late = window.end - tolerance_seconds
-    names = set()
-    for uid in uids:
-        seen, account = found.sightings.get(uid), accounts.get(uid)
-        runs_on = seen and not seen.stopped_at and (seen.last_running_at or 0.0) >= late
-        if not (is_short and runs_on):
-            names.add(seen.name if seen else account.pod.name if account else "")
-    return names - {""}
-
-
-def _back(accounts: Mapping[str, Account], uids: Iterable[str]) -> set[str]:
-    """The names of pods whose own cgroup has samples again, after only other sources had some."""
-    return {
-        accounts[uid].pod.name
-        for uid in uids
-        if uid in accounts and restarts.is_silent(accounts[uid].counters)
-    }
-
-
-def _switched(found: Samples, accounts: Mapping[str, Account], *, but: set[str]) -> set[str]:
-    """The names of running pods that had a cgroup of their own before, but for some uids."""
-    return {
-        account.pod.name
-        for uid, account in accounts.items()
-        if uid not in but
-        and (uid in found.sightings or not account.pod.ended)
-        and _OWN in account.counters
-    }
-
-
-def _running(found: Samples, accounts: Mapping[str, Account], *, but: set[str]) -> set[str]:
-    """The names of pods that run, but for some uids."""
-    names = {
-        seen.name
-        for uid, seen in found.sightings.items()
-        if uid not in but and seen.last_running_at is not None
-    }
-    for uid in accounts.keys() - but:
-        pod = accounts[uid].pod
-        if not pod.ended:
-            names.add(pod.name)
-    return names
-
-
-def _doubtful(
-    found: Samples,
-    uids: Iterable[str],
-    accounts: Mapping[str, Account],
-    window: Window,
-    previous: Window | None,
-) -> tuple[set[str], set[str]]:
-    """Of some pods with counters of their own, those of which the counter may have restarted.
-
-    A pod's cgroup is made anew when its node reboots, and with it its network, under another id: a
-    pod all of whose networks the ledger knows runs on as before.
-
-    Returns:
-        The names of pods that may come back after a silence, behind which the look for counters
-        that fell does not reach; the names of those that may be new ones.
-    """
-    reach = window.start - RESET_LOOKBACK_SECONDS
-    # What a short window has read was said within reach.
-    is_near = previous is not None and previous.end == window.start and previous.start >= reach
-    silent, renewed = set(), set()
-    for uid in uids:
-        account = accounts.get(uid)
-        if account is None:
-            if uid in found.sightings:
-                renewed.add(found.sightings[uid].name)
-            continue
-        known = account.counters.get(_OWN)
-        if known and (known.at < window.start or (known.at == window.start and not is_near)):
-            silent.add(account.pod.name)
-        if not known or not _knows_networks(account, found.readings[uid]):
-            renewed.add(account.pod.name)
-    return silent, renewed
-
-
-def _ending(
-    found: Samples, uids: Iterable[str], accounts: Mapping[str, Account], late: float
-) -> set[str]:
-    """Of some pods, the names of those that are not seen running late in the window.
-
-    The last sample of such a pod stands, and may be a low one.
-    """
-    names = set()
-    for uid in uids:
-        seen = found.sightings.get(uid)
-        if seen is not None and (seen.stopped_at or (seen.last_running_at or 0.0) < late):
-            names.add(seen.name)
-        elif seen is None and uid in accounts:
-            names.add(accounts[uid].pod.name)
-    return names
-
-
-def _knows_networks(account: Account, readings: Mapping[SeriesKey, float]) -> bool:
-    is_known = False
-    for key in readings:
-        # An exporter may count a pod's traffic under the pod's own cgroup: that tells nothing.
-        if key.kind is CounterKind.RECEIVED and not key.series.startswith(POD_LEVEL):
-            if key not in account.counters:
-                return False
-            is_known = True
-    return is_known

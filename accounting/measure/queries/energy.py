@@ -6,10 +6,10 @@ from functools import partial
 from accounting.measure.promql import kepler
 from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS, one_of
 from accounting.measure.source import discovery
-from accounting.measure.source.querier import Parts, Querier, chunks
-from accounting.measure.usage import counting
+from accounting.measure.source.querier import Querier, chunks
+from accounting.measure.usage import falls
 from accounting.measure.usage.energy import merge_joules, merge_raw_joules
-from accounting.measure.usage.samples import Row, Samples
+from accounting.measure.usage.samples import Labels, Row, Samples
 from accounting.model.pods import Account, CounterKind, SeriesKey
 from accounting.model.time import Window
 from accounting.store.ledger import Ledger
@@ -46,8 +46,9 @@ class EnergyQuery:
         if self._hours is None:
             return
         told = Samples(metered=self._hours)
-        self._merge(told, self._last)
-        before = set(self._uids(self._before.read_parts()[0]))
+        last, shortly_before = self._last.read_parts(), self._before.read_parts()[0]
+        self._merge(told, last)
+        before, renewed = set(self._uids(shortly_before)), _of_several([shortly_before, *last])
         ended = self._others.result()
         if ended is not None:
             known = ended | accounts.keys() | found.sightings.keys()
@@ -60,7 +61,7 @@ class EnergyQuery:
             for uid, account in ledger.accounts(unknown).items()
             if _is_news(account, told.readings[uid], self._hours)
         }
-        suspects = self._fallen(told, accounts, self._hours, before)
+        suspects = renewed | self._fallen(told, accounts, self._hours, before)
         ours = accounts.keys() | found.sightings.keys()
         for uid in told.readings.keys() & ours:
             found.readings.setdefault(uid, {}).update(told.readings[uid])
@@ -93,7 +94,7 @@ class EnergyQuery:
         for some in chunks(lacking) if self._to.can_name(lacking) else [[]]:
             only = one_of("pod_id", some) if some else ""
             query = partial(kepler.other_joules, only=only)
-            self._merge(others, self._to.ask_in_parts(query, hours))
+            self._merge(others, self._to.ask_in_parts(query, hours).read_parts())
         told.rejected.update(others.rejected)
         found = {uid: others.readings[uid] for uid in lacking & others.readings.keys()}
         told.readings |= found
@@ -119,7 +120,7 @@ class EnergyQuery:
         merge_joules(lowest, self._to.named(kepler.lowest, hours, silent, by="pod_id").read())
         found = set(self._uids(self._fell.read() + others.read()))
         for part in (told, lowest):
-            found |= counting.fallen_uids(accounts, part.readings, hours)
+            found |= falls.fallen_uids(accounts, part.readings, hours)
         return found
 
     @property
@@ -127,9 +128,9 @@ class EnergyQuery:
         return SeriesKey(CounterKind.ENERGY, self._to.scope.energy_zones[0])
 
     @staticmethod
-    def _merge(told: Samples, answers: Parts) -> None:
+    def _merge(told: Samples, answers: Iterable[list[Row]]) -> None:
         """Add last values; those of the later part count."""
-        for rows in answers.read_parts():
+        for rows in answers:
             part = Samples()
             merge_joules(part, rows)
             for uid, readings in part.readings.items():
@@ -139,6 +140,18 @@ class EnergyQuery:
     @staticmethod
     def _uids(rows: Iterable[Row]) -> Iterator[str]:
         return (labels.get("pod_id", "") for labels, _ in rows)
+
+
+def _of_several(answers: Iterable[list[Row]]) -> set[str]:
+    """The uids of pods of which several series of a state tell: another Kepler began one at 0."""
+    series: dict[tuple[str, str], Labels] = {}
+    return {
+        pod
+        for rows in answers
+        for labels, _ in rows
+        if (pod := labels.get("pod_id", ""))
+        and series.setdefault((pod, labels.get("state", "")), labels) != labels
+    }
 
 
 def _is_news(account: Account, readings: Mapping[SeriesKey, float], hours: Window) -> bool:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from accounting.measure.usage import restarts
 from accounting.measure.usage.restarts import Other
 from accounting.measure.usage.samples import Points, Rejected, Samples
-from accounting.measure.usage.series import METRICS, most_of, seldom_more
-from accounting.model.counters import RESET_BELOW, Line
+from accounting.measure.usage.series import METRICS, most_of
+from accounting.model.counters import Line
 from accounting.model.pods import (
     IMPORTED,
     POD_LEVEL,
@@ -139,6 +139,8 @@ def _followed(
 ) -> tuple[Counter | None, int]:
     """The same as ``_replayed``, with the restarts that only other sources show."""
     taken_back = 0
+    if not others:  # nearly always
+        return _replayed(known, points, window, most)
     for silence in restarts.returns(points, others, known, _sure_until(known, window)):
         earlier, later = _cut(points, silence[1])
         # Of a window that is read again, the last value known may be later.
@@ -287,66 +289,3 @@ def _first_at(counter: Counter) -> float:
 
 def _last_at(counter: Counter) -> float:
     return counter.at if counter.seen_at is None else counter.seen_at
-
-
-def falling(accounts: Mapping[str, Account], samples: Samples) -> set[str]:
-    """The uids of pods of which a counter falls that can restart, or has just fallen."""
-    return {
-        uid
-        for uid, lines in samples.raw.items()
-        if any(
-            _has_fallen(account.counters.get(key) if (account := accounts.get(uid)) else None, line)
-            for key, line in lines.items()
-            if not key.by_id
-        )
-    }
-
-
-def _has_fallen(known: Counter | None, points: Points) -> bool:
-    highest = known.value if known else 0.0
-    for _, value in points:
-        if value < highest * RESET_BELOW:
-            return True
-        highest = max(highest, value)
-    return known is not None and known.fell_at is not None
-
-
-def fallen(
-    accounts: Mapping[str, Account],
-    found: Mapping[str, Mapping[SeriesKey, float]],
-    window: Window,
-) -> set[str]:
-    """The names of pods of which a counter is lower than the ledger knows it: it fell unseen.
-
-    And of those of which a counter grew by more than is usual: one sample may be a spike; or of
-    which a fall may yet be taken back. Their raw samples must be read.
-    """
-    return {accounts[uid].pod.name for uid in fallen_uids(accounts, found, window)}
-
-
-def fallen_uids(
-    accounts: Mapping[str, Account],
-    found: Mapping[str, Mapping[SeriesKey, float]],
-    window: Window,
-) -> set[str]:
-    """The uids of the same pods."""
-    uids = set()
-    least = {kind: seldom_more(kind, window.seconds, None) for kind in CounterKind}
-    for uid, readings in found.items():
-        account = accounts.get(uid)
-        if account is None:
-            continue
-        counters = account.counters
-        for key, value in readings.items():
-            known = counters.get(key)
-            if (
-                known
-                and known.at <= window.start
-                and (value < known.value * RESET_BELOW or known.fell_at is not None)
-            ) or (
-                value > least[key.kind]  # hot loop: nearly always enough
-                and value - (known.value if known else 0.0)
-                > seldom_more(key.kind, window.seconds, account.pod.resources)
-            ):
-                uids.add(uid)
-    return uids
