@@ -317,7 +317,8 @@ UNTIL = SINCE + timedelta(hours=30)
 
 @pytest.fixture(scope="module")
 def world() -> Cluster:
-    features = Features.none().but(kepler=True, container_restarts=True, quick_restarts=True)
+    switches = ("kepler", "container_restarts", "quick_restarts", "dips", "completed", "sidecars")
+    features = Features.none().but(**dict.fromkeys(switches, True))
     return Cluster.generate(7, SINCE, UNTIL, pods=30, features=features, interval_seconds=30)
 
 
@@ -351,6 +352,12 @@ def test_a_simulated_clusters_pods_took_what_kepler_counted_between_its_restarts
         assert truth - unseen * cores <= (record.joules or 0.0) <= truth + 0.01, uid
         days = [joules or 0.0 for joules in joules_by_day(accounts[uid]).values()]
         assert sum(days) == pytest.approx(record.joules or 0.0)
+    often, since = 5 * HOUR // 2, int(SINCE.timestamp())
+    again, told = polled(simulated, new_ledger(), *range(since + HOUR // 3, until, often), until)
+    assert again == records
+    assert {u: joules_by_day(a) for u, a in told.items()} == {
+        u: joules_by_day(a) for u, a in accounts.items()
+    }
 
 
 def test_whole_gpus_are_added_and_shared_ones_make_a_figure_partial() -> None:
