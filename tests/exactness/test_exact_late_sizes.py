@@ -76,6 +76,12 @@ def told_no_more_before_a_resize(one: Holder) -> None:
     one.scheduled(lambda _: 2, GIB, until=1200)
 
 
+def told_no_more_minutes_before_a_resize(one: Holder) -> None:
+    """It is silent soon after, too: it does not know of the resize."""
+    resizing(one, step(2400, 1, 4))
+    one.scheduled(lambda _: 2, GIB, until=2250)
+
+
 def told_by_nobody_else(one: Holder) -> None:
     """The pod asks for something as a whole, and its containers do not."""
     one.scheduled(lambda _: 2, 3 * GIB, since=1800)
@@ -114,6 +120,10 @@ CASES: dict[str, tuple[Callable[[Holder], None], dict[str, Any]]] = {
     "it is told minutes later, after a resize": (
         told_minutes_later_after_a_resize,
         {"core_seconds": 3600 * 4, "memory_mb": 1024},
+    ),
+    "it is told no more from minutes before a resize on": (
+        told_no_more_minutes_before_a_resize,
+        {"core_seconds": 2400 * 2 + 1200 * 4, "memory_mb": 1024},
     ),
     "it is told no more before a resize": (
         told_no_more_before_a_resize,

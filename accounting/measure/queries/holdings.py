@@ -186,7 +186,8 @@ class HoldingQuery:
             back, pods = self._lookback_seconds, {found.sightings[uid].name for uid in chunk}
             series = self._to.raw(_in(ksm.raw_resources, back), window, chunk)
             if scope.has_scheduling:
-                query = _in(scheduler.raw_scheduled, back)
+                # Whether it was silent before a change that a look back just reaches.
+                query = _in(scheduler.raw_scheduled, back + int(sizes.SOON_SECONDS))
                 series += self._to.raw_scheduled(query, window, pods)
             limits = self._to.raw_usage(_in(kubelet.raw_limits, back), window, pods)
             series += [one for one in sizes.cgroup_limits(limits, series) if one[0]["uid"] in chunk]

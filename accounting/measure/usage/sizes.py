@@ -1,5 +1,6 @@
 """What pods asked for, and when that changed (M10). Pure."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -151,6 +152,11 @@ def _steps(points: Sequence[_Point], running_at: float) -> list[tuple[float, Res
         if who[0] is Part.POD and at <= soon:
             current[of] = {who: value}
     whole = dict.fromkeys(current, soon)
+    told: dict[Of, list[float]] = defaultdict(list)
+    for at, who, of, _ in in_time:
+        if who[0] is Part.POD:
+            told[of].append(at)
+    end = in_time[-1].at
     parts: Asks = defaultdict(dict)
     steps: list[tuple[float, Resources]] = []
     for at, group in groupby(in_time, key=itemgetter(0)):
@@ -162,13 +168,27 @@ def _steps(points: Sequence[_Point], running_at: float) -> list[tuple[float, Res
             has_changed = parts[of].get(who, value) != value
             parts[of][who] = value
             # The whole pod's figure is from before the change: from here on, the parts count.
-            if of not in whole or (has_changed and at > whole[of] + SOON_SECONDS):
+            if of not in whole or (has_changed and _is_silent(told[of], whole[of], at, end)):
                 whole.pop(of, None)
                 current[of] = dict(parts[of])
         size = _resources(_effective(current))
         if not steps or steps[-1][1] != size:
             steps.append((at, size))
     return steps
+
+
+def _is_silent(told: Sequence[float], last: float, at: float, end: float) -> bool:
+    """Whether nobody spoke for long before a time, or nobody does soon after it.
+
+    Args:
+        told: when somebody spoke, in order.
+        last: when last before, or until when silence is none.
+        at: that time.
+        end: until when it would be known.
+    """
+    following = bisect_right(told, at)
+    spoken_at = told[following] if following < len(told) else end
+    return max(at - last, spoken_at - at) > SOON_SECONDS
 
 
 def _asking(labels: Labels, sidecars: Sidecars) -> tuple[Part, str]:
