@@ -41,7 +41,7 @@ from accounting.guard.throttle import Throttle
 from accounting.guard.tokens import StaticTokens
 from accounting.lookup.cursor import BadCursor
 from accounting.lookup.records import Forbidden
-from accounting.telemetry import Metrics
+from accounting.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 

@@ -27,7 +27,7 @@ from accounting.guard.origin import CURE, SHARED
 from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop, PushLoop, ReconcileLoop, SumsLoop
 from accounting.store.engine.database import Database
-from accounting.telemetry import Metrics
+from accounting.telemetry.metrics import Metrics
 from accounting.wiring.places import places
 from accounting.wiring.source import source_of
 

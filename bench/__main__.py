@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from accounting.telemetry import configure_logs
+from accounting.telemetry.logs import configure_logs
 from bench import api, backlog, broker, client, delivery, destinations, hub, pages, refreshes
 from bench.dataset import beside, day, for_outlets, steady
 from bench.figures import Figure, save, show

@@ -24,7 +24,7 @@ from accounting.store.engine.database import Database
 from accounting.store.ledger import note_change
 from accounting.store.rows import RECORD_COLUMNS, record_row
 from accounting.store.tables import records
-from accounting.telemetry import configure_logs
+from accounting.telemetry.logs import configure_logs
 from bench.broker import sender_to
 from bench.figures import Figure
 from bench.process import run

@@ -12,7 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from accounting.model.messages import MessageState
 from accounting.model.pods import Implausible
 from accounting.model.records import Held
-from accounting.telemetry import Metrics, Outgoing, Standing, configure_logs
+from accounting.telemetry.logs import configure_logs
+from accounting.telemetry.metrics import Metrics
+from accounting.telemetry.standing import Outgoing, Standing
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from accounting.service.loops import PollLoop
 from accounting.service.runs import Runs
 from accounting.store.engine.access import Right, Viewer
 from accounting.store.engine.database import Database
-from accounting.telemetry import Metrics
+from accounting.telemetry.metrics import Metrics
 
 _FORBIDDEN = 403
 

@@ -42,7 +42,7 @@ class Program:
             level: of the log, where neither the settings nor ``--verbose`` say.
         """
         from accounting.config import load
-        from accounting.telemetry import configure_logs
+        from accounting.telemetry.logs import configure_logs
 
         settings = load(self.config)
         level = "debug" if self.verbose else settings.log.level or level

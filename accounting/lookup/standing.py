@@ -16,7 +16,7 @@ from accounting.store.engine.database import Database
 from accounting.store.holds import Holds
 from accounting.store.ledger import Ledger
 from accounting.store.reconciliations import Reconciliations
-from accounting.telemetry import ELSEWHERE, Outgoing, Standing
+from accounting.telemetry.standing import ELSEWHERE, Outgoing, Standing
 from accounting.wiring.destinations import names_of
 from accounting.wiring.months import open_from
 from accounting.wiring.places import Place, outlet_of, places

@@ -12,7 +12,7 @@ from accounting.store.engine.access import Viewer
 from accounting.store.engine.clock import age
 from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
-from accounting.telemetry import Outgoing
+from accounting.telemetry.standing import Outgoing
 
 GAPS_DAYS = 35
 _DAY = 86400

@@ -34,7 +34,7 @@ from accounting.store.engine.clock import records_ahead, require_past
 from accounting.store.engine.database import Database
 from accounting.store.erasure import erase_user
 from accounting.store.holds import Holds
-from accounting.telemetry import Metrics
+from accounting.telemetry.metrics import Metrics
 from accounting.wiring.destinations import place_of
 from accounting.wiring.polling import forgetter_of, poller_of
 from accounting.wiring.pushers import pushers_of

@@ -18,7 +18,7 @@ from accounting.server import http_server
 from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop
 from accounting.store.engine.database import Database
-from accounting.telemetry import Metrics
+from accounting.telemetry.metrics import Metrics
 from accounting.wiring.source import source_of
 from tests.private import secret
 

@@ -26,7 +26,7 @@ from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop
 from accounting.service.outcome import INCOMPLETE
 from accounting.simulation.stores.engines import free_port
-from accounting.telemetry import Metrics
+from accounting.telemetry.metrics import Metrics
 from accounting.wiring.polling import poller_of
 from accounting.wiring.source import source_of
 from tests.api.serving import Running, Serve

@@ -13,7 +13,7 @@ from accounting.delivery import pusher
 from accounting.delivery.backoff import Backoff
 from accounting.delivery.outbox import Outbox
 from accounting.store.engine.database import Database
-from accounting.telemetry import configure_logs
+from accounting.telemetry.logs import configure_logs
 from ssm.ams import AmsSettings
 from ssm.certificate import HostCertificate
 from ssm.sender import AmsSender, Sender

@@ -21,7 +21,7 @@ from accounting.service.jobs import Jobs
 from accounting.service.loops import PushLoop
 from accounting.simulation.stores.engines import free_port
 from accounting.store.engine.database import Database
-from accounting.telemetry import Metrics
+from accounting.telemetry.metrics import Metrics
 from ssm.errors import Refused, Unavailable
 from tests.delivery.books import (
     Inbox,

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from accounting.telemetry import Metrics, MonthUsage, Stored, Used
+from accounting.telemetry.metrics import Metrics
+from accounting.telemetry.usage import MonthUsage, Stored, Used
 
 ROOT = Path(__file__).parent.parent.parent
 ALERTS = ROOT / "monitoring" / "alerts.yaml"

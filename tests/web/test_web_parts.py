@@ -14,7 +14,7 @@ from accounting.lookup.status import Delivery, Status
 from accounting.model.messages import Failure, FailureKind, MessageState, Stop
 from accounting.model.time import Gap, Month
 from accounting.store.tables import windows
-from accounting.telemetry import Outgoing
+from accounting.telemetry.standing import Outgoing
 from accounting.web.fields import Fields
 from accounting.web.pages.record import FLAGS
 from accounting.web.views import charts, figures

@@ -14,7 +14,9 @@ from accounting.errors import DatabaseError
 from accounting.guard.problem import Problem
 from accounting.lookup.standing import standing_of
 from accounting.lookup.sums.month import month_usage
-from accounting.telemetry import CONTENT_TYPE, MonthUsage, Standing
+from accounting.telemetry.metrics import CONTENT_TYPE
+from accounting.telemetry.standing import Standing
+from accounting.telemetry.usage import MonthUsage
 
 router = APIRouter(include_in_schema=False)
 _shown = threading.Lock()

@@ -17,7 +17,7 @@ from accounting.lookup import cursor as cursors
 from accounting.lookup.messages import Destination, Entry, Messages, Selection
 from accounting.lookup.standing import standing_of
 from accounting.model.messages import Failure, FailureKind, MessageState
-from accounting.telemetry import Outgoing
+from accounting.telemetry.standing import Outgoing
 from accounting.wiring.destinations import address_of, names_of
 
 router = APIRouter(prefix="/messages", tags=["messages"])

@@ -21,7 +21,7 @@ def demo(
 ) -> None:
     """Show the way of the numbers, from end to end, on a simulated cluster."""
     from accounting.demo.run import run
-    from accounting.telemetry import configure_logs
+    from accounting.telemetry.logs import configure_logs
 
     configure_logs("debug" if program_of(ctx).verbose else "warning", as_json=False)
     raise typer.Exit(run(folder, stay=serve, console=open_console()))

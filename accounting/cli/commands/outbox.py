@@ -18,7 +18,7 @@ from accounting.errors import AccountingError
 if TYPE_CHECKING:
     from accounting.delivery.outbox import Outbox
     from accounting.lookup.messages import Destination, Entry
-    from accounting.telemetry import Outgoing
+    from accounting.telemetry.standing import Outgoing
 
 Number = Annotated[int, typer.Argument(help="The message's number, from 'outbox list'.")]
 Destined = Annotated[

@@ -10,7 +10,7 @@ from accounting.lookup.sums.summaries import Summaries
 from accounting.lookup.volumes import StorageBy, stored
 from accounting.model.time import Month
 from accounting.store.engine.access import Right, Viewer
-from accounting.telemetry import MonthUsage, Stored, Used
+from accounting.telemetry.usage import MonthUsage, Stored, Used
 
 MOST_SERIES = 200
 """Of more VOs and flavours than that, the smallest are taken together."""

@@ -9,7 +9,7 @@ from accounting.lookup.messages import Destination
 from accounting.lookup.status import Delivery, Status
 from accounting.model.messages import MessageState
 from accounting.store.engine.clock import age
-from accounting.telemetry import Outgoing
+from accounting.telemetry.standing import Outgoing
 from accounting.web.views.figures import duration
 
 QUIET_SECONDS = 48 * 3600.0

@@ -1,4 +1,4 @@
-"""Structured logs and the program's own metrics.
+"""The program's own metrics.
 
 The rule for metric names: ``notebooks_accounting_<what>_<unit>``; what only grows ends in
 ``_total``, a moment is ``…_timestamp_seconds``, and a number of things has no unit. Labels have few
@@ -6,24 +6,19 @@ and fixed values, all created up front, so that alerts work before the first fai
 user, a pod or a VO. What is not known yet is NaN, never 0.
 """
 
-import logging
 import math
-import sys
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TextIO
+from collections.abc import Sequence
 
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from structlog.typing import EventDict, Processor, WrappedLogger
 
 from accounting.model.jobs import Ending, JobKind, RunState
 from accounting.model.messages import MessageState
 from accounting.model.pods import Implausible
 from accounting.model.reconciliation import Cause
 from accounting.model.records import Held
+from accounting.telemetry.standing import ELSEWHERE, Outgoing, Standing
+from accounting.telemetry.usage import MonthUsage
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 AREAS = (
@@ -41,119 +36,8 @@ AREAS = (
 
 STATUSES = ("2xx", "3xx", "4xx", "5xx")
 
-_PERSONAL = ("user", "username", "pod", "machine")
 _ANSWER_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _POLL_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200)
-
-
-def configure_logs(level: str, *, as_json: bool, stream: TextIO | None = None) -> str:
-    """Send all logs, those of libraries too, to one stream, with an id of this run.
-
-    Args:
-        level: ``debug``, ``info``, ``warning`` or ``error``.
-        as_json: one JSON object per line, instead of text for people.
-        stream: standard error if not given: standard output is for data.
-
-    Returns:
-        The run's id, which every line carries.
-    """
-    run = uuid.uuid4().hex[:8]
-    threshold = logging.getLevelNamesMapping()[level.upper()]
-    stream = stream or sys.stderr
-
-    def with_run(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-        return {"run": run, **event}  # a run's own id wins over the process's
-
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        with_run,
-        without_people,
-    ]
-    last: Processor = structlog.dev.ConsoleRenderer(
-        colors=stream.isatty(),
-        # The default one shows local variables, which may name people.
-        exception_formatter=structlog.dev.plain_traceback,
-    )
-    if as_json:
-        shared.append(structlog.processors.format_exc_info)
-        last = structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[*shared, last],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(stream),
-        cache_logger_on_first_use=False,
-    )
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(last, foreign_pre_chain=shared))
-    logging.captureWarnings(capture=True)  # Python's own warnings are lines of the log, too
-    logging.basicConfig(handlers=[handler], level=max(threshold, logging.WARNING), force=True)
-    return run
-
-
-def without_people(_logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    """Drop what names a person from everything above debug (I3)."""
-    if name == "debug":
-        return event
-    return {key: value for key, value in event.items() if key not in _PERSONAL}
-
-
-ELSEWHERE = "elsewhere"
-"""Stands for all destinations that are in the settings no more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """State of delivery to one destination; None: not known.
-
-    Attributes:
-        address: how messages name it.
-        due: records that must go there and are in no message yet.
-        differing: records of closed months that differ from what was sent.
-        messages: messages in the outbox, by state.
-        oldest_seconds: age of the oldest message that waits; 0 if none does.
-        last_push_at: when a message was last delivered, Unix seconds.
-        certificate_days: until the host certificate expires.
-        is_stopped: it takes nothing until something is put right.
-    """
-
-    address: str = ""
-    due: int | None = None
-    differing: int | None = None
-    messages: Mapping[str, int] = field(default_factory=dict)
-    oldest_seconds: float | None = None
-    last_push_at: float | None = None
-    certificate_days: float | None = None
-    is_stopped: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """State of measuring and delivery, as the database and files say; None: not known.
-
-    Attributes:
-        lag_seconds: from the watermark to now; not known, too, if a clock ran ahead.
-        held: records that are held back and that nobody acknowledged, by reason.
-        acknowledged: held records that an operator accepted.
-        destinations: how delivery stands, by the destinations' names in the settings, and
-            ``ELSEWHERE``.
-        differences: where the accounting portal differs from what was delivered, by cause.
-        reconciled_at: when that was last looked at, Unix seconds.
-        unmapped_hours: of flavours that EOSC's accounting is not told, by flavour.
-        dated_ahead: records that say a time in the future.
-    """
-
-    lag_seconds: float | None = None
-    held: Mapping[Held, int] | None = None
-    acknowledged: int | None = None
-    destinations: Mapping[str, Outgoing] = field(default_factory=dict)
-    differences: Mapping[Cause, int] | None = None
-    reconciled_at: float | None = None
-    unmapped_hours: Mapping[str, float] | None = None
-    dated_ahead: int | None = None
-
-
 _USAGE = {
     "notebooks": "Notebooks",
     "wall_seconds": "Wall time",
@@ -169,54 +53,6 @@ _STORAGE = {
     "used_bytes": "Bytes used in home volumes",
     "allocated_bytes": "Bytes allocated to home volumes",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Used:
-    """What the notebooks of a VO and flavour used in the open month so far; it names nobody.
-
-    Attributes:
-        notebooks: how many.
-        wall_seconds, cpu_seconds: used.
-        core_seconds, gpu_seconds: wall time, times the cores or GPUs that each notebook had.
-        memory_mb_seconds: wall time, times the MB of memory that each had.
-        joules: energy, as far as it is known; ``joules_estimated`` is the part that is estimated.
-    """
-
-    notebooks: int
-    wall_seconds: float
-    cpu_seconds: float
-    core_seconds: float
-    memory_mb_seconds: float
-    gpu_seconds: float
-    joules: float = 0.0
-    joules_estimated: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What a VO's home volumes hold on the last day that was read, in bytes."""
-
-    volumes: int
-    used_bytes: int
-    allocated_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class MonthUsage:
-    """What was used in the open month so far.
-
-    Attributes:
-        used: by (VO, flavour).
-        users: distinct users by VO.
-        all_users: distinct users of all VOs.
-        stored: home volumes by VO, where they are measured.
-    """
-
-    used: Mapping[tuple[str, str], Used] = field(default_factory=dict)
-    users: Mapping[str, int] = field(default_factory=dict)
-    all_users: int | None = None
-    stored: Mapping[str, Stored] = field(default_factory=dict)
 
 
 class Metrics:
