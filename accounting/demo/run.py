@@ -28,9 +28,9 @@ from accounting.demo import comparison, energy, gpus, homes, hours, portal, stag
 from accounting.demo.stage import Stage
 from accounting.errors import AccountingError
 from accounting.guard.tokens import digest_of
-from accounting.measure import poller
 from accounting.measure.poller import Options, Poller
 from accounting.measure.promql.scope import Scope
+from accounting.measure.report import Report
 from accounting.measure.source.prometheus import Source
 from accounting.model.energy import JOULES_PER_WH, ZONES
 from accounting.server import Serving, listening, serve
@@ -102,7 +102,7 @@ def _poll(scene: Stage, until: int, console: Console) -> None:
     with Source(scene.prometheus.url) as source, Progress(*columns, console=console) as progress:
         task = progress.add_task("Polling Prometheus", total=None, pods=0)
 
-        def notice(report: poller.Report) -> None:
+        def notice(report: Report) -> None:
             done, total = report.end - report.start, until - report.start
             progress.update(task, completed=done, total=total, pods=len(report.pods))
 

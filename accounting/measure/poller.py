@@ -1,26 +1,27 @@
 """One poll: from the watermark to now, window by window, each in one transaction."""
 
 import gc
-from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import structlog
 
 from accounting.errors import SourceTooLarge
+from accounting.measure.cache import Cache
 from accounting.measure.promql.scope import Scope
+from accounting.measure.report import Notice, Report
 from accounting.measure.source import discovery
 from accounting.measure.source.prometheus import Source
 from accounting.measure.source.querier import Querier, chunks
 from accounting.measure.usage import ends, heartbeat
 from accounting.measure.usage.accounts import absorb, acknowledge_owners
 from accounting.measure.usage.heartbeat import Pulse
-from accounting.measure.usage.samples import Points, Rejected, Samples, SeriesNames
+from accounting.measure.usage.samples import Points, Samples
 from accounting.measure.window import WindowQuery
 from accounting.model.pods import Account
-from accounting.model.records import Held, Record
-from accounting.model.time import Gap, Month, Window
+from accounting.model.records import Record
+from accounting.model.time import Month, Window
 from accounting.model.volumes import Volume, VolumeSeen
 from accounting.records import builder, volumes
 from accounting.records.builder import Site
@@ -60,73 +61,6 @@ class Options:
     shortest_seconds: int = 300
     scrape_seconds: float = 60.0
     history_days: int = 400
-
-
-@dataclass(slots=True)
-class Report:
-    """What a poll did.
-
-    Attributes:
-        start, end: the span it covered, Unix seconds; equal if there was nothing to do.
-        windows: how many it took.
-        pods: distinct pods touched.
-        gaps: the source's silences inside the span.
-        silent_since: the source's last sample, if it says nothing any more.
-        held: (pod, month) of the records written that do not go out → why.
-        rejected: values that could not be true.
-    """
-
-    start: int
-    end: int
-    windows: int = 0
-    pods: set[str] = field(default_factory=set)
-    gaps: list[Gap] = field(default_factory=list)
-    silent_since: float | None = None
-    held: dict[tuple[str, Month], Held] = field(default_factory=dict)
-    rejected: Tally[Rejected] = field(default_factory=Tally)
-
-    def note(self, record: Record) -> None:
-        """Remember whether a record goes out, as it stands now."""
-        if record.held:
-            self.held[record.uid, record.month] = record.held
-        else:
-            self.held.pop((record.uid, record.month), None)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the source told all that it should."""
-        return not (self.gaps or self.silent_since or self.rejected)
-
-
-Notice = Callable[[Report], bool | None]
-"""Told of a poll after each window; it ends there if the answer is true."""
-
-
-@dataclass(slots=True)
-class Cache:
-    """What a poller keeps from window to window, instead of asking the ledger or the source again.
-
-    Attributes:
-        left: how far the ledger had come when this poller left it. If it has moved since, the pods
-            and records kept here are stale.
-        running: the pages of the running pods, by uid, as they are in the ledger.
-        written: their latest records, by uid: only their figures move (``RunningRecord``).
-        previous: the window before.
-        series: which pod and counter each series of the window before belongs to.
-        many_new: whether the window before had many new pods; None: not known yet.
-        among_many: whether the namespace holds many other pods; None: not asked yet.
-        at_once: how many pods to ask about at a time, where the source refuses to answer about all
-            of the shortest window's; None: about all.
-    """
-
-    left: Progress | None = None
-    running: dict[str, Account] = field(default_factory=dict)
-    written: dict[str, RunningRecord] = field(default_factory=dict)
-    previous: Window | None = None
-    series: SeriesNames = field(default_factory=dict)
-    many_new: bool | None = None
-    among_many: bool | None = None
-    at_once: int | None = None
 
 
 class Poller:

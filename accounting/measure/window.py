@@ -13,7 +13,8 @@ from accounting.measure.queries.holdings import HoldingQuery
 from accounting.measure.queries.nodes import LostNodes
 from accounting.measure.queries.volumes import VolumeQuery
 from accounting.measure.source.querier import Answer, Querier, Query
-from accounting.measure.usage import ends, falls, samples, series
+from accounting.measure.usage import ends, samples
+from accounting.measure.usage.counters import falls, series
 from accounting.measure.usage.heartbeat import Pulse
 from accounting.measure.usage.podnames import PodNames
 from accounting.measure.usage.samples import (

@@ -24,7 +24,8 @@ from accounting.config import PREFIX, Settings
 from accounting.delivery import news
 from accounting.delivery.outbox import Outbox
 from accounting.errors import AccountingError, Busy
-from accounting.measure import poller
+from accounting.measure.poller import Poller
+from accounting.measure.report import Report
 from accounting.model.jobs import Ending, JobKind
 from accounting.model.time import Month
 from accounting.service import outcome
@@ -114,7 +115,7 @@ class Jobs:
         return self._stopping.is_set()
 
     @cached_property
-    def _poller(self) -> poller.Poller:
+    def _poller(self) -> Poller:
         """Does the polls; keeps the running pods in memory from one to the next."""
         if self._source is None:
             raise ValueError("a poll needs a source")
@@ -155,9 +156,9 @@ class Jobs:
         return self._done(JobKind.POLL, work, notice, waits=waits)
 
     def _poll(self, notice: Notice, since: int | None, until: int) -> Outcome:
-        seen, stopped = poller.Report(0, 0), False
+        seen, stopped = Report(0, 0), False
 
-        def watch(report: poller.Report) -> bool:
+        def watch(report: Report) -> bool:
             nonlocal seen, stopped
             self._count(seen, report)
             seen = replace(report, gaps=list(report.gaps), rejected=report.rejected.copy())
@@ -190,7 +191,7 @@ class Jobs:
             dated_ahead=records_ahead(self._database, self._clock()),
         )
 
-    def _count(self, before: poller.Report, report: poller.Report) -> None:
+    def _count(self, before: Report, report: Report) -> None:
         self._metrics.windows.inc(report.windows - before.windows)
         self._metrics.gaps.inc(len(report.gaps) - len(before.gaps))
         for rejected, count in (report.rejected - before.rejected).items():

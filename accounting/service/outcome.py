@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from accounting.delivery.news import News
     from accounting.delivery.receiver import Comparison, Difference
     from accounting.delivery.takeover import Taken
-    from accounting.measure import poller
+    from accounting.measure.report import Report
     from accounting.model.reconciliation import Reconciliation
     from accounting.model.time import Month
 
@@ -55,7 +55,7 @@ def of_error(error: AccountingError) -> Outcome:
 
 
 def of_poll(
-    report: "poller.Report",
+    report: "Report",
     forgotten: int,
     new: Mapping[Held, int],
     *,

@@ -8,7 +8,7 @@ from accounting.service import outcome
 
 if TYPE_CHECKING:
     from accounting.delivery import pusher
-    from accounting.measure import poller
+    from accounting.measure.report import Report
 
 Notice = Callable[[Mapping[str, Any]], None]
 """Told of a job's progress: figures by name."""
@@ -18,7 +18,7 @@ def ignored(_progress: Mapping[str, Any]) -> None:
     """For those who do not follow a job's progress."""
 
 
-def poll_progress(report: "poller.Report", until: int) -> dict[str, Any]:
+def poll_progress(report: "Report", until: int) -> dict[str, Any]:
     """How far a poll has come on its way to ``until``, Unix seconds."""
     return {
         "start": report.start,

@@ -23,7 +23,7 @@ from accounting.errors import AccountingError
 from accounting.measure.poller import Poller
 from accounting.measure.promql.scope import Scope
 from accounting.measure.source.prometheus import Source
-from accounting.measure.usage import counting
+from accounting.measure.usage.counters import counting
 from accounting.model.pods import IMPORTED, POD_LEVEL, Counter, CounterKind, SeriesKey
 from accounting.model.time import Month
 from accounting.simulation.judges.repository import Repository

@@ -11,8 +11,9 @@ from typing import Any, TextIO
 
 from sqlalchemy import Row, select
 
-from accounting.measure.poller import Options, Poller, Report
+from accounting.measure.poller import Options, Poller
 from accounting.measure.promql.scope import Scope
+from accounting.measure.report import Report
 from accounting.measure.source.prometheus import Source
 from accounting.records.builder import Site
 from accounting.records.identity import VoRules

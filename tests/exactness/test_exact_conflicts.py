@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import select
 
 from accounting.errors import Busy, SourceRefused, SourceTooLarge
-from accounting.measure.poller import Options, Poller, Report
+from accounting.measure.poller import Options, Poller
 from accounting.measure.promql.scope import Scope
+from accounting.measure.report import Report
 from accounting.measure.source.prometheus import Source
 from accounting.model.pods import ERASED
 from accounting.simulation.stores.engines import run_prometheus

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from accounting.measure.poller import Report
+from accounting.measure.report import Report
 from accounting.measure.source.prometheus import Source
 from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger

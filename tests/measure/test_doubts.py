@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounting.measure.usage import counting, doubts, falls
-from accounting.measure.usage.restarts import OWN
+from accounting.measure.usage.counters import counting, doubts, falls
+from accounting.measure.usage.counters.restarts import OWN
 from accounting.measure.usage.samples import Samples, Sighting
 from accounting.model.pods import Account, Counter, CounterKind, Pod, SeriesKey
 from accounting.model.time import Month, Window

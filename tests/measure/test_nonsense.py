@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from accounting.measure.poller import Report
+from accounting.measure.report import Report
 from accounting.measure.source.prometheus import Source
 from accounting.measure.usage.samples import Rejected
 from accounting.model.pods import Implausible

@@ -1,7 +1,7 @@
 """Restarts of a pod's cgroup that only another source shows."""
 
-from accounting.measure.usage import restarts
-from accounting.measure.usage.restarts import Other
+from accounting.measure.usage.counters import restarts
+from accounting.measure.usage.counters.restarts import Other
 from accounting.model.pods import Counter
 
 OWN = Counter(at=1300, value=630.0, seen_at=1260.0)

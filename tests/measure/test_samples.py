@@ -6,8 +6,9 @@ from math import inf, nan
 import pytest
 
 from accounting.measure.source.prometheus import CgroupLabels, CgroupRow
-from accounting.measure.usage import cgroups, samples, series, sizes
+from accounting.measure.usage import cgroups, samples, sizes
 from accounting.measure.usage.cgroups import Cgroup
+from accounting.measure.usage.counters import series
 from accounting.measure.usage.samples import RawSeries, Rejected, Row, Samples, Sighting, Times
 from accounting.model.pods import POD_LEVEL, CounterKind, Implausible, Owner, Resources, SeriesKey
 from accounting.model.time import EARLIEST_AT

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS
-from accounting.measure.usage import counting, ends, falls, heartbeat
+from accounting.measure.usage import ends, heartbeat
 from accounting.measure.usage.accounts import absorb, acknowledge_owners
+from accounting.measure.usage.counters import counting, falls
 from accounting.measure.usage.heartbeat import Pulse
 from accounting.measure.usage.samples import Samples, Sighting, Times
 from accounting.measure.usage.uses import taken

@@ -6,8 +6,8 @@ from functools import partial
 from accounting.measure.promql import kubelet
 from accounting.measure.promql.kubelet import CPU, RECEIVED, SENT
 from accounting.measure.source.querier import Answer, Querier, chunks
-from accounting.measure.usage import doubts, falls, series
 from accounting.measure.usage.cgroups import cgroup
+from accounting.measure.usage.counters import bounds, doubts, falls, levels, series
 from accounting.measure.usage.podnames import PodNames
 from accounting.measure.usage.samples import Samples, Sighting, UsageRow
 from accounting.model.pods import POD_LEVEL, Account, CounterKind, SeriesKey
@@ -166,13 +166,13 @@ class CounterQuery:
             if uid not in accounts
             and uid in found.sightings
             and any(
-                value > series.seldom_more(key.kind, self._window.seconds, found.resources.get(uid))
+                value > bounds.seldom_more(key.kind, self._window.seconds, found.resources.get(uid))
                 for key, value in readings.items()
             )
         }
         self._read_samples(found, suspects, names)
-        series.set_aside_spikes(found, names.started_at, self._window.start)
-        series.keep_one_level(found, self._tolerance)
+        bounds.set_aside_spikes(found, names.started_at, self._window.start)
+        levels.keep_one_level(found, self._tolerance)
 
     def _still(
         self, found: Samples, accounts: Mapping[str, Account], with_own: set[str]

@@ -7,7 +7,7 @@ from accounting.measure.promql import kepler
 from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS, one_of
 from accounting.measure.source import discovery
 from accounting.measure.source.querier import Querier, chunks
-from accounting.measure.usage import falls
+from accounting.measure.usage.counters import falls
 from accounting.measure.usage.energy import merge_joules, merge_raw_joules
 from accounting.measure.usage.samples import Labels, Row, Samples
 from accounting.model.pods import Account, CounterKind, SeriesKey

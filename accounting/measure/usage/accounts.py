@@ -6,7 +6,7 @@ number and the order of polls change nothing.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from accounting.measure.usage.counting import count
+from accounting.measure.usage.counters.counting import count
 from accounting.measure.usage.samples import Samples, Sighting, Times
 from accounting.model.accelerators import ALONE, Use
 from accounting.model.pods import (

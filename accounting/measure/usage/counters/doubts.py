@@ -3,8 +3,8 @@
 from collections.abc import Container, Iterable, Mapping
 
 from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS
-from accounting.measure.usage import restarts, series
-from accounting.measure.usage.restarts import OWN
+from accounting.measure.usage.counters import levels, restarts
+from accounting.measure.usage.counters.restarts import OWN
 from accounting.measure.usage.samples import Samples, Sighting
 from accounting.model.pods import POD_LEVEL, Account, CounterKind, SeriesKey
 from accounting.model.time import Window
@@ -27,7 +27,7 @@ def counts(
     seconds: float = window.seconds
     if seen and seen.first_running_at is not None and seen.last_running_at is not None:
         seconds = seen.last_running_at - seen.first_running_at
-    hardly = series.HARDLY_SECONDS + _IDLE_CORES * seconds
+    hardly = levels.HARDLY_SECONDS + _IDLE_CORES * seconds
     value = readings.get(OWN)
     if value is None:
         return False

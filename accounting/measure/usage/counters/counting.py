@@ -5,10 +5,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from accounting.measure.usage import restarts
-from accounting.measure.usage.restarts import Other
+from accounting.measure.usage.counters import restarts
+from accounting.measure.usage.counters.bounds import most_of
+from accounting.measure.usage.counters.restarts import Other
+from accounting.measure.usage.counters.series import METRICS
 from accounting.measure.usage.samples import Points, Rejected, Samples
-from accounting.measure.usage.series import METRICS, most_of
 from accounting.model.counters import Line
 from accounting.model.pods import (
     IMPORTED,

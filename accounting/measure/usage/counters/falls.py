@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from itertools import pairwise
 
+from accounting.measure.usage.counters.bounds import seldom_more
 from accounting.measure.usage.samples import Points, Samples
-from accounting.measure.usage.series import seldom_more
 from accounting.model.counters import CLEAR_SECONDS, RESET_BELOW
 from accounting.model.pods import Account, Counter, CounterKind, SeriesKey
 from accounting.model.time import Window

@@ -1,0 +1,112 @@
+"""A pod's CPU is that of one level at any time: the best that speaks (M4). Pure."""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from accounting.measure.usage.samples import Points, Samples
+from accounting.model.counters import CLEAR_SECONDS, Line
+from accounting.model.pods import CounterKind, Level, SeriesKey, level_of
+
+HARDLY_SECONDS = 0.1
+"""Of CPU: less is what a cgroup says that counts nothing."""
+# So is less than this part of what the containers say, which the pod's cgroup includes.
+_WHOLE = 0.5
+
+
+def keep_one_level(samples: Samples, tolerance_seconds: float) -> None:
+    """Of ``samples.raw``, keep at any time the CPU of the best level that speaks (M4), in place.
+
+    A level counts while all better ones are silent for longer than ``tolerance_seconds``. Its other
+    samples tell nothing new, nor does the last value of a level that is left out.
+    """
+    for uid, lines in samples.raw.items():
+        by_level = _levels(lines)
+        spoken: list[float] = []
+        for level in (level for level in Level if level in by_level):
+            keys = by_level[level]
+            told = {at for key in keys for at, _ in lines[key]}
+            new = _in_silences(sorted(told), spoken, tolerance_seconds)
+            for key in keys:
+                lines[key] = [point for point in lines[key] if point[0] in new]
+                if not lines[key]:
+                    del lines[key]
+            spoken = sorted({*spoken, *new})
+        _forget_other_levels(samples.readings.get(uid, {}), lines)
+
+
+def _in_silences(told: Sequence[float], spoken: Sequence[float], longest: float) -> set[float]:
+    """The times at which one source had a sample, and all others were silent.
+
+    Args:
+        told: in order.
+        spoken: when the others spoke, in order.
+        longest: a silence that is no longer is none.
+    """
+    found: set[float] = set()
+    if not spoken or spoken[0] > told[0] + longest:
+        found.update(told[: bisect_left(told, spoken[0]) if spoken else None])
+    for start, end in pairwise((*spoken, math.inf)):
+        within = told[bisect_right(told, start) : bisect_left(told, end)]
+        if within and within[-1] > start + longest:
+            found.update(within)
+    return found
+
+
+def _levels(lines: Mapping[SeriesKey, Points]) -> dict[Level, list[SeriesKey]]:
+    """The counters of CPU by level; a pod's cgroup that stands still beside others counts nothing.
+
+    There are nodes on which the pod's processes are in other cgroups (containerd with cgroupfs
+    under a systemd kubelet).
+    """
+    by_level: dict[Level, list[SeriesKey]] = defaultdict(list)
+    for key in lines:
+        if key.kind is CounterKind.CPU:
+            by_level[level_of(key.series)].append(key)
+    own = by_level.get(Level.POD)
+    if own:
+        start, end = min(lines[k][0][0] for k in own), max(_sure_until(lines[k]) for k in own)
+        grown = sum(_growth(lines[key], start, end) for key in own)
+        others = (
+            sum(_growth(lines[key], start, end) for key in keys)
+            for level, keys in by_level.items()
+            if level is not Level.POD
+        )
+        most = max(others, default=0.0)
+        if most > HARDLY_SECONDS and grown < most * _WHOLE:
+            del by_level[Level.POD]
+    return by_level
+
+
+def _sure_until(line: Points) -> float:
+    """When the last sample is before a fall that may yet be taken back: of then growth is known."""
+    seen = Line(0.0)
+    for point in line:
+        seen.see(*point)
+    fell_at = seen.fell_at
+    return line[-1][0] if fell_at is None else max(at for at, _ in line if at < fell_at)
+
+
+def _growth(line: Points, start: float, end: float) -> float:
+    """What a counter grew by between two times; after a reset, it grew from 0.
+
+    Its first samples may be low ones of a dip: they are left out where many follow.
+    """
+    is_long = end - start > 2 * CLEAR_SECONDS
+    since, seen, grown_from = start + CLEAR_SECONDS * is_long, Line(0.0), 0.0
+    for at, value in line:
+        if start <= at <= end:
+            is_first = seen.last_at is None
+            seen.see(at, value)
+            if is_first or at < since:
+                grown_from = seen.total
+    return seen.total - grown_from
+
+
+def _forget_other_levels(
+    readings: dict[SeriesKey, float], lines: Mapping[SeriesKey, Points]
+) -> None:
+    for key in [key for key in readings if key.kind is CounterKind.CPU and key not in lines]:
+        del readings[key]
