@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy import and_, select
 
+from accounting.delivery.differences import Chosen, Difference, Kind
 from accounting.delivery.outlets import queue
 from accounting.delivery.outlets.computed import Computed
-from accounting.delivery.receiver import Chosen, Difference, Kind
 from accounting.model.messages import Entry
 from accounting.store.engine.database import Database
 from accounting.store.tables import delivered, queued

@@ -22,6 +22,7 @@ import structlog
 
 from accounting.config import PREFIX, Settings
 from accounting.delivery import news
+from accounting.delivery.differences import Chosen, Comparison, Difference
 from accounting.delivery.outbox import Outbox
 from accounting.errors import AccountingError, Busy
 from accounting.measure.poller import Poller
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
     from accounting.delivery import pusher
     from accounting.delivery.pusher import Pusher
-    from accounting.delivery.receiver import Chosen, Difference
     from accounting.delivery.takeover import Taken
     from accounting.measure.source.prometheus import Source
 
@@ -290,8 +290,8 @@ class Jobs:
 
     def republish(
         self,
-        chosen: "Chosen",
-        told: "Callable[[Difference], Mapping[str, Any]]",
+        chosen: Chosen,
+        told: Callable[[Difference], Mapping[str, Any]],
         *,
         dry_run: bool,
         most: int | None = None,
@@ -304,7 +304,6 @@ class Jobs:
             dry_run: queue nothing.
             most: tell at most so many differences; all are counted.
         """
-        from accounting.delivery.receiver import Comparison  # noqa: PLC0415 - slow to load, needed here only
 
         def work() -> Outcome:
             receiver = receiver_of(self._settings, self._database, chosen.destination)

@@ -11,8 +11,8 @@ from accounting.model.records import Held
 
 if TYPE_CHECKING:
     from accounting.delivery import pusher
+    from accounting.delivery.differences import Comparison, Difference
     from accounting.delivery.news import News
-    from accounting.delivery.receiver import Comparison, Difference
     from accounting.delivery.takeover import Taken
     from accounting.measure.report import Report
     from accounting.model.reconciliation import Reconciliation

@@ -7,9 +7,9 @@ import pytest
 
 from accounting.config import load
 from accounting.delivery import pusher
+from accounting.delivery.differences import Chosen, Kind
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.outlets.accelerators import Accelerators, usage
-from accounting.delivery.receiver import Chosen, Kind
 from accounting.delivery.recomputed import Recomputed
 from accounting.errors import SettingsError
 from accounting.model.accelerators import Accelerator, Surroundings, Use, UseKey

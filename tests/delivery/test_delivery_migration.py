@@ -8,9 +8,10 @@ import pytest
 from alembic import command
 from sqlalchemy import MetaData, text
 
+from accounting.delivery.differences import Chosen, Comparison
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.pusher import Policy, Pusher
-from accounting.delivery.receiver import Chosen, Comparison, Receiver
+from accounting.delivery.receiver import Receiver
 from accounting.lookup.messages import Messages
 from accounting.model.messages import Limit, MessageState
 from accounting.model.pods import Account

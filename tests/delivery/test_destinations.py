@@ -12,9 +12,9 @@ from sqlalchemy import update
 
 from accounting.config import load
 from accounting.delivery import pusher
+from accounting.delivery.differences import Chosen, Kind
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.outlets.summaries import Summaries
-from accounting.delivery.receiver import Chosen, Kind
 from accounting.delivery.recomputed import Recomputed
 from accounting.doctor.database import outbox
 from accounting.doctor.delivery import delivery

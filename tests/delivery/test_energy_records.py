@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from accounting.config import load
-from accounting.delivery.receiver import Chosen
+from accounting.delivery.differences import Chosen
 from accounting.delivery.recomputed import Recomputed
 from accounting.doctor.delivery import delivery
 from accounting.errors import SettingsError

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from accounting.delivery.differences import Chosen, Kind
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.outlets.hours import Hours, figure_of, key_of, metric_of
-from accounting.delivery.receiver import Chosen, Kind
 from accounting.delivery.recomputed import Recomputed
 from accounting.model.pods import Account, Owner
 from accounting.model.time import Month

@@ -6,16 +6,9 @@ from dataclasses import replace
 import pytest
 
 from accounting.delivery import pusher
+from accounting.delivery.differences import Chosen, Difference, Kind
 from accounting.delivery.outbox import Outbox
-from accounting.delivery.receiver import (
-    GROUPINGS,
-    Chosen,
-    Difference,
-    Kind,
-    Receiver,
-    Usage,
-    summarise,
-)
+from accounting.delivery.receiver import GROUPINGS, Receiver, Usage, summarise
 from accounting.lookup.messages import Messages
 from accounting.model.pods import Account, Reading
 from accounting.model.time import Month

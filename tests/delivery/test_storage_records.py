@@ -8,9 +8,9 @@ from sqlalchemy import select
 
 from accounting.config import load
 from accounting.delivery import pusher
+from accounting.delivery.differences import Chosen, Kind
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.outlets.storage import Storage
-from accounting.delivery.receiver import Chosen, Kind
 from accounting.delivery.recomputed import Recomputed
 from accounting.errors import AccountingError, SettingsError
 from accounting.model.time import Month

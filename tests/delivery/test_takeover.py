@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from accounting.delivery import pusher
+from accounting.delivery.differences import Chosen, Comparison, Kind
 from accounting.delivery.outbox import Outbox
-from accounting.delivery.receiver import Chosen, Comparison, Kind, Receiver
+from accounting.delivery.receiver import Receiver
 from accounting.delivery.takeover import BROKER_ID, History, Taken, Takeover
 from accounting.errors import AccountingError
 from accounting.measure.poller import Poller

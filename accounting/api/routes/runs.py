@@ -19,7 +19,7 @@ from accounting.api.parameters import (
     VoQuery,
     moment,
 )
-from accounting.delivery.receiver import Chosen, Difference
+from accounting.delivery.differences import Chosen, Difference
 from accounting.errors import SettingsError
 from accounting.guard.problem import Problem
 from accounting.model.jobs import JobKind

@@ -16,7 +16,7 @@ from accounting.errors import AccountingError
 from accounting.model.time import Month
 
 if TYPE_CHECKING:
-    from accounting.delivery.receiver import Difference
+    from accounting.delivery.differences import Difference
 
 _SHOWN = 100
 
@@ -58,7 +58,7 @@ def republish(
         given = {name: value for name, value in asked.items() if value}
         outcome = service.run("republish", {**given, "dry_run": dry_run})
     else:
-        from accounting.delivery.receiver import Chosen
+        from accounting.delivery.differences import Chosen
         from accounting.service.jobs import Jobs
 
         most = None if as_json else _SHOWN

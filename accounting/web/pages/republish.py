@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from accounting.api.dependencies import Admin, Parts, Service
 from accounting.api.routes.runs import known, republish_job, start
-from accounting.delivery.receiver import Chosen
+from accounting.delivery.differences import Chosen
 from accounting.guard.problem import Problem
 from accounting.lookup.sums import summaries
 from accounting.model.jobs import JobKind
