@@ -1,6 +1,6 @@
 """Small inputs: some notebooks' series, sample by sample, in either engine."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,15 +107,17 @@ def merged(*parts: Mapping[str, Points]) -> Seen:
 
 
 @contextmanager
-def served(folder: Path, seen: Mapping[str, Points], engine: str) -> Iterator[str]:
+def served(
+    folder: Path, seen: Mapping[str, Points], engine: str, options: Sequence[str] = ()
+) -> Iterator[str]:
     """The URL of an engine that holds these samples."""
     if engine == "prometheus":
         (folder / "metrics").write_text("\n".join([*_openmetrics(seen), "# EOF", ""]))
         backfill([folder / "metrics"], folder / "data")
-        with run_prometheus(folder / "data") as prometheus:
+        with run_prometheus(folder / "data", options=options) as prometheus:
             yield prometheus.url
         return
-    with run_victoria_metrics(folder / "victoria") as victoria:
+    with run_victoria_metrics(folder / "victoria", options=options) as victoria:
         lines = [
             f"{series} {value!r} {round(at * 1000)}"
             for series, points in seen.items()

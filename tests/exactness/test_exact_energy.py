@@ -9,15 +9,17 @@ import pytest
 
 from accounting.doctor import energy as doctor
 from accounting.doctor.finding import State
+from accounting.errors import SourceTooLarge
 from accounting.measure.poller import Options, Poller
 from accounting.measure.promql.scope import Scope
-from accounting.measure.source import querier
+from accounting.measure.source import discovery, querier
 from accounting.measure.source.prometheus import Source
 from accounting.measure.usage.samples import Row
 from accounting.model.accelerators import Accelerator, Quality, Type, Use, UseKey
 from accounting.model.energy import ZONES, EnergyQuality, EnergyRules
 from accounting.model.pods import Account, CounterKind, DayReading, Pod
 from accounting.model.records import Record
+from accounting.model.time import Window
 from accounting.records import energy
 from accounting.simulation.exporters import kepler
 from accounting.simulation.stores.engines import run_prometheus, run_victoria_metrics
@@ -269,6 +271,20 @@ def test_where_pods_have_the_preferred_zone_others_are_asked_for_by_name_alone(
     polled(simulated, new_ledger(), int(UNTIL.timestamp()))
     assert any('zone="package"' in query for query in asked)
     assert all("pod_id=~" in query for query in asked if "psys" in query)
+
+
+def test_pods_are_asked_for_where_a_store_refuses_to_list_so_many(tmp_path: Path) -> None:
+    """VictoriaMetrics lists 30,000 series at most, unless it is told otherwise."""
+    seen = merged(heartbeat(41 * HOUR), *(one.seen for one, _ in CASES))
+    window = Window(START, END)
+    with (
+        served(tmp_path, seen, "victoria", ["-search.maxSeries=5"]) as url,
+        Source(url) as source,
+    ):
+        with pytest.raises(SourceTooLarge):
+            source.label_sets("kube_pod_status_phase", window.start, window.end)
+        assert discovery.pod_uids(source, SCOPE, window) == {one.uid for one, _ in CASES}
+        assert len(discovery.pod_names(source, SCOPE, window)) == len(CASES)
 
 
 def test_energy_is_not_read_unless_it_is_wanted(store: str, new_ledger: Ledgers) -> None:

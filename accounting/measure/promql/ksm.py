@@ -34,6 +34,12 @@ def running(scope: Scope, window: Window) -> str:
     return f"kube_pod_status_phase{scope.state_selector(RUNNING)}{span(scope, window)}"
 
 
+def listed(scope: Scope, window: Window) -> str:
+    """Which pods are listed at all."""
+    series = f"kube_pod_status_phase{scope.state_selector(RUNNING)}"
+    return last(f"uid, {scope.state('pod')}", series, scope, window)
+
+
 def times(scope: Scope, window: Window, only: str = "") -> str:
     """Creation, start and completion."""
     names = '__name__=~"kube_pod_created|kube_pod_start_time|kube_pod_completion_time"'

@@ -12,7 +12,7 @@ from accounting.measure.promql import kepler, ksm, kubelet, presence
 from accounting.measure.promql.scope import Scope
 from accounting.measure.source.prometheus import Source
 from accounting.measure.usage import heartbeat
-from accounting.measure.usage.samples import Points, label
+from accounting.measure.usage.samples import Labels, Points, label
 from accounting.model.time import Window
 from accounting.store.ledger import Progress
 
@@ -245,17 +245,19 @@ def has_other_zones(source: Source, scope: Scope, window: Window) -> bool:
     return _has_series(source, [series], window.start, window.end)
 
 
-def _listed(source: Source, scope: Scope, window: Window) -> Iterator[dict[str, str]]:
-    """The labels of the pods' phase series."""
+def _listed(source: Source, scope: Scope, window: Window) -> Iterator[Labels]:
+    """The labels of the pods' phase series; where their list is refused, of their samples.
+
+    VictoriaMetrics lists 30,000 series at most, and answers questions about ten times as many.
+    """
     is_ours = re.compile(scope.pod).fullmatch
-    selectors = {
-        "kube_pod_status_phase" + form.state_selector(ksm.RUNNING)
-        for form in scope.spellings_of_state
-    }
-    for selector in selectors:
-        for labels in source.label_sets(selector, window.start, window.end):
-            if is_ours(label(labels, "pod")):
-                yield labels
+    for form in scope.spellings_of_state:
+        selector = "kube_pod_status_phase" + form.state_selector(ksm.RUNNING)
+        try:
+            found: Iterable[Labels] = source.label_sets(selector, window.start, window.end)
+        except SourceTooLarge:
+            found = [labels for labels, _ in source.vector(ksm.listed(form, window), window.end)]
+        yield from (labels for labels in found if is_ours(label(labels, "pod")))
 
 
 def is_among_many(source: Source, scope: Scope, end: int) -> bool:
