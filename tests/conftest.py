@@ -147,7 +147,7 @@ def statements_compiled_once() -> Iterator[None]:
     options = {"compiled_cache": Statements()}
     with pytest.MonkeyPatch.context() as patch:
         made = partial(create_engine, execution_options=options)
-        patch.setattr("accounting.store.engine.database.create_engine", made)
+        patch.setattr("accounting.store.engine.connections.create_engine", made)
         yield
 
 

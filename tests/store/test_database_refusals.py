@@ -10,7 +10,7 @@ from sqlalchemy import event
 
 from accounting.errors import AccountingError, DatabaseError, SettingsError
 from accounting.simulation.stores.engines import free_port
-from accounting.store.engine import database as module
+from accounting.store.engine import connections
 from accounting.store.engine.database import Database
 from accounting.store.tables import gaps
 from tests.store.test_database import NewUrl, new_url, note, noted  # noqa: F401 - a fixture
@@ -99,7 +99,7 @@ def fill(connection: sqlite3.Connection, _: object) -> None:
 def test_a_locked_database_is_said_and_nothing_is_lost(
     ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BUSY_SECONDS", 0)
+    monkeypatch.setattr(connections, "BUSY_SECONDS", 0)
     with closing(sqlite3.connect(ledger, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with Database(f"sqlite:///{ledger}") as locked:

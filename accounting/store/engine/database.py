@@ -1,47 +1,28 @@
-"""Connects, migrates and locks the database, and translates its errors."""
+"""Migrates, writes and locks the database, and translates its errors."""
 
 import fcntl
 import hashlib
 import os
-import sqlite3
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import (
-    URL,
-    Connection,
-    Dialect,
-    Engine,
-    Table,
-    create_engine,
-    event,
-    inspect,
-    make_url,
-    text,
-)
+from sqlalchemy import Connection, Dialect, Engine, Table, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from accounting.errors import Busy, DatabaseError, SettingsError
-from accounting.store.engine.rights import keep_private
+from accounting.store.engine import connections
 from accounting.store.tables import metadata
-from notebooks_settings.exposure import is_open
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-BUSY_SECONDS = 30
-_KEPT_OPEN = 20
-"""Connections that are kept for the next question, rather than made anew for it."""
-_POOL_SECONDS = 10
-"""How long a question waits for a connection, where all are taken."""
 HEAD = "0019"
 """The migration that this program's tables are at; a test holds it against ``migrations/``."""
 _MARK = """CREATE TABLE alembic_version (
@@ -49,8 +30,6 @@ _MARK = """CREATE TABLE alembic_version (
 )"""
 _PACKAGED = Path(__file__).parents[2] / "migrations"
 _CHECKED_OUT = Path(__file__).parents[3] / "migrations"
-
-_JOURNALS = ("wal", "delete")
 
 Row = dict[str, Any]
 
@@ -73,11 +52,10 @@ class Database:
 
     def __init__(self, url: str) -> None:
         try:
-            self.url, options = _own_options(make_url(url))
-            self.journal, self._password_file = options
+            self.url, (self.journal, password_file) = connections.own_options(make_url(url))
             if self.url.drivername == "postgresql":
                 self.url = self.url.set(drivername="postgresql+psycopg")
-            self.engine = self._connected()
+            self.engine = connections.engine_of(self.url, self.journal, password_file)
         except (ArgumentError, NoSuchModuleError, ImportError) as exc:
             raise SettingsError(
                 "ACCOUNTING_DATABASE_URL is not a database this program can use",
@@ -87,36 +65,6 @@ class Database:
         self._reading = self.engine.execution_options(reading=True)
         alone = {} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         self._asking = self._reading.execution_options(**alone)
-
-    def _connected(self) -> Engine:
-        if self.url.get_backend_name() != "sqlite":
-            from accounting.store.engine import patience  # noqa: PLC0415 - with the extra only
-
-            engine = create_engine(
-                self.url,
-                pool_pre_ping=True,
-                pool_size=_KEPT_OPEN,
-                pool_timeout=_POOL_SECONDS,
-            )
-
-            if self._password_file:  # before `connect`, after which no other is asked
-                event.listen(engine, "do_connect", partial(_read_password, self._password_file))
-
-            @event.listens_for(engine, "do_connect")
-            def connect(_dialect: Any, _record: Any, args: Any, options: Any) -> Any:
-                return patience.Connection.connect(*args, **{**patience.OPTIONS, **options})
-
-            engine.dialect.do_ping = partial(patience.ping, engine.dialect.do_ping)  # type: ignore[method-assign]
-            event.listen(engine, "connect", _prepare_postgres)
-            event.listen(engine, "checkin", _bound_again)
-            return engine
-        waits = {"timeout": BUSY_SECONDS}
-        engine = create_engine(self.url, connect_args=waits, pool_size=_KEPT_OPEN)
-        engine.dialect.statement_compiler = _SqliteCompiler
-        event.listen(engine, "do_connect", keep_private)
-        event.listen(engine, "connect", partial(_prepare_sqlite, self.journal))
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
 
     def __enter__(self) -> Self:
         return self
@@ -359,14 +307,6 @@ class Database:
             yield bool(connection.execute(query, {"key": _key(job)}).scalar())
 
 
-class _SqliteCompiler(sqlite.dialect.statement_compiler):  # type: ignore[misc,name-defined]
-    """Writes hints such as INDEXED BY, which SQLAlchemy has for other databases only."""
-
-    def get_from_hint_text(self, table: Any, text: str) -> str:  # noqa: ARG002 - as overridden
-        """What stands behind a table's name."""
-        return text
-
-
 _CURES = {
     "does not answer": "see whether PostgreSQL and its machine hang; nothing was changed",
     "statement timeout": "see what keeps PostgreSQL busy (pg_stat_activity); nothing was changed",
@@ -403,96 +343,6 @@ def _upsert(dialect: Dialect, table: Table, columns: tuple[str, ...]) -> str:
 def _key(job: str) -> int:
     digest = hashlib.sha256(f"notebooks-accounting {job}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
-
-
-def _own_options(url: URL) -> tuple[URL, tuple[str, str]]:
-    """SQLAlchemy's own address; then SQLite's journal and the file of PostgreSQL's password."""
-    journal = str(url.query.get("journal", "wal")).lower()
-    if journal not in _JOURNALS:
-        raise ArgumentError(f"no journal {journal}")
-    options = (journal, str(url.query.get("password_file", "")))
-    return url.difference_update_query(["journal", "password_file"]), options
-
-
-def _prepare_sqlite(journal: str, connection: Any, _record: Any) -> None:
-    # The driver would leave DDL outside of transactions: we issue BEGIN ourselves.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    _switch_journal(cursor, journal)
-    for pragma in (
-        "synchronous=FULL",
-        "wal_autocheckpoint=16000",  # 64 MB: a large window is not copied twice at once
-        f"busy_timeout={BUSY_SECONDS * 1000}",
-        "foreign_keys=ON",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _switch_journal(cursor: Any, journal: str) -> None:
-    """SQLite's busy timeout does not cover this switch: retry until another process has made it."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            cursor.execute(f"PRAGMA journal_mode={journal}")
-        except sqlite3.OperationalError as exc:
-            if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _read_password(
-    file: str, _dialect: Any, _record: Any, _given: Any, parameters: dict[str, Any]
-) -> None:
-    """Read at each connection: a password that was changed needs no restart."""
-    try:
-        with Path(file).open(encoding="utf-8") as secret:
-            is_exposed = is_open(os.fstat(secret.fileno()))
-            parameters["password"] = secret.read().rstrip("\r\n")
-    except OSError as exc:
-        raise SettingsError(
-            f"the database's password cannot be read from {file}: {exc.strerror}",
-            "mount the Secret with the password, or take password_file out of the address",
-        ) from exc
-    if is_exposed:
-        raise SettingsError(
-            f"the database's password in {file} can be read by everybody on this machine",
-            f"chmod 400 {file}; if somebody may have read it, change the password",
-        )
-
-
-def _prepare_postgres(connection: Any, _record: Any) -> None:
-    from accounting.store.engine.patience import bounds  # noqa: PLC0415 - with the extra only
-
-    # With less, a power cut could lose an acknowledged commit, and with it the note that a message
-    # was built or sent.
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW synchronous_commit")
-        if cursor.fetchone()[0] in {"off", "local"}:
-            cursor.execute("SET synchronous_commit TO on")
-        # To compile a query to machine code takes longer than to run it: with it, the queries of
-        # a page of sent records take 2.2 s instead of 0.2 s (300,000 records).
-        cursor.execute("SET jit TO off")
-        # Its default is that of disks that turn: with it, tables are read whole, or sorted, where
-        # an index has the few rows in order. Usage by day and VO takes 92 ms instead of 64 ms, and
-        # to count what is due 370 ms instead of 50 ms (1,000,000 records).
-        cursor.execute("SET random_page_cost TO 1.1")
-        for bound in bounds():
-            cursor.execute(bound)
-    connection.commit()
-
-
-def _bound_again(connection: Any, _record: Any) -> None:
-    if connection is not None:
-        vars(connection).pop("silent_seconds", None)
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    reading = connection.get_execution_options().get("reading", False)
-    # Writers take the write lock at BEGIN: upgrading a read lock later can fail half way.
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
 def alembic_config() -> "Config":
