@@ -269,6 +269,9 @@ class GapsModel(Model):
     """Silences of the source, the earliest first."""
 
     gaps: list[GapModel]
+    read_until: int | None = _example(
+        1793519940, "How far usage is read, Unix seconds: of later times nothing is known yet."
+    )
 
 
 class FailureModel(Model):

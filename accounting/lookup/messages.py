@@ -1,6 +1,6 @@
 """The messages as people look at them: pages, one with its records, and the destinations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,8 @@ from accounting.model.messages import (
 )
 from accounting.store.engine.database import Database
 from accounting.store.tables import message_records, messages, queued, records, stops
+
+_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,13 @@ class Messages:
         query = query.order_by(messages.c.id.desc()).limit(limit)
         with self.database.asking() as connection:
             return [_entry(row) for row in connection.execute(query)]
+
+    def all(self, selection: Selection) -> Iterator[Entry]:
+        """All of them, the latest first; nothing is held between the pages that are read."""
+        before = None
+        while found := self.page(selection, before, _AT_ONCE):
+            yield from found
+            before = found[-1].id
 
     def count(self, selection: Selection) -> int:
         """How many messages are selected."""

@@ -1,6 +1,6 @@
 """Which windows were read, and when the source was silent."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from accounting.store.engine.database import Database
 from accounting.store.tables import gaps, windows
 
 _SORT = "-start"
+_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,18 @@ def page(
         found = [Covered(*row) for row in connection.execute(query)]
     more = cursor.encode(_SORT, [found[limit - 1].start]) if len(found) > limit else ""
     return Page(found[:limit], more)
+
+
+def every(
+    database: Database, *, since: int | None = None, until: int | None = None
+) -> Iterator[Covered]:
+    """All of them, the latest first; nothing is held between the pages that are read."""
+    after = ""
+    while True:
+        found = page(database, since=since, until=until, limit=_AT_ONCE, after=after)
+        yield from found.windows
+        if not (after := found.next):
+            return
 
 
 def count(database: Database, *, since: int | None = None, until: int | None = None) -> int:

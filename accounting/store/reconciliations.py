@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, tuple_
 
 from accounting.model.reconciliation import Cause, Line, Reconciliation, Unit, Used
 from accounting.model.time import Month
@@ -38,29 +38,37 @@ class Reconciliations:
             connection.execute(insert(reconciliations).values(values))
 
     def kept(
-        self, month: Month | None = None, destination: str = "", most: int = 100
+        self,
+        month: Month | None = None,
+        destination: str = "",
+        *,
+        latest: bool = False,
+        most: int | None = 100,
     ) -> list[Reconciliation]:
-        """The last ones, the latest first; only of a month, or of a destination."""
+        """The last ones, the latest first.
+
+        Args:
+            month: only of that month.
+            destination: only of that destination.
+            latest: only the last one of each month and destination.
+            most: at most so many; None: all.
+        """
         c = reconciliations.c
         query = select(reconciliations).order_by(c.made_at.desc(), c.year.desc(), c.month.desc())
         if month is not None:
             query = query.where(c.year == month.year, c.month == month.month)
         if destination:
             query = query.where(c.destination == destination)
+        if latest:
+            key = (c.destination, c.year, c.month)
+            last = select(*key, func.max(c.made_at)).group_by(*key)
+            query = query.where(tuple_(*key, c.made_at).in_(last))
         with self.database.begin(reading=True) as connection:
             return [_made(row) for row in connection.execute(query.limit(most))]
 
     def latest(self) -> list[Reconciliation]:
         """The last one of each month and destination."""
-        c = reconciliations.c
-        key = (c.destination, c.year, c.month)
-        last = select(*key, func.max(c.made_at).label("made_at")).group_by(*key).subquery()
-        same = (c[name] == last.c[name] for name in ("destination", "year", "month", "made_at"))
-        query = select(reconciliations)
-        for condition in same:
-            query = query.where(condition)
-        with self.database.begin(reading=True) as connection:
-            return [_made(row) for row in connection.execute(query)]
+        return self.kept(latest=True, most=None)
 
 
 def _made(row: Any) -> Reconciliation:

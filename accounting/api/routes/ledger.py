@@ -1,18 +1,27 @@
 """``/windows``, ``/gaps``, ``/status`` and ``/me``: progress of the ledger, and the viewer."""
 
-from dataclasses import asdict
+from dataclasses import asdict, astuple
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from accounting.api.answers import as_json, refusals
 from accounting.api.dependencies import Admin, Parts, Reader, identity_of
+from accounting.api.formats import TableQuery
 from accounting.api.models import GapsModel, MeModel, StatusModel, WindowsModel
 from accounting.api.parameters import CursorQuery, LimitQuery, SinceQuery, TotalQuery, UntilQuery
-from accounting.api.strictness import require_order
+from accounting.api.strictness import refuse_useless, require_order
+from accounting.api.tables import DESCRIBED, csv_file, is_csv, lines_of, long_csv_file
 from accounting.lookup import status, windows
+from accounting.lookup.windows import Covered
+from accounting.model.time import Gap
+from accounting.store.ledger import Ledger
 
 router = APIRouter(tags=["ledger"])
+
+_PAGED = ("cursor", "limit", "total")
+_WINDOW = ("start_at", "end_at", "spoke", "pods", "rejected", "polled_at")
 
 
 @router.get("/status", response_model=StatusModel, responses=refusals())
@@ -22,43 +31,56 @@ def get_status(service: Parts, viewer: Reader) -> Response:
     return as_json({**asdict(found), "gaps": [gap._asdict() for gap in found.gaps]})
 
 
-@router.get("/windows", response_model=WindowsModel, responses=refusals())
+@router.get("/windows", response_model=WindowsModel, responses={**DESCRIBED, **refusals(406)})
 def list_windows(
-    service: Parts,
-    _viewer: Admin,
     *,
+    request: Request,
+    service: Parts,
+    viewer: Admin,
     since: SinceQuery = None,
     until: UntilQuery = None,
     cursor: CursorQuery = "",
     limit: LimitQuery = 100,
     total: TotalQuery = False,
+    kind: TableQuery = None,
 ) -> Response:
-    """The windows that were read, the latest first."""
+    """The windows that were read, the latest first, a page at a time; or all of them as a file."""
     require_order(since, until)
+    if is_csv(request, kind):
+        refuse_useless(request, _PAGED, "in a file, which has all windows of that time")
+        found = windows.every(service.database, since=since, until=until)
+        return long_csv_file(service, viewer, lines_of(_WINDOW, map(_window, found)), "windows")
     page = windows.page(service.database, since=since, until=until, limit=limit, after=cursor)
-    rows = [
-        {
-            "start_at": window.start,
-            "end_at": window.end,
-            "spoke": window.spoke,
-            "pods": window.pods,
-            "rejected": window.rejected,
-            "polled_at": window.polled_at,
-        }
-        for window in page.windows
-    ]
     count = windows.count(service.database, since=since, until=until) if total else None
+    rows = [_window(one) for one in page.windows]
     return as_json({"windows": rows, "next": page.next or None, "total": count})
 
 
-@router.get("/gaps", response_model=GapsModel, responses=refusals())
+def _window(window: Covered) -> dict[str, Any]:
+    return dict(zip(_WINDOW, astuple(window), strict=True))
+
+
+@router.get("/gaps", response_model=GapsModel, responses={**DESCRIBED, **refusals(406)})
 def list_gaps(
-    service: Parts, _viewer: Reader, since: SinceQuery = None, until: UntilQuery = None
+    *,
+    request: Request,
+    service: Parts,
+    _viewer: Reader,
+    since: SinceQuery = None,
+    until: UntilQuery = None,
+    kind: TableQuery = None,
 ) -> Response:
-    """When the source was silent: usage in there is known only from what came before and after."""
+    """When the source was silent: usage in there is known only from what came before and after.
+
+    Of what comes after `read_until`, nothing is known yet.
+    """
     require_order(since, until)
     found = windows.silences(service.database, since=since, until=until)
-    return as_json({"gaps": [gap._asdict() for gap in found]})
+    rows = [gap._asdict() for gap in found]
+    if is_csv(request, kind):
+        return csv_file(lines_of(Gap._fields, rows), "gaps")
+    progress = Ledger(service.database).progress()
+    return as_json({"gaps": rows, "read_until": progress.watermark if progress else None})
 
 
 @router.get("/me", response_model=MeModel, responses=refusals())

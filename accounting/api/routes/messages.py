@@ -3,13 +3,16 @@
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from accounting.api.answers import as_json, refusals
 from accounting.api.dependencies import Admin, Parts, Service
+from accounting.api.formats import TableQuery
 from accounting.api.models import DestinationsModel, MessageModel, MessagesModel
 from accounting.api.parameters import CursorQuery, DestinationQuery, LimitQuery, TotalQuery
+from accounting.api.strictness import refuse_useless
+from accounting.api.tables import DESCRIBED, is_csv, lines_of, long_csv_file
 from accounting.delivery.outbox import Outbox
 from accounting.errors import AccountingError, DatabaseError, SettingsError
 from accounting.guard.problem import Problem
@@ -23,26 +26,51 @@ from accounting.wiring.destinations import address_of, names_of
 router = APIRouter(prefix="/messages", tags=["messages"])
 
 _SORT = "-id"
+_PAGED = ("cursor", "limit", "total")
+_COLUMNS = (
+    "id",
+    "empaid",
+    "destination",
+    "state",
+    "records",
+    "built_at",
+    "attempts",
+    "tried_at",
+    "next_try_at",
+    "sent_at",
+    "broker_id",
+    "failure_kind",
+    "failure_reason",
+    "failure_cure",
+    "origin",
+    "part",
+)
 _NOT_FOUND, _CONFLICT, _BAD_REQUEST = 404, 409, 400
 _LARGEST = 2**63 - 1
 _SET_ASIDE = Failure(FailureKind.OPERATOR, "parked by an administrator", "retry it, or withdraw it")
 Number = Annotated[int, Path(ge=1, le=_LARGEST, description="The message's id.")]
 
 
-@router.get("", response_model=MessagesModel, responses=refusals())
+@router.get("", response_model=MessagesModel, responses={**DESCRIBED, **refusals(406)})
 def list_messages(
-    service: Parts,
-    _viewer: Admin,
     *,
+    request: Request,
+    service: Parts,
+    viewer: Admin,
     state: Annotated[MessageState | None, Query(description="Only those that are there.")] = None,
     destination: DestinationQuery = "",
     cursor: CursorQuery = "",
     limit: LimitQuery = 100,
     total: TotalQuery = False,
+    kind: TableQuery = None,
 ) -> Response:
-    """Messages, the latest first."""
-    before = cursors.decode(cursor, _SORT, (int,))[0] if cursor else None
+    """Messages, the latest first, a page at a time; or all of them as a file."""
     chosen = Selection(where(service, destination), (state,) if state else ())
+    if is_csv(request, kind):
+        refuse_useless(request, _PAGED, "in a file, which has all messages that are selected")
+        rows = map(shown, Messages(service.database).all(chosen))
+        return long_csv_file(service, viewer, lines_of(_COLUMNS, rows), "messages")
+    before = cursors.decode(cursor, _SORT, (int,))[0] if cursor else None
     found = Messages(service.database).page(chosen, before, limit + 1)
     more = cursors.encode(_SORT, [found[limit - 1].id]) if len(found) > limit else None
     return as_json(

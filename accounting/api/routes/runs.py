@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from accounting.api.answers import as_json, refusals
 from accounting.api.dependencies import Operator, Parts, Service
+from accounting.api.formats import TableQuery
 from accounting.api.models import RunModel, RunsModel
 from accounting.api.parameters import (
     DestinationQuery,
@@ -19,6 +20,7 @@ from accounting.api.parameters import (
     VoQuery,
     moment,
 )
+from accounting.api.tables import DESCRIBED, csv_file, is_csv, lines_of
 from accounting.delivery.differences import Chosen, Difference
 from accounting.errors import SettingsError
 from accounting.guard.problem import Problem
@@ -33,6 +35,17 @@ router = APIRouter(tags=["runs"])
 _ACCEPTED, _BAD, _NOT_FOUND, _CONFLICT = 202, 400, 404, 409
 _LONGEST_WAIT = 25
 _SHOWN = 100
+_COLUMNS = (
+    "id",
+    "kind",
+    "state",
+    "begun_at",
+    "ended_at",
+    "ending",
+    "exit_code",
+    "error",
+    "error_cure",
+)
 _STARTED = {
     _ACCEPTED: {
         "model": RunModel,
@@ -123,10 +136,18 @@ def start_reconcile(
     return _started(request, start(service, JobKind.RECONCILE, job))
 
 
-@router.get("/runs", response_model=RunsModel, responses=refusals())
-def list_runs(service: Parts, _viewer: Operator) -> Response:
-    """The runs since the service has started, the latest first; a hundred at most."""
-    return as_json({"runs": [shown(run) for run in service.runs.latest()]})
+@router.get("/runs", response_model=RunsModel, responses={**DESCRIBED, **refusals(406)})
+def list_runs(
+    request: Request, service: Parts, _viewer: Operator, kind: TableQuery = None
+) -> Response:
+    """The runs since the service has started, the latest first; a hundred at most.
+
+    As a file without their results, which differ by kind.
+    """
+    rows = [shown(run) for run in service.runs.latest()]
+    if is_csv(request, kind):
+        return csv_file(lines_of(_COLUMNS, rows), "runs")
+    return as_json({"runs": rows})
 
 
 @router.get("/runs/{name}", response_model=RunModel, responses=refusals(404))

@@ -13,6 +13,7 @@ from accounting.api.formats import MEDIA_TYPES, TableQuery, chosen
 from accounting.api.models import SummaryModel
 from accounting.api.parameters import FlavorQuery, MonthQuery, UserQuery, VoQuery
 from accounting.api.strictness import refuse_useless
+from accounting.api.tables import DESCRIBED
 from accounting.guard.problem import Problem
 from accounting.lookup.sums import summaries
 from accounting.lookup.sums.question import By, Question
@@ -34,7 +35,7 @@ _CSV = {"Content-Disposition": 'attachment; filename="summary.csv"'}
     "",
     response_model=SummaryModel,
     responses={
-        200: {"content": {"text/csv": {"schema": {"type": "string"}}}},
+        **DESCRIBED,
         304: {"description": "Nothing has changed since the answer with this entity tag."},
         **refusals(406),
     },
