@@ -3,9 +3,10 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import Depends, Query
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
+from accounting.lookup.sums.question import By
 from accounting.model.time import EARLIEST_AT, LATEST_AT, Month
 
 _LONGEST = 300
@@ -97,6 +98,41 @@ VoQuery = Annotated[
 FlavorQuery = Annotated[
     _Name, Query(max_length=_LONGEST, description="Only this flavour's.", examples=["small"])
 ]
+ImageQuery = Annotated[
+    _Name,
+    Query(
+        max_length=_LONGEST,
+        description="Only this image's.",
+        examples=["registry.example.org/notebook:1"],
+    ),
+]
+_PartQuery = Annotated[
+    _Name,
+    Query(
+        max_length=_LONGEST,
+        description="Only those with this text in the name, in upper or lower case.",
+        examples=["example"],
+    ),
+]
+
+
+def _contains(
+    vo_contains: _PartQuery = "",
+    user_contains: _PartQuery = "",
+    flavor_contains: _PartQuery = "",
+    image_contains: _PartQuery = "",
+) -> tuple[tuple[By, str], ...]:
+    asked = {
+        By.VO: vo_contains,
+        By.USER: user_contains,
+        By.FLAVOR: flavor_contains,
+        By.IMAGE: image_contains,
+    }
+    return tuple((by, part) for by, part in asked.items() if part)
+
+
+ContainsQuery = Annotated[tuple[tuple[By, str], ...], Depends(_contains)]
+"""Parts of names: (of what, the text)."""
 PodQuery = Annotated[
     _Name,
     Query(

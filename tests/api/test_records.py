@@ -45,6 +45,7 @@ def _filled(found: Running) -> Running:
 
 def _page(number: int) -> Account:
     page = account(number, user=f"user-{number % 4}@example.org", group=f"vo{number % 3}")
+    page.pod.image = f"registry.example.org/notebook:{number % 2}"
     later = float(number % 7) * 3600
     page.pod.started_at = float(START) + later
     page.pod.first_running_at += later
@@ -102,7 +103,19 @@ def test_a_cursor_is_good_whatever_comes_meanwhile(changing: Running) -> None:
     assert before.isdisjoint(record["uid"] for record in rest["records"])
 
 
+WHOSE = [
+    ("image=registry.example.org/notebook:1", lambda r: r["image"].endswith(":1")),
+    ("image=notebook:1", lambda _: False),
+    ("image_contains=BOOK:1", lambda r: r["image"].endswith(":1")),
+    ("user_contains=R-1@Ex", lambda r: r["user"] == "user-1@example.org"),
+    ("vo_contains=O2", lambda r: r["vo"] == "vo2"),
+    ("vo_contains=_", lambda _: False),
+    ("flavor_contains=MALL&user_contains=user-2", lambda r: r["user"] == "user-2@example.org"),
+    ("flavor_contains=large", lambda _: False),
+]
+"""Filters that summaries have, too."""
 FILTERS = [
+    *WHOSE,
     ("month=2026-11", lambda r: r["month"] == "2026-11"),
     ("month=2027-01", lambda _: False),
     ("user=user-1@example.org", lambda r: r["user"] == "user-1@example.org"),
@@ -223,6 +236,14 @@ def test_summaries_are_the_ledger_s_numbers(running: Running) -> None:
     names = ("pods", "wall_seconds", "cpu_seconds")
     found = {(row["month"], row["vo"]): tuple(row[name] for name in names) for row in rows}
     assert found == {(str(month), vo): sums for (month, vo), sums in totals.items()}
+
+
+@pytest.mark.parametrize(("query", "fits"), WHOSE, ids=[query for query, _ in WHOSE])
+def test_sums_are_of_the_records_that_fit(query: str, fits: object, running: Running) -> None:
+    wanted = [r for r in listed(running, "month=2026-11", 1000) if fits(r)]  # type: ignore[operator] # see above
+    rows = summed(running, f"by=user&month=2026-11&{query}")
+    seconds = sum(r["used_wall_seconds"] for r in wanted)  # type: ignore[misc] # numbers
+    assert sum(row["wall_seconds"] for row in rows) == seconds  # type: ignore[misc] # numbers
 
 
 @pytest.mark.parametrize("by", ["month", "day", "vo", "user", "flavor", "image"])

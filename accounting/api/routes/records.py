@@ -14,8 +14,10 @@ from accounting.api.exports import HEAVY
 from accounting.api.formats import MEDIA_TYPES, FormatQuery, chosen
 from accounting.api.models import AcknowledgedModel, NotebookModel, RecordsModel
 from accounting.api.parameters import (
+    ContainsQuery,
     CursorQuery,
     FlavorQuery,
+    ImageQuery,
     LimitQuery,
     MonthQuery,
     PodQuery,
@@ -81,6 +83,8 @@ async def list_records(
     vo: VoQuery = "",
     pod: PodQuery = "",
     flavor: FlavorQuery = "",
+    image: ImageQuery = "",
+    contains: ContainsQuery,
     status: Annotated[Status | None, Query(description="Running, or completed.")] = None,
     delivery: Annotated[
         Delivery | None, Query(description="How far the record's content has come.")
@@ -107,6 +111,8 @@ async def list_records(
         user=user,
         vo=vo,
         flavor=flavor,
+        image=image,
+        contains=contains,
         status=status.value if status else "",
     )
     order, descending = _sort(sort)

@@ -1,7 +1,7 @@
 """``/summaries``: what was used within months, added up: measured, going out, delivered."""
 
 from operator import attrgetter
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query, Request
@@ -11,7 +11,14 @@ from accounting.api.answers import refusals, tag_of, tagged, unchanged
 from accounting.api.dependencies import Parts, Reader
 from accounting.api.formats import MEDIA_TYPES, TableQuery, chosen
 from accounting.api.models import SummaryModel
-from accounting.api.parameters import FlavorQuery, MonthQuery, UserQuery, VoQuery
+from accounting.api.parameters import (
+    ContainsQuery,
+    FlavorQuery,
+    ImageQuery,
+    MonthQuery,
+    UserQuery,
+    VoQuery,
+)
 from accounting.api.strictness import refuse_useless
 from accounting.api.tables import DESCRIBED
 from accounting.guard.problem import Problem
@@ -55,6 +62,8 @@ async def summarise(
     user: UserQuery = "",
     vo: VoQuery = "",
     flavor: FlavorQuery = "",
+    image: ImageQuery = "",
+    contains: ContainsQuery,
     kind: TableQuery = None,
 ) -> Response:
     """What you may see of what was used.
@@ -77,6 +86,8 @@ async def summarise(
             user=user,
             vo=vo,
             flavor=flavor,
+            image=image,
+            contains=contains,
         )
         months = question.months if question else []
         version = service.summaries.version(months)
@@ -126,16 +137,14 @@ def _question(
     month: Month | None,
     first: Month | None,
     last: Month | None,
-    user: str,
-    vo: str,
-    flavor: str,
+    **whose: Any,
 ) -> Question | None:
     """The question with all its months; None if there are no records at all."""
     known = summaries.known_months(service.database)
     if known is None:
         return None
     first, last = month or first or known[0], month or last or known[1]
-    question = Question(tuple(by), max(first, known[0]), min(last, known[1]), user, vo, flavor)
+    question = Question(tuple(by), max(first, known[0]), min(last, known[1]), **whose)
     if first > last:
         raise Problem(_BAD, "first_month is after last_month", "exchange them")
     if By.DAY in by and len(question.months) > summaries.MOST_MONTHS_BY_DAY:

@@ -14,7 +14,6 @@ from accounting.api.routes.records import selected
 from accounting.lookup import records
 from accounting.lookup.records import Delivery, Page, Question, Sort
 from accounting.lookup.sums import summaries
-from accounting.lookup.sums.question import By
 from accounting.lookup.sums.question import Question as Sums
 from accounting.lookup.sums.row import Usage
 from accounting.model.records import Status
@@ -149,15 +148,11 @@ def _sums(
 
 
 def _files(asked: Mapping[str, str], filters: Filters, span: Span | None) -> dict[str, str]:
-    """Title → question of the files that can be had: none of images, or of parts of names.
-
-    The API has no such filters.
-    """
-    if filters.contains or By.IMAGE in filters.exact:
-        return {}
+    """Title → the API's question of the files that can be had."""
     kinds = {"CSV": "csv", "APEL text": "apel"}
     if find_spec("pyarrow") is not None:
         kinds["Parquet"] = "parquet"
     more = {name: asked[name] for name in ("pod", "status", "delivery") if name in asked}
-    kept = {**_when(span), **filters.named(), **more}
+    parts = {f"{by}_contains": text for by, text in filters.contains}
+    kept = {**_when(span), **filters.named(), **parts, **more}
     return {title: urlencode({**kept, "format": kind}) for title, kind in kinds.items()}
