@@ -125,6 +125,36 @@ def test_the_time_of_a_list_is_seen_and_kept_in_its_form(running: Running) -> No
     assert '<option value="">all</option>' in page_of(running, "/records").partition("VO <")[0]
 
 
+def test_a_record_leads_back_to_the_list_that_it_was_found_in(running: Running) -> None:
+    query = "first=2026-10&last=2026-11&vo=PHYS&sort=-wall"
+    more = re.findall(
+        r'href="/records\?([^"]+cursor=[^"]+)"', page_of(running, f"/records?{query}")
+    )
+    for asked in (query, *more):
+        page = page_of(running, f"/records?{asked}")
+        found = re.findall(r'href="(/records/[^"]+)"', page)
+        (back,) = re.findall(
+            r'<p class="sub"><a href="([^"]+)">Records<', page_of(running, found[0])
+        )
+        assert parse_qs(urlsplit(back).query) == parse_qs(asked)
+        assert re.findall(r'href="(/records/[^"]+)"', page_of(running, back)) == found
+    assert len(more) == 1
+
+
+def test_a_record_that_no_list_led_to_leads_to_all(running: Running) -> None:
+    page = page_of(running, f"/records/{month.HELD}?next=//example.org&vo=%22%3E%3Cb%3E")
+    assert 'href="/records?vo=%22%3E%3Cb%3E">Records<' in page
+    assert "example.org&" not in page
+    assert 'href="/records">Records<' in page_of(running, f"/records/{month.HELD}")
+
+
+@pytest.mark.parametrize("action", ["acknowledge", "reopen"])
+def test_what_is_done_on_a_record_s_page_keeps_its_way_back(action: str, running: Running) -> None:
+    said = {"month": "2026-11", "reason": "a test"}
+    answer = running.post(f"/records/{month.HELD}/{action}?vo=PHYS&cursor=x", data=said)
+    assert answer.headers["Location"] == f"/records/{month.HELD}?vo=PHYS&cursor=x"
+
+
 def test_a_wrong_month_stays_in_its_field(running: Running) -> None:
     page = page_of(running, "/usage?first=2026-11&last=2026-09")
     field = page[page.index('<select name="last"') :].partition("</select>")[0]
@@ -151,6 +181,39 @@ def test_gaps_up_to_an_earlier_day_are_those_of_the_weeks_before_it(running: Run
     page = page_of(running, "/gaps?until=2026-10-30")
     assert page.count("Notebooks of the gap from") == 1
     assert 'name="since" value="2026-09-25"' in page
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("since=2030-01-01", "These days have not come yet."),
+        ("since=2026-11-26&until=2026-11-30", "These days have not come yet."),
+        ("since=2026-09-01&until=2026-09-02", "Usage is read from 2026-09-30 00:00 UTC on."),
+        ("since=2026-11-25", "They were read up to 2026-11-25 11:58 UTC."),
+        ("since=2026-09-29&until=2026-10-01", "They were read from 2026-09-30 00:00 UTC."),
+    ],
+)
+def test_no_gaps_are_said_only_of_what_was_read(query: str, said: str, running: Running) -> None:
+    page = page_of(running, f"/gaps?{query}")
+    assert said in page
+    assert ("never silent" in page) == ("They were" in said)
+
+
+def test_days_that_came_but_were_not_read_yet_are_not_said_to_have_no_gaps(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running.clock, "now", month.NOW + 3 * 86400)
+    page = page_of(running, "/gaps?since=2026-11-26")
+    assert "Usage is read up to 2026-11-25 11:58 UTC." in page
+    assert "never silent" not in page
+
+
+def test_days_are_as_they_should_be_in_the_form_of_gaps(running: Running) -> None:
+    page = page_of(running, "/gaps?since=2030-01-01")
+    assert 'name="until" value="2030-01-01"' in page
+    page = page_of(running, "/gaps?since=soon")
+    assert "Which days?" in page
+    assert "never silent" not in page
 
 
 def test_one_window_covers_a_short_life(running: Running) -> None:

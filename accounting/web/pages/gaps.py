@@ -1,5 +1,7 @@
 """``/gaps``: when the metrics were silent, what that did to whom, and reading a time again."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
@@ -10,8 +12,12 @@ from accounting.api.routes.runs import poll_job, span_to_read, start
 from accounting.guard.problem import Problem
 from accounting.lookup import gaps, status, windows
 from accounting.model.jobs import JobKind
+from accounting.model.time import Gap
+from accounting.store.engine.database import Database
+from accounting.store.ledger import Ledger
 from accounting.web.fields import Fields
 from accounting.web.templating import templates
+from accounting.web.views.figures import iso
 
 router = APIRouter(prefix="/gaps")
 
@@ -22,22 +28,52 @@ _BEFORE_SECONDS = 3600
 """Reading again begins that long before a gap, so that the last sample before it is seen."""
 
 
-@router.get("")
-def show(request: Request, service: Parts, viewer: Reader) -> Response:
-    """The silences of some days, the latest first."""
-    fields, now = Fields(request.query_params), service.clock()
+@dataclass(frozen=True)
+class Asked:
+    """Which days a form asks for, as days since 1970, both included; what is wrong is in fields."""
+
+    fields: Fields
+    first: int
+    last: int
+
+    @property
+    def start(self) -> int:
+        """Unix seconds."""
+        return self.first * _DAY
+
+    @property
+    def end(self) -> int:
+        """Unix seconds, the first that is not meant any more."""
+        return (self.last + 1) * _DAY
+
+    def silences(self, database: Database) -> Sequence[Gap]:
+        """The silences of these days, the latest first; none if the form is wrong."""
+        if self.fields.wrong:
+            return []
+        return list(reversed(windows.silences(database, since=self.start, until=self.end)))
+
+
+def _asked(request: Request, now: float) -> Asked:
+    fields = Fields(request.query_params)
     since, until = fields.day("since"), fields.day("until")
     if since is not None and until is not None and until < since:
         fields.wrong["until"] = "This is before the first day."
-    last = int(now) // _DAY if until is None else until
-    first = last - status.GAPS_DAYS if since is None else since
-    found = windows.silences(service.database, since=first * _DAY, until=(last + 1) * _DAY)
-    found = [] if fields.wrong else list(reversed(found))
+    last = max(int(now) // _DAY, since or 0) if until is None else until
+    return Asked(fields, last - status.GAPS_DAYS if since is None else since, last)
+
+
+@router.get("")
+def show(request: Request, service: Parts, viewer: Reader) -> Response:
+    """The silences of some days, the latest first."""
+    now = service.clock()
+    asked = _asked(request, now)
+    found = asked.silences(service.database)
     context = {
-        "fields": fields,
-        "first": first * _DAY,
-        "last": last * _DAY,
+        "fields": asked.fields,
+        "first": asked.start,
+        "last": asked.last * _DAY,
         "now": now,
+        "nothing": None if found else _nothing(service.database, asked, now),
         "count": len(found),
         "gaps": [
             gaps.effects(service.database, viewer, gap, now, _MOST_PODS)
@@ -46,6 +82,37 @@ def show(request: Request, service: Parts, viewer: Reader) -> Response:
         "before": _BEFORE_SECONDS,
     }
     return templates.TemplateResponse(request, "gaps.html", context)
+
+
+def _nothing(database: Database, asked: Asked, now: float) -> tuple[str, str]:
+    """What it means that there are no gaps, in short and as a sentence.
+
+    Of days that have not come, or were not read, no gaps says nothing.
+    """
+    if asked.fields.wrong:
+        return "Which days?", "Correct the field that is marked above."
+    if asked.start > now:
+        return "Not measured yet", "These days have not come yet."
+    began, progress = windows.first_start(database), Ledger(database).progress()
+    if began is None or progress is None:
+        return "Not measured yet", "Nothing has been read yet."
+    if asked.start >= progress.watermark:
+        return "Not measured yet", f"Usage is read up to {_at(progress.watermark)}."
+    if asked.end <= began:
+        return "Not measured", f"Usage is read from {_at(began)} on."
+    parts = [
+        *([f"from {_at(began)}"] if asked.start < began else []),
+        *([f"up to {_at(progress.watermark)}"] if progress.watermark < asked.end else []),
+    ]
+    only = f" They were read {' '.join(parts)}." if parts else ""
+    return (
+        "No gaps",
+        f"The metrics were never silent in these days, as far as they were read.{only}",
+    )
+
+
+def _at(at: int) -> str:
+    return f"{iso(at)[:16].replace('T', ' ')} UTC"
 
 
 @router.post("/read")

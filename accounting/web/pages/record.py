@@ -22,6 +22,7 @@ from accounting.model.records import Held, Record
 from accounting.model.time import Month
 from accounting.records.formats import apel
 from accounting.web.fields import Fields
+from accounting.web.pages.records import address_of
 from accounting.web.templating import templates
 from accounting.wiring.months import open_from
 
@@ -96,6 +97,7 @@ def notebook(request: Request, service: Parts, viewer: Reader, uid: str) -> Resp
     rests_on = evidence(service.database, uid)
     context = {
         "notebook": found,
+        "back": address_of(request),
         "last": last,
         "is_running": last.end_at is None,
         "flags": {
@@ -137,7 +139,9 @@ def act(
     if of is None or (action == "acknowledge" and not why):
         raise Problem(400, "a month and a reason are needed", "go back and fill in the reason")
     acknowledge(service, viewer, uid, of, why if action == "acknowledge" else "")
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/records/{uid}", 303)
+    back = address_of(request)
+    home = request.scope.get("root_path", "")
+    return RedirectResponse(f"{home}/records/{uid}{'?' if back else ''}{back}", 303)
 
 
 def _queries(service: Service, rests_on: Evidence) -> list[tuple[str, str, str]]:

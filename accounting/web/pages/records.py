@@ -62,7 +62,7 @@ def search(request: Request, service: Parts, viewer: Reader) -> Response:
     )
     # Without the field that is wrong, the list would show more than was meant.
     page = Page([], "") if fields.wrong else records.page(service.database, viewer, question)
-    asked = {name: value for name in _NAMES if (value := request.query_params.get(name, ""))}
+    asked = _asked(request, *_NAMES)
     context = {
         "fields": fields,
         "asked": asked,
@@ -78,12 +78,22 @@ def search(request: Request, service: Parts, viewer: Reader) -> Response:
         "page": page,
         "is_first": not question.cursor,
         "first": urlencode(asked),
+        "here": address_of(request),
         "next": urlencode({**asked, "cursor": page.next}) if page.next else "",
         "held": urlencode({**asked, "delivery": Delivery.HELD.value}),
         "files": _files(asked, filters, span),
         "sums": _sums(service, viewer, question, filters, span) if page.entries else None,
     }
     return templates.TemplateResponse(request, "records.html", context)
+
+
+def address_of(request: Request) -> str:
+    """The question of a list that is asked or was left, as its address has it: the way back."""
+    return urlencode(_asked(request, *_NAMES, "cursor"))
+
+
+def _asked(request: Request, *names: str) -> dict[str, str]:
+    return {name: value for name in names if (value := request.query_params.get(name, ""))}
 
 
 def _span(fields: Fields, service: Service) -> Span | None:
