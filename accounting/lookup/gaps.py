@@ -53,7 +53,9 @@ class Effects:
     shown: Sequence[Affected]
 
 
-def effects(database: Database, viewer: Viewer, gap: Gap, now: float, limit: int) -> Effects:
+def effects(
+    database: Database, viewer: Viewer, gap: Gap, now: float, limit: int | None = None
+) -> Effects:
     """What a silence did to the notebooks that the viewer may see.
 
     Args:
@@ -61,7 +63,7 @@ def effects(database: Database, viewer: Viewer, gap: Gap, now: float, limit: int
         viewer: who looks.
         gap: the silence.
         now: Unix seconds, its end so far if it goes on.
-        limit: show at most that many.
+        limit: show at most that many; None: all.
     """
     c, end = records.c, now if gap.end_at is None else gap.end_at
     of_month = tuple_(c.year, c.month)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
 from accounting.api.parameters import moment, month
+from accounting.guard.problem import Problem
 from accounting.model.time import Month
 
 _LONGEST = 300
@@ -77,6 +78,16 @@ class Fields:
         except ValueError:
             self.wrong[name] = "A day, for example 2026-11-03."
             return None
+
+    def refuse(self) -> None:
+        """Refuse what is wrong: a file has no form that could be marked.
+
+        Raises:
+            Problem: something is.
+        """
+        if self.wrong:
+            wrong = ", ".join(f"{field}: {said}" for field, said in self.wrong.items())
+            raise Problem(400, wrong, "correct the address")
 
 
 def months_back(ends: tuple[Month, Month] | None) -> Sequence[str]:

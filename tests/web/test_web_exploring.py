@@ -437,6 +437,12 @@ def test_users_take_their_usage_away(site: Site, watched: Page) -> None:  # noqa
     with downloading.value.path().open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert "2026-11" in {row["month"] for row in rows}
+    with watched.expect_download() as downloading:
+        watched.click("a[href*='status=started']")
+    with downloading.value.path().open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert month.ADAS_LONG_ONE in {row["uid"] for row in rows}
+    assert {row["status"] for row in rows} == {"started"}
     watched.locator("td a.figure").first.click()
     expect(watched.locator(".truth").first).to_be_visible()
 

@@ -1,18 +1,20 @@
 """``/gaps``: when the metrics were silent, what that did to whom, and reading a time again."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from accounting.api.dependencies import Operator, Parts, Reader
+from accounting.api.dependencies import Operator, Parts, Reader, Service
 from accounting.api.routes.runs import poll_job, span_to_read, start
+from accounting.api.tables import lines_of, long_csv_file
 from accounting.guard.problem import Problem
 from accounting.lookup import gaps, status, windows
 from accounting.model.jobs import JobKind
 from accounting.model.time import Gap
+from accounting.store.engine.access import Viewer
 from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
 from accounting.web.fields import Fields
@@ -24,6 +26,7 @@ router = APIRouter(prefix="/gaps")
 _DAY = 86400
 _MOST_GAPS = 50
 _MOST_PODS = 100
+_COLUMNS = ("gap_start_at", "gap_end_at", *(field.name for field in fields(gaps.Affected)))
 _BEFORE_SECONDS = 3600
 """Reading again begins that long before a gap, so that the last sample before it is seen."""
 
@@ -82,6 +85,22 @@ def show(request: Request, service: Parts, viewer: Reader) -> Response:
         "before": _BEFORE_SECONDS,
     }
     return templates.TemplateResponse(request, "gaps.html", context)
+
+
+@router.get("/table.csv")
+def file(request: Request, service: Parts, viewer: Reader) -> Response:
+    """All silences of these days, each with all notebooks that it affected."""
+    asked = _asked(request, service.clock())
+    asked.fields.refuse()
+    lines = lines_of(_COLUMNS, _affected(service, viewer, asked))
+    return long_csv_file(service, viewer, lines, "gaps")
+
+
+def _affected(service: Service, viewer: Viewer, asked: Asked) -> Iterator[dict[str, Any]]:
+    for gap in asked.silences(service.database):
+        found = gaps.effects(service.database, viewer, gap, service.clock()).shown
+        for one in map(asdict, found) if found else [{}]:
+            yield {"gap": gap._asdict(), **one}
 
 
 def _nothing(database: Database, asked: Asked, now: float) -> tuple[str, str]:

@@ -83,6 +83,14 @@ def mine(request: Request, service: Parts, viewer: Reader) -> Response:
         "files": {
             "month": _csv(By.MONTH, viewer.user, first, current),
             "day": _csv(By.DAY, viewer.user, month, month),
+            "running": urlencode(
+                {
+                    "month": str(current),
+                    "user": viewer.user,
+                    "status": Status.STARTED.value,
+                    "format": "csv",
+                }
+            ),
             "homes": urlencode(
                 {"by": "volume", "month": str(month), "user": viewer.user, "format": "csv"}
             ),

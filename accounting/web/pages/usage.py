@@ -1,6 +1,5 @@
 """``/usage``: over time, and by VO, user, flavour or image; crossed, compared, and as files."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import urlencode
@@ -9,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from accounting.api.dependencies import Parts, Reader, Service
+from accounting.api.tables import csv_file
 from accounting.guard.problem import Problem
 from accounting.lookup import windows
 from accounting.lookup.sums import summaries
@@ -150,27 +150,20 @@ def file(request: Request, service: Parts, viewer: Reader, what: str, kind: str)
     """The table or the chart as CSV, the chart as SVG: what the page with this question shows."""
     asked = _asked(request, service, viewer)
     name = f"{what}-{'-to-'.join(asked.span.asked.values())}"
-    if asked.fields.wrong:
-        wrong = ", ".join(f"{field}: {said}" for field, said in asked.fields.wrong.items())
-        raise Problem(400, wrong, "correct the address")
+    asked.fields.refuse()
     if (what, kind) == ("table", "csv"):
         if asked.across:
             crossing = None if asked.is_empty else _crossing(service, viewer, asked)
-            return _csv(crossing.csv(asked.by) if crossing else (), name)
+            return csv_file(crossing.csv(asked.by) if crossing else (), name)
         found, before = _found(service, viewer, asked)
-        return _csv(csv_of(rows_of(found, asked.by, f"-{asked.show}", before), asked.by), name)
+        return csv_file(csv_of(rows_of(found, asked.by, f"-{asked.show}", before), asked.by), name)
     drawn = _chart(service, viewer, asked) if what == "chart" and not asked.is_empty else None
     if drawn is None or kind not in {"csv", "svg"}:
         raise Problem(404, "there is no such file, or nothing to draw", "see the page of usage")
     if kind == "csv":
-        return _csv(drawn.csv(), name)
+        return csv_file(drawn.csv(), name)
     headers = {"Content-Disposition": f'attachment; filename="{name}.svg"'}
     return Response(drawn.file, 200, headers, "image/svg+xml")
-
-
-def _csv(lines: Iterable[bytes], name: str) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
-    return Response(b"".join(lines), 200, headers, "text/csv; charset=utf-8")
 
 
 def _found(
