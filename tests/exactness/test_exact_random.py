@@ -17,6 +17,8 @@ from tests.exactness.test_exact_emitters import SHAPES, check_world
 
 CLUSTERS = int(os.environ.get("EXACT_CLUSTERS", "2"))
 FIRST = int(os.environ.get("EXACT_SEED", "1"))
+ONCE_WRONG = (20290183,)
+"""A node that goes from cAdvisor beside the kubelet's own metrics to these as it reboots."""
 SWITCHES = (
     "quick_restarts",
     "container_restarts",
@@ -55,7 +57,7 @@ def drawn(seed: int) -> Features:
     return Features(**{name: rng.random() < 0.5 for name in SWITCHES}, nodes=nodes)
 
 
-@pytest.mark.parametrize("seed", range(FIRST, FIRST + CLUSTERS))
+@pytest.mark.parametrize("seed", [*ONCE_WRONG, *range(FIRST, FIRST + CLUSTERS)])
 def test_a_random_cluster_is_measured_exactly(
     tmp_path: Path, new_ledger: Callable[[], str], seed: int
 ) -> None:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,15 +13,12 @@ from hypothesis import strategies as st
 from accounting.measure.promql.scope import Scope, span
 from accounting.measure.source import discovery
 from accounting.measure.source.prometheus import Source
-from accounting.measure.source.querier import Querier
-from accounting.measure.usage.samples import Labels
-from accounting.model.time import Month, Window
+from accounting.model.time import Window
 from accounting.simulation.world.cluster import NAMESPACE
 from tests.exactness.notebooks import ENGINES, START, served
 
 SCOPE = Scope(NAMESPACE, "jupyter-.*")
 START_MS = START * 1000
-DAY = Month(2026, 11).start
 
 
 def selected(times_ms: Iterable[int], window: Window, *, is_closed: bool) -> list[int]:
@@ -64,24 +60,3 @@ def test_engines_select_what_a_window_holds(tmp_path: Path, engine: str) -> None
             rows = source.raw(f"{series}{over}", end)
             found[start - START] = [value for _, values in rows for _, value in values]
     assert found == {-60: [0.0], 0: [1.0, 2.0, 3.0], 60: [4.0]}
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "asked"),
-    [(0, 21_600, (0, 21_600)), (100, 21_500, (0, 21_600)), (1800, 1900, (1800, 3600))],
-)
-def test_instants_are_multiples_of_their_step_and_no_more_than_a_window_needs(
-    start: int, end: int, asked: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Some stores make them such anyway; and what is asked of more than the window costs more."""
-    seen: list[tuple[Window, float]] = []
-
-    def at_any_step(_: Source, __: str, window: Window, step_seconds: float) -> list[Labels]:
-        seen.append((window, step_seconds))
-        return []
-
-    monkeypatch.setattr(Source, "at_any_step", at_any_step)
-    with Source("http://localhost:1") as source, ThreadPoolExecutor(1) as workers:
-        to, window = Querier(source, SCOPE, workers), Window(DAY + start, DAY + end)
-        to.told_by_others(window, 120.0, (), 1800.0).read()
-    assert seen == [(Window(DAY + asked[0], DAY + asked[1]), 1800)]

@@ -180,8 +180,8 @@ class Querier:
         by = form.usage("pod")
         only = one_of(by, pods) if pods else ""
         query = kubelet.told_by_others(form, seconds, only, pods)
-        # Some stores move the steps to multiples of their length: so they are such for all.
-        wider = Window(window.start // step * step, -(-window.end // step) * step)
+        # Some stores move the steps to multiples of their length.
+        wider = Window(window.start - step, window.end + step)
         return [labels.get(by, "") for labels in self.source.at_any_step(query, wider, step)]
 
     @staticmethod
