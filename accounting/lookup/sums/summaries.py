@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy import literal_column, select, union
 
-from accounting.lookup.sums import outgoing, summing
+from accounting.lookup.sums import conditions, outgoing, statements, summing
 from accounting.lookup.sums.outgoing import Lacking, Part
 from accounting.lookup.sums.question import By, Question, shown
 from accounting.lookup.sums.row import Usage
@@ -190,7 +190,7 @@ def _names(database: Database, viewer: Viewer, month: Month, most: int) -> Mappi
     found = {}
     with database.asking() as connection:
         for by in (By.VO, By.USER, By.FLAVOR, By.IMAGE):
-            names = union(*summing.named(viewer, by, month, month)).subquery("names").c.name
+            names = union(*statements.named(viewer, by, month, month)).subquery("names").c.name
             query = select(names).distinct().where(names != "").order_by(names).limit(most)
             found[by] = list(connection.scalars(query))
     return found
@@ -236,7 +236,7 @@ def _lacking(
             for one in summing.sums(database, viewer, question, _some, _held)
         }, usual
     keys = [parts.ordinal(c.year, c.month) if by is By.MONTH else c[by.value] for by in question.by]
-    asked = summing.asked(viewer, question)
+    asked = conditions.asked(viewer, question)
     rows, usual = outgoing.lacking(database, asked, keys, differs())
     return {
         tuple(shown(by, value) for by, value in zip(question.by, key, strict=True)): lacks

@@ -1,4 +1,4 @@
-"""Adds usage up in SQL: totals that are kept, and the few records that no total has.
+"""Adds usage up, and what was held by pods that were resized.
 
 Days: wall time lies between a pod's start and its last sample without a break, so each day's part
 of it is exact. CPU time is known at month ends and at the last sample only: each day gets its part
@@ -8,57 +8,21 @@ is exact, too: of pods that were resized in the month, a record has each size an
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    String,
-    Table,
-    and_,
-    case,
-    cast,
-    func,
-    literal,
-    literal_column,
-    null,
-    select,
-    tuple_,
-    union_all,
-)
+from sqlalchemy import ColumnElement, Connection, select
 
-from accounting.lookup.records import allowed
+from accounting.lookup.sums.conditions import of_month
 from accounting.lookup.sums.question import By, Question, shown
 from accounting.lookup.sums.row import Usage
-from accounting.model.time import Month
+from accounting.lookup.sums.statements import statement
 from accounting.records import holdings
 from accounting.store import parts
 from accounting.store.engine.access import Viewer
 from accounting.store.engine.database import Database
-from accounting.store.records import Selection
 from accounting.store.rows import spans_of
-from accounting.store.tables import day_totals, month_totals, records
-
-_FIGURES = ("wall", "cpu", *parts.INTEGRALS)
-_KEPT = (*_FIGURES, *parts.TAKEN)
-_NAMES = parts.DESCRIBED[1:]
-_ORDER = ("pods", "users", *_FIGURES, "unknown", *parts.SUMMED)
-"""The figures of a sum, as ``Usage`` has them."""
-_ASKED = (*_ORDER, "resized")
-"""The same, and how many parts are of pods that may have been resized: see ``_resized``."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """Some totals: of which table, on what condition, their month, and the pods they count."""
-
-    table: Table
-    within: ColumnElement[bool]
-    month: ColumnElement[int]
-    pods: ColumnElement[Any]
+from accounting.store.tables import records
 
 
 def sums(
@@ -75,7 +39,7 @@ def sums(
     Raises:
         Forbidden: the viewer may not ask for that user or VO.
     """
-    query, conditions = _query(viewer, question, more, is_sqlite=database.is_sqlite)
+    query, conditions = statement(viewer, question, more, is_sqlite=database.is_sqlite)
     with database.asking() as connection:
         rows = connection.execute(query).all()
         # To look for them takes 10 ms where 8,000 records are apart; as a rule there are none.
@@ -85,290 +49,6 @@ def sums(
     if not resized:
         return usages
     return [_with(usage, resized.get(tuple(usage.key.values()))) for usage in usages]
-
-
-# The same questions are asked after each poll: to write one of them takes 6 ms.
-@lru_cache(maxsize=256)
-def _query(
-    viewer: Viewer, question: Question, more: tuple[ColumnElement[bool], ...], *, is_sqlite: bool
-) -> tuple[Select[Any], list[ColumnElement[bool]]]:
-    """What adds it up, and the conditions on ``records`` of what is looked at."""
-    conditions = [*asked(viewer, question), *more]
-    # A notebook has a row per month: in a row for several months, it still counts once.
-    is_single = len(question.months) == 1 and (question.days is None or By.DAY in question.by)
-    once = is_single or not question.counts
-    kept: list[_Kept] = []
-    others = [_looked_at(question, conditions, once=once)]
-    if not more and _has_totals(viewer, question):
-        kept = list(_kept(question))
-        others = [_looked_at(question, conditions, once=once, apart=True)]
-        if not viewer.is_admin:  # a manager's own usage in VOs that they do not manage
-            own = [*conditions, ~records.c.vo.in_(viewer.vos), literal_column("NOT records.apart")]
-            others.append(_looked_at(question, own, once=once))
-    if kept and _has_own_order(question, is_sqlite=is_sqlite):
-        both = union_all(*others).subquery("others")
-        return _added_apart(viewer, question, kept[0], both), conditions
-    totals = (_totals(viewer, question, one) for one in kept)
-    return _added(question, union_all(*others, *totals).subquery("parts")), conditions
-
-
-def _added(question: Question, found: Any) -> Select[Any]:
-    c = found.c
-    # As expressions: SQLite would otherwise read all records in the order of an index on users.
-    keys = [func.coalesce(c[by.value], literal_column("NULL")) for by in question.by]
-    sums: dict[str, ColumnElement[Any]] = {
-        name: func.coalesce(func.sum(c[name]), 0) for name in _summed(question)
-    }
-    if question.counts:
-        sums["pods"] += func.count(c.uid.distinct())
-        sums["users"] = func.count(c.user.distinct())
-    nothing: ColumnElement[Any] = literal_column("0")
-    query = select(*keys, func.count(), *(sums.get(name, nothing) for name in _ASKED))
-    return query.group_by(*keys) if keys else query
-
-
-def _has_own_order(question: Question, *, is_sqlite: bool) -> bool:
-    """Whether users of totals can be counted in the order of their keys, and found by those."""
-    least = {By.DAY} if is_sqlite else {By.DAY, By.VO}
-    return question.counts and least <= set(question.by) <= {By.DAY, By.VO, By.MONTH}
-
-
-def _added_apart(viewer: Viewer, question: Question, kept: _Kept, others: Any) -> Select[Any]:
-    """The same by day, or day and VO: totals and other records are first added up by themselves.
-
-    In the order of their keys, SQLite counts the users of totals as it reads them. Taken together
-    with records, they have no order, and all are sorted. Of a month of 74,000 totals and 8,000
-    other records, that takes 115 ms of processor time, and this takes 53 ms; by day alone, 99 and
-    72 ms.
-    """
-    totals = _totals(viewer, question, kept).subquery("totals").c
-    its = _of_users(question, others).subquery("of_users").c
-    keys, its_keys = ([of[by.value] for by in question.by] for of in (totals, its))
-    is_new = case((~_is_among(viewer, question, kept, its), its.user))  # else a total counts it
-    both = union_all(
-        _with_users(question, keys, totals, totals.user).group_by(*keys),
-        _with_users(question, its_keys, its, is_new).group_by(*its_keys),
-    )
-    c = both.subquery("parts").c
-    found = [c[key.name] for key in keys]
-    sums = (func.coalesce(func.sum(c[name]), 0) for name in _ASKED)
-    return select(*found, func.count(), *sums).group_by(*found)
-
-
-def _of_users(question: Question, others: Any) -> Select[Any]:
-    """Other records by day, VO and user: so each user is looked for once among the totals.
-
-    Of 4,000 records, that saves 3 ms of 48 on PostgreSQL; SQLite takes as long.
-    """
-    names = dict.fromkeys((*(by.value for by in question.by), "day", "vo", "user"))
-    # As expressions: SQLite would otherwise read all records in the order of an index on users.
-    keys = [func.coalesce(others.c[name], literal_column("NULL")) for name in names]
-    named = (key.label(name) for name, key in zip(names, keys, strict=True))
-    sums = (func.sum(others.c[name]).label(name) for name in _summed(question))
-    return select(*named, *sums).group_by(*keys)
-
-
-def _is_among(viewer: Viewer, question: Question, kept: _Kept, others: Any) -> ColumnElement[bool]:
-    """Whether a total counts the user of another record in the same row."""
-    c = kept.table.c
-    within = [*_of_totals(viewer, question, kept), c.day == others.day, c.user == others.user]
-    here = select(literal(1)).where(*within, c.vo == others.vo).exists()
-    if By.VO in question.by:
-        return here
-    # Nearly all are found in their VO. For the others all VOs are tried: keys need one.
-    of = month_totals.c
-    vos = select(of.vo).where(_from_to(of, question.first, question.last)).distinct()
-    return here | select(literal(1)).where(*within, c.vo.in_(vos)).exists()
-
-
-def _with_users(question: Question, keys: Sequence[Any], c: Any, user: Any) -> Select[Any]:
-    sums = (func.sum(c[name]).label(name) for name in _summed(question))
-    named = (key.label(by.value) for key, by in zip(keys, question.by, strict=True))
-    return select(*named, *sums, func.count(user.distinct()).label("users"))
-
-
-def _summed(question: Question) -> tuple[str, ...]:
-    """The figures that a question needs."""
-    figures = (*_FIGURES, "joules", "resized")
-    return (*figures, *parts.SUMMED[1:], "pods", "unknown") if question.counts else figures
-
-
-def _has_totals(viewer: Viewer, question: Question) -> bool:
-    """Whether totals that are kept can answer; else all records are looked at."""
-    if not (viewer.is_admin or viewer.vos):
-        return False
-    return not question.user or question.user != viewer.user
-
-
-def _looked_at(
-    question: Question, asked: list[ColumnElement[bool]], *, once: bool, apart: bool = False
-) -> Select[Any]:
-    """What records say, one by one."""
-    c = _parts(question, asked, apart=apart).subquery("looked_at").c
-    figures: dict[str, ColumnElement[Any]] = {
-        **{name: c[name] for name in _FIGURES},
-        "pods": literal(1 if once else 0).label("pods"),
-        "unknown": case((c.cpu.is_(None), 1), else_=0).label("unknown"),
-        "resized": case((c.core_seconds.is_(None), 1), else_=0).label("resized"),
-        **{column.name: column for column in parts.energy(c)},
-    }
-    uid = cast(null(), String).label("uid") if once else c.uid
-    names = (c[name] for name in _columns(question))
-    return select(uid, *names, *(figures[name] for name in _summed(question)))
-
-
-def _columns(question: Question) -> tuple[str, ...]:
-    return (*_NAMES, "month", *(["day"] if By.DAY in question.by else []))
-
-
-def _kept(question: Question) -> Iterator[_Kept]:
-    """The totals of what a question is about; each pod in them ran in one month only."""
-    c = day_totals.c
-    if By.DAY in question.by:  # of a single month
-        days = c.day.between(*_ends(question))
-        yield _Kept(day_totals, days, _place(question.first), c.pods)
-        return
-    in_part = question.months_by_day()
-    whole = [month for month in question.months if month not in in_part]
-    if whole:
-        of = month_totals.c
-        within = _from_to(of, whole[0], whole[-1])
-        yield _Kept(month_totals, within, parts.ordinal(of.year, of.month), of.pods)
-    for month in in_part:
-        low, high = _ends(replace(question, first=month, last=month))
-        # A pod counts on the first of these days, or else where it began.
-        pods = case((c.day == low, c.pods), else_=c.begun)
-        yield _Kept(day_totals, c.day.between(low, high), _place(month), pods)
-
-
-def _place(month: Month) -> ColumnElement[int]:
-    return literal(month.year * 12 + month.month - 1)
-
-
-def _totals(viewer: Viewer, question: Question, kept: _Kept) -> Select[Any]:
-    c, told = kept.table.c, _told_apart(question, kept.table)
-    conditions = _of_totals(viewer, question, kept)
-    here: dict[str, ColumnElement[Any]] = {"month": kept.month.label("month")}
-    here |= {name: literal("").label(name) for name in _NAMES if name not in told}
-    names = [here[name] if name in here else c[name] for name in _columns(question)]
-    figures = {"pods": kept.pods, "unknown": c.pods_without_cpu, "resized": literal(0)}
-    found = {name: figures[name] if name in figures else c[name] for name in _summed(question)}
-    uid = cast(null(), String).label("uid")
-    if told == _NAMES:
-        every = (figure.label(name) for name, figure in found.items())
-        return select(uid, *names, *every).where(*conditions)
-    sums = (func.sum(figure).label(name) for name, figure in found.items())
-    time = (column for column in kept.table.primary_key if column.name not in _NAMES)
-    grouped = select(uid, *names, *sums).where(*conditions)
-    return grouped.group_by(*time, *(c[name] for name in told))
-
-
-def _of_totals(viewer: Viewer, question: Question, kept: _Kept) -> list[ColumnElement[bool]]:
-    """The conditions on totals of what a question is about, as far as the viewer may know."""
-    c = kept.table.c
-    conditions: list[ColumnElement[bool]] = [kept.within, *_named(question, c)]
-    if question.user:
-        conditions.append(c.user == question.user)
-    if not viewer.is_admin:
-        conditions.append(c.vo.in_(sorted(viewer.vos)))
-    return conditions
-
-
-def _told_apart(question: Question, table: Table) -> tuple[str, ...]:
-    """The names that totals are told apart by, as far as a question needs it.
-
-    They are the first of the table's keys, in whose order SQLite adds up without sorting. Without
-    this, the sum of a year by flavour takes a quarter longer. Of a day there is hardly more than
-    one total of a user: to add those up takes longer than to take them as they are.
-    """
-    needed = {by.value for by in question.by} | ({By.USER.value} if question.counts else set())
-    told = _NAMES[: max((_NAMES.index(name) + 1 for name in needed if name in _NAMES), default=0)]
-    return _NAMES if table is day_totals and By.USER.value in told else told
-
-
-def _ends(question: Question) -> tuple[int, int]:
-    """The first and the last day, within its months."""
-    first = question.first.start // parts.DAY_SECONDS
-    last = question.last.end // parts.DAY_SECONDS - 1
-    if question.days is None:
-        return first, last
-    return max(first, question.days[0]), min(last, question.days[1])
-
-
-def _parts(question: Question, asked: list[ColumnElement[bool]], *, apart: bool) -> Select[Any]:
-    """Per pod: what was used, by month or by day as the question needs it."""
-    if By.DAY in question.by:
-        return _within_days(parts.by_day(question.first, asked, apart=apart), question)
-    if question.days is None:
-        return parts.by_month(asked, apart=apart)
-    found, in_part = [], question.months_by_day()
-    for month in question.months:
-        within = [*asked, _of(month)]
-        if month not in in_part:
-            found.append(parts.by_month(within, apart=apart))
-            continue
-        by_day = _within_days(parts.by_day(month, within, apart=apart), question).subquery()
-        found.append(select(*(by_day.c[name] for name in (*parts.DESCRIBED, "month", *_KEPT))))
-    return found[0] if len(found) == 1 else select(union_all(*found).subquery("of_days"))
-
-
-def _within_days(by_day: Select[Any], question: Question) -> Select[Any]:
-    if question.days is None:
-        return by_day
-    found = by_day.subquery("all_days")
-    # As an expression: SQLite would otherwise read all records once for each of the days.
-    day = func.coalesce(found.c.day, literal_column("NULL"))
-    return select(found).where(day.between(*question.days))
-
-
-def named(viewer: Viewer, by: By, first: Month, last: Month) -> list[Select[Any]]:
-    """What records of some months have as their VO, user, flavour or image, as ``name``.
-
-    Several queries, each with doubles, as far as the viewer may know.
-    """
-    r, c = records.c, month_totals.c
-    conditions = [viewer.restriction(), _from_to(r, first, last)]
-    if not viewer.is_admin:
-        return [select(r[by.value].label("name")).where(*conditions)]
-    return [
-        parts.of_apart(select(r[by.value].label("name")).where(*conditions)),
-        select(c[by.value].label("name")).where(_from_to(c, first, last)),
-    ]
-
-
-def asked(viewer: Viewer, question: Question) -> list[ColumnElement[bool]]:
-    """The conditions on ``records`` of what a question is about.
-
-    Raises:
-        Forbidden: the viewer may not ask for that user or VO.
-    """
-    c = records.c
-    selection = Selection(user=question.user, vo=question.vo)
-    within = _from_to(c, question.first, question.last)
-    conditions = [*allowed(viewer, selection), within, *_named(question, c)]
-    if question.user and question.user != viewer.user:
-        conditions.append(c.user == question.user)
-    return conditions
-
-
-def _named(question: Question, c: Any) -> list[ColumnElement[bool]]:
-    exact = {"vo": question.vo, "flavor": question.flavor, "image": question.image}
-    conditions = [c[name] == value for name, value in exact.items() if value]
-    conditions += [c[by.value].in_(names) for by, names in question.among]
-    return conditions + [
-        c[by.value].icontains(text, autoescape=True) for by, text in question.contains
-    ]
-
-
-def _of(month: Month) -> ColumnElement[bool]:
-    return and_(records.c.year == month.year, records.c.month == month.month)
-
-
-def _from_to(c: Any, first: Month, last: Month) -> ColumnElement[bool]:
-    if first == last:
-        return and_(c.year == first.year, c.month == first.month)
-    of_month = tuple_(c.year, c.month)
-    return and_(of_month >= tuple_(*first), of_month <= tuple_(*last))
 
 
 def _resized(
@@ -384,7 +64,7 @@ def _resized(
     for month in question.months_by_day():
         query = select(
             *(c[name] for name in parts.DESCRIBED), c.created_at, c.used_wall_seconds, c.spans
-        ).where(*asked, _of(month), c.spans != parts.NO_SPANS)
+        ).where(*asked, of_month(month), c.spans != parts.NO_SPANS)
         for row in connection.execute(parts.of_apart(query)):
             named = dict(zip(parts.DESCRIBED, row, strict=False)) | {By.MONTH.value: str(month)}
             begun = row.created_at - row.used_wall_seconds
