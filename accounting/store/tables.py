@@ -230,6 +230,26 @@ day_totals = Table(
     Column("begun", BigInteger, nullable=False, comment="pods of which it is the first day"),
     sqlite_with_rowid=False,
 )
+# What those come to by VO alone, and how many users they are of: most questions ask for no more.
+month_vo_totals = Table(
+    "month_vo_totals",
+    metadata,
+    Column("year", Integer, primary_key=True),
+    Column("month", Integer, primary_key=True),
+    Column("vo", Text, primary_key=True),
+    *_figures(),
+    Column("users", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+day_vo_totals = Table(
+    "day_vo_totals",
+    metadata,
+    Column("day", Integer, primary_key=True, comment="since 1970"),
+    Column("vo", Text, primary_key=True),
+    *_figures(),
+    Column("users", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
 
 revisions = Table(
     "revisions",

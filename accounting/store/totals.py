@@ -5,11 +5,14 @@ not resized in it. Nearly all are. The others are *apart*, which is what their c
 looked at one by one whenever sums are asked for: they still move, or a notebook has several of
 them, and counts once in sums over them.
 
+What they come to by VO follows at the end: see ``vo_totals``.
+
 Whoever writes records does so inside ``following``. A row that was written without it stays apart:
 sums are right nevertheless, and only slower.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -19,7 +22,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Insert,
+    Executable,
     Select,
     Table,
     bindparam,
@@ -35,7 +38,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from accounting.model.messages import OutletKind
 from accounting.model.records import Status
 from accounting.model.time import Month
-from accounting.store import parts
+from accounting.store import parts, vo_totals
 from accounting.store.engine.database import Database
 from accounting.store.tables import (
     day_totals,
@@ -56,6 +59,8 @@ _MOST_NAMES = 600
 """The characters of all names of a total together: PostgreSQL's keys may not be much longer."""
 _NEAR = 1e-9
 
+_TABLES = (*vo_totals.OF, *vo_totals.OF.values())
+
 Key = tuple[Month, str]
 """A record's month, and its pod's uid."""
 
@@ -71,16 +76,21 @@ def following(connection: Connection, keys: Iterable[Key]) -> Iterator[None]:
     chunks = list(_chunks(keys))
     # Few of them are in the totals, and to take five hundred out costs twenty times the question.
     inside = [(m, uid) for m, uids in chunks for uid in _inside(connection, m, uids)]
+    moved: defaultdict[Month, set[vo_totals.Place]] = defaultdict(set)
     for month, uids in _chunks(inside):
-        _take_out(connection, month, uids)
+        moved[month] |= _take_out(connection, month, uids)
     yield
     # With many of a month, all that are settled in it are looked for: one question, not many.
     many = {month for month, uids in chunks if len(uids) == _AT_ONCE}
     for month in sorted(many):
         _take_in(connection, month)
+        vo_totals.add_up(connection, month)
     for month, uids in chunks:
         if month not in many:
-            _take_in(connection, month, uids)
+            moved[month] |= _take_in(connection, month, uids)
+    for month, places in moved.items():
+        if places and month not in many:
+            vo_totals.add_up(connection, month, places)
 
 
 def _chunks(keys: Iterable[Key]) -> Iterator[tuple[Month, list[str]]]:
@@ -96,23 +106,39 @@ def _inside(connection: Connection, month: Month, uids: list[str]) -> Iterable[s
     return connection.execute(select(_c.uid).where(*chosen), {"uids": uids}).scalars()
 
 
-def _take_out(connection: Connection, month: Month, uids: list[str]) -> None:
+def _take_out(connection: Connection, month: Month, uids: list[str]) -> set[vo_totals.Place]:
+    """Take out those of these pods, which are all in; which totals of days have moved."""
     chosen, values = _chosen(month, sign=-1, by_uid=True), {"uids": uids}
-    for statement in _adding(connection.dialect.name, month, sign=-1, by_uid=True):
-        connection.execute(statement, values)
+    moved = _add(connection, month, -1, values)
     connection.execute(update(records).where(*chosen).values(apart=True), values)
     for table in (month_totals, day_totals):
-        connection.execute(delete(table).where(*_within(table, month), table.c.pods == 0))
+        connection.execute(delete(table).where(*vo_totals.within(table, month), table.c.pods == 0))
+    return moved
 
 
-def _take_in(connection: Connection, month: Month, uids: list[str] | None = None) -> None:
-    """Take in those that are settled: of these pods, or of the whole month."""
-    by_uid, values = uids is not None, {} if uids is None else {"uids": uids}
-    chosen = _chosen(month, sign=1, by_uid=by_uid)
-    for statement in _adding(connection.dialect.name, month, sign=1, by_uid=by_uid):
-        connection.execute(statement, values)
+def _take_in(
+    connection: Connection, month: Month, uids: list[str] | None = None
+) -> set[vo_totals.Place]:
+    """Take in those that are settled: of these pods, or of the whole month.
+
+    Returns:
+        Which totals of days have moved; nothing for a whole month.
+    """
+    values = {} if uids is None else {"uids": uids}
+    chosen = _chosen(month, sign=1, by_uid=uids is not None)
+    moved = _add(connection, month, 1, values)
     _note_joined(connection, month, chosen, values)
     connection.execute(update(records).where(*chosen).values(apart=False), values)
+    return moved
+
+
+def _add(
+    connection: Connection, month: Month, sign: int, values: Mapping[str, list[str]]
+) -> set[vo_totals.Place]:
+    of_month, of_days = _adding(connection.dialect.name, month, sign=sign, by_uid=bool(values))
+    connection.execute(of_month, values)
+    moved = connection.execute(of_days, values)
+    return {(row.day, row.vo) for row in moved} if moved.returns_rows else set()
 
 
 def _chosen(month: Month, *, sign: int, by_uid: bool) -> list[ColumnElement[bool]]:
@@ -149,13 +175,6 @@ def _of(month: Month, table: Table = records) -> list[ColumnElement[bool]]:
     return [table.c.year == month.year, table.c.month == month.month]
 
 
-def _within(table: Table, month: Month) -> list[ColumnElement[bool]]:
-    c = table.c
-    if table is month_totals:
-        return _of(month, table)
-    return [c.day >= month.start // parts.DAY_SECONDS, c.day < month.end // parts.DAY_SECONDS]
-
-
 def _is_settled(month: Month) -> list[ColumnElement[bool]]:
     names = sum((func.length(_c[name]) for name in parts.DESCRIBED[2:]), func.length(_c.vo))
     return [
@@ -167,8 +186,13 @@ def _is_settled(month: Month) -> list[ColumnElement[bool]]:
 
 
 @lru_cache(maxsize=32)  # putting them together takes 5.3 ms of a commit of 6.2 ms
-def _adding(dialect: str, month: Month, *, sign: int, by_uid: bool) -> tuple[Insert, ...]:
-    """What adds records to the totals, or takes them off: a statement each of months and days."""
+def _adding(
+    dialect: str, month: Month, *, sign: int, by_uid: bool
+) -> tuple[Executable, Executable]:
+    """What adds records to the totals, or takes them off: a statement each of months and days.
+
+    That of days tells which have moved, where some records are chosen.
+    """
     insert = (sqlite if dialect == "sqlite" else postgresql).insert
     chosen = _chosen(month, sign=sign, by_uid=by_uid)
     made = []
@@ -186,7 +210,8 @@ def _adding(dialect: str, month: Month, *, sign: int, by_uid: bool) -> tuple[Ins
                 set_={name: table.c[name] + statement.excluded[name] for name in figures},
             )
         )
-    return tuple(made)
+    of_month, of_days = made
+    return of_month, of_days.returning(day_totals.c.day, day_totals.c.vo) if by_uid else of_days
 
 
 def _month_sums(month: Month, chosen: Sequence[ColumnElement[bool]]) -> Select[Any]:
@@ -239,11 +264,12 @@ def rebuild(database: Database, watch: Callable[[int, int], None] = lambda *_: N
             database.lift_bounds(connection)
             # As all who write records do: so none writes one meanwhile.
             connection.execute(update(progress).values(revision=progress.c.revision))
-            for table in (month_totals, day_totals):
-                connection.execute(delete(table).where(*_within(table, month)))
+            for table in _TABLES:
+                connection.execute(delete(table).where(*vo_totals.within(table, month)))
             connection.execute(update(records).where(*_of(month), _is_in).values(apart=True))
             _unsettle(connection, month)
             _take_in(connection, month)
+            vo_totals.add_up(connection, month)
         watch(number, len(months))
 
 
@@ -260,17 +286,20 @@ def _months(connection: Connection) -> list[Month]:
 
 
 def _agrees(connection: Connection, month: Month) -> bool:
-    for table, sums in ((month_totals, _month_sums), (day_totals, _day_sums)):
+    chosen = [*_of(month), _is_in]
+    expected = {month_totals: _month_sums(month, chosen), day_totals: _day_sums(month, chosen)}
+    expected |= {by_vo: vo_totals.sums(table, month) for table, by_vo in vo_totals.OF.items()}
+    for table, sums in expected.items():
         keys = len(table.primary_key)
         names = [column.name for column in table.columns]
-        added = sums(month, [*_of(month), _is_in]).subquery("added")
+        added = sums.subquery("added")
         truth = {
             tuple(row[:keys]): row[keys:]
             for row in connection.execute(select(*(added.c[name] for name in names)))
         }
         kept = {
             tuple(row[:keys]): row[keys:]
-            for row in connection.execute(select(table).where(*_within(table, month)))
+            for row in connection.execute(select(table).where(*vo_totals.within(table, month)))
         }
         if truth.keys() != kept.keys():
             return False

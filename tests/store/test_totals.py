@@ -8,23 +8,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, true
+from alembic import command
+from sqlalchemy import Table, event, true
 
 from accounting.lookup.sums import outgoing, summing
 from accounting.lookup.sums.question import By, Question
+from accounting.lookup.sums.row import Usage
 from accounting.lookup.sums.summaries import LATELY_SECONDS, Summaries
 from accounting.model.pods import Account, Reading, Resources
 from accounting.model.time import Month, Window
 from accounting.records import builder
 from accounting.store import erasure, parts, totals
 from accounting.store.engine.access import Right, Viewer
-from accounting.store.engine.database import Database
+from accounting.store.engine.database import Database, alembic_config
 from accounting.store.ledger import Ledger, Progress, Step
 from accounting.store.records import Records
-from accounting.store.tables import day_totals, month_totals, records
+from accounting.store.tables import (
+    day_totals,
+    day_vo_totals,
+    month_totals,
+    month_vo_totals,
+    records,
+)
 from tests.delivery.books import NOVEMBER, RULES, SITE, account, opened
 
 DAY = 86400
+TABLES = (month_totals, day_totals, month_vo_totals, day_vo_totals)
 FIRST, LAST = Month(2026, 10), Month(2026, 12)
 READ = frozenset({Right.READ})
 VIEWERS = (
@@ -50,8 +59,21 @@ QUESTIONS = [
     Question((By.DAY, By.USER), FIRST, LAST, among=((By.USER, ("user-1", "user-3")),)),
     Question((By.VO,), FIRST, LAST, days=(FIRST.start // DAY + 9, LAST.start // DAY), counts=False),
 ]
+BY_VO = [
+    Question((By.MONTH, By.VO), FIRST, LAST),
+    Question((By.VO,), NOVEMBER, NOVEMBER),
+    Question((By.VO,), NOVEMBER, NOVEMBER, vo="vo1"),
+    Question((By.VO, By.DAY, By.MONTH), FIRST, LAST, contains=((By.VO, "O1"),)),
+    Question((By.DAY, By.VO), NOVEMBER, LAST, among=((By.VO, ("vo0", "vo2")),)),
+    Question((By.DAY, By.VO), NOVEMBER, NOVEMBER, days=(NOVEMBER.start // DAY + 3,) * 2),
+    Question((By.DAY,), FIRST, LAST, counts=False),
+    Question((By.VO,), FIRST, LAST, counts=False),
+    Question((), FIRST, LAST, days=(FIRST.start // DAY + 9, LAST.start // DAY + 3), counts=False),
+]
+"""What totals come to by VO is enough for these."""
 
-SOME = QUESTIONS[::5]
+QUESTIONS += BY_VO
+SOME = [*QUESTIONS[::5], *BY_VO[:2]]
 
 
 @pytest.fixture
@@ -135,10 +157,11 @@ def _rounded(row: Any) -> Any:
     )
 
 
+@pytest.mark.parametrize("at_once", [7, 100], ids=["months", "records"])  # are looked for
 def test_totals_follow_whatever_is_written(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(totals, "_AT_ONCE", 7)  # of some months there are more, of others fewer
+    monkeypatch.setattr(totals, "_AT_ONCE", at_once)
     seed = 1
     chance = random.Random(seed)  # noqa: S311 - the same in every run
     pages = [_page(seed, number) for number in range(40)]
@@ -162,7 +185,7 @@ def test_totals_follow_whatever_is_written(
 def test_what_was_written_without_totals_counts_nevertheless(database: Database) -> None:
     _commit(database, [_page(7, number) for number in range(20)])
     with database.begin() as connection:
-        for table in (month_totals, day_totals):
+        for table in TABLES:
             connection.execute(table.delete())
     assert totals.months_that_differ(database) != []
     with database.begin() as connection:
@@ -174,6 +197,52 @@ def test_what_was_written_without_totals_counts_nevertheless(database: Database)
     assert told[-1][0] == told[-1][1] > 1
     with database.begin() as connection:
         assert len(connection.execute(month_totals.select()).all()) > 5
+
+
+@pytest.mark.parametrize("table", TABLES, ids=str)
+def test_a_total_that_was_changed_by_hand_is_found_and_made_anew(
+    database: Database, table: Table
+) -> None:
+    _commit(database, [_page(7, number) for number in range(20)])
+    with database.begin() as connection:
+        connection.execute(table.update().values(wall=table.c.wall + 1))
+    assert totals.months_that_differ(database) != []
+    totals.rebuild(database)
+    assert totals.months_that_differ(database) == []
+    with database.begin() as connection:
+        connection.execute(table.delete().where(table.c.vo == "vo1"))
+    assert totals.months_that_differ(database) != []
+
+
+def test_by_vo_no_other_totals_are_added_up(database: Database) -> None:
+    _commit(database, [_page(7, number) for number in range(20)])
+
+    def asked() -> list[Usage]:
+        return [
+            replace(row, users=0)  # those of other records are looked for in the other totals
+            for question in BY_VO
+            for part in question.parts()
+            for row in summing.sums(database, VIEWERS[0], part)
+        ]
+
+    before = asked()
+    assert sum(row.wall_seconds for row in before) > 0
+    with database.begin() as connection:
+        for table in (month_totals, day_totals):
+            connection.execute(table.delete())
+    assert asked() == before
+
+
+def test_a_migration_adds_totals_up_by_vo(database: Database) -> None:
+    _commit(database, [_page(7, number) for number in range(20)])
+    for how, revision in ((command.downgrade, "0019"), (command.upgrade, "head")):
+        config = alembic_config()
+        with database.begin() as connection:
+            config.attributes["connection"] = connection
+            how(config, revision)
+    assert totals.months_that_differ(database) == []
+    with database.begin() as connection:
+        assert len(connection.execute(day_vo_totals.select()).all()) > 5
 
 
 def _of_a_day(number: int, user: str, flavor: str, *, ended: bool) -> Account:
@@ -200,6 +269,8 @@ def test_users_of_a_day_count_once_whether_totals_have_them_or_not(database: Dat
     expected = [
         (asked, 3),
         (replace(asked, by=(By.DAY,)), 3),
+        (replace(asked, by=(By.VO,)), 3),
+        (replace(asked, by=(By.VO, By.MONTH), among=((By.VO, ("vo0",)),)), 3),
         (replace(asked, flavor="large"), 3),
         (replace(asked, flavor="large", contains=((By.USER, "R-3"),)), 1),
         (replace(asked, by=(By.VO, By.MONTH, By.DAY), among=((By.USER, ("user-2",)),)), 1),
@@ -263,7 +334,7 @@ def _asked_in(database: Database) -> list[str]:
 
 
 def _added_up(asked: Sequence[str]) -> int:
-    return sum("month_totals" in one or "day_totals" in one for one in asked)
+    return sum("_totals" in one for one in asked)
 
 
 def test_what_was_asked_lately_is_added_up_again_before_anybody_asks(database: Database) -> None:

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from accounting.lookup.sums.conditions import asked, from_to, of_month, of_names
 from accounting.lookup.sums.question import By, Question
 from accounting.model.time import Month
-from accounting.store import parts
+from accounting.store import parts, vo_totals
 from accounting.store.engine.access import Viewer
 from accounting.store.tables import day_totals, month_totals, records
 
@@ -44,6 +44,11 @@ class _Kept:
     within: ColumnElement[bool]
     month: ColumnElement[int]
     pods: ColumnElement[Any]
+
+    @property
+    def is_by_vo(self) -> bool:
+        """Whether they are what others come to by VO."""
+        return self.table in vo_totals.OF.values()
 
 
 # The same questions are asked after each poll: to write one of them takes 6 ms.
@@ -69,15 +74,17 @@ def statement(
     # A notebook has a row per month: in a row for several months, it still counts once.
     is_single = len(question.months) == 1 and (question.days is None or By.DAY in question.by)
     once = is_single or not question.counts
+    by_vo = _is_by_vo(question, is_single=is_single)
     kept: list[_Kept] = []
     others = [_looked_at(question, conditions, once=once)]
     if not more and _has_totals(viewer, question):
-        kept = list(_kept(question))
+        kept = list(_kept(question, by_vo=by_vo))
         others = [_looked_at(question, conditions, once=once, apart=True)]
         if not viewer.is_admin:  # a manager's own usage in VOs that they do not manage
             own = [*conditions, ~records.c.vo.in_(viewer.vos), literal_column("NOT records.apart")]
             others.append(_looked_at(question, own, once=once))
-    if kept and _has_own_order(question, is_sqlite=is_sqlite):
+    alone = by_vo or _has_own_order(question, is_sqlite=is_sqlite)
+    if kept and question.counts and alone:
         both = union_all(*others).subquery("others")
         return _added_apart(viewer, question, kept[0], both), conditions
     totals = (_totals(viewer, question, one) for one in kept)
@@ -99,14 +106,26 @@ def _added(question: Question, found: Any) -> Select[Any]:
     return query.group_by(*keys) if keys else query
 
 
+def _is_by_vo(question: Question, *, is_single: bool) -> bool:
+    """Whether what totals come to by VO is enough: nobody asks by other names, or for them.
+
+    A user counts once in each of their rows: so a row of the answer is one of them, and no more.
+    """
+    names = {*question.by, *(by for by, _ in (*question.contains, *question.among))}
+    others = question.user or question.flavor or question.image
+    if others or not names <= {By.DAY, By.VO, By.MONTH}:
+        return False
+    return not question.counts or (is_single and By.VO in question.by)
+
+
 def _has_own_order(question: Question, *, is_sqlite: bool) -> bool:
     """Whether users of totals can be counted in the order of their keys, and found by those."""
     least = {By.DAY} if is_sqlite else {By.DAY, By.VO}
-    return question.counts and least <= set(question.by) <= {By.DAY, By.VO, By.MONTH}
+    return least <= set(question.by) <= {By.DAY, By.VO, By.MONTH}
 
 
 def _added_apart(viewer: Viewer, question: Question, kept: _Kept, others: Any) -> Select[Any]:
-    """The same by day, or day and VO: totals and other records are first added up by themselves.
+    """The same by VO, by day, or both: totals and other records are first added up by themselves.
 
     In the order of their keys, SQLite counts the users of totals as it reads them. Taken together
     with records, they have no order, and all are sorted. Of a month of 74,000 totals and 8,000
@@ -116,10 +135,11 @@ def _added_apart(viewer: Viewer, question: Question, kept: _Kept, others: Any) -
     totals = _totals(viewer, question, kept).subquery("totals").c
     its = _of_users(question, others).subquery("of_users").c
     keys, its_keys = ([of[by.value] for by in question.by] for of in (totals, its))
-    is_new = case((~_is_among(viewer, question, kept, its), its.user))  # else a total counts it
+    users = func.sum(totals.users) if kept.is_by_vo else func.count(totals.user.distinct())
+    is_new = case((~_is_among(viewer, question, its), its.user))  # else a total counts it
     both = union_all(
-        _with_users(question, keys, totals, totals.user).group_by(*keys),
-        _with_users(question, its_keys, its, is_new).group_by(*its_keys),
+        _with_users(question, keys, totals, users).group_by(*keys),
+        _with_users(question, its_keys, its, func.count(is_new.distinct())).group_by(*its_keys),
     )
     c = both.subquery("parts").c
     found = [c[key.name] for key in keys]
@@ -128,11 +148,11 @@ def _added_apart(viewer: Viewer, question: Question, kept: _Kept, others: Any) -
 
 
 def _of_users(question: Question, others: Any) -> Select[Any]:
-    """Other records by day, VO and user: so each user is looked for once among the totals.
+    """Other records also by VO and user: so each user is looked for once among the totals.
 
     Of 4,000 records, that saves 3 ms of 48 on PostgreSQL; SQLite takes as long.
     """
-    names = dict.fromkeys((*(by.value for by in question.by), "day", "vo", "user"))
+    names = dict.fromkeys((*(by.value for by in question.by), "vo", "user"))
     # As expressions: SQLite would otherwise read all records in the order of an index on users.
     keys = [func.coalesce(others.c[name], literal_column("NULL")) for name in names]
     named = (key.label(name) for name, key in zip(names, keys, strict=True))
@@ -140,10 +160,13 @@ def _of_users(question: Question, others: Any) -> Select[Any]:
     return select(*named, *sums).group_by(*keys)
 
 
-def _is_among(viewer: Viewer, question: Question, kept: _Kept, others: Any) -> ColumnElement[bool]:
+def _is_among(viewer: Viewer, question: Question, others: Any) -> ColumnElement[bool]:
     """Whether a total counts the user of another record in the same row."""
+    kept = next(_kept(question, by_vo=False))
     c = kept.table.c
-    within = [*_of_totals(viewer, question, kept), c.day == others.day, c.user == others.user]
+    within = [*_of_totals(viewer, question, kept), c.user == others.user]
+    if By.DAY in question.by:
+        within.append(c.day == others.day)
     here = select(literal(1)).where(*within, c.vo == others.vo).exists()
     if By.VO in question.by:
         return here
@@ -153,10 +176,10 @@ def _is_among(viewer: Viewer, question: Question, kept: _Kept, others: Any) -> C
     return here | select(literal(1)).where(*within, c.vo.in_(vos)).exists()
 
 
-def _with_users(question: Question, keys: Sequence[Any], c: Any, user: Any) -> Select[Any]:
+def _with_users(question: Question, keys: Sequence[Any], c: Any, users: Any) -> Select[Any]:
     sums = (func.sum(c[name]).label(name) for name in _summed(question))
     named = (key.label(by.value) for key, by in zip(keys, question.by, strict=True))
-    return select(*named, *sums, func.count(user.distinct()).label("users"))
+    return select(*named, *sums, users.label("users"))
 
 
 def _summed(question: Question) -> tuple[str, ...]:
@@ -193,24 +216,31 @@ def _columns(question: Question) -> tuple[str, ...]:
     return (*_NAMES, "month", *(["day"] if By.DAY in question.by else []))
 
 
-def _kept(question: Question) -> Iterator[_Kept]:
-    """The totals of what a question is about; each pod in them ran in one month only."""
-    c = day_totals.c
+def _kept(question: Question, *, by_vo: bool) -> Iterator[_Kept]:
+    """The totals of what a question is about; each pod in them ran in one month only.
+
+    Args:
+        question: what is asked.
+        by_vo: take what they come to by VO.
+    """
+    tables = (day_totals, month_totals)
+    of_days, of_months = (vo_totals.OF[table] if by_vo else table for table in tables)
+    c = of_days.c
     if By.DAY in question.by:  # of a single month
         days = c.day.between(*_ends(question))
-        yield _Kept(day_totals, days, _place(question.first), c.pods)
+        yield _Kept(of_days, days, _place(question.first), c.pods)
         return
     in_part = question.months_by_day()
     whole = [month for month in question.months if month not in in_part]
     if whole:
-        of = month_totals.c
+        of = of_months.c
         within = from_to(of, whole[0], whole[-1])
-        yield _Kept(month_totals, within, parts.ordinal(of.year, of.month), of.pods)
+        yield _Kept(of_months, within, parts.ordinal(of.year, of.month), of.pods)
     for month in in_part:
         low, high = _ends(replace(question, first=month, last=month))
-        # A pod counts on the first of these days, or else where it began.
-        pods = case((c.day == low, c.pods), else_=c.begun)
-        yield _Kept(day_totals, c.day.between(low, high), _place(month), pods)
+        # A pod counts on the first of these days, or else where it began; by VO, none is counted.
+        pods = c.pods if by_vo else case((c.day == low, c.pods), else_=c.begun)
+        yield _Kept(of_days, c.day.between(low, high), _place(month), pods)
 
 
 def _place(month: Month) -> ColumnElement[int]:
@@ -218,7 +248,7 @@ def _place(month: Month) -> ColumnElement[int]:
 
 
 def _totals(viewer: Viewer, question: Question, kept: _Kept) -> Select[Any]:
-    c, told = kept.table.c, _told_apart(question, kept.table)
+    c, told = kept.table.c, _told_apart(question, kept)
     conditions = _of_totals(viewer, question, kept)
     here: dict[str, ColumnElement[Any]] = {"month": kept.month.label("month")}
     here |= {name: literal("").label(name) for name in _NAMES if name not in told}
@@ -226,7 +256,9 @@ def _totals(viewer: Viewer, question: Question, kept: _Kept) -> Select[Any]:
     figures = {"pods": kept.pods, "unknown": c.pods_without_cpu, "resized": literal(0)}
     found = {name: figures[name] if name in figures else c[name] for name in _summed(question)}
     uid = cast(null(), String).label("uid")
-    if told == _NAMES:
+    if kept.is_by_vo and question.counts:
+        found["users"] = c.users
+    if told == _NAMES or kept.is_by_vo:
         every = (figure.label(name) for name, figure in found.items())
         return select(uid, *names, *every).where(*conditions)
     sums = (func.sum(figure).label(name) for name, figure in found.items())
@@ -246,16 +278,18 @@ def _of_totals(viewer: Viewer, question: Question, kept: _Kept) -> list[ColumnEl
     return conditions
 
 
-def _told_apart(question: Question, table: Table) -> tuple[str, ...]:
+def _told_apart(question: Question, kept: _Kept) -> tuple[str, ...]:
     """The names that totals are told apart by, as far as a question needs it.
 
     They are the first of the table's keys, in whose order SQLite adds up without sorting. Without
     this, the sum of a year by flavour takes a quarter longer. Of a day there is hardly more than
     one total of a user: to add those up takes longer than to take them as they are.
     """
+    if kept.is_by_vo:
+        return _NAMES[:1]
     needed = {by.value for by in question.by} | ({By.USER.value} if question.counts else set())
     told = _NAMES[: max((_NAMES.index(name) + 1 for name in needed if name in _NAMES), default=0)]
-    return _NAMES if table is day_totals and By.USER.value in told else told
+    return _NAMES if kept.table is day_totals and By.USER.value in told else told
 
 
 def _ends(question: Question) -> tuple[int, int]:
