@@ -179,7 +179,8 @@ def _is_settled(month: Month) -> list[ColumnElement[bool]]:
     names = sum((func.length(_c[name]) for name in parts.DESCRIBED[2:]), func.length(_c.vo))
     return [
         _c.status == Status.COMPLETED.value,
-        _c.start_at >= month.start,
+        # As an expression: by an index on it, SQLite would read the whole month for thirty uids.
+        _c.start_at + 0 >= month.start,
         _c.spans == parts.NO_SPANS,
         names <= _MOST_NAMES,
     ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from alembic import command
@@ -279,6 +280,28 @@ def test_users_of_a_day_count_once_whether_totals_have_them_or_not(database: Dat
     for question, users in expected:
         assert [row.users for row in summing.sums(database, VIEWERS[0], question)] == [users]
     _check(database, [question for question, _ in expected])
+
+
+def test_records_are_taken_in_by_their_uids_and_no_others_are_read(tmp_path: Path) -> None:
+    with opened(tmp_path) as database:
+        _commit(database, [_page(3, number) for number in range(20)])
+        with database.begin() as connection:
+            asked: list[tuple[str, Any]] = []
+
+            @event.listens_for(connection, "before_cursor_execute")
+            def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+                asked.append((statement, values))
+
+            with totals.following(connection, [(NOVEMBER, str(UUID(int=n))) for n in range(20)]):
+                pass
+            read = [
+                step.detail
+                for statement, values in list(asked)
+                for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+                if re.search(r"(SCAN|SEARCH) records", step.detail)
+            ]
+        assert len(read) > 5
+        assert all("uid=?" in step for step in read), read
 
 
 def test_sums_look_at_no_record_that_a_total_has(tmp_path: Path) -> None:
