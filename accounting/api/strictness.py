@@ -18,6 +18,8 @@ from accounting.guard.gate import CSRF_FIELD
 from accounting.guard.problem import Problem
 
 API = "/api/v1"
+PAGED = ("cursor", "limit", "total")
+"""What is asked of a list that is told a page at a time, and means nothing of a whole one."""
 _BAD = 400
 _SHOWN = 100
 _MOST_TOLD = 5

@@ -11,7 +11,7 @@ from accounting.api.dependencies import Admin, Parts, Reader, identity_of
 from accounting.api.formats import TableQuery
 from accounting.api.models import GapsModel, MeModel, StatusModel, WindowsModel
 from accounting.api.parameters import CursorQuery, LimitQuery, SinceQuery, TotalQuery, UntilQuery
-from accounting.api.strictness import refuse_useless, require_order
+from accounting.api.strictness import PAGED, refuse_useless, require_order
 from accounting.api.tables import DESCRIBED, csv_file, is_csv, lines_of, long_csv_file
 from accounting.lookup import status, windows
 from accounting.lookup.windows import Covered
@@ -20,7 +20,6 @@ from accounting.store.ledger import Ledger
 
 router = APIRouter(tags=["ledger"])
 
-_PAGED = ("cursor", "limit", "total")
 _WINDOW = ("start_at", "end_at", "spoke", "pods", "rejected", "polled_at")
 
 
@@ -47,7 +46,7 @@ def list_windows(
     """The windows that were read, the latest first, a page at a time; or all of them as a file."""
     require_order(since, until)
     if is_csv(request, kind):
-        refuse_useless(request, _PAGED, "in a file, which has all windows of that time")
+        refuse_useless(request, PAGED, "in a file, which has all windows of that time")
         found = windows.every(service.database, since=since, until=until)
         return long_csv_file(service, viewer, lines_of(_WINDOW, map(_window, found)), "windows")
     page = windows.page(service.database, since=since, until=until, limit=limit, after=cursor)

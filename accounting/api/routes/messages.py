@@ -11,7 +11,7 @@ from accounting.api.dependencies import Admin, Parts, Service
 from accounting.api.formats import TableQuery
 from accounting.api.models import DestinationsModel, MessageModel, MessagesModel
 from accounting.api.parameters import CursorQuery, DestinationQuery, LimitQuery, TotalQuery
-from accounting.api.strictness import refuse_useless
+from accounting.api.strictness import PAGED, refuse_useless
 from accounting.api.tables import DESCRIBED, is_csv, lines_of, long_csv_file
 from accounting.delivery.outbox import Outbox
 from accounting.errors import AccountingError, DatabaseError, SettingsError
@@ -26,7 +26,6 @@ from accounting.wiring.destinations import address_of, names_of
 router = APIRouter(prefix="/messages", tags=["messages"])
 
 _SORT = "-id"
-_PAGED = ("cursor", "limit", "total")
 _COLUMNS = (
     "id",
     "empaid",
@@ -67,7 +66,7 @@ def list_messages(
     """Messages, the latest first, a page at a time; or all of them as a file."""
     chosen = Selection(where(service, destination), (state,) if state else ())
     if is_csv(request, kind):
-        refuse_useless(request, _PAGED, "in a file, which has all messages that are selected")
+        refuse_useless(request, PAGED, "in a file, which has all messages that are selected")
         rows = map(shown, Messages(service.database).all(chosen))
         return long_csv_file(service, viewer, lines_of(_COLUMNS, rows), "messages")
     before = cursors.decode(cursor, _SORT, (int,))[0] if cursor else None

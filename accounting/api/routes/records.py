@@ -27,7 +27,7 @@ from accounting.api.parameters import (
     UserQuery,
     VoQuery,
 )
-from accounting.api.strictness import refuse_useless, require_order
+from accounting.api.strictness import PAGED, refuse_useless, require_order
 from accounting.guard.problem import Problem
 from accounting.lookup import notebooks, records, streams
 from accounting.lookup.records import Delivery, Entry, Question, Sort
@@ -44,7 +44,6 @@ router = APIRouter(prefix="/records", tags=["records"])
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BAD, _NOT_FOUND = 400, 404
-_PAGED = ("sort", "cursor", "limit", "total")
 _SORTS = sorted(f"{sign}{sort}" for sort in Sort for sign in ("", "-"))
 UidPath = Annotated[
     str,
@@ -126,7 +125,9 @@ async def list_records(
     )
     wanted = chosen(request, kind)
     if wanted is not Format.JSON:
-        refuse_useless(request, _PAGED, "in a file, which has all records that are selected")
+        refuse_useless(
+            request, ("sort", *PAGED), "in a file, which has all records that are selected"
+        )
         return await run_in_threadpool(_file, service, viewer, question, wanted)
     question = replace(question, selection=replace(selection, limit=limit))
     return await service.turns.run(lambda: _page(service, viewer, question, total=total))

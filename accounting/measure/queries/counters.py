@@ -8,13 +8,13 @@ from accounting.measure.promql.kubelet import CPU, RECEIVED, SENT
 from accounting.measure.source.querier import Answer, Querier, chunks
 from accounting.measure.usage.cgroups import cgroup
 from accounting.measure.usage.counters import bounds, doubts, falls, levels, series
+from accounting.measure.usage.counters.restarts import OWN
 from accounting.measure.usage.podnames import PodNames
 from accounting.measure.usage.samples import Samples, Sighting, UsageRow
-from accounting.model.pods import POD_LEVEL, Account, CounterKind, SeriesKey
+from accounting.model.pods import Account
 from accounting.model.time import Window
 from accounting.store.ledger import Ledger
 
-_OWN = SeriesKey(CounterKind.CPU, POD_LEVEL)
 # A notebook server that has started has used some seconds.
 _STARTED_SECONDS = 10.0
 # Of a window with very many pods, instants that are so far apart are looked at first.
@@ -183,7 +183,7 @@ class CounterQuery:
         """
         few = {}
         for uid in with_own - accounts.keys():
-            seen, value = found.sightings.get(uid), found.readings[uid][_OWN]
+            seen, value = found.sightings.get(uid), found.readings[uid][OWN]
             if seen and value <= _STARTED_SECONDS and _lasted(seen) > self._tolerance:
                 few[uid] = seen.name
         rows = self._to.named_usage(kubelet.lowest_cpu, self._window, few.values()).read()
@@ -192,7 +192,7 @@ class CounterQuery:
         return {
             uid
             for uid in few.keys() & lowest.readings.keys()
-            if lowest.readings[uid].get(_OWN) == found.readings[uid][_OWN]
+            if lowest.readings[uid].get(OWN) == found.readings[uid][OWN]
         }
 
     def _ask_others(self, pods: set[str]) -> None:
