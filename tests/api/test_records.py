@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -22,6 +23,8 @@ from accounting.records.formats.tabular import COLUMNS
 from accounting.store.records import Records
 from tests.api.serving import ADMIN, Running, Serve
 from tests.delivery.books import NOVEMBER, RULES, SITE, START, Inbox, account, ran_on, write
+
+Fits = Callable[[dict[str, Any]], bool]
 
 CSV, APEL, PARQUET = "text/csv", "text/plain", "application/vnd.apache.parquet"
 
@@ -55,9 +58,9 @@ def _page(number: int) -> Account:
     return page
 
 
-def listed(running: Running, query: str = "", limit: int = 7) -> list[dict[str, object]]:
+def listed(running: Running, query: str = "", limit: int = 7) -> list[dict[str, Any]]:
     """All pages of a list, one after another."""
-    found: list[dict[str, object]] = []
+    found: list[dict[str, Any]] = []
     more = f"/api/v1/records?limit={limit}&{query}"
     while True:
         answer = running.get(more)
@@ -92,7 +95,7 @@ def test_pages_follow_each_other_without_loss_or_repetition(
     values = [record[names.get(sort, sort)] for record in found]
     ranks = [-1 if value is None else value for value in values]
     for before, after in pairwise(ranks):
-        assert (before >= after) if sign else (before <= after)  # type: ignore[operator] # of one column
+        assert (before >= after) if sign else (before <= after)
 
 
 def test_a_cursor_is_good_whatever_comes_meanwhile(changing: Running) -> None:
@@ -142,9 +145,9 @@ FILTERS = [
 
 
 @pytest.mark.parametrize(("query", "fits"), FILTERS, ids=[query for query, _ in FILTERS])
-def test_filters_select_what_they_say(query: str, fits: object, running: Running) -> None:
+def test_filters_select_what_they_say(query: str, fits: Fits, running: Running) -> None:
     everything = listed(running, limit=1000)
-    wanted = [r["uid"] + r["month"] for r in everything if fits(r)]  # type: ignore[operator] # see above
+    wanted = [r["uid"] + r["month"] for r in everything if fits(r)]
     assert [f"{r['uid']}{r['month']}" for r in listed(running, query)] == wanted
 
 
@@ -223,10 +226,10 @@ def test_an_empty_file_is_still_one(running: Running) -> None:
     assert parquet.read_table(io.BytesIO(running.get(f"{nothing}parquet").content)).num_rows == 0
 
 
-def summed(running: Running, query: str) -> list[dict[str, object]]:
+def summed(running: Running, query: str) -> list[dict[str, Any]]:
     answer = running.get(f"/api/v1/summaries?{query}")
     assert answer.status_code == 200, answer.text
-    rows: list[dict[str, object]] = answer.json()["rows"]
+    rows: list[dict[str, Any]] = answer.json()["rows"]
     return rows
 
 
@@ -239,11 +242,11 @@ def test_summaries_are_the_ledger_s_numbers(running: Running) -> None:
 
 
 @pytest.mark.parametrize(("query", "fits"), WHOSE, ids=[query for query, _ in WHOSE])
-def test_sums_are_of_the_records_that_fit(query: str, fits: object, running: Running) -> None:
-    wanted = [r for r in listed(running, "month=2026-11", 1000) if fits(r)]  # type: ignore[operator] # see above
+def test_sums_are_of_the_records_that_fit(query: str, fits: Fits, running: Running) -> None:
+    wanted = [r for r in listed(running, "month=2026-11", 1000) if fits(r)]
     rows = summed(running, f"by=user&month=2026-11&{query}")
-    seconds = sum(r["used_wall_seconds"] for r in wanted)  # type: ignore[misc] # numbers
-    assert sum(row["wall_seconds"] for row in rows) == seconds  # type: ignore[misc] # numbers
+    seconds = sum(r["used_wall_seconds"] for r in wanted)
+    assert sum(row["wall_seconds"] for row in rows) == seconds
 
 
 @pytest.mark.parametrize("by", ["month", "day", "vo", "user", "flavor", "image"])
@@ -251,8 +254,8 @@ def test_every_way_of_adding_up_gives_the_same_total(by: str, running: Running) 
     (total,) = summed(running, "by=month&month=2026-11")
     rows = summed(running, f"by={by}&month=2026-11")
     for name in ("wall_seconds", "cpu_seconds", "core_seconds", "memory_mb_seconds"):
-        assert sum(row[name] for row in rows) == pytest.approx(total[name])  # type: ignore[misc] # numbers
-    assert [row[by] for row in rows] == sorted(row[by] for row in rows)  # type: ignore[type-var] # text
+        assert sum(row[name] for row in rows) == pytest.approx(total[name])
+    assert [row[by] for row in rows] == sorted(row[by] for row in rows)
 
 
 def test_days_hold_exactly_the_wall_time_that_lies_in_them(running: Running) -> None:

@@ -23,16 +23,6 @@ from tests.private import secret
 NewUrl = Callable[[], str]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> NewUrl:
-    """Makes URLs of empty databases, of either kind."""
-    if request.param == "postgresql":
-        made: NewUrl = request.getfixturevalue("postgres")
-        return made
-    names = iter(range(100))
-    return lambda: f"sqlite:///{tmp_path / str(next(names))}.db"
-
-
 @pytest.fixture
 def database(new_url: NewUrl) -> Iterator[Database]:
     with Database(new_url()) as made:

@@ -13,7 +13,7 @@ from accounting.simulation.stores.engines import free_port
 from accounting.store.engine import connections
 from accounting.store.engine.database import Database
 from accounting.store.tables import gaps
-from tests.store.test_database import NewUrl, new_url, note, noted  # noqa: F401 - a fixture
+from tests.store.test_database import NewUrl, note, noted
 
 
 @pytest.mark.parametrize("url", ["nonsense", "oracle://x/y", "mysql+nodriver://x/y", ""])
@@ -139,7 +139,7 @@ def test_a_database_that_the_server_does_not_have_is_said(postgres_server: str) 
     assert "create the database" in error.cure
 
 
-def test_tables_that_are_not_there_are_said(new_url: NewUrl) -> None:  # noqa: F811 - a fixture
+def test_tables_that_are_not_there_are_said(new_url: NewUrl) -> None:
     with Database(new_url()) as empty:
         error = refusal(lambda: noted(empty))
     assert "db upgrade" in error.cure

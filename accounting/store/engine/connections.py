@@ -61,7 +61,8 @@ def engine_of(url: URL, journal: str, password_file: str) -> Engine:
         def connect(_dialect: Any, _record: Any, args: Any, options: Any) -> Any:
             return patience.Connection.connect(*args, **{**patience.OPTIONS, **options})
 
-        engine.dialect.do_ping = partial(patience.ping, engine.dialect.do_ping)  # type: ignore[method-assign]
+        # The pool asks the dialect, which has no setting for how lately the server was heard.
+        engine.dialect.do_ping = partial(patience.ping, engine.dialect.do_ping)  # type: ignore[method-assign] # of this engine alone
         event.listen(engine, "connect", _prepare_postgres)
         event.listen(engine, "checkin", _bound_again)
         return engine
@@ -74,7 +75,7 @@ def engine_of(url: URL, journal: str, password_file: str) -> Engine:
     return engine
 
 
-class _SqliteCompiler(sqlite.dialect.statement_compiler):  # type: ignore[misc,name-defined]
+class _SqliteCompiler(sqlite.dialect.statement_compiler):  # type: ignore[misc,name-defined] # a value to mypy
     """Writes hints such as INDEXED BY, which SQLAlchemy has for other databases only."""
 
     def get_from_hint_text(self, table: Any, text: str) -> str:  # noqa: ARG002 - as overridden
