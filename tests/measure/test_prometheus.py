@@ -71,6 +71,36 @@ def test_no_question_takes_an_incomplete_answer(ask: Callable[[Source], Any], ba
         ask(source)
 
 
+def test_no_thread_is_the_first_to_look_at_what_an_answer_consists_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where two do so at once, msgspec crashes: all is made when the module is loaded."""
+    for made_late in ("decode", "Decoder"):
+        monkeypatch.delattr(f"msgspec.json.{made_late}")
+    none: dict[str, Any] = {"status": "success", "data": {"result": []}}
+    listed = {"status": "success", "data": []}
+
+    def answer(path: str, _params: Params, _authorization: str) -> Reply:
+        is_list = path.endswith(("labels", "series"))
+        return Reply(body=json.dumps(listed if is_list else none).encode())
+
+    with server(answer) as url, Source(url) as source:
+        assert source.vector("up", 60) == []
+        assert source.usage("up", 60) == []
+        assert source.raw("up[5m]", 60) == []
+        assert list(source.sightings("up[5m]", 60)) == []
+        assert source.first_time("up", Window(0, 600), 60) is None
+        assert source.at_any_step("up", Window(0, 600), 60) == []
+        assert source.label_names(["up"], 0, 600) == set()
+        assert source.label_sets("up", 0, 600) == []
+    with (
+        server(lambda *_: Reply(400, b'{"error": "no such function"}')) as url,
+        Source(url) as source,
+        pytest.raises(SourceRefused, match="no such function"),
+    ):
+        source.vector("up()", 60)
+
+
 def test_remarks_that_are_no_warnings_do_not_matter() -> None:
     reply = vector(({"uid": "u"}, "1"), infos=["metric might not be a counter"], warnings=[])
     with server(lambda *_: reply) as url, Source(url) as source:

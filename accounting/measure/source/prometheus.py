@@ -148,6 +148,18 @@ class _Failure(msgspec.Struct):
     error: str = ""
 
 
+# Made while one thread imports this: msgspec crashes the process (0.22) where two threads decode
+# the same class for the first time at once.
+_vector = msgspec.json.Decoder(_Answer[_Vector], strict=False)
+_usage = msgspec.json.Decoder(_Answer[_Usage], strict=False)
+_matrix = msgspec.json.Decoder(_Answer[_Matrix], strict=False)
+_labels_alone = msgspec.json.Decoder(_Answer[_LabelsAlone], strict=False)
+_undecoded = msgspec.json.Decoder(_Answer[_Undecoded], strict=False)
+_names = msgspec.json.Decoder(_Answer[list[str]], strict=False)
+_sets = msgspec.json.Decoder(_Answer[list[dict[str, str]]], strict=False)
+_failed = msgspec.json.Decoder(_Failure)
+
+
 class Source:
     """A Prometheus-compatible server.
 
@@ -193,23 +205,23 @@ class Source:
 
     def vector(self, query: str, at: float) -> list[Row]:
         """Rows of an instant query at Unix time ``at``."""
-        data = self._ask(query, at, _Answer[_Vector])
+        data = self._ask(query, at, _vector)
         return [(row.metric, row.value[1]) for row in data.result]
 
     def usage(self, query: str, at: float) -> list[UsageRow]:
         """Rows of an instant query about cAdvisor's series at Unix time ``at``."""
-        return [*self._ask(query, at, _Answer[_Usage]).result]
+        return [*self._ask(query, at, _usage).result]
 
     def raw(self, query: str, at: float) -> list[RawSeries]:
         """Raw samples of a range selector that ends at Unix time ``at``."""
-        data = self._ask(query, at, _Answer[_Matrix])
+        data = self._ask(query, at, _matrix)
         for row in data.result:
             require_times(self.url, EARLIEST, at, *(time for time, _ in row.values))
         return [(row.metric, row.values) for row in data.result]
 
     def sightings(self, query: str, at: float) -> Iterator[Sighting]:
         """The phase series of a range selector, each reduced to the times that matter."""
-        for row in self._ask(query, at, _Answer[_Undecoded]).result:
+        for row in self._ask(query, at, _undecoded).result:
             values = bytes(row.values)
             try:
                 first, last, listed = running_times(values)
@@ -233,32 +245,35 @@ class Source:
 
     def first_time(self, query: str, window: Window, step_seconds: int) -> float | None:
         """The first of a window's steps at which ``query`` has an answer."""
-        rows = self._stepped(query, window, step_seconds, _Answer[_Matrix]).result
+        rows = self._stepped(query, window, step_seconds, _matrix).result
         times = [row.values[0][0] for row in rows if row.values]
         require_times(self.url, window.start, window.end, *times)
         return min(times, default=None)
 
     def at_any_step(self, query: str, window: Window, step_seconds: float) -> list[Labels]:
         """The labels of all that ``query`` answers at any of a window's steps."""
-        found = self._stepped(query, window, step_seconds, _Answer[_LabelsAlone]).result
+        found = self._stepped(query, window, step_seconds, _labels_alone).result
         return [row.metric for row in found]
 
     def label_names(self, selectors: Sequence[str], start: float, end: float) -> set[str]:
         """The label names of all series that any of the selectors selects in a span."""
         params = {"match[]": selectors, "start": f"{start:.3f}", "end": f"{end:.3f}"}
         content = self._send("labels", params)
-        names: list[str] = _decoded(content, _Answer[list[str]], self.url)
+        names: list[str] = _decoded(content, _names, self.url)
         return set(names)
 
     def label_sets(self, selector: str, start: float, end: float) -> list[dict[str, str]]:
         """The labels of all series that a selector selects in a span."""
         params = {"match[]": selector, "start": f"{start:.3f}", "end": f"{end:.3f}"}
         content = self._send("series", params)
-        sets: list[dict[str, str]] = _decoded(content, _Answer[list[dict[str, str]]], self.url)
-        return sets
+        return _decoded(content, _sets, self.url)
 
     def _stepped(
-        self, query: str, window: Window, step_seconds: float, kind: type[_Answer[T]]
+        self,
+        query: str,
+        window: Window,
+        step_seconds: float,
+        answer: msgspec.json.Decoder[_Answer[T]],
     ) -> T:
         params = {
             "query": query,
@@ -267,11 +282,11 @@ class Source:
             "step": f"{step_seconds:g}",
             "timeout": self._patience,
         }
-        return _decoded(self._send("query_range", params), kind, self.url)
+        return _decoded(self._send("query_range", params), answer, self.url)
 
-    def _ask(self, query: str, at: float, kind: type[_Answer[T]]) -> T:
+    def _ask(self, query: str, at: float, answer: msgspec.json.Decoder[_Answer[T]]) -> T:
         params = {"query": query, "time": f"{at:.3f}", "timeout": self._patience}
-        return _decoded(self._send("query", params), kind, self.url)
+        return _decoded(self._send("query", params), answer, self.url)
 
     def _send(self, path: str, params: Mapping[str, str | Sequence[str]]) -> bytes:
         try:
@@ -298,7 +313,7 @@ class Source:
 def _failure(url: str, status: int, content: bytes) -> SourceError:
     """The error that a refusing answer stands for; its type decides what happens next."""
     try:
-        said = msgspec.json.decode(content, type=_Failure).error
+        said = _failed.decode(content).error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = ""
     what = f"{url} answered {status}" + (f": {said[:_SHOWN]}" if said else "")
@@ -337,7 +352,7 @@ def _cure_of_refusal(status: int, said: str) -> str:
     return "check that ACCOUNTING_PROMETHEUS__URL is the base of a Prometheus query API"
 
 
-def _decoded(content: bytes, kind: type[_Answer[T]], url: str) -> T:
+def _decoded(content: bytes, decoder: msgspec.json.Decoder[_Answer[T]], url: str) -> T:
     """What an answer says, if it is whole."""
     if content.count(b'"metric"') > _MOST_SERIES:
         raise SourceTooLarge(
@@ -347,7 +362,7 @@ def _decoded(content: bytes, kind: type[_Answer[T]], url: str) -> T:
     try:
         # Values are numbers in quotes, and infinity is spelled in a way of its own.
         plain = fitted(content).replace(b'"+Inf"', b'"Inf"')
-        answer = msgspec.json.decode(plain, type=kind, strict=False)
+        answer = decoder.decode(plain)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         looks = "a web page" if content.lstrip()[:1] == b"<" else f"unreadable ({exc})"
         raise SourceGarbled(
