@@ -45,6 +45,8 @@ PAGES = (
     f"/api/v1/records?month={_MONTH}&vo={ledger.VOS[3]}",
     "/api/v1/records?user=user-10@example.org",
 )
+SMALLEST = ("/healthz",)
+"""What the machine, the server and the clients take by themselves: to compare machines with."""
 SUMMARIES, MOVED = (
     tuple(f"/api/v1/summaries?month={month}{by}" for by in ("", "&by=user", _DAYS, "&by=flavor"))
     for month in (_MONTH, ledger.LAST)
@@ -183,6 +185,7 @@ def measure(database_url: str, folder: Path, name: str, seconds: float) -> list[
         for path in (*PAGES, *SUMMARIES, *MOVED):
             service.asked_ms(path)
         for what, paths, most in (
+            ("the smallest answer", SMALLEST, None),
             ("a page of the list", PAGES, LIST_MS),
             ("a month's summary", SUMMARIES, SUMMARY_MS),
         ):
