@@ -39,7 +39,7 @@ from accounting.store.tables import records
 
 _AT_ONCE = 5000
 _READERS = 2
-"""Connections to PostgreSQL that read pages of one file."""
+"""Connections that read pages of one file."""
 _TWO_DIGITS = 10
 _LISTS = ("flags", "accelerators")
 _WORDS = ("status", "digest", "held", "vo_rule", "energy_quality")
@@ -94,17 +94,14 @@ def stream_lines(
     """The same for ``tabular``, a page at a time: lines of CSV that the database writes.
 
     Of a record whose line is not plain, and of one that it cannot write as Python would, the row
-    is read. The next page is read while one is used; of PostgreSQL, whose server takes most of the
-    time, two are. SQLite has nothing of that: it reads pages in this process.
+    is read. While one page is used, the next two are read: the database takes most of the time,
+    and SQLite computes without Python's lock.
 
     Raises:
         Forbidden: the viewer may not ask for that user or VO.
     """
     read = partial(_lines, _line(is_sqlite=database.is_sqlite), _columns())
-    if question.selection.limit is None and not database.is_sqlite:
-        pages = together(_ranges(database, viewer, question, read), _READERS)
-    else:
-        pages = ahead(_pages(database, viewer, question, read))
+    pages = together(_ranges(database, viewer, question, read), _READERS)
     return (page.portion for page in pages)
 
 
@@ -230,24 +227,26 @@ def _pages(
     read: Callable[[Connection, Select[Any]], _Page],
 ) -> Iterator[_Page]:
     """Pages in the order of the table, each read by its own query."""
-    limit = question.selection.limit
-    everything = replace(question, selection=replace(question.selection, limit=None))
-    query = chosen(viewer, everything).order_by(*_ORDER)
+    query = _ordered(viewer, question)
 
     def found() -> Iterator[_Page]:
-        following, left = query, limit
-        while left is None or left > 0:
-            count = _AT_ONCE if left is None else min(left, _AT_ONCE)
+        following = query
+        while True:
             with database.asking() as connection:
-                page = read(connection, following.limit(count))
+                page = read(connection, following.limit(_AT_ONCE))
             yield page
-            if page.size < count or page.last is None:
+            if page.size < _AT_ONCE or page.last is None:
                 return
             uid, year, month = page.last
             following = query.where(cursor.after(_ORDER, (year, month, uid), descending=False))
-            left = None if left is None else left - count
 
     return found()
+
+
+def _ordered(viewer: Viewer, question: Question) -> Select[Any]:
+    """Of all pages, whatever a list's page holds."""
+    everything = replace(question, selection=replace(question.selection, limit=None))
+    return chosen(viewer, everything).order_by(*_ORDER)
 
 
 def _ranges(
@@ -257,7 +256,7 @@ def _ranges(
     read: Callable[[Connection, Select[Any]], _Page],
 ) -> Iterator[Callable[[], _Page]]:
     """The same pages, to be read in any order: first it is only looked where each ends."""
-    query = chosen(viewer, question).order_by(*_ORDER)
+    query = _ordered(viewer, question)
 
     def page(following: Select[Any], last: tuple[int, int, str] | None) -> _Page:
         with database.asking() as connection:
@@ -296,16 +295,4 @@ def together(jobs: Iterator[Callable[[], _Found]], at_once: int) -> Iterator[_Fo
     while coming:
         one = coming.popleft().result()
         coming.extend(readers.submit(job) for job in islice(jobs, 1))
-        yield one
-
-
-def ahead(found: Iterator[_Found]) -> Iterator[_Found]:
-    """The same, each read in a thread while the one before is used.
-
-    The thread ends when this iterator is dropped, and nobody waits for it.
-    """
-    reader = ThreadPoolExecutor(1)
-    coming = reader.submit(next, found, None)
-    while (one := coming.result()) is not None:
-        coming = reader.submit(next, found, None)
         yield one

@@ -2,7 +2,7 @@
 
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -82,23 +82,22 @@ def test_tables_from_rows_are_those_from_records(
     assert sum(len(portion.rows) for portion in portions) < RECORDS, (
         "most are lines of the database"
     )
-    for limit in (None, 4, 6):
-        question = Question(Selection(limit=limit))
-        files = [
-            {
-                kind: b"".join(TABLES[kind](streams.stream_lines(database, ADMIN, question)))
-                for kind in TABLES
-            },
-            {
-                kind: b"".join(WRITERS[kind](streams.stream(database, ADMIN, question)))
-                for kind in TABLES
-            },
-        ]
-        assert files[0][Format.CSV] == files[1][Format.CSV]
-        assert files[0][Format.CSV].count(b"\n") > (limit or RECORDS)
-        read = [parquet.read_table(io.BytesIO(one[Format.PARQUET])) for one in files]
-        assert read[0].to_pylist() == read[1].to_pylist()
-        assert read[0].num_rows == (limit or RECORDS)
+    question = Question(Selection(limit=6))
+    files = [
+        {
+            kind: b"".join(TABLES[kind](streams.stream_lines(database, ADMIN, question)))
+            for kind in TABLES
+        },
+        {
+            kind: b"".join(WRITERS[kind](streams.stream(database, ADMIN, question)))
+            for kind in TABLES
+        },
+    ]
+    assert files[0][Format.CSV] == files[1][Format.CSV]
+    assert files[0][Format.CSV].count(b"\n") > RECORDS
+    read = [parquet.read_table(io.BytesIO(one[Format.PARQUET])) for one in files]
+    assert read[0].to_pylist() == read[1].to_pylist()
+    assert read[0].num_rows == RECORDS, "a file has all pages"
 
 
 def test_records_that_come_or_go_while_pages_are_read_are_neither_lost_nor_doubled(
@@ -115,24 +114,6 @@ def test_records_that_come_or_go_while_pages_are_read_are_neither_lost_nor_doubl
         database.write(connection, table, RECORD_COLUMNS, list(map(record_row, come)))
     found = b"".join(tabular.csv_of(page().portion for page in pages))
     assert found == b"".join(WRITERS[Format.CSV](streams.stream(database, ADMIN, Question())))
-
-
-def test_the_next_page_is_read_while_one_is_used() -> None:
-    second = threading.Event()
-
-    def pages() -> Iterator[str]:
-        yield "first"
-        second.set()
-        yield "second"
-        raise ValueError("no third")
-
-    found = streams.ahead(pages())
-    assert not second.is_set(), "nothing is read before it is wanted"
-    assert next(found) == "first"
-    assert second.wait(10)
-    assert next(found) == "second"
-    with pytest.raises(ValueError, match="no third"):
-        next(found)
 
 
 def test_pages_that_are_read_together_come_in_their_order() -> None:
@@ -164,16 +145,9 @@ def test_a_page_that_fails_ends_the_pages() -> None:
         next(found)
 
 
-@pytest.mark.parametrize(
-    "read",
-    [streams.ahead, lambda found: streams.together((partial(str, one) for one in found), 2)],
-    ids=["ahead", "together"],
-)
-def test_an_iterator_that_is_dropped_leaves_no_thread(
-    read: Callable[[Iterator[str]], Iterator[str]],
-) -> None:
+def test_an_iterator_that_is_dropped_leaves_no_thread() -> None:
     before = set(threading.enumerate())
-    found = read(iter(["first", "second", "third"]))
+    found = streams.together((partial(str, one) for one in ("first", "second", "third")), 2)
     assert next(found) == "first"
     readers = set(threading.enumerate()) - before
     assert readers
