@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from sqlalchemy import case, func, select
 
 from accounting.lookup import windows
-from accounting.model.pods import Account, Counter, Level, Pod, SeriesKey, level_of
+from accounting.model.pods import (
+    IMPORTED,
+    Account,
+    Counter,
+    CounterKind,
+    Level,
+    Pod,
+    SeriesKey,
+    level_of,
+)
 from accounting.model.time import Gap
 from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
@@ -21,6 +30,12 @@ _LEVELS: Mapping[Level, str] = {
     Level.NAMED_CONTAINER: "a container (kubelet's /metrics/resource)",
     Level.OTEL_CONTAINER: "a container (OpenTelemetry)",
 }
+_UNITS: Mapping[CounterKind, str] = {
+    CounterKind.CPU: "s",
+    CounterKind.RECEIVED: "B",
+    CounterKind.SENT: "B",
+    CounterKind.ENERGY: "J",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +43,9 @@ class CounterSeen:
     """A counter as it was read last; times are Unix seconds.
 
     Attributes:
-        kind: ``cpu``, ``rx`` or ``tx``.
-        told_by: what it is of, and who tells it; for network, the interface.
+        kind: what it counts.
+        told_by: what it is of, and who tells it; for network, the interface; for energy, the zone.
+        unit: of ``value`` and ``total``: s, B or J.
         value: what the series said last.
         total: with what it had counted before it was reset.
         resets: how often that happened.
@@ -38,8 +54,9 @@ class CounterSeen:
             for, as of ``read_at``.
     """
 
-    kind: str
+    kind: CounterKind
     told_by: str
+    unit: str
     value: float
     total: float
     resets: int
@@ -72,12 +89,13 @@ class Evidence:
     gaps: Sequence[Gap]
 
 
-def evidence(database: Database, uid: str) -> Evidence | None:
+def evidence(database: Database, uid: str, now: float) -> Evidence | None:
     """What a notebook's records rest on; None if the ledger has no page of it.
 
     Args:
         database: the ledger's.
         uid: of a notebook that the viewer may see.
+        now: Unix seconds.
     """
     account = Ledger(database).accounts([uid]).get(uid)
     if account is None:
@@ -101,15 +119,15 @@ def evidence(database: Database, uid: str) -> Evidence | None:
         int(silent),
         int(rejected),
         polled_at,
-        windows.silences(database, since=start, until=end + 1),
+        windows.silences(database, now, since=start, until=end + 1),
     )
 
 
 def _seen(key: SeriesKey, counter: Counter) -> CounterSeen:
-    told_by = _LEVELS[level_of(key.series)] if key.kind == "cpu" else key.series
     return CounterSeen(
-        key.kind.value,
-        told_by,
+        key.kind,
+        _told_by(key),
+        _UNITS[key.kind],
         counter.value,
         counter.total,
         len(counter.resets),
@@ -117,3 +135,9 @@ def _seen(key: SeriesKey, counter: Counter) -> CounterSeen:
         counter.first[0] if counter.first else None,
         counter.seen_at,
     )
+
+
+def _told_by(key: SeriesKey) -> str:
+    if key.series == IMPORTED:
+        return "an earlier tool's records"
+    return _LEVELS[level_of(key.series)] if key.kind is CounterKind.CPU else key.series

@@ -78,7 +78,7 @@ def status(settings: Settings, database: Database, viewer: Viewer, now: float) -
         now=now,
         read_until=None if progress is None else progress.watermark,
         lag_seconds=None if progress is None else age(progress.watermark, now),
-        gaps=windows.silences(database, since=now - GAPS_DAYS * _DAY),
+        gaps=windows.silences(database, now, since=now - GAPS_DAYS * _DAY),
         delivery=_delivery(settings, database, now) if viewer.is_admin else None,
     )
 

@@ -92,12 +92,19 @@ def _touching(query: Select[Any], since: int | None, until: int | None) -> Selec
 
 
 def silences(
-    database: Database, *, since: float | None = None, until: float | None = None
+    database: Database, now: float, *, since: float | None = None, until: float | None = None
 ) -> Sequence[Gap]:
-    """The source's silences that touch [since, until), the earliest first."""
+    """The source's silences that touch [since, until), the earliest first.
+
+    Args:
+        database: the ledger's.
+        now: Unix seconds; a silence that goes on has lasted up to then, and is in no later time.
+        since: Unix seconds; None: from the first on.
+        until: Unix seconds; None: up to the last.
+    """
     query: Any = select(gaps).order_by(gaps.c.start_at)
     if since is not None:
-        query = query.where((gaps.c.end_at >= since) | gaps.c.end_at.is_(None))
+        query = query.where(func.coalesce(gaps.c.end_at, now) >= since)
     if until is not None:
         query = query.where(gaps.c.start_at < until)
     with database.asking() as connection:

@@ -115,6 +115,18 @@ def test_gaps_say_up_to_when_they_are_known(running: Running, serve: Serve) -> N
     assert serve().get("/api/v1/gaps").json()["read_until"] is None
 
 
+def test_a_silence_that_goes_on_is_in_no_time_to_come(running: Running) -> None:
+    database, now = running.service.database, int(running.clock.now)
+    begin = float(now - 7200)
+    with database.begin() as connection:
+        connection.execute(tables.gaps.insert().values(start_at=begin, end_at=None))
+    asked = {now - 3600: [begin], now: [begin], now + 1: []}
+    found = {at: told(running, f"gaps?since={at}") for at in asked}
+    with database.begin() as connection:
+        connection.execute(tables.gaps.delete().where(tables.gaps.c.start_at == begin))
+    assert {at: [gap["start_at"] for gap in gaps] for at, gaps in found.items()} == asked
+
+
 def test_a_file_of_comparisons_has_a_line_for_each_line(running: Running) -> None:
     used = Used(2, 7200, 120)
     agrees = Line("EXAMPLE", "vo.example.org", used, used)

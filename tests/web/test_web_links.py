@@ -13,6 +13,7 @@ import pytest
 
 from accounting.lookup.sums.question import By
 from accounting.model.time import Month
+from accounting.store.tables import gaps
 from accounting.web.fields import Fields
 from accounting.web.filters import Filters
 from accounting.web.pages.usage import _under
@@ -197,6 +198,19 @@ def test_no_gaps_are_said_only_of_what_was_read(query: str, said: str, running: 
     page = page_of(running, f"/gaps?{query}")
     assert said in page
     assert ("never silent" in page) == ("They were" in said)
+
+
+def test_a_silence_that_goes_on_is_not_listed_under_days_to_come(running: Running) -> None:
+    database = running.service.database
+    with database.begin() as connection:
+        connection.execute(gaps.insert().values(start_at=month.NOW - 3600, end_at=None))
+    today, tomorrow = (page_of(running, f"/gaps?since=2026-11-{day}") for day in (25, 26))
+    file = running.get("/gaps/table.csv?since=2026-11-26").text
+    with database.begin() as connection:
+        connection.execute(gaps.delete().where(gaps.c.end_at.is_(None)))
+    assert "goes on" in today
+    assert "These days have not come yet." in tomorrow
+    assert len(file.splitlines()) == 1
 
 
 def test_days_that_came_but_were_not_read_yet_are_not_said_to_have_no_gaps(

@@ -74,7 +74,7 @@ def list_gaps(
     Of what comes after `read_until`, nothing is known yet.
     """
     require_order(since, until)
-    found = windows.silences(service.database, since=since, until=until)
+    found = windows.silences(service.database, service.clock(), since=since, until=until)
     rows = [gap._asdict() for gap in found]
     if is_csv(request, kind):
         return csv_file(lines_of(Gap._fields, rows), "gaps")

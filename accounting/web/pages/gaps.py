@@ -49,11 +49,11 @@ class Asked:
         """Unix seconds, the first that is not meant any more."""
         return (self.last + 1) * _DAY
 
-    def silences(self, database: Database) -> Sequence[Gap]:
-        """The silences of these days, the latest first; none if the form is wrong."""
+    def silences(self, database: Database, now: float) -> Sequence[Gap]:
+        """The silences of these days up to now, the latest first; none if the form is wrong."""
         if self.fields.wrong:
             return []
-        return list(reversed(windows.silences(database, since=self.start, until=self.end)))
+        return list(reversed(windows.silences(database, now, since=self.start, until=self.end)))
 
 
 def _asked(request: Request, now: float) -> Asked:
@@ -70,7 +70,7 @@ def show(request: Request, service: Parts, viewer: Reader) -> Response:
     """The silences of some days, the latest first."""
     now = service.clock()
     asked = _asked(request, now)
-    found = asked.silences(service.database)
+    found = asked.silences(service.database, now)
     context = {
         "fields": asked.fields,
         "first": asked.start,
@@ -97,8 +97,9 @@ def file(request: Request, service: Parts, viewer: Reader) -> Response:
 
 
 def _affected(service: Service, viewer: Viewer, asked: Asked) -> Iterator[dict[str, Any]]:
-    for gap in asked.silences(service.database):
-        found = gaps.effects(service.database, viewer, gap, service.clock()).shown
+    now = service.clock()
+    for gap in asked.silences(service.database, now):
+        found = gaps.effects(service.database, viewer, gap, now).shown
         for one in map(asdict, found) if found else [{}]:
             yield {"gap": gap._asdict(), **one}
 

@@ -94,7 +94,7 @@ def notebook(request: Request, service: Parts, viewer: Reader, uid: str) -> Resp
     if found is None:
         raise _missing()
     last = found.months[-1].record
-    rests_on = evidence(service.database, uid)
+    rests_on = evidence(service.database, uid, service.clock())
     context = {
         "notebook": found,
         "back": address_of(request),
