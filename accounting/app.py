@@ -20,6 +20,7 @@ from accounting.api.routes import (
     health,
     ledger,
     messages,
+    notebooks,
     reconciliations,
     records,
     runs,
@@ -107,7 +108,7 @@ def create_app(service: Service, doors: Doors | None = None) -> FastAPI:
     app.state.doors = doors
     app.state.error_page = web.error_page
     api = APIRouter(prefix=API, dependencies=[Depends(strict)])
-    for part in (records, summaries, storage, ledger, messages, reconciliations, runs):
+    for part in (records, notebooks, summaries, storage, ledger, messages, reconciliations, runs):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.router)

@@ -12,6 +12,7 @@ from accounting.model.accelerators import Quality
 from accounting.model.energy import EnergyQuality
 from accounting.model.jobs import Ending, JobKind, RunState
 from accounting.model.messages import FailureKind, MessageState
+from accounting.model.pods import CounterKind
 from accounting.model.records import Held, Status
 
 At = Annotated[int, Field(description="Unix seconds, UTC.", examples=[1793512800])]
@@ -164,6 +165,53 @@ class NotebookModel(Model):
     acknowledgements: list[AcknowledgementModel]
 
 
+class TakingsModel(Model):
+    """The messages that took a notebook's records."""
+
+    messages: list[TakenModel]
+
+
+class CounterModel(Model):
+    """A counter as it was read last."""
+
+    kind: CounterKind = _example("cpu", "What it counts: CPU time; rx, received; tx, sent; joules.")
+    told_by: str = _example(
+        "the pod's cgroup (cAdvisor)",
+        "What it is of, and who tells it; for traffic, the interface; for energy, the zone.",
+    )
+    unit: str = _example("s", "Of value and total: s, B or J.")
+    value: float = _example(120.5, "What the series said last.")
+    total: float = _example(120.5, "The value, with what had been counted before each reset.")
+    resets: int = _example(0, "How often it began again.")
+    read_at: int = _example(1793516400, "Up to when it was read, Unix seconds.")
+    first_at: float | None = _example(
+        1793512830.0, "Its first sample, Unix seconds; null: samples were not read one by one."
+    )
+    seen_at: float | None = _example(1793516370.0, "The same of its last sample.")
+
+
+class CountersModel(Model):
+    """The counters of a notebook."""
+
+    counters: list[CounterModel]
+
+
+class ReadingModel(Model):
+    """A notebook's totals since its start, as they were last seen in a month."""
+
+    month: MonthText
+    at: int = _example(1793516400, "When, Unix seconds.")
+    cpu_seconds: float | None = _example(120.5)
+    received_bytes: float | None = _example(1048576.0)
+    sent_bytes: float | None = _example(262144.0)
+
+
+class ReadingsModel(Model):
+    """A notebook's totals by month, the earliest first."""
+
+    readings: list[ReadingModel]
+
+
 class PartModel(Model):
     """A part of what was measured."""
 
@@ -307,6 +355,23 @@ class MessagesModel(Model):
     messages: list[MessageModel]
     next: str | None = Field(examples=["WyItaWQiLDFd"])
     total: int | None = _TOTAL
+
+
+class TakenRecordModel(Model):
+    """A record that a message took."""
+
+    uid: str = _example("0b6ff5b7-7b0c-4c53-9a9e-6f3f7d3a4f10")
+    month: MonthText
+    digest: str = _example("9f86d081884c7d65", "SHA-256 of what the message said.")
+    is_latest: bool = _example(True, "No later message took the record.")
+    is_current: bool = _example(True, "The record still says the same.")
+
+
+class TakenRecordsModel(Model):
+    """A page of a message's records, by uid and month."""
+
+    records: list[TakenRecordModel]
+    next: str | None = Field(examples=["WyJwb2QiLCJhIiwyMDI2LDExXQ"])
 
 
 class DestinationModel(Model):

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Query
+from fastapi import Depends, Path, Query
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from accounting.lookup.sums.question import By
@@ -138,6 +138,15 @@ PodQuery = Annotated[
     Query(
         max_length=_LONGEST,
         description="Only this pod's: its uid, or its name as the record shows it.",
+        examples=["0b6ff5b7-7b0c-4c53-9a9e-6f3f7d3a4f10"],
+    ),
+]
+UidPath = Annotated[
+    str,
+    Path(
+        max_length=64,
+        pattern=r"^[0-9A-Za-z-]+$",
+        description="The pod's uid.",
         examples=["0b6ff5b7-7b0c-4c53-9a9e-6f3f7d3a4f10"],
     ),
 ]

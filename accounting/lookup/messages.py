@@ -186,6 +186,14 @@ class Messages:
         with self.database.asking() as connection:
             return [Taken(*row) for row in connection.execute(query)]
 
+    def all_records(self, number: int) -> Iterator[Taken]:
+        """All of them; nothing is held between the pages that are read."""
+        after = None
+        while found := self.records(number, after, _AT_ONCE):
+            yield from found
+            last = found[-1]
+            after = RecordKey(last.uid, last.year, last.month)
+
     def taken_by(self, uid: str) -> list[dict[str, Any]]:
         """The messages that took a pod's records, by month, the earliest first (D6)."""
         query = (

@@ -443,8 +443,26 @@ def test_users_take_their_usage_away(site: Site, watched: Page) -> None:  # noqa
         rows = list(csv.DictReader(file))
     assert month.ADAS_LONG_ONE in {row["uid"] for row in rows}
     assert {row["status"] for row in rows} == {"started"}
+    for title, begin in (("SVG", b"<?xml"), ("CSV", b",CPU time"), ("PNG", b"\x89PNG")):
+        watched.goto(f"{site.url}/my?month=2026-10&show=cpu")
+        with watched.expect_download() as downloading:
+            watched.locator("p.actions a", has_text=title).click()
+        assert downloading.value.path().read_bytes().startswith(begin), title
     watched.locator("td a.figure").first.click()
     expect(watched.locator(".truth").first).to_be_visible()
+
+
+def test_a_life_is_taken_away_as_a_picture(site: Site, watched: Page) -> None:  # noqa: F811 - a fixture
+    site.open(watched, f"/records/{month.ADAS_LONG_ONE}", "ada")
+    for title, begin in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
+        with watched.expect_download() as downloading:
+            watched.locator("p.actions a", has_text=title).click()
+        assert downloading.value.path().read_bytes().startswith(begin), title
+        assert downloading.value.suggested_filename == f"life-{month.ADAS_LONG_ONE}.{title.lower()}"
+    for path in (f"/records/{month.BOBS}/life.svg", f"/api/v1/records/{month.BOBS}/counters"):
+        answer = watched.goto(f"{site.url}{path}")
+        assert answer is not None
+        assert answer.status == 403
 
 
 def test_a_notebook_that_ended_in_a_gap_is_told_to_count_up_to_its_last_sample(

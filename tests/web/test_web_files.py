@@ -5,10 +5,12 @@ import html
 import io
 import re
 from collections.abc import Iterator
+from xml.etree import ElementTree as ET
 
 import pytest
 from sqlalchemy import select, update
 
+from accounting.model.pods import IMPORTED, Counter, CounterKind, SeriesKey
 from accounting.model.reconciliation import Line, Reconciliation, Unit, Used
 from accounting.model.time import Month
 from accounting.store import tables
@@ -17,6 +19,7 @@ from accounting.web.pages import gaps
 from accounting.web.pages.runs import _changes
 from accounting.web.views.figures import iso
 from tests.api.serving import JOB, Running
+from tests.delivery.books import account, write
 from tests.web import month
 from tests.web.conftest import started
 
@@ -125,6 +128,62 @@ def test_the_last_comparisons_are_a_file(running: Running) -> None:
         Reconciliations(running.service.database).keep(made)
     (row,) = file_of(running, "/deliveries/reconciliation", "/reconciliations?")
     assert (row["vo"], float(row["made_at"])) == ("physics", 2e9)
+
+
+def test_this_month_by_vo_is_a_file_beside_the_last(running: Running) -> None:
+    rows = {row["vo"]: row for row in file_of(running, "/", "/overview.csv")}
+    asked = "/api/v1/summaries?by=vo&month=2026-11"
+    now = {row["vo"]: row for row in running.get(asked).json()["rows"]}
+    assert set(now) <= set(rows)
+    for vo, row in now.items():
+        for name in ("pods", "users", "wall_seconds", "cpu_seconds"):
+            assert int(rows[vo][name]) == row[name]
+        assert int(rows[vo]["goes_out_wall_seconds"]) == row["goes_out"]["wall_seconds"]
+        assert int(rows[vo]["delivered_pods"]) == row["delivered"]["pods"]
+    last = running.get("/api/v1/summaries?by=vo&month=2026-10").json()["rows"]
+    assert {vo: int(row["last_month_wall_seconds"]) for vo, row in rows.items()} == {
+        row["vo"]: row["wall_seconds"] for row in last
+    }
+    table = "/usage/table.csv?since=2026-10-01&until=2026-10-25&vo=physics"
+    (before,) = csv.DictReader(io.StringIO(running.get(table).text))
+    told = rows["physics"]["last_month_to_this_day_wall_seconds"]
+    assert told == before["wall_seconds"]
+
+
+def test_a_notebook_s_evidence_and_messages_are_files(running: Running) -> None:
+    run = running.post("/api/v1/push").json()["id"]
+    running.get(f"/api/v1/runs/{run}?wait=25")
+    page = f"/records/{month.ADAS_LONG_ONE}"
+    rows = file_of(running, page, "/readings?")
+    assert [row["month"] for row in rows] == ["2026-10", "2026-11"]
+    messages = file_of(running, page, "/messages?")
+    assert {row["month"] for row in messages} == {"2026-10", "2026-11"}
+    records = file_of(running, f"/deliveries/{messages[0]['id']}", "/records?")
+    assert month.ADAS_LONG_ONE in {row["uid"] for row in records}
+    counted = account(1)
+    counted.counters[SeriesKey(CounterKind.CPU, IMPORTED)] = Counter(month.READ_UNTIL, 5.0)
+    counted.counters[SeriesKey(CounterKind.ENERGY, "package")] = Counter(month.READ_UNTIL, 7.0)
+    write(running.service.database, [counted])
+    page = f"/records/{counted.pod.uid}"
+    shown = running.get(page, headers={"Accept": "text/html"}).text
+    assert "energy</th>" in shown
+    assert [row["unit"] for row in file_of(running, page, "/counters?")] == ["s", "J"]
+
+
+def test_a_life_is_a_picture_that_stands_alone(running: Running) -> None:
+    path = f"/records/{month.ADAS_LONG_ONE}/life.svg"
+    answer = running.get(path)
+    assert answer.headers["Content-Type"].startswith("image/svg+xml")
+    name = f'attachment; filename="life-{month.ADAS_LONG_ONE}.svg"'
+    assert answer.headers["Content-Disposition"] == name
+    drawn = ET.fromstring(answer.content)  # noqa: S314 - our own
+    kinds = [one.get("class", "") for one in drawn.iter()]
+    assert (kinds.count("life"), kinds.count("tick")) == (2, 2)
+    texts = [one.text for one in drawn.iter() if one.tag.endswith("}text")]
+    assert f"Notebook {month.ADAS_LONG_ONE}" in texts
+    assert "record delivered" in texts
+    assert (running.get(path, JOB).status_code, running.get(path, None).status_code) == (403, 401)
+    assert running.get("/records/0a000000-0000-4000-8000-00000000dead/life.svg").status_code == 404
 
 
 def test_a_notebook_s_months_are_a_file(running: Running) -> None:

@@ -9,7 +9,13 @@ from starlette.responses import Response
 from accounting.api.answers import as_json, refusals
 from accounting.api.dependencies import Admin, Parts, Service
 from accounting.api.formats import TableQuery
-from accounting.api.models import DestinationsModel, MessageModel, MessagesModel
+from accounting.api.models import (
+    DestinationsModel,
+    MessageModel,
+    MessagesModel,
+    TakenRecordModel,
+    TakenRecordsModel,
+)
 from accounting.api.parameters import CursorQuery, DestinationQuery, LimitQuery, TotalQuery
 from accounting.api.strictness import PAGED, refuse_useless
 from accounting.api.tables import DESCRIBED, is_csv, lines_of, long_csv_file
@@ -17,15 +23,16 @@ from accounting.delivery.outbox import Outbox
 from accounting.errors import AccountingError, DatabaseError, SettingsError
 from accounting.guard.problem import Problem
 from accounting.lookup import cursor as cursors
-from accounting.lookup.messages import Destination, Entry, Messages, Selection
+from accounting.lookup.messages import Destination, Entry, Messages, Selection, Taken
 from accounting.lookup.standing import standing_of
-from accounting.model.messages import Failure, FailureKind, MessageState
+from accounting.model.messages import Failure, FailureKind, MessageState, RecordKey
+from accounting.model.time import Month
 from accounting.telemetry.standing import Outgoing
 from accounting.wiring.destinations import address_of, names_of
 
 router = APIRouter(prefix="/messages", tags=["messages"])
 
-_SORT = "-id"
+_SORT, _BY_KEY = "-id", "pod"
 _COLUMNS = (
     "id",
     "empaid",
@@ -108,6 +115,51 @@ def where(service: Service, destination: str) -> str:
 def get_message(service: Parts, _viewer: Admin, number: Number) -> Response:
     """One message."""
     return as_json(shown(_found(service, number)))
+
+
+@router.get(
+    "/{number}/records",
+    response_model=TakenRecordsModel,
+    responses={**DESCRIBED, **refusals(404, 406)},
+)
+def list_message_records(
+    *,
+    request: Request,
+    service: Parts,
+    viewer: Admin,
+    number: Number,
+    cursor: CursorQuery = "",
+    limit: LimitQuery = 100,
+    kind: TableQuery = None,
+) -> Response:
+    """A message's records by uid and month, a page at a time; or all of them as a file."""
+    _found(service, number)
+    messages = Messages(service.database)
+    if is_csv(request, kind):
+        refuse_useless(request, PAGED, "in a file, which has all records of the message")
+        rows = map(_record, messages.all_records(number))
+        lines = lines_of(tuple(TakenRecordModel.model_fields), rows)
+        return long_csv_file(service, viewer, lines, f"records-of-message-{number}")
+    after = RecordKey(*cursors.decode(cursor, _BY_KEY, (str, int, int))) if cursor else None
+    found = messages.records(number, after, limit + 1)
+    more = len(found) > limit
+    last = found[limit - 1] if more else None
+    return as_json(
+        {
+            "records": list(map(_record, found[:limit])),
+            "next": cursors.encode(_BY_KEY, [last.uid, last.year, last.month]) if last else None,
+        }
+    )
+
+
+def _record(one: Taken) -> dict[str, Any]:
+    return {
+        "uid": one.uid,
+        "month": str(Month(one.year, one.month)),
+        "digest": one.digest,
+        "is_latest": one.is_latest,
+        "is_current": one.is_current,
+    }
 
 
 @router.get(

@@ -1,10 +1,10 @@
-"""``/records``: lists, exports, and one notebook."""
+"""``/records``: lists, exports, and what is accepted of held ones."""
 
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -12,7 +12,7 @@ from accounting.api.answers import as_json, refusals
 from accounting.api.dependencies import Operator, Parts, Reader, Service
 from accounting.api.exports import HEAVY
 from accounting.api.formats import MEDIA_TYPES, FormatQuery, chosen
-from accounting.api.models import AcknowledgedModel, NotebookModel, RecordsModel
+from accounting.api.models import AcknowledgedModel, RecordsModel
 from accounting.api.parameters import (
     ContainsQuery,
     CursorQuery,
@@ -23,13 +23,14 @@ from accounting.api.parameters import (
     PodQuery,
     SinceQuery,
     TotalQuery,
+    UidPath,
     UntilQuery,
     UserQuery,
     VoQuery,
 )
 from accounting.api.strictness import PAGED, refuse_useless, require_order
 from accounting.guard.problem import Problem
-from accounting.lookup import notebooks, records, streams
+from accounting.lookup import records, streams
 from accounting.lookup.records import Delivery, Entry, Question, Sort
 from accounting.model.records import Status
 from accounting.model.time import Month
@@ -45,15 +46,6 @@ router = APIRouter(prefix="/records", tags=["records"])
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BAD, _NOT_FOUND = 400, 404
 _SORTS = sorted(f"{sign}{sort}" for sort in Sort for sign in ("", "-"))
-UidPath = Annotated[
-    str,
-    Path(
-        max_length=64,
-        pattern=r"^[0-9A-Za-z-]+$",
-        description="The pod's uid.",
-        examples=["0b6ff5b7-7b0c-4c53-9a9e-6f3f7d3a4f10"],
-    ),
-]
 ReasonQuery = Annotated[
     str,
     Query(
@@ -179,30 +171,6 @@ def _sort(said: str) -> tuple[Sort, bool]:
             errors=[{"parameter": "sort", "problem": problem}],
         )
     return Sort(said.removeprefix("-")), said.startswith("-")
-
-
-@router.get("/{uid}", response_model=NotebookModel, responses=refusals(404))
-def get_notebook(
-    service: Parts,
-    viewer: Reader,
-    uid: UidPath,
-) -> Response:
-    """One notebook: its records by month, and the messages that took them."""
-    since = open_from(service.settings, service.clock())
-    found = notebooks.notebook(service.database, viewer, uid, since)
-    if found is None:
-        raise Problem(_NOT_FOUND, "no notebook has this uid", "look for it in the list of records")
-    return as_json(
-        {
-            "uid": found.uid,
-            "months": [shown(entry) for entry in found.months],
-            "messages": [{**asdict(m), "month": str(Month(*m.month))} for m in found.messages],
-            "acknowledgements": [
-                {"month": str(month), **asdict(one)}
-                for month, one in found.acknowledgements.items()
-            ],
-        }
-    )
 
 
 @router.post("/{uid}/acknowledge", response_model=AcknowledgedModel, responses=refusals(404))

@@ -1,14 +1,14 @@
 """``/my``: what a person used, by day and month, and what runs now."""
 
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from accounting.api.dependencies import Parts, Reader
+from accounting.api.dependencies import Parts, Reader, Service
 from accounting.guard.problem import Problem
 from accounting.lookup import records
-from accounting.lookup.records import Question as Asked
 from accounting.lookup.records import Sort
 from accounting.lookup.sums import summaries
 from accounting.lookup.sums.question import By, Question
@@ -16,11 +16,13 @@ from accounting.lookup.sums.row import Usage
 from accounting.lookup.volumes import StorageBy, stored
 from accounting.model.records import Status
 from accounting.model.time import Month
+from accounting.store.engine.access import Viewer
 from accounting.store.ledger import Ledger
 from accounting.store.records import Selection
 from accounting.web.fields import Fields, months_back
+from accounting.web.files import chart_file
 from accounting.web.templating import templates
-from accounting.web.views.daily import MEASURES, chart, measures, until_of
+from accounting.web.views.daily import MEASURES, Chart, chart, measures, until_of
 
 router = APIRouter()
 
@@ -28,75 +30,100 @@ _MOST_RUNNING = 50
 _MONTHS = 12
 
 
-@router.get("/my")
-def mine(request: Request, service: Parts, viewer: Reader) -> Response:
-    """The viewer's own usage."""
+@dataclass(frozen=True)
+class Asked:
+    """What a form asks for, checked: see ``Fields`` for what is wrong with it.
+
+    Attributes:
+        user: whose usage: the viewer's.
+        month: of which month.
+        show: what is drawn.
+        current: the month that goes on.
+        until: up to when there is something to draw, Unix seconds.
+        is_read: whether anything was read yet.
+    """
+
+    fields: Fields
+    user: str
+    month: Month
+    show: str
+    current: Month
+    until: float
+    is_read: bool
+
+
+def _asked(request: Request, service: Service, viewer: Viewer) -> Asked:
     if not viewer.user:
         raise Problem(404, "this token belongs to no person", "sign in with JupyterHub's login")
     fields = Fields(request.query_params)
     progress = Ledger(service.database).progress()
     until, current = until_of(progress.watermark if progress else None, service.clock())
     month = fields.month("month") or current
-    offered = measures(energy=service.settings.energy.enabled)
-    show = fields.choice("show", list(offered), "wall")
+    show = fields.choice("show", list(measures(energy=service.settings.energy.enabled)), "wall")
+    return Asked(fields, viewer.user, month, show, current, until, progress is not None)
+
+
+@router.get("/my")
+def mine(request: Request, service: Parts, viewer: Reader) -> Response:
+    """The viewer's own usage."""
+    asked = _asked(request, service, viewer)
+    month, current = asked.month, asked.current
     known = summaries.known_months(service.database)
     first = max(known[0], _back(current, _MONTHS)) if known else current
 
     def used(*by: By, since: Month = month, last: Month = month) -> list[Usage]:
-        question = Question(by, since, last, user=viewer.user)
+        question = Question(by, since, last, user=asked.user)
         return service.summaries.summary(viewer, question)
 
     total = used()
+    running = Selection(
+        month=current, user=asked.user, status=Status.STARTED.value, limit=_MOST_RUNNING
+    )
     context = {
-        "fields": fields,
+        "fields": asked.fields,
         "month": month,
         "months": months_back(known) or [str(current)],
-        "show": show,
-        "measures": offered,
+        "show": asked.show,
+        "measures": measures(energy=service.settings.energy.enabled),
         "total": total[0] if total else None,
         "days": list(reversed(used(By.DAY))),
         "by_month": list(reversed(used(By.MONTH, since=first, last=current))),
-        "chart": chart(
-            service.summaries,
-            viewer,
-            Question((), month, month, user=viewer.user),
-            MEASURES[show],
-            until=until,
-        ),
+        "chart": _chart(service, viewer, asked),
         "running": records.page(
-            service.database,
-            viewer,
-            Asked(
-                Selection(
-                    month=current,
-                    user=viewer.user,
-                    status=Status.STARTED.value,
-                    limit=_MOST_RUNNING,
-                ),
-                sort=Sort.START,
-            ),
+            service.database, viewer, records.Question(running, sort=Sort.START)
         ),
-        "until": until if progress else None,
+        "until": asked.until if asked.is_read else None,
         "homes": stored(
-            service.database, viewer, (StorageBy.VOLUME, StorageBy.VO), month, user=viewer.user
+            service.database, viewer, (StorageBy.VOLUME, StorageBy.VO), month, user=asked.user
         ),
-        "files": {
-            "month": _csv(By.MONTH, viewer.user, first, current),
-            "day": _csv(By.DAY, viewer.user, month, month),
-            "running": urlencode(
-                {
-                    "month": str(current),
-                    "user": viewer.user,
-                    "status": Status.STARTED.value,
-                    "format": "csv",
-                }
-            ),
-            "homes": urlencode(
-                {"by": "volume", "month": str(month), "user": viewer.user, "format": "csv"}
-            ),
-        },
+        "files": _files(asked, first),
     }
     return templates.TemplateResponse(request, "mine.html", context)
+
+
+@router.get("/my/chart.{kind}")
+def file(request: Request, service: Parts, viewer: Reader, kind: str) -> Response:
+    """The chart as SVG or CSV: what the page with this question shows."""
+    asked = _asked(request, service, viewer)
+    asked.fields.refuse()
+    return chart_file(_chart(service, viewer, asked), kind, f"my-usage-{asked.month}")
+
+
+def _chart(service: Service, viewer: Viewer, asked: Asked) -> Chart | None:
+    question = Question((), asked.month, asked.month, user=asked.user)
+    return chart(service.summaries, viewer, question, MEASURES[asked.show], until=asked.until)
+
+
+def _files(asked: Asked, first: Month) -> dict[str, str]:
+    """Table → the API's question of its file."""
+    running = {"month": str(asked.current), "user": asked.user, "status": Status.STARTED.value}
+    homes = {"by": "volume", "month": str(asked.month), "user": asked.user}
+    return {
+        "month": _csv(By.MONTH, asked.user, first, asked.current),
+        "day": _csv(By.DAY, asked.user, asked.month, asked.month),
+        "running": urlencode({**running, "format": "csv"}),
+        "homes": urlencode({**homes, "format": "csv"}),
+    }
 
 
 def _csv(by: By, user: str, first: Month, last: Month) -> str:

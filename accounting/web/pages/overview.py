@@ -2,17 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from accounting.api.dependencies import Parts, Reader, Service
+from accounting.api.tables import csv_file, lines_of
 from accounting.lookup import status, windows
 from accounting.lookup.messages import Messages
 from accounting.lookup.sums.question import By, Question
-from accounting.lookup.sums.row import Usage
+from accounting.lookup.sums.row import FIGURES, PART_FIGURES, Usage
 from accounting.model.time import Month
 from accounting.store.engine.access import Role, Viewer
 from accounting.web.span import Span
@@ -23,6 +25,14 @@ from accounting.web.views.verdict import verdict
 from accounting.wiring.destinations import names_of
 
 router = APIRouter()
+
+_COLUMNS = (
+    "vo",
+    *FIGURES,
+    *(f"{part}_{name}" for part in ("goes_out", "delivered") for name in PART_FIGURES),
+    "last_month_to_this_day_wall_seconds",
+    "last_month_wall_seconds",
+)
 
 
 @router.get("/")
@@ -58,6 +68,14 @@ def overview(request: Request, service: Parts, viewer: Reader) -> Response:
     return templates.TemplateResponse(request, "overview.html", context)
 
 
+@router.get("/overview.csv")
+def file(service: Parts, viewer: Reader) -> Response:
+    """This month by VO, compared with the last: what the table shows, in seconds."""
+    now = service.clock()
+    rows = compared(service, viewer, Month.of(now), datetime.fromtimestamp(now, UTC).day)
+    return csv_file(lines_of(_COLUMNS, (row.cells for row in rows)), f"by-vo-{Month.of(now)}")
+
+
 @dataclass(frozen=True, slots=True)
 class Compared:
     """What a VO used this month, and in the month before up to the same day and as a whole."""
@@ -66,6 +84,18 @@ class Compared:
     now: Usage
     wall_before_seconds: int
     wall_last_seconds: int
+
+    @property
+    def cells(self) -> dict[str, Any]:
+        """As its file has it, by the names of ``_COLUMNS``."""
+        return {
+            "vo": self.vo,
+            **{name: getattr(self.now, name) for name in FIGURES},
+            "goes_out": asdict(self.now.goes_out),
+            "delivered": asdict(self.now.delivered) if self.now.delivered else {},
+            "last_month_to_this_day": {"wall_seconds": self.wall_before_seconds},
+            "last_month": {"wall_seconds": self.wall_last_seconds},
+        }
 
 
 def compared(service: Service, viewer: Viewer, month: Month, day: int) -> list[Compared]:

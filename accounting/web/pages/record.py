@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Request
@@ -21,7 +21,9 @@ from accounting.measure.promql.evidence import of_pod
 from accounting.model.records import Held, Record
 from accounting.model.time import Month
 from accounting.records.formats import apel
+from accounting.store.engine.access import Viewer
 from accounting.web.fields import Fields
+from accounting.web.files import svg_file
 from accounting.web.pages.records import address_of
 from accounting.web.templating import templates
 from accounting.wiring.months import open_from
@@ -85,21 +87,12 @@ HELD = {
 @router.get("/records/{uid}")
 def notebook(request: Request, service: Parts, viewer: Reader, uid: str) -> Response:
     """One notebook."""
-    if not _UID.fullmatch(uid):
-        if viewer.is_admin:
-            raise _missing()
-        raise Forbidden
-    since = open_from(service.settings, service.clock())
-    found = notebooks.notebook(service.database, viewer, uid, since)
-    if found is None:
-        raise _missing()
+    found = _found(service, viewer, uid)
     last = found.months[-1].record
     rests_on = evidence(service.database, uid, service.clock())
     context = {
         "notebook": found,
         "back": address_of(request),
-        "last": last,
-        "is_running": last.end_at is None,
         "flags": {
             flag: FLAGS.get(flag, "") for entry in found.months for flag in entry.record.flags
         },
@@ -112,12 +105,43 @@ def notebook(request: Request, service: Parts, viewer: Reader, uid: str) -> Resp
             }
             for entry in found.months
         },
-        "line": line_of(found.months),
+        **_life(found),
         "evidence": rests_on,
         "queries": _queries(service, rests_on) if rests_on else [],
         "month_of": lambda key: str(Month(*key)),
     }
     return templates.TemplateResponse(request, "record.html", context)
+
+
+@router.get("/records/{uid}/life.svg")
+def life(service: Parts, viewer: Reader, uid: str) -> Response:
+    """A notebook's life as a picture: what its page shows, with a title and a legend."""
+    found = _found(service, viewer, uid)
+    return svg_file(templates.get_template("life.xml").render(_life(found)), f"life-{uid}")
+
+
+def _life(found: notebooks.Notebook) -> dict[str, Any]:
+    """What its picture shows."""
+    last = found.months[-1].record
+    return {
+        "title": f"Notebook {found.uid}",
+        "line": line_of(found.months),
+        "last": last,
+        "is_running": last.end_at is None,
+    }
+
+
+def _found(service: Service, viewer: Viewer, uid: str) -> notebooks.Notebook:
+    """A notebook that the viewer may see; Forbidden or a Problem else."""
+    if not _UID.fullmatch(uid):
+        if viewer.is_admin:
+            raise _missing()
+        raise Forbidden
+    since = open_from(service.settings, service.clock())
+    found = notebooks.notebook(service.database, viewer, uid, since)
+    if found is None:
+        raise _missing()
+    return found
 
 
 @router.post("/records/{uid}/{action}")

@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from accounting.api.dependencies import Parts, Reader, Service
 from accounting.api.tables import csv_file
-from accounting.guard.problem import Problem
 from accounting.lookup import windows
 from accounting.lookup.sums import summaries
 from accounting.lookup.sums.question import By, Question
@@ -19,6 +18,7 @@ from accounting.model.time import Month
 from accounting.store.engine.access import Viewer
 from accounting.store.ledger import Ledger
 from accounting.web.fields import Fields, months_back
+from accounting.web.files import chart_file
 from accounting.web.filters import TITLES, Filters, filters_of, offered
 from accounting.web.span import RANGES, Span, span_of
 from accounting.web.templating import templates
@@ -158,12 +158,7 @@ def file(request: Request, service: Parts, viewer: Reader, what: str, kind: str)
         found, before = _found(service, viewer, asked)
         return csv_file(csv_of(rows_of(found, asked.by, f"-{asked.show}", before), asked.by), name)
     drawn = _chart(service, viewer, asked) if what == "chart" and not asked.is_empty else None
-    if drawn is None or kind not in {"csv", "svg"}:
-        raise Problem(404, "there is no such file, or nothing to draw", "see the page of usage")
-    if kind == "csv":
-        return csv_file(drawn.csv(), name)
-    headers = {"Content-Disposition": f'attachment; filename="{name}.svg"'}
-    return Response(drawn.file, 200, headers, "image/svg+xml")
+    return chart_file(drawn, kind, name)
 
 
 def _found(

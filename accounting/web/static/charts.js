@@ -1,6 +1,6 @@
 // Draws a figure's data-chart with Chart.js in place of the SVG, which is for those without scripts.
 // Mouse and touch show a tooltip with all names, values and the total; so do the arrow keys. The
-// legend's buttons hide and show series.
+// legend's buttons hide and show series. Charts, and pictures that the server draws, become PNG files.
 "use strict";
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -99,18 +99,30 @@ function legend(chart, data) {
   return list;
 }
 
-function picture(chart, data) {
+// A link "PNG"; the address of the picture, or a promise of it, is only made when it is wanted.
+function picture(name, made) {
   const link = document.createElement("a");
   link.href = "#";
   link.textContent = "PNG";
-  link.addEventListener("click", (event) => {
+  link.addEventListener("click", async (event) => {
     event.preventDefault();
     const saved = document.createElement("a");
-    saved.href = chart.toBase64Image();
-    saved.download = `${data.title.toLowerCase().replaceAll(" ", "-")}.png`;
+    saved.href = await made();
+    saved.download = `${name}.png`;
     saved.click();
   });
   return link;
+}
+
+async function painted(drawing) {
+  const image = new Image();
+  image.src = `data:image/svg+xml,${encodeURIComponent(drawing)}`;
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  canvas.width = image.width * 2;
+  canvas.height = image.height * 2;
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  return canvas.toDataURL();
 }
 
 function draw(figure) {
@@ -140,11 +152,16 @@ function draw(figure) {
   follow(chart, data, canvas, spoken);
   if (data.series.length > 1) figure.append(legend(chart, data));
   const files = figure.parentElement.querySelector(".head .actions");
-  if (files && files.tagName === "P") files.append(" ", picture(chart, data));
+  if (files && files.tagName === "P") {
+    files.append(" ", picture(data.title.toLowerCase().replaceAll(" ", "-"), () => chart.toBase64Image()));
+  }
   drawn.push(chart);
 }
 
 document.querySelectorAll("figure[data-chart]").forEach(draw);
+for (const link of document.querySelectorAll("a[data-picture]")) {
+  link.after(" ", picture(link.dataset.name, () => painted(link.dataset.picture)));
+}
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   for (const chart of drawn) {
     colours(chart);
