@@ -6,6 +6,8 @@ without it. Then its low samples were never true. Until it is clear which, what 
 stands, so totals never fall.
 """
 
+import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -18,13 +20,19 @@ CLEAR_SECONDS = 150.0
 _JITTER_SECONDS = 15.0
 # A counter that is lower than it can grow in that time is not waited for.
 _SHALLOW_SECONDS = 7.5
-# How fast it grew before a fall is told by so many samples.
+# How fast it grew before a fall is told by so many samples, of so long before it, to a sample so
+# long after it. Short windows know no older ones (900 s together), and long ones must judge alike.
 _RECENT = 4
+_RECENT_SECONDS = 600.0
+_SOON_SECONDS = 300.0
 # A return is so many times as fast, and ends within so many times of what that would have made,
 # or within this part of what was counted.
 _MUCH_FASTER = 4.0
 _AHEAD = 2.0
 _NEAR = 0.02
+
+Point = tuple[float, float]
+"""(time, what it said)"""
 
 
 class Line:
@@ -58,18 +66,20 @@ class Line:
         self.last_at = last_at
         self.dips: list[float] = []
         self._most = most
-        self._recent: Sequence[tuple[float, float]] = ()
-        self._before: dict[float, Sequence[tuple[float, float]]] = {}
+        self._seen: list[Point] = []
+        self._before: dict[float, Sequence[Point]] = {}
 
-    def remember(self, points: Iterable[tuple[float, float]]) -> None:
+    def remember(self, points: Iterable[Point]) -> None:
         """Take in samples that are known already: they tell how fast it grew.
 
         The last one of a window, which alone was read, may have been a low one.
         """
-        line = Line(self._most)
-        for point in points:
-            line.see(*point)
-        self._recent, self._before = line._recent, line._before
+        self._seen = list(points)
+        self._before = {since: self._seen_before(since) for since in self.resets}
+        line, fell_at = Line(self._most), max(self.resets, default=-math.inf)
+        for at, sample in self._seen:
+            if at >= fell_at:
+                line.see(at, sample)
         highest = line.value or 0.0
         if self.value is not None and not line.resets and self.value >= highest * RESET_BELOW:
             self.value = max(self.value, highest)
@@ -81,16 +91,19 @@ class Line:
         elif sample < self.value * RESET_BELOW:
             self.resets[at] = self.value
             self.value = sample
-            self._before[at], self._recent = self._recent, ()
+            self._before[at] = self._seen_before(at)
         elif self.resets and (fall := self._taken_back(at, sample)) is not None:
             self.value = max(sample, self.resets[fall])
             self.resets = {since: peak for since, peak in self.resets.items() if since < fall}
             self.dips.append(at)
-            self._recent = self._before.get(fall, ())
         else:
             self.value = max(sample, self.value)
         self.last_at = at
-        self._recent = (*self._recent, (at, self.value))[-_RECENT:]
+        self._seen.append((at, sample))
+
+    def _seen_before(self, at: float) -> Sequence[Point]:
+        first = bisect_right(self._seen, (at - _RECENT_SECONDS, math.inf))
+        return [point for point in self._seen[first:] if point[0] < at]
 
     @property
     def fell_at(self) -> float | None:
@@ -129,13 +142,31 @@ class Line:
             sample: what it says.
             pace: how much it grew in a second since the sample before.
         """
-        before = self._before.get(since, ())
-        if len(before) < _RECENT:
+        before = _growth(self._before.get(since, ()))[-_RECENT:]
+        if len(before) < _RECENT or at > since + _SOON_SECONDS:
             return False
         usual = max((late - early) / max(b - a, 1.0) for (a, early), (b, late) in pairwise(before))
         last_at, peak = before[-1]
         highest = peak * (1 + _NEAR) + _AHEAD * usual * (at - last_at)
         return peak <= sample <= highest and pace > _MUCH_FASTER * usual
+
+
+def _growth(points: Iterable[Point]) -> list[Point]:
+    """The samples along which a counter grew, since it last was lower for long.
+
+    It depends on the samples alone, and not on what was counted before them.
+    """
+    growth: list[Point] = []
+    low: list[Point] = []
+    for at, value in points:
+        if not growth or value >= growth[-1][1]:
+            growth.append((at, value))
+            low = []
+            continue
+        low.append((at, value))
+        if at - low[0][0] >= CLEAR_SECONDS:
+            growth, low = _growth(low), []
+    return growth
 
 
 def total_of(

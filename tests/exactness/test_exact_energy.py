@@ -187,6 +187,16 @@ def dip_before_the_end() -> tuple[Notebook, dict[int, float]]:
     return one, {0: HOUR + 225.0}
 
 
+def dip_after_an_unseen_restart() -> tuple[Notebook, dict[int, float]]:
+    """At an hour's end, before the counter has made up for what it had before a silence."""
+    one = notebook(14, 4 * HOUR)
+    one.hold("limits", "cpu", 1)
+    low = {2 * HOUR: 40.0}
+    told(one, "package", lambda at: at / 2, (0, 5400))
+    told(one, "package", lambda at: low.get(int(at), at / 2 - 1500), (6000, 4 * HOUR))
+    return one, {0: 2.0 * HOUR - 1500}
+
+
 def nothing_told() -> tuple[Notebook, dict[int, float]]:
     return notebook(8), {}
 
@@ -206,6 +216,7 @@ CASES = [
         terminated_copy_for_hours,
         dips,
         dip_before_the_end,
+        dip_after_an_unseen_restart,
         nothing_told,
     )
 ]
