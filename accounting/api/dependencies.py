@@ -90,10 +90,13 @@ def identity_of(request: Request) -> Identity:
 
 
 def _viewer(request: Request, right: Right) -> Viewer:
-    found = identity_of(request).viewer
-    if not found.may(right):
-        raise Problem(_FORBIDDEN, f"this token may not {_VERBS[right]}", "use a token that may")
-    return found
+    identity = identity_of(request)
+    found = identity.viewer
+    if found.may(right):
+        return found
+    if identity.session:
+        raise Problem(_FORBIDDEN, f"you may not {_VERBS[right]}", "ask the service's operator")
+    raise Problem(_FORBIDDEN, f"this token may not {_VERBS[right]}", "use a token that may")
 
 
 def _with(right: Right) -> Callable[[Request], Awaitable[Viewer]]:

@@ -207,6 +207,19 @@ def test_a_manager_sees_their_vo(site: Site, watched: Page) -> None:
     expect(watched.locator("table tbody th")).to_have_text("physics")
     assert "Outbox" not in watched.inner_text("main")
     look_at(watched, "overview-manager")
+    watched.evaluate(
+        """home => {
+        const form = document.createElement("form"), kind = document.createElement("input");
+        Object.assign(form, { method: "post", action: `${home}/runs` });
+        Object.assign(kind, { name: "kind", value: "push" });
+        form.append(kind, document.querySelector("input[name=csrf_token]").cloneNode());
+        document.body.append(form);
+        form.submit();
+    }""",
+        site.url,
+    )
+    expect(watched.get_by_text("You may not start polls or pushes.")).to_be_visible()
+    look_at(watched, "manager-refused")
     watched.goto(f"{site.url}/my")
     expect(watched.get_by_text("No notebook is running")).to_be_visible()
     look_at(watched, "my-usage-empty")

@@ -23,6 +23,7 @@ from accounting.web.fields import Fields, months_back
 from accounting.web.files import chart_file
 from accounting.web.templating import templates
 from accounting.web.views.daily import MEASURES, Chart, chart, measures, until_of
+from accounting.web.views.figures import month_name
 
 router = APIRouter()
 
@@ -106,7 +107,12 @@ def file(request: Request, service: Parts, viewer: Reader, kind: str) -> Respons
     """The chart as SVG or CSV: what the page with this question shows."""
     asked = _asked(request, service, viewer)
     asked.fields.refuse()
-    return chart_file(_chart(service, viewer, asked), kind, f"my-usage-{asked.month}")
+    return chart_file(
+        _chart(service, viewer, asked),
+        kind,
+        f"my-usage-{asked.month}",
+        f"{month_name(str(asked.month))}, {asked.user}",
+    )
 
 
 def _chart(service: Service, viewer: Viewer, asked: Asked) -> Chart | None:

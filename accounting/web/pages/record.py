@@ -121,10 +121,10 @@ def life(service: Parts, viewer: Reader, uid: str) -> Response:
 
 
 def _life(found: notebooks.Notebook) -> dict[str, Any]:
-    """What its picture shows."""
+    """What the picture of a life shows."""
     last = found.months[-1].record
     return {
-        "title": f"Notebook {found.uid}",
+        "uid": found.uid,
         "line": line_of(found.months),
         "last": last,
         "is_running": last.end_at is None,

@@ -158,7 +158,8 @@ def file(request: Request, service: Parts, viewer: Reader, what: str, kind: str)
         found, before = _found(service, viewer, asked)
         return csv_file(csv_of(rows_of(found, asked.by, f"-{asked.show}", before), asked.by), name)
     drawn = _chart(service, viewer, asked) if what == "chart" and not asked.is_empty else None
-    return chart_file(drawn, kind, name)
+    about = ", ".join([asked.span.said, *asked.filters.asked.values()])
+    return chart_file(drawn, kind, name, about)
 
 
 def _found(

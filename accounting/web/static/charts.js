@@ -1,6 +1,6 @@
 // Draws a figure's data-chart with Chart.js in place of the SVG, which is for those without scripts.
 // Mouse and touch show a tooltip with all names, values and the total; so do the arrow keys. The
-// legend's buttons hide and show series. Charts, and pictures that the server draws, become PNG files.
+// legend's buttons hide and show series. Beside each link to a chart's SVG, there is one to it as PNG.
 "use strict";
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -99,30 +99,36 @@ function legend(chart, data) {
   return list;
 }
 
-// A link "PNG"; the address of the picture, or a promise of it, is only made when it is wanted.
-function picture(name, made) {
-  const link = document.createElement("a");
-  link.href = "#";
-  link.textContent = "PNG";
-  link.addEventListener("click", async (event) => {
-    event.preventDefault();
-    const saved = document.createElement("a");
-    saved.href = await made();
-    saved.download = `${name}.png`;
-    saved.click();
-  });
-  return link;
-}
-
-async function painted(drawing) {
+// A session is not sent with requests for pictures: the file is asked for as our own pages ask.
+async function saved(link) {
+  const token = document.querySelector("input[name=csrf_token]");
+  const answer = await fetch(link.href, { headers: token ? { "X-CSRF-Token": token.value } : {} });
+  if (!answer.ok) {
+    location.assign(link.href); // it says what is the matter
+    return;
+  }
   const image = new Image();
-  image.src = `data:image/svg+xml,${encodeURIComponent(drawing)}`;
+  image.src = `data:image/svg+xml,${encodeURIComponent(await answer.text())}`;
   await image.decode();
   const canvas = document.createElement("canvas");
   canvas.width = image.width * 2;
   canvas.height = image.height * 2;
   canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-  return canvas.toDataURL();
+  const file = document.createElement("a");
+  file.href = canvas.toDataURL();
+  file.download = answer.headers.get("Content-Disposition").match(/filename="(.+)\.svg"/)[1] + ".png";
+  file.click();
+}
+
+function offerPng(link) {
+  const png = document.createElement("a");
+  png.href = "#";
+  png.textContent = "PNG";
+  png.addEventListener("click", (event) => {
+    event.preventDefault();
+    saved(link);
+  });
+  link.after(" ", png);
 }
 
 function draw(figure) {
@@ -151,17 +157,11 @@ function draw(figure) {
   chart.update();
   follow(chart, data, canvas, spoken);
   if (data.series.length > 1) figure.append(legend(chart, data));
-  const files = figure.parentElement.querySelector(".head .actions");
-  if (files && files.tagName === "P") {
-    files.append(" ", picture(data.title.toLowerCase().replaceAll(" ", "-"), () => chart.toBase64Image()));
-  }
   drawn.push(chart);
 }
 
 document.querySelectorAll("figure[data-chart]").forEach(draw);
-for (const link of document.querySelectorAll("a[data-picture]")) {
-  link.after(" ", picture(link.dataset.name, () => painted(link.dataset.picture)));
-}
+document.querySelectorAll("a[data-picture]").forEach(offerPng);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   for (const chart of drawn) {
     colours(chart);

@@ -36,6 +36,19 @@ _STYLE = Style(
     value_font_size=12,
     no_data_font_size=16,
 )
+_FILE_STYLE = Style(
+    colors=_COLOURS,
+    background="white",
+    plot_background="white",
+    opacity="1",
+    font_family="sans-serif",
+    label_font_size=12,
+    major_label_font_size=12,
+    legend_font_size=13,
+)
+_LEGEND_CHARACTERS, _LEGEND_BESIDE, _LEGEND_LINE = 110, 6, 20
+"""Of a file's legend: how many characters fit on a line, how many of them a name has beside it, and
+the height of a line."""
 _REFUSED = frozenset({"style", "script"})
 _DROPPED = ("tooltip", "title", "no_data")
 
@@ -88,8 +101,11 @@ def file(
 ) -> str:
     """The same as a file: with its own colours, title and legend, and without scripts."""
     config = _config(labels)
-    config.height, config.show_legend, config.title = 480, True, title
-    drawn = _drawn(config, Style(colors=_COLOURS, background="white"), series, unit)
+    config.title = title
+    _legend_below(config, [name for name, _ in series])
+    config.explicit_size = True  # else it is as large as what shows it, or not at all
+    config.css = Config().css  # without it, all of it is black
+    drawn = _drawn(config, _FILE_STYLE, series, unit)
     drawn.add_xml_filter(_without_scripts)
     return str(drawn.render(is_unicode=True))
 
@@ -115,6 +131,18 @@ def _config(labels: Sequence[str]) -> Config:
     config.truncate_label = -1
     config.css, config.js = [], []
     return config
+
+
+def _legend_below(config: Config, names: Sequence[str]) -> None:
+    """Makes room for all names, however long and many they are."""
+    longest = max(map(len, names)) + _LEGEND_BESIDE
+    columns = max(1, min(len(names), _LEGEND_CHARACTERS // longest))
+    lines = -(-len(names) // columns)
+    config.show_legend, config.legend_at_bottom, config.truncate_legend = True, True, -1
+    config.legend_at_bottom_columns = columns
+    config.height = 440 + lines * _LEGEND_LINE
+    if len(names) % columns:
+        config.margin_bottom = _LEGEND_LINE  # pygal leaves room for lines that are full
 
 
 def _without_scripts(root: Any) -> Any:

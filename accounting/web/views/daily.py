@@ -76,10 +76,14 @@ class Chart:
         """As SVG, in the pages' colours."""
         return charts.bars(self.labels, self.series, unit=self.unit, title=self.title)
 
-    @property
-    def file(self) -> str:
-        """As SVG with colours, title and legend of its own."""
-        return charts.file(self.labels, self.series, unit=self.unit, title=self.title)
+    def file(self, about: str) -> str:
+        """As SVG with colours, title and legend of its own.
+
+        Args:
+            about: of which time, and whose it is; beside the title.
+        """
+        title = f"{self.title}: {about}"
+        return charts.file(self.labels, self.series, unit=self.unit, title=title)
 
     @property
     def data(self) -> dict[str, object]:
