@@ -5,7 +5,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from accounting.measure.promql import ksm, kubelet
-from accounting.measure.promql.scope import Scope
+from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS, Scope
 from accounting.measure.queries.counters import CounterQuery
 from accounting.measure.queries.devices import DeviceQuery
 from accounting.measure.queries.energy import EnergyQuery
@@ -14,7 +14,7 @@ from accounting.measure.queries.nodes import LostNodes
 from accounting.measure.queries.volumes import VolumeQuery
 from accounting.measure.source.querier import Answer, Querier, Query
 from accounting.measure.usage import ends, samples
-from accounting.measure.usage.counters import falls, series
+from accounting.measure.usage.counters import bounds, falls, series
 from accounting.measure.usage.heartbeat import Pulse
 from accounting.measure.usage.podnames import PodNames
 from accounting.measure.usage.samples import (
@@ -156,9 +156,11 @@ class WindowQuery:
         fell = falls.falling(accounts, self.found)
         # Energy is read by whole hours, which began earlier: a pod may have ended in them.
         since = min(self.window.start, (self.found.metered or self.window).start)
+        since -= RESET_LOOKBACK_SECONDS  # samples before it are looked at again
         span = Window(since, self.window.end)
-        limits = self._to.named(ksm.cpu_limits, span, fell).read()
-        self.found.limits = {labels.get("uid", ""): cores for labels, cores in limits}
+        if fell:
+            told = self._to.raw(ksm.raw_cpu_limits, span, fell)
+            self.found.limits = bounds.cores_limited(told)
 
     def _vanished(self, accounts: Mapping[str, Account], beat: Pulse) -> set[str]:
         """The names of pods that kube-state-metrics shows no more."""

@@ -8,7 +8,7 @@ stands, so totals never fall.
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 # A counter restarts at 0. A smaller dip is a late copy from a second emitter.
@@ -33,6 +33,13 @@ _NEAR = 0.02
 
 Point = tuple[float, float]
 """(time, what it said)"""
+Most = Callable[[float], float]
+"""What a counter could grow by in a second, by time."""
+
+
+def always(most: float) -> Most:
+    """The same at any time."""
+    return lambda _: most
 
 
 class Line:
@@ -47,7 +54,7 @@ class Line:
 
     def __init__(
         self,
-        most: float,
+        most: Most,
         value: float | None = None,
         resets: Iterable[tuple[float, float]] = (),
         last_at: float | None = None,
@@ -55,8 +62,8 @@ class Line:
         """Go on from what is known.
 
         Args:
-            most: what it can grow by in a second; 0 of one that never restarts, so that any return
-                takes a fall back.
+            most: what it could grow by in a second; 0 of one that never restarts, so that$
+                any return takes a fall back.
             value: what it said last.
             resets: its falls so far, with the peaks before them.
             last_at: when it said that.
@@ -119,15 +126,15 @@ class Line:
         """Whether a fall may be taken back: it is recent, and was deep enough to tell."""
         peak, value = self.resets[since], self.value or 0.0
         is_recent = self.last_at is not None and self.last_at < since + CLEAR_SECONDS
-        return is_recent and value < peak * RESET_BELOW and peak > self._most * _SHALLOW_SECONDS
+        is_deep = is_recent and value < peak * RESET_BELOW
+        return is_deep and peak > self._most(since) * _SHALLOW_SECONDS
 
     def _taken_back(self, at: float, sample: float) -> float | None:
         """Which fall the sample takes back, with all later ones."""
         grown, seconds = sample - (self.value or 0.0), at - (self.last_at or at) + _JITTER_SECONDS
-        is_impossible = grown > self._most * seconds
         for since, peak in sorted(self.resets.items()):
             if self._is_open(since) and (
-                (is_impossible and sample >= peak * RESET_BELOW)
+                (sample >= peak * RESET_BELOW and grown > self._most(at) * seconds)
                 or self._goes_on(since, at, sample, grown / seconds)
             ):
                 return since

@@ -138,6 +138,17 @@ def dip_before_a_silence() -> Expected:
     return expected
 
 
+def dip_before_its_limit_is_raised() -> Expected:
+    """So young that its limit alone tells the dip, before it may use eight times as much."""
+    case = without_own(503)
+    case.say(own(case), lambda at: at * 0.9)
+    case.seen[own(case)][3] = (START + 180, 0.0)
+    labels = f'{case.state},container="notebook",resource="cpu"'
+    limits = f"kube_pod_container_resource_limits{{{labels}}}"
+    case.say(limits, lambda at: 1.0 if at < 3600 else 8.0)
+    return Expected(case, {"cpu_seconds": int(LIFE * 0.9)})
+
+
 def traffic(case: Case) -> str:
     labels = f'namespace="{case.name}",pod="jupyter-a",id="/kubepods/pod{case.uid}/{FIRST}"'
     return f'container_network_receive_bytes_total{{{labels},interface="eth0"}}'
@@ -199,6 +210,7 @@ OTHERS = (
     containers_that_dip_below_their_pod,
     pod_that_seems_to_stand_still,
     dip_before_a_silence,
+    dip_before_its_limit_is_raised,
     dip_of_traffic,
     slight_dip_at_the_last_sample_and_a_window_s_end,
     slight_dip_at_the_last_sample_within_a_window,

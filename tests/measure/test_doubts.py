@@ -163,7 +163,7 @@ def test_where_it_does_not_matter_any_limit_gives_the_same_joules(
 
 def joules(line: Line, limit: float) -> tuple[object, ...]:
     samples = told(line, JOULES)
-    samples.limits[UID] = limit
+    samples.limits[UID] = [(at, limit) for at, _ in line]
     account = replace(page(WINDOW.end), counters={})
     counting.count(account, samples, WINDOW, WINDOW.month)
     counter = account.counters[JOULES]

@@ -58,7 +58,6 @@ QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "told by others of some, with OpenTelemetry": lambda s: kubelet.told_by_others(
         replace(s, has_otel=True), 60.0, scope.one_of(s.usage("pod"), ["a"]), ["a"]
     ),
-    "cpu limits": lambda s: ksm.cpu_limits(s, WINDOW, ONLY),
     "init resources": lambda s: ksm.init_resources(s, WINDOW, ONLY),
     "sidecars": lambda s: ksm.sidecars(s, WINDOW, ONLY),
     "scheduled resources": lambda s: scheduler.scheduled_resources(s, WINDOW),
@@ -89,6 +88,7 @@ RAW: dict[str, Callable[[Scope], str]] = {
     "use of devices": lambda s: dcgm.device_use(s, WINDOW, ["a-b", "c"], exported=True),
     "raw counters": lambda s: kubelet.raw_counters(s, WINDOW, ONLY),
     "raw state": lambda s: ksm.raw_state(s, WINDOW, "kube_pod_annotations", ONLY),
+    "raw cpu limits": lambda s: ksm.raw_cpu_limits(s, WINDOW, ONLY),
     "raw resources": lambda s: ksm.raw_resources(s, WINDOW, 900, ONLY),
     "raw limits": lambda s: kubelet.raw_limits(s, WINDOW, 900, ONLY),
     "raw, from kube-scheduler": lambda s: scheduler.raw_scheduled(s, WINDOW, 900, ONLY),

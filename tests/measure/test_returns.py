@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 
-from accounting.measure.usage.counters import counting, falls
-from accounting.measure.usage.samples import Samples
-from accounting.model.pods import Account, CounterKind, Pod, Resources, SeriesKey
+from accounting.measure.usage.counters import bounds, counting, falls
+from accounting.measure.usage.samples import RawSeries, Samples
+from accounting.model.pods import POD_LEVEL, Account, CounterKind, Pod, Resources, SeriesKey
 from accounting.model.time import Month, Window
 
 UID = "6b4f0d5e-0000-4000-8000-000000000001"
@@ -65,3 +65,38 @@ def test_a_fall_is_judged_alike_in_windows_of_any_length(
             samples.raw[UID] = {JOULES: near}
         counting.count(accounts[UID], samples, window, window.month)
     assert accounts[UID].counters[JOULES].total == total
+
+
+CPU = SeriesKey(CounterKind.CPU, POD_LEVEL)
+
+
+@pytest.mark.parametrize(
+    ("at", "cores"),
+    [(60, 2.0), (120, 2.0), (300, 8.0), (599, 8.0), (600, 4.0), (1200, 4.0), (1201, 32.0)],
+    ids=[
+        "as told",
+        "as told last",
+        "as told with the sample",
+        "the highest of five minutes",
+        "after that, what is told",
+        "for a quarter of an hour, what was told last",
+        "none is known any more",
+    ],
+)
+def test_a_limit_is_that_of_the_time_of_the_sample(at: int, cores: float) -> None:
+    limits = [(T + 60.0, 1.0), (T + 240.0, 1.0), (T + 300.0, 4.0), (T + 301.0, 2.0)]
+    asked = Resources(cpu_request=8.0)
+    assert bounds.most_of(CPU, asked, limits, T + at) == cores
+
+
+def test_a_pod_is_limited_while_all_its_containers_are() -> None:
+    def told(metric: str, box: str, *points: tuple[float, float]) -> RawSeries:
+        return {"__name__": f"kube_pod_container_{metric}", "uid": UID, "container": box}, points
+
+    series = [
+        told("resource_limits", "notebook", (1.0, 2.0), (2.0, 4.0), (3.0, 4.0)),
+        told("resource_limits", "sidecar", (1.0, 0.5), (3.0, 0.25)),
+        told("info", "notebook", (1.0, 1.0), (2.0, 1.0), (3.0, 1.0)),
+        told("info", "sidecar", (1.0, 1.0), (2.0, 1.0), (3.0, 1.0)),
+    ]
+    assert bounds.cores_limited(series) == {UID: [(1.0, 2.5), (3.0, 4.25)]}

@@ -89,16 +89,14 @@ def _resources(scope: Scope, window: Window, only: str, *, limits: bool) -> str:
     return f"sum by (__name__, {scope.pod_key}, resource) ({per_container})"
 
 
-def cpu_limits(scope: Scope, window: Window, only: str = "") -> str:
-    """Cores that pods are limited to of which all containers are limited (M5)."""
-    container = scope.state("container")
-    by, box = scope.pod_key, f"{scope.pod_key}, {container}"
-    over = span(scope, window, RESET_LOOKBACK_SECONDS)
-    limits = "kube_pod_container_resource_limits" + scope.state_selector('resource="cpu"', only)
-    of_box = f"max by ({box}) (max_over_time({limits}{over}))"
-    told = "kube_pod_container_info" + scope.state_selector(only)
-    boxes = f"group by ({box}) (last_over_time({told}{over}))"
-    return f"sum by ({by}) ({of_box}) unless on ({by}) ({boxes} unless on ({box}) {of_box})"
+CONTAINER_INFO = "kube_pod_container_info"
+
+
+def raw_cpu_limits(scope: Scope, window: Window, only: str) -> str:
+    """Cores that containers are limited to over time, and which containers there are (M5)."""
+    names = f'__name__=~"kube_pod_container_resource_limits|{CONTAINER_INFO}"'
+    selector = scope.state_selector(names, 'resource=~"cpu|"', only)
+    return selector + span(scope, window, RESET_LOOKBACK_SECONDS)
 
 
 def init_resources(scope: Scope, window: Window, only: str = "") -> str:

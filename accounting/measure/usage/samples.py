@@ -151,7 +151,8 @@ class Samples:
         metered: what readings of energy are about; None: there are none. They are read by the hour.
         raw: (time, value) of all samples, in order of time, of counters that fell or are doubtful:
             core-seconds, bytes or joules.
-        limits: cores that pods are limited to of which a counter fell; not of those that are not.
+        limits: cores that pods are limited to of which a counter fell, as (time, cores) in order
+            of time; not of those that are not.
         known_series: ``series`` of the window before: the paths are the same from window to
             window. Parsing 20,000 paths takes 59 ms, looking them up 4 ms.
         series: which pod and counter a series belongs to.
@@ -176,7 +177,7 @@ class Samples:
     readings: dict[str, dict[SeriesKey, float]] = field(default_factory=dict)
     metered: Window | None = None
     raw: dict[str, dict[SeriesKey, list[tuple[float, float]]]] = field(default_factory=dict)
-    limits: dict[str, float] = field(default_factory=dict)
+    limits: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     known_series: SeriesNames = field(default_factory=dict)
     series: SeriesNames = field(default_factory=dict)
     doubted: set[str] = field(default_factory=set)

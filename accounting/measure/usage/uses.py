@@ -8,7 +8,7 @@ from statistics import median
 from accounting.measure.promql.dcgm import DCGM_ENERGY, DCGM_ENGINE, DCGM_UTIL
 from accounting.measure.usage.samples import Points, RawSeries, Samples, UidAt, label
 from accounting.model.accelerators import Use, UseKey
-from accounting.model.counters import Line
+from accounting.model.counters import Line, always
 
 _DAY = 86400
 _MILLIJOULES = 1000.0
@@ -77,7 +77,7 @@ def taken(points: Points, day: int) -> float:
 
     A smaller dip is a late copy from a second scrape.
     """
-    grown, line = 0.0, Line(_MOST_MILLIWATTS)
+    grown, line = 0.0, Line(always(_MOST_MILLIWATTS))
     for at, value in points:
         before = value if line.value is None else line.total
         line.see(at, value)

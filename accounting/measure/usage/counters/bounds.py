@@ -1,9 +1,21 @@
 """What a counter can grow by: more is a spike, or at least doubted (M3, M5). Pure."""
 
-from collections.abc import Callable
+import math
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 
+from accounting.measure.promql.ksm import CONTAINER_INFO
 from accounting.measure.usage.counters.series import METRICS
-from accounting.measure.usage.samples import Rejected, Samples
+from accounting.measure.usage.samples import (
+    MAX_CORES,
+    Points,
+    RawSeries,
+    Rejected,
+    Samples,
+    implausible,
+    label,
+)
 from accounting.model.pods import CounterKind, Implausible, Resources, SeriesKey
 
 # The largest machines of 2026 have 960 hardware threads and network ports of 800 Gbit/s, and take
@@ -28,6 +40,10 @@ _CORE_WATTS = 30.0
 # A sample's value may be as much older or younger than its time says.
 _HOUSEKEEPING_SECONDS = 60.0
 _LONG_INTERVAL_SECONDS = 300.0
+# A limit holds until it is told again, and what was used meanwhile is seen a little later: the
+# highest of so long counts; where nothing was told, of that much longer. A fixed reach, so that
+# windows of any length judge alike.
+_LIMITED_SECONDS = (300.0, 900.0)
 
 
 def set_aside_spikes(
@@ -78,24 +94,62 @@ def seldom_more(kind: CounterKind, seconds: float, resources: Resources | None) 
     return usual * (seconds + _LONG_INTERVAL_SECONDS)
 
 
-def most_of(key: SeriesKey, resources: Resources | None, limit: float | None) -> float:
-    """What a counter can grow by in a second, for all that is known: core-seconds, bytes or joules.
+def most_of(key: SeriesKey, resources: Resources | None, limits: Points, at: float) -> float:
+    """What a counter could grow by in a second, for all that is known: core-seconds, bytes, joules.
 
     0 of one that never restarts: a container or a network that is made anew has another id.
 
     Args:
         key: which counter.
         resources: what the pod asks for.
-        limit: cores that it is limited to; None where it is not, or nobody says.
+        limits: cores that it is limited to, in order of time; none where it is not, or nobody says.
+        at: when.
     """
     if key.by_id:
         return 0.0
     if key.kind in {CounterKind.RECEIVED, CounterKind.SENT}:
         return _SELDOM_MORE[key.kind]
-    limit = limit or (resources.cpu_limit if resources else None)
+    limit = _limit_at(limits, at) or (resources.cpu_limit if resources else None)
     cores = _SELDOM_MORE[CounterKind.CPU]
     if limit:
         cores = _BEYOND_LIMIT * limit
     elif resources is not None:
         cores = max(cores, _BURST * (resources.cpu_request or 0.0))
     return cores * _CORE_WATTS if key.kind is CounterKind.ENERGY else cores
+
+
+def _limit_at(limits: Points, at: float) -> float | None:
+    until = bisect_right(limits, (at, math.inf))
+    for seconds in _LIMITED_SECONDS:
+        since = bisect_right(limits, (at - seconds, math.inf))
+        if since < until:
+            return max(cores for _, cores in limits[since:until])
+    return None
+
+
+def cores_limited(series: Iterable[RawSeries]) -> dict[str, list[tuple[float, float]]]:
+    """Cores that pods are limited to, by uid and time; only when all containers were limited.
+
+    Args:
+        series: limits of containers, and what containers there are (``ksm.raw_cpu_limits``).
+    """
+    limits: _Told = defaultdict(lambda: defaultdict(dict))
+    boxes: _Told = defaultdict(lambda: defaultdict(dict))
+    for labels, points in series:
+        uid, box = labels.get("uid", ""), label(labels, "container")
+        told = boxes if labels["__name__"] == CONTAINER_INFO else limits
+        for at, value in points:
+            if told is boxes or implausible(value, 0, MAX_CORES) is None:
+                told[uid][at][box] = value
+    return {
+        uid: [
+            (at, sum(cores.values()))
+            for at, cores in sorted(by_time.items())
+            if boxes[uid][at].keys() <= cores.keys()
+        ]
+        for uid, by_time in limits.items()
+    }
+
+
+_Told = dict[str, dict[float, dict[str, float]]]
+"""uid → time → container → value"""

@@ -4,13 +4,14 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from accounting.measure.usage.counters import restarts
 from accounting.measure.usage.counters.bounds import most_of
 from accounting.measure.usage.counters.restarts import Other
 from accounting.measure.usage.counters.series import METRICS
 from accounting.measure.usage.samples import Points, Rejected, Samples
-from accounting.model.counters import Line
+from accounting.model.counters import Line, Most
 from accounting.model.pods import (
     IMPORTED,
     POD_LEVEL,
@@ -83,7 +84,7 @@ def _recounted(
     for key in sorted(raw, key=lambda key: key == restarts.OWN):
         points = raw[key]
         told = metered if key.kind is _ENERGY else window
-        most = most_of(key, account.pod.resources, samples.limits.get(uid))
+        most = partial(most_of, key, account.pod.resources, samples.limits.get(uid, ()))
         others = restarts.others(as_of, raw) if key == restarts.OWN else []
         counter, dips = _followed(counters.get(key), points, told, most, others)
         if counter:
@@ -136,7 +137,7 @@ def _in_order(resets: Mapping[float, float]) -> Resets:
 
 
 def _followed(
-    known: Counter | None, points: Points, window: Window, most: float, others: Sequence[Other]
+    known: Counter | None, points: Points, window: Window, most: Most, others: Sequence[Other]
 ) -> tuple[Counter | None, int]:
     """The same as ``_replayed``, with the restarts that only other sources show."""
     taken_back = 0
@@ -170,7 +171,7 @@ def _cut(points: Points, at: float) -> tuple[Points, Points]:
 
 
 def _replayed(
-    known: Counter | None, points: Points, window: Window, most: float
+    known: Counter | None, points: Points, window: Window, most: Most
 ) -> tuple[Counter | None, int]:
     """Go through every sample of a counter that fell (M5).
 

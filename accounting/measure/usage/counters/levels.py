@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from accounting.measure.usage.samples import Points, Samples
-from accounting.model.counters import CLEAR_SECONDS, Line
+from accounting.model.counters import CLEAR_SECONDS, Line, always
 from accounting.model.pods import CounterKind, Level, SeriesKey, level_of
 
 HARDLY_SECONDS = 0.1
 """Of CPU: less is what a cgroup says that counts nothing."""
 # So is less than this part of what the containers say, which the pod's cgroup includes.
 _WHOLE = 0.5
+_NEVER = always(0.0)
 
 
 def keep_one_level(samples: Samples, tolerance_seconds: float) -> None:
@@ -82,7 +83,7 @@ def _levels(lines: Mapping[SeriesKey, Points]) -> dict[Level, list[SeriesKey]]:
 
 def _sure_until(line: Points) -> float:
     """When the last sample is before a fall that may yet be taken back: of then growth is known."""
-    seen = Line(0.0)
+    seen = Line(_NEVER)
     for point in line:
         seen.see(*point)
     fell_at = seen.fell_at
@@ -95,7 +96,7 @@ def _growth(line: Points, start: float, end: float) -> float:
     Its first samples may be low ones of a dip: they are left out where many follow.
     """
     is_long = end - start > 2 * CLEAR_SECONDS
-    since, seen, grown_from = start + CLEAR_SECONDS * is_long, Line(0.0), 0.0
+    since, seen, grown_from = start + CLEAR_SECONDS * is_long, Line(_NEVER), 0.0
     for at, value in line:
         if start <= at <= end:
             is_first = seen.last_at is None
