@@ -2,15 +2,13 @@
 
 import json
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests import commands
 from tests.api.serving import JOB, SCRAPER, Running, Serve
 from tests.delivery.books import NOVEMBER, account, write
 
-PROGRAM = Path(sys.executable).with_name("notebooks-accounting")
 UID = account(1).pod.uid
 
 
@@ -25,7 +23,7 @@ def running(serve: Serve) -> Running:
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     """A command, with the service's settings in its environment."""
-    return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=False)
+    return commands.run(*arguments)
 
 
 def delivery_of(running: Running) -> list[str]:

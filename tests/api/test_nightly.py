@@ -1,8 +1,6 @@
 """A job that runs every night fails for what is new, once, and not for what it told of."""
 
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
@@ -16,10 +14,10 @@ from accounting.model.time import Month
 from accounting.store.holds import Holds
 from accounting.store.tables import messages, outlets, records
 from accounting.web.pages.record import HELD
+from tests import commands
 from tests.api.serving import Running, Serve
 from tests.delivery.books import NOVEMBER, account, write
 
-PROGRAM = Path(sys.executable).with_name("notebooks-accounting")
 ASIDE = Failure(FailureKind.REJECTED, "the broker refused it", "see why")
 
 
@@ -31,7 +29,7 @@ def running(serve: Serve) -> Running:
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=False)
+    return commands.run(*arguments)
 
 
 def test_a_push_fails_once_for_a_message_that_is_set_aside(running: Running) -> None:

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -19,10 +17,9 @@ from accounting.service.client import Client, ServiceError
 from accounting.service.outcome import Outcome
 from accounting.service.progress import Notice
 from accounting.store.reconciliations import Reconciliations
+from tests import commands
 from tests.api.serving import ADMIN, JOB, SCRAPER, Running, Serve
 from tests.private import secret
-
-PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
 
 
 @pytest.fixture
@@ -31,14 +28,14 @@ def running(prometheus: str, moment: float, serve: Serve) -> Running:
 
 
 def command(running: Running, *arguments: str, file: str = "job-token") -> tuple[int, str, str]:
-    done = subprocess.run(
-        [PROGRAM, *arguments, "--url", running.url, "--token-file", running.folder / file],
+    done = commands.run(
+        *arguments,
+        "--url",
+        running.url,
+        "--token-file",
+        running.folder / file,
         env={"PATH": os.environ["PATH"], "HOME": str(running.folder)},
         cwd=running.folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -115,26 +112,24 @@ def test_an_address_without_a_service_is_told(
     url: str, code: int, said: str, tmp_path: Path
 ) -> None:
     secret(tmp_path / "token", "x")
-    done = subprocess.run(
-        [PROGRAM, "push", "--url", url, "--token-file", tmp_path / "token"],
+    done = commands.run(
+        "push",
+        "--url",
+        url,
+        "--token-file",
+        tmp_path / "token",
         env={"PATH": os.environ["PATH"]},
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert (done.returncode, done.stdout) == (code, "")
     assert said in done.stderr
 
 
 def test_without_any_token_the_command_says_where_to_put_it(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [PROGRAM, "poll"],
+    done = commands.run(
+        "poll",
         env={"PATH": os.environ["PATH"], "ACCOUNTING_API__URL": "http://127.0.0.1:9"},
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert done.returncode == 2
     assert "give --token-file, or set ACCOUNTING_API__JOB_TOKEN_FILE" in done.stderr

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from accounting.simulation.world.cluster import Cluster
+from tests import commands
 
 PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
 HOURS = 2
@@ -36,33 +37,40 @@ class Site:
     def seen(self, *arguments: str, columns: int = 120, results: bool = False) -> str:
         """What a terminal shows: of the error output, or of the results."""
         ours, theirs = os.openpty()
-        with subprocess.Popen(
-            [PROGRAM, *arguments],
-            cwd=self.folder,
-            env={**self._environment({}), "TERM": "xterm", "COLUMNS": str(columns)},
-            stdout=theirs if results else subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL if results else theirs,
-        ):
+        with Path(os.devnull).open("r+b") as nothing, open(ours, "rb", buffering=0) as shown:  # noqa: PTH123 - a descriptor
+            unseen = nothing.fileno()
+            streams = [unseen, theirs, unseen] if results else [unseen, unseen, theirs]
+            terminal = {"TERM": "xterm", "COLUMNS": str(columns)}
+            forked = commands.start(
+                *arguments,
+                streams=streams,
+                env={**self._environment({}), **terminal},
+                cwd=self.folder,
+            )
             os.close(theirs)
             pieces = []
-            with open(ours, "rb", buffering=0) as shown:  # noqa: PTH123 - a descriptor
-                try:
-                    while piece := shown.read(4096):
-                        pieces.append(piece)
-                except OSError:  # how a terminal says that nobody writes to it any more
-                    pass
+            try:
+                while piece := shown.read(4096):
+                    pieces.append(piece)
+            except OSError:  # how a terminal says that nobody writes to it any more
+                pass
+            forked.wait()
         return b"".join(pieces).decode()
 
     def run(self, *arguments: str, **changes: str) -> Result:
-        done = subprocess.run(
-            [PROGRAM, *arguments],
-            cwd=self.folder,
-            env=self._environment(changes),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        environment = self._environment(changes)
+        if self.hidden:  # Python reads it when it starts
+            done = subprocess.run(
+                [PROGRAM, *arguments],
+                cwd=self.folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        else:
+            done = commands.run(*arguments, cwd=self.folder, env=environment)
         return Result(done.returncode, done.stdout, done.stderr)
 
     def fails(self, *arguments: str, **changes: str) -> tuple[int, str]:

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from accounting.model.messages import Limit
 from accounting.store.engine.database import Database
 from accounting.store.tables import records, revisions
 from accounting.wiring.destinations import addresses, place_of
+from tests import commands
 from tests.api.serving import served
 from tests.delivery.books import (
     NOVEMBER,
@@ -35,7 +34,6 @@ from tests.delivery.books import (
     write,
 )
 
-PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
 NOW = NOVEMBER.end - 3600.0
 
 
@@ -66,15 +64,8 @@ class Site:
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
         named = {f"ACCOUNTING_{name}": value for name, value in self.settings.items()}
-        done = subprocess.run(
-            [PROGRAM, *arguments],
-            env={"PATH": os.environ["PATH"], "HOME": str(self.folder), **named},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        own = {"PATH": os.environ["PATH"], "HOME": str(self.folder), **named}
+        done = commands.run(*arguments, env=own, cwd=self.folder)
         return done.returncode, done.stdout, done.stderr
 
     def json(self, *arguments: str) -> list[dict[str, object]]:

@@ -3,8 +3,6 @@
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -33,12 +31,12 @@ from accounting.store.engine.database import Database
 from accounting.store.ledger import Ledger
 from accounting.store.records import Records, Selection
 from accounting.store.totals import months_that_differ
+from tests import commands
 from tests.delivery.books import NOVEMBER, RULES, SITE, Inbox, account, opened, ran_on, write
 from tests.exactness.notebooks import START as BEGUN
 from tests.exactness.notebooks import Notebook, heartbeat, merged, served
 
 HOUR = 3600
-PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
 INBOX = "inbox://example.org"
 MADE = """CREATE TABLE "vm" ("namespace" VARCHAR(255) NOT NULL,
  "local_id" TEXT NOT NULL PRIMARY KEY, "machine" VARCHAR(255) NOT NULL,
@@ -308,14 +306,14 @@ def test_the_command_shows_first_and_takes_then(tmp_path: Path) -> None:
             "VO__DEFAULT": "vo.example.org",
             "DESTINATIONS": json.dumps({"sums": {"records": "summary"}}),
         }
-        done = subprocess.run(
-            [PROGRAM, "import", "egi-notebooks-accounting", "--db", str(path), *more],
+        done = commands.run(
+            "import",
+            "egi-notebooks-accounting",
+            "--db",
+            path,
+            *more,
             env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
             | {f"ACCOUNTING_{name}": value for name, value in given.items()},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
         )
         return done.returncode, done.stdout, done.stderr
 

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -39,12 +38,12 @@ from accounting.store.tables import (
     windows,
 )
 from accounting.store.totals import months_that_differ
+from tests import commands
 from tests.api.serving import Running, Serve
 from tests.delivery.books import RULES, SITE, START, Inbox, account, ran_on, write
 
 DAY = 86400
 NOW = 1_793_600_000.0
-PROGRAM = Path(sys.executable).parent / "notebooks-accounting"
 
 
 @pytest.fixture
@@ -332,14 +331,7 @@ def test_the_command_mends_and_says_what(tmp_path: Path) -> None:
             "ACCOUNTING_PROMETHEUS__NAMESPACE": "jupyterhub",
             "ACCOUNTING_PROMETHEUS__URL": "http://127.0.0.1:9",
         }
-        return subprocess.run(
-            [PROGRAM, *command],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return commands.run(*command, cwd=tmp_path, env=environment)
 
     examined = asked("doctor", "--json")
     failed = [one["name"] for one in json.loads(examined.stdout) if one["state"] == "failed"]

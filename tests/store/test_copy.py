@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,12 +28,12 @@ from accounting.store.tables import (
     stops,
 )
 from accounting.store.volumes import write_volumes
+from tests import commands
 from tests.delivery.books import NOVEMBER, Inbox, account, ran_on, table_of, table_of_ours, write
 from tests.delivery.volumes import home, seen
 from tests.web import month
 
 NewUrl = Callable[[], str]
-PROGRAM = Path(sys.executable).with_name("notebooks-accounting")
 
 
 @pytest.fixture(scope="module")
@@ -192,10 +191,7 @@ def test_it_waits_for_nobody_who_is_at_work(full: Database, empty: Database, job
 
 def run(database: Database, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "ACCOUNTING_DATABASE_URL": database.name}
-    command = [str(PROGRAM), "db", "copy", *arguments]
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=120
-    )
+    return commands.run("db", "copy", *arguments, env=environment, timeout=120)
 
 
 def test_the_command_copies_once_and_says_what_is_left_to_do(
