@@ -360,7 +360,10 @@ class MessagesModel(Model):
 class TakenRecordModel(Model):
     """A record that a message took."""
 
-    uid: str = _example("0b6ff5b7-7b0c-4c53-9a9e-6f3f7d3a4f10")
+    uid: str = _example(
+        "0b6ff5b7-7b0c-4c53-9a9e-6f3f7d3a4f10",
+        "The pod's; where the destination takes no records, the name of the figure.",
+    )
     month: MonthText
     digest: str = _example("9f86d081884c7d65", "SHA-256 of what the message said.")
     is_latest: bool = _example(True, "No later message took the record.")

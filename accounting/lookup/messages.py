@@ -77,6 +77,8 @@ class Taken:
         digest: of what this message said.
         is_latest: no later message took it.
         is_current: the record still says the same.
+        is_known: the ledger has this record of a notebook; not so where the destination takes
+            other figures.
     """
 
     uid: str
@@ -85,6 +87,7 @@ class Taken:
     digest: str
     is_latest: bool
     is_current: bool
+    is_known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,7 @@ class Messages:
                 func.coalesce(
                     records.c.digest == mine.digest, queued.c.digest == mine.digest, False
                 ),
+                records.c.uid.is_not(None),
             )
             .outerjoin_from(message_records, records, same)
             .outerjoin(queued, of_queue & (queued.c.destination == there))

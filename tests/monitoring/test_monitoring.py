@@ -102,6 +102,15 @@ def test_the_dashboard_can_be_imported_anywhere() -> None:
     assert [v["name"] for v in DASHBOARD["templating"]["list"]] == ["source", "namespace"]
 
 
+def test_the_dashboard_tells_the_figures_that_the_pages_tell() -> None:
+    # Grafana's own hours and days become weeks: 1,573.6 h would be 9.4 weeks there.
+    units = {panel["fieldConfig"]["defaults"].get("unit") for panel in PANELS}
+    assert not units & {"h", "d", "m", "dthms"}
+    memory = [query for query in QUERIES if "memory_mb_seconds" in query]
+    assert memory
+    assert all(query.endswith("/ 1024 / 3600") for query in memory)
+
+
 def test_no_metric_has_a_label_that_could_name_a_person() -> None:
     metrics = Metrics("test")
     metrics.show_usage(USED_THIS_MONTH)

@@ -30,6 +30,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield found
 
 
+def page_of(running: Running, path: str) -> str:
+    answer = running.get(path, headers={"Accept": "text/html"})
+    assert answer.status_code == 200, answer.text
+    return html.unescape(answer.text)
+
+
 def file_of(running: Running, page: str, part: str) -> list[dict[str, str]]:
     """The rows of the only file whose link on a page has this part."""
     shown = running.get(page, headers={"Accept": "text/html"})
@@ -168,6 +174,23 @@ def test_a_notebook_s_evidence_and_messages_are_files(running: Running) -> None:
     shown = running.get(page, headers={"Accept": "text/html"}).text
     assert "energy</th>" in shown
     assert [row["unit"] for row in file_of(running, page, "/counters?")] == ["s", "J"]
+
+
+def test_only_what_is_a_notebook_s_leads_to_its_page(running: Running) -> None:
+    run = running.post("/api/v1/push").json()["id"]
+    running.get(f"/api/v1/runs/{run}?wait=25")
+    page = page_of(running, "/deliveries/1")
+    assert '<span class="code">' not in page
+    assert ">Notebook</th>" in page
+    other = {"message_id": 1, "uid": "hours-of-small", "year": 2026, "month": 11, "digest": "0"}
+    with running.service.database.begin() as connection:
+        connection.execute(tables.message_records.insert().values(**other))
+    page = page_of(running, "/deliveries/1")
+    with running.service.database.begin() as connection:
+        mine = tables.message_records.c.uid == other["uid"]
+        connection.execute(tables.message_records.delete().where(mine))
+    assert '<span class="code">hours-of-small</span>' in page
+    assert "/records/hours-of-small" not in page
 
 
 def test_a_life_is_a_picture_that_stands_alone(running: Running) -> None:
