@@ -70,7 +70,7 @@ def test_an_outage_is_seen_cured_and_over(outage: tuple[Running, AmsStandin], pa
     expect(page.locator("h1")).to_have_text("No: something needs to be repaired")
     look_at(page, "overview-stopped")
     page.goto(f"{running.url}/deliveries")
-    page.click("text=Resume: cured, try again")
+    page.get_by_role("button", name="Resume").click()
     expect(page.get_by_role("status")).to_contain_text("tries that destination again")
     expect(page.locator(".verdict .badge")).not_to_have_text("stopped")
     page.click("tbody button:text('Retry')")

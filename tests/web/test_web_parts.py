@@ -159,7 +159,7 @@ def test_the_verdict_names_the_destination_where_there_are_several() -> None:
     found = verdict(status, [first, where], allowed_lag_seconds=900)
     assert [finding.text for finding in found.findings] == [
         "delivery to copy is stopped: nobody knows us there",
-        "nothing was delivered to copy for 2 d 2 h, though there is something to",
+        "nothing was delivered to copy for 2 d 2 h, although records wait",
     ]
 
 

@@ -69,7 +69,7 @@ def list_gaps(
     until: UntilQuery = None,
     kind: TableQuery = None,
 ) -> Response:
-    """When the source was silent: usage in there is known only from what came before and after.
+    """When the source was silent: usage in these times is computed from the samples around them.
 
     Of what comes after `read_until`, nothing is known yet.
     """

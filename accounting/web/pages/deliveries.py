@@ -25,8 +25,8 @@ _SHOWN_RECORDS = 500
 _SEE_OTHER = 303
 DONE = {
     "retry": "The next push sends it, without waiting any longer.",
-    "park": "It is parked: only what shares a notebook and month with it waits for it.",
-    "withdraw": "It was given up: its records are due again, with what they say now.",
+    "park": "It is parked. Only messages with the same notebooks and months wait for it.",
+    "withdraw": "It was withdrawn. Its records are due again, with their current values.",
     "resume": "The next push tries that destination again at once.",
 }
 """What was done, by the name of the action."""

@@ -46,18 +46,18 @@ FLAGS = {
     "memory by default": "Neither requests nor limits were given.",
     "memory from peak use": "Neither requests nor limits were given, and there is no default.",
     "memory unknown": "Neither requests nor limits were given, and nothing was measured.",
-    "unknown resource": "No rule says what a resource is that the pod asked for: see"
+    "unknown resource": "The pod asked for a resource that no rule knows: see"
     " ACCOUNTING_RECORD__ACCELERATORS.",
     "accelerators not countable": "The pod has a resource claim, which tells no number of devices.",
     "accelerator use not told apart": "Devices are shared; what tells use shows whole ones.",
     "default VO": "The pod had no group, or one that is sent under the default.",
     apel.ASCII_USER: "A destination carries ASCII only; the name goes out percent-encoded.",
     "user name escaped": "The name holds what a record cannot carry; it goes out percent-encoded.",
-    "text escaped": "A label of the pod's holds a character that no database keeps; it is kept"
+    "text escaped": "A label of the pod has a character that no database can store; it is stored"
     " percent-encoded.",
     "no user": "The pod had no user annotation.",
     "ended in a gap": "The metrics fell silent when it was last seen: it may have run longer.",
-    "node lost": "Its node was lost; it ended with it, unless it comes back.",
+    "node lost": "Its node was lost. It counts as ended then, unless it is seen running again.",
     "clocks differ": "The node's clock is wrong: the start is bounded by when it was seen.",
     "start from creation": "The metrics did not tell when it started.",
     "start from first sample": "The metrics told neither when it started nor when it was made.",

@@ -24,6 +24,7 @@ function options(data) {
   const said = (value) => `${numbers.format(value)} ${data.unit}`;
   return {
     animation: false,
+    datasets: { bar: { maxBarThickness: 96 } },
     maintainAspectRatio: false,
     interaction: { mode: "index", intersect: false },
     scales: {

@@ -104,7 +104,8 @@ def _measuring(
         yield Finding(
             Level.BAD,
             f"the metrics have been silent for {duration(status.now - silent.start_at)}",
-            "repair what Prometheus scrapes; nothing ends meanwhile, and nothing is lost",
+            "repair what Prometheus scrapes; meanwhile, no notebook is marked as ended, and no"
+            " usage is lost",
             "gaps",
         )
     if failure is not None:
@@ -112,7 +113,7 @@ def _measuring(
     elif status.lag_seconds is None:
         yield Finding(
             Level.BAD,
-            "polls have come farther than this machine's clock",
+            "usage is read up to a time that this machine's clock has not reached",
             _CLOCK_CURE,
         )
     elif status.lag_seconds > allowed_lag_seconds:
@@ -127,8 +128,8 @@ def _measuring(
         yield Finding(
             Level.NOTE,
             f"the metrics were silent {len(ended)} {'time' if len(ended) == 1 else 'times'} in the"
-            f" last weeks, {duration(seconds)} in all: usage in there is known from before and"
-            " after",
+            f" last weeks, {duration(seconds)} in all: usage in these times is computed from the"
+            " samples before and after",
             path="gaps",
         )
 
@@ -191,8 +192,8 @@ def _delivering(
         names = ", ".join(delivery.unmapped_flavors)
         yield Finding(
             Level.WARN,
-            f"EOSC's accounting is not told the hours of these flavours: {names}",
-            "say in ACCOUNTING_EOSC__METRICS what they count as; their hours are kept until then",
+            f"hours of these flavours are not reported to EOSC's accounting: {names}",
+            "set in ACCOUNTING_EOSC__METRICS what they count as; until then, their hours are kept",
             "deliveries",
         )
     yield from _certificate(delivery.certificate_days)
@@ -218,7 +219,7 @@ def _quiet_at(now: float, one: Outgoing, to: str) -> Iterator[Finding]:
         since = "yet" if seconds is None else f"for {duration(seconds)}"
         yield Finding(
             Level.WARN,
-            f"nothing was delivered {to}{since}, though there is something to",
+            f"nothing was delivered {to}{since}, although records wait",
             "push now, and see that the cron job runs",
             "deliveries",
         )
