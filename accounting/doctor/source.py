@@ -13,6 +13,7 @@ from accounting.doctor.engine import Details
 from accounting.doctor.finding import Finding, State, guarded
 from accounting.doctor.volumes import homes
 from accounting.errors import SeveralClusters
+from accounting.measure.promql import presence
 from accounting.measure.promql.scope import Scope
 from accounting.measure.source import discovery
 from accounting.measure.source.prometheus import Source
@@ -40,7 +41,7 @@ def _cluster(settings: Settings, source: Source, details: Details, now: float) -
     yield state
     if state.state is not State.FAILED:
         yield from _clusters(source, spelled, now)
-        yield _labels(spelled)
+        yield _labels(source, spelled, now)
         yield patient.scrape_interval(settings.prometheus.scrape_interval)
         yield patient.owners()
         yield from accelerators(source, patient.scope, settings.site().kinds, now)
@@ -64,13 +65,21 @@ def _clusters(source: Source, spelled: Scope, now: float) -> Iterator[Finding]:
     yield Finding("clusters", State.OK, f"one has the namespace '{spelled.namespace}'{by}")
 
 
-def _labels(spelled: Scope) -> Finding:
+def _labels(source: Source, spelled: Scope, now: float) -> Finding:
     if spelled.lacks_uid:
+        what = (
+            "a scrape of kube-state-metrics drops the label uid: the nodes' cgroups tell whose its"
+            " series are, which the runtime's statistics and the resource endpoint cannot"
+        )
+        if not source.vector(presence.created_without_uid(spelled, _DAY), now):
+            what += (
+                "; kube_pod_created is not told either: where a user's next notebook begins within"
+                " minutes, samples may count for the wrong one"
+            )
         return Finding(
             "labels",
             State.WARNING,
-            "a scrape of kube-state-metrics drops the label uid: the nodes' cgroups tell whose its"
-            " series are, which the runtime's statistics and the resource endpoint cannot",
+            what,
             "let the scrape keep it (metric_relabel_configs with action labeldrop)",
         )
     spellings = (

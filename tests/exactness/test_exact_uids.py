@@ -1,11 +1,16 @@
 """A scrape that drops the label ``uid``: cgroups tell whose series are (cases.md, 4)."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from accounting.config import load
+from accounting.doctor.examination import examine
 from accounting.measure.promql.scope import Scope
 from accounting.measure.source.prometheus import Source
 from accounting.store.engine.database import Database
@@ -58,6 +63,13 @@ def reused() -> list[Case]:
     return [first, second]
 
 
+def made() -> Case:
+    """When it was made is told."""
+    case = usual("uid-made", 254)
+    case.say(f"kube_pod_created{{{case.state}}}", lambda _: START)
+    return dropped(case)
+
+
 CASES = {
     "all the time": dropped(usual("uid-always", 252)),
     "from a time on": dropped(usual("uid-later", 253), WORKED),
@@ -66,7 +78,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served(tmp_path_factory.mktemp("uids"), [*CASES.values(), *reused()]) as url:
+    with served(tmp_path_factory.mktemp("uids"), [*CASES.values(), made(), *reused()]) as url:
         yield url
 
 
@@ -97,6 +109,33 @@ def test_two_notebooks_of_one_name_are_told_apart(
     for row, wall, cores in zip(rows, (WORKED, LIFE - WORKED - 600), (2.0, 4.0), strict=True):
         assert (row["user"], row["held"], row["cpu_count"]) == ("a@example.org", "", cores)
         assert wall - 120 <= row["wall_seconds"] <= wall
+
+
+def test_a_poll_says_that_nothing_tells_when_a_name_changed_hands(
+    store: str, new_ledger: Callable[[], str]
+) -> None:
+    for namespace, names in (("uid-reused", {1}), ("uid-always", set())):
+        with capture_logs() as logs:
+            polled(store, new_ledger(), namespace, 6 * 3600)
+        said = [line for line in logs if "drops kube_pod_created" in line["event"]]
+        assert {line["names"] for line in said} == names
+        assert all("keep the label uid" in line["cure"] for line in said)
+
+
+def test_the_doctor_says_what_else_is_lacking_where_uid_is_dropped(
+    store: str, tmp_path: Path
+) -> None:
+    for namespace, is_lacking in (("uid-reused", True), ("uid-made", False)):
+        settings = {
+            "site_name": "SITE",
+            "database_url": f"sqlite:///{tmp_path}/a.db",
+            "prometheus": {"url": store, "namespace": namespace},
+        }
+        (tmp_path / "settings.yaml").write_text(json.dumps(settings))
+        findings = examine(load(tmp_path / "settings.yaml"), END)
+        (said,) = (one for one in findings if one.name == "labels")
+        assert (said.state, "drops the label uid" in said.what) == ("warning", True)
+        assert ("kube_pod_created is not told either" in said.what) is is_lacking
 
 
 def polled(store: str, database_url: str, namespace: str, every: int) -> list[dict[str, Any]]:

@@ -37,6 +37,7 @@ QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "claims": lambda s: ksm.claims(s, WINDOW),
     "node labels": lambda s: ksm.node_labels(s, WINDOW),
     "pods of nodes": lambda s: ksm.pods_of_nodes(s, WINDOW, scope.one_of("node", ["a.b"])),
+    "pods made without a uid": lambda s: presence.created_without_uid(s, 3600),
     "several clusters": presence.several_clusters,
     "several clusters by pods": presence.several_clusters_by_pods,
     "owners": lambda s: ksm.owners(s, WINDOW, ONLY),

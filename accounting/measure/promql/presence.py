@@ -55,6 +55,14 @@ def without_uid(scope: Scope) -> list[str]:
     ]
 
 
+def created_without_uid(scope: Scope, seconds: int) -> str:
+    """Whether kube-state-metrics tells when pods without a uid were made."""
+    places = (form.state_selector('uid=""') for form in scope.spellings_of_state)
+    return " or ".join(
+        f"group(last_over_time(kube_pod_created{place}[{seconds}s]))" for place in places
+    )
+
+
 def unnamed(scope: Scope) -> list[str]:
     """Selectors of pods that have a label that is read in none of its usual spellings (M11)."""
     ours = quote(scope.namespace)

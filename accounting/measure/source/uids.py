@@ -13,12 +13,16 @@ from math import ceil, inf
 from operator import itemgetter
 from threading import Lock
 
+import structlog
+
 from accounting.measure.promql import ksm, kubelet
 from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS, Scope, one_of
 from accounting.measure.source.prometheus import Source
 from accounting.measure.usage.cgroups import cgroup
 from accounting.measure.usage.samples import Points, RawSeries, Row, Sighting, label
 from accounting.model.time import Window
+
+log = structlog.get_logger(__name__)
 
 # Where nobody says when pods were made: one is listed shortly before its first cgroup is seen.
 _EARLY_SECONDS = 120.0
@@ -96,7 +100,7 @@ class CgroupUids:
 
     def _told_apart(self, names: Iterable[str]) -> dict[str, list[Span]]:
         """When which pod had a name that was used again."""
-        spans = {}
+        spans, undated = {}, 0
         for name in names:
             seen: dict[str, float] = {}
             for form in self._scope.spellings_of_usage:
@@ -104,7 +108,16 @@ class CgroupUids:
                 for labels, points in self._source.raw(query, self._window.end):
                     if uid := cgroup(labels.get("id", "")).uid:
                         seen[uid] = min(points[0][0], seen.get(uid, inf))
-            spans[name] = spans_of(seen, self._created(name))
+            created = self._created(name)
+            undated += len(seen) > 1 and not created
+            spans[name] = spans_of(seen, created)
+        if undated:
+            log.warning(
+                "a scrape drops kube_pod_created and the label uid: when a name became the next"
+                " notebook's is only known to two minutes",
+                names=undated,
+                cure="let the scrape of kube-state-metrics keep the label uid",
+            )
         return spans
 
     def _created(self, name: str) -> Points:
