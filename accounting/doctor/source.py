@@ -13,12 +13,13 @@ from accounting.doctor.engine import Details
 from accounting.doctor.finding import Finding, State, guarded
 from accounting.doctor.volumes import homes
 from accounting.errors import SeveralClusters
-from accounting.measure.promql import presence
+from accounting.measure.promql import presence, scheduler
 from accounting.measure.promql.scope import Scope
 from accounting.measure.source import discovery
 from accounting.measure.source.prometheus import Source
 from accounting.wiring.source import source_of
 
+_SOON = 600
 _HOUR = 3600
 _DAY = 86400
 
@@ -44,6 +45,7 @@ def _cluster(settings: Settings, source: Source, details: Details, now: float) -
         yield _labels(source, spelled, now)
         yield patient.scrape_interval(settings.prometheus.scrape_interval)
         yield patient.owners()
+        yield from _scheduler(source, spelled, now)
         yield from accelerators(source, patient.scope, settings.site().kinds, now)
         if spelled.has_volumes:
             yield homes(source, spelled, now)
@@ -95,6 +97,21 @@ def _labels(source: Source, spelled: Scope, now: float) -> Finding:
         return Finding("labels", State.OK, f"{what} read, too")
     what = f"Prometheus renames them when it scrapes (honor_labels is off); {read} are read instead"
     return Finding("labels", State.OK, what)
+
+
+def _scheduler(source: Source, spelled: Scope, now: float) -> Iterator[Finding]:
+    """Whether kube-scheduler, if it was scraped, still is."""
+    if source.vector(scheduler.speaks(spelled, _SOON), now):
+        yield Finding("sizes", State.OK, "kube-scheduler tells what pods hold")
+    elif source.vector(scheduler.speaks(spelled, _DAY), now):
+        yield Finding(
+            "sizes",
+            State.WARNING,
+            "kube-scheduler told what pods hold within 24 h, and is silent now: resources of pods"
+            " as a whole and overhead are unknown; what it said of notebooks that have not run yet"
+            " may be lost",
+            "scrape its /metrics/resources again; if that was given up, pods' containers tell it",
+        )
 
 
 def _retention(settings: Settings, details: Details, now: float) -> Iterator[Finding]:

@@ -35,6 +35,22 @@ def on_two_nodes() -> Case:
 ON_TWO_NODES = on_two_nodes()
 
 
+def scheduled(number: int, until: int) -> Case:
+    """kube-scheduler is scraped up to then; it names pods only."""
+    case = usual(f"scheduled-{number}", number)
+    place = f'namespace="{case.name}",pod="jupyter-a"'
+    series = f'kube_pod_resource_request{{{place},resource="cpu",unit="cores"}}'
+    case.say(series, lambda at: 2.0 if at <= until else -1.0)
+    return case
+
+
+SCHEDULED = {
+    "told": (scheduled(245, LIFE), [("ok", "tells what pods hold")]),
+    "silent": (scheduled(246, LIFE - 1200), [("warning", "is silent now")]),
+    "never told": (usual("scheduled-247", 247), []),
+}
+
+
 def clustered(name: str, case: Case) -> Case:
     case.seen = {
         series.replace("{", f'{{cluster="{name}",', 1): points
@@ -47,6 +63,7 @@ def clustered(name: str, case: Case) -> Case:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     cases = [clustered(name, case) for name, (case, *_) in CLUSTERS.items()]
     cases.append(clustered("two nodes", ON_TWO_NODES))
+    cases += [clustered(name, case) for name, (case, _) in SCHEDULED.items()]
     with served(tmp_path_factory.mktemp("doctor"), cases) as url:
         yield url
 
@@ -76,6 +93,16 @@ def test_the_doctor_names_what_tells_cpu_on_each_node_however_it_is_scraped(
     (said,) = (text for _, text in found)
     assert "n-1" in said
     assert "n-2" in said
+
+
+@pytest.mark.parametrize("name", SCHEDULED)
+def test_the_doctor_says_if_kube_scheduler_is_scraped_no_more(
+    store: str, tmp_path: Path, name: str
+) -> None:
+    case, right = SCHEDULED[name]
+    found = examined(store, tmp_path, case, about="sizes", matchers=f'cluster="{name}"')
+    assert [state for state, _ in found] == [state for state, _ in right]
+    assert all(said in text for (_, text), (_, said) in zip(found, right, strict=True))
 
 
 def examined(

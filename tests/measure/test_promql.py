@@ -62,6 +62,7 @@ QUESTIONS: dict[str, Callable[[Scope], str]] = {
     "init resources": lambda s: ksm.init_resources(s, WINDOW, ONLY),
     "sidecars": lambda s: ksm.sidecars(s, WINDOW, ONLY),
     "scheduled resources": lambda s: scheduler.scheduled_resources(s, WINDOW),
+    "kube-scheduler speaks": lambda s: scheduler.speaks(s, 600),
     "rescheduled": lambda s: scheduler.rescheduled(s, WINDOW, 900),
     "first scheduled": lambda s: scheduler.first_scheduled(s, WINDOW, 900),
     "cpu limit": lambda s: kubelet.cpu_limit(s, WINDOW, ONLY),

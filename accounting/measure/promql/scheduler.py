@@ -17,6 +17,11 @@ def _scheduled(scope: Scope, only: str = "", metric: str = f"{_REQUEST}|{_LIMIT}
     return scope.scheduling_selector(names, 'resource=~"cpu|memory"', only)
 
 
+def speaks(scope: Scope, seconds: int) -> str:
+    """Whether kube-scheduler told of anybody's pod."""
+    return f"group(last_over_time({_REQUEST}{scope.selector()}[{seconds}s]))"
+
+
 def rescheduled(scope: Scope, window: Window, lookback_seconds: int) -> str:
     """The same of what kube-scheduler says, by name.
 
