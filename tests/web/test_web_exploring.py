@@ -413,6 +413,18 @@ def test_deliveries_of_records_are_seen_at_every_width(site: Site, new_page: New
         assert box["x"] + box["width"] <= width, width
 
 
+def test_labels_of_a_list_are_whole_beside_long_values(site: Site, new_page: NewPage) -> None:
+    page = new_page(width=390)
+    site.open(page, f"/records/{month.ADAS_LONG_ONE}")
+    label = "cell => getComputedStyle(cell, '::before')"
+    to = page.locator("td[data-label=To]").first
+    width = f"cell => parseFloat(({label})(cell).width) / parseFloat(({label})(cell).fontSize)"
+    assert to.evaluate(width) > 1
+    assert "mono" not in page.locator("td[data-label^=The]").first.evaluate(
+        f"cell => ({label})(cell).fontFamily"
+    )
+
+
 @pytest.mark.parametrize("by", ["vo", "user", "image"])
 def test_the_change_of_usage_is_seen_on_laptops(by: str, site: Site, new_page: NewPage) -> None:
     for width in (1200, 1280, 1366):
