@@ -42,9 +42,14 @@ class DeviceQuery:
             around = Surroundings(labels.get(uid, ()), claims.get(uid, ()))
             if around:
                 found.surroundings[uid] = around
-        self._read_uses(
-            found, {found.sightings[uid].name for uid in holders & found.sightings.keys()}, names
-        )
+        pods = {found.sightings[uid].name for uid in holders & found.sightings.keys()}
+        # DCGM may be scraped once more after a pod was last listed, in the next window.
+        pods |= {
+            accounts[uid].pod.name
+            for uid in accounts.keys() - found.sightings.keys()
+            if accounts[uid].pod.has_accelerators
+        }
+        self._read_uses(found, pods, names)
 
     def _read_claims(self, found: Samples) -> dict[str, tuple[str, ...]]:
         claims: dict[str, set[str]] = {}
