@@ -62,7 +62,7 @@ class Line:
         """Go on from what is known.
 
         Args:
-            most: what it could grow by in a second; 0 of one that never restarts, so that$
+            most: what it could grow by in a second; 0 of one that never restarts, so that
                 any return takes a fall back.
             value: what it said last.
             resets: its falls so far, with the peaks before them.
@@ -103,8 +103,8 @@ class Line:
             self.value = max(sample, self.resets[fall])
             self.resets = {since: peak for since, peak in self.resets.items() if since < fall}
             self.dips.append(at)
-        else:
-            self.value = max(sample, self.value)
+        elif sample > self.value:
+            self.value = sample
         self.last_at = at
         self._seen.append((at, sample))
 
@@ -131,7 +131,9 @@ class Line:
 
     def _taken_back(self, at: float, sample: float) -> float | None:
         """Which fall the sample takes back, with all later ones."""
-        grown, seconds = sample - (self.value or 0.0), at - (self.last_at or at) + _JITTER_SECONDS
+        if self.last_at is None or self.last_at >= max(self.resets) + CLEAR_SECONDS:
+            return None  # nearly always: none is open
+        grown, seconds = sample - (self.value or 0.0), at - self.last_at + _JITTER_SECONDS
         for since, peak in sorted(self.resets.items()):
             if self._is_open(since) and (
                 (sample >= peak * RESET_BELOW and grown > self._most(at) * seconds)

@@ -3,7 +3,6 @@
 Sizes are bytes, times Unix seconds, days are numbered since the epoch.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -46,8 +45,7 @@ class Mounter(NamedTuple):
     group: str
 
 
-@dataclass(frozen=True, slots=True)
-class VolumeSeen:
+class VolumeSeen(NamedTuple):
     """What a window says of a volume within one day.
 
     Attributes:
@@ -73,8 +71,7 @@ class VolumeSeen:
     mounters: tuple[Mounter, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
+class Volume(NamedTuple):
     """A home volume on one day, and its record.
 
     Attributes:

@@ -5,7 +5,6 @@ again changes nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from accounting.model.volumes import Measured, Quality, Volume, VolumeSeen, Withheld
 from accounting.records.builder import Site
@@ -91,7 +90,7 @@ def checked(volume: Volume, *, is_shared: bool = False) -> Volume:
         held, problem = Withheld.UNMAPPED, f"no VO follows from the group '{volume.group}'"
     elif problem:
         held = Withheld.INVALID
-    return replace(volume, held=held, problem=problem, digest=star.digest(star.text(volume)))
+    return volume._replace(held=held, problem=problem, digest=star.digest(star.text(volume)))
 
 
 def _uid(seen: VolumeSeen, known: Volume | None, site: str, system: str) -> str:

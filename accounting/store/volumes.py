@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from operator import attrgetter, itemgetter
 from typing import Any, Self
 
@@ -25,9 +25,8 @@ from accounting.store.tables import (
 )
 
 COLUMNS = tuple(column.name for column in volumes.columns)
-_FIELDS = tuple(field.name for field in fields(Volume))
-_fields_of = itemgetter(*(COLUMNS.index(name) for name in _FIELDS))
-_QUALITY_AT, _HELD_AT = _FIELDS.index("quality"), _FIELDS.index("held")
+_fields_of = itemgetter(*(COLUMNS.index(name) for name in Volume._fields))
+_QUALITY_AT, _HELD_AT = Volume._fields.index("quality"), Volume._fields.index("held")
 _QUALITIES = {quality.value: quality for quality in Quality}
 _HOLDS = {held.value: held for held in Withheld}
 _PATHS = {"quality": "quality.value", "held": "held.value"}
@@ -47,7 +46,7 @@ def volume_of(row: Any) -> Volume:
     values = list(_fields_of(row))
     values[_QUALITY_AT] = _QUALITIES[values[_QUALITY_AT]]
     values[_HELD_AT] = _HOLDS[values[_HELD_AT]]
-    return Volume(*values)
+    return Volume._make(values)
 
 
 def volume_row(volume: Volume) -> tuple[Any, ...]:
@@ -219,7 +218,7 @@ def _erase(connection: Connection, rows: Sequence[Row[Any]]) -> None:
     for row in rows:
         # The claim's name has the user's in it; the record's id stays.
         name = f"erased-{row.uid}"
-        erased = replace(volume_of(row), owner=ERASED, user=ERASED, name=name)
+        erased = volume_of(row)._replace(owner=ERASED, user=ERASED, name=name)
         digest = checked(erased).digest
         for table in (queued, delivered):
             told = (table.c.uid == row.uid) & (table.c.digest == row.digest)

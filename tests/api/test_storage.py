@@ -2,7 +2,6 @@
 
 import csv
 import io
-from dataclasses import replace
 
 import pytest
 
@@ -33,10 +32,10 @@ def running(serve_all: Serve) -> Running:
 
 def fill(database: Database) -> None:
     """Two users' homes for two days, and one of a VO that masks its users."""
-    physics = [replace(seen(2, day=day, used=3 * GB), group="/physics") for day in (DAY, DAY + 1)]
+    physics = [seen(2, day=day, used=3 * GB)._replace(group="/physics") for day in (DAY, DAY + 1)]
     homes(database, [seen(1), seen(1, day=DAY + 1, used=2 * GB), *physics])
     over(database, DAY + 1)
-    masked = home(replace(seen(3, day=DAY + 1), group="/masked"), MASKED)
+    masked = home(seen(3, day=DAY + 1)._replace(group="/masked"), MASKED)
     with database.begin() as connection:
         write_volumes(connection, database, [masked])
 

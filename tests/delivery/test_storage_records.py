@@ -1,7 +1,6 @@
 """StAR storage records: of each home volume and day, as the receiver takes them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
@@ -92,8 +91,8 @@ def test_the_ids_never_change() -> None:
 def test_what_is_shared_or_has_no_vo_stays_here_and_does_not_hold_up_others(
     ledger: Database,
 ) -> None:
-    shared = replace(home(seen(2)), held=Withheld.SHARED, owner="", user="")
-    unmapped = replace(home(seen(3)), held=Withheld.UNMAPPED, vo="")
+    shared = home(seen(2))._replace(held=Withheld.SHARED, owner="", user="")
+    unmapped = home(seen(3))._replace(held=Withheld.UNMAPPED, vo="")
     write_rows(ledger, [shared, unmapped])
     homes(ledger, [seen(1)])
     over(ledger, DAY)
@@ -111,7 +110,7 @@ def write_rows(database: Database, rows: Sequence[Volume]) -> None:
     "user", ['Žofia <&> "ñ"@example.org', "line\nbreak\x00\x85@example.org", "用户]]>\ufffe%%"]
 )
 def test_any_name_makes_a_body_of_ascii_that_is_xml_and_reads_back(user: str) -> None:
-    volume = home(replace(seen(1), user=user))
+    volume = home(seen(1)._replace(user=user))
     body = star.body([star.text(volume), star.text(home(seen(2)))])
     assert body.isascii()
     told = star_records(body)[volume.uid]
@@ -121,7 +120,7 @@ def test_any_name_makes_a_body_of_ascii_that_is_xml_and_reads_back(user: str) ->
 
 
 def test_a_value_that_the_receiver_would_refuse_holds_its_record() -> None:
-    volume = home(replace(seen(1), user="x" * 256))
+    volume = home(seen(1)._replace(user="x" * 256))
     assert (volume.held, volume.problem) == (
         Withheld.INVALID,
         "UserIdentity has more than 255 characters",

@@ -1,7 +1,5 @@
 """A volume's day, merged from what windows say: whose it is, and what is in it."""
 
-from dataclasses import replace
-
 import pytest
 
 from accounting.model.volumes import (
@@ -128,6 +126,6 @@ def test_without_a_vo_the_record_is_held(group: str) -> None:
 
 
 def test_of_two_that_measure_at_once_the_file_system_wins() -> None:
-    directory = replace(seen(user="alice"), measured=Measured(NOON, 9, Quality.DIRECTORY))
+    directory = seen(user="alice")._replace(measured=Measured(NOON, 9, Quality.DIRECTORY))
     assert known(seen(used=5, user="alice"), known(directory)).used_bytes == 5
     assert known(directory, known(seen(used=5, user="alice"))).used_bytes == 5

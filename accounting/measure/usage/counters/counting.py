@@ -178,22 +178,22 @@ def _replayed(
     Returns:
         The counter; how many of its falls samples of the window took back.
     """
-    line, unseen_from = Line(most), 0.0
+    line, unseen = Line(most), points
     if known is not None:
         resets = _before(known.resets, window.end)
         if known.at <= window.start:
             line = Line(most, known.value, resets, known.seen_at)
-            unseen_from = math.nextafter(known.at, math.inf)
-            line.remember(point for point in points if point[0] < unseen_from)
+            earlier, unseen = _cut(points, math.nextafter(known.at, math.inf))
+            line.remember(earlier)
         else:
             line = Line(most, resets=resets)
-            unseen_from = max(line.resets, default=0.0)  # with the sample after it, which may stay
-    for at, sample in points:
-        if at >= unseen_from:
-            line.see(at, sample)
+            # With the sample after the last fall, which may stay.
+            _, unseen = _cut(points, max(line.resets, default=0.0))
+    for at, sample in unseen:
+        line.see(at, sample)
     if line.value is None:
         return None, 0
-    seen_at = max((at for at, _ in points), default=line.last_at)
+    seen_at = points[-1][0] if points else line.last_at
     value, resets = line.value, _in_order(line.resets)
     if known is not None and known.at <= window.end and known.resets == resets:
         value = max(value, known.value)  # a higher copy of it may lie too far back by now
