@@ -35,7 +35,7 @@ def totals(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Add everything up anew.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare the kept totals of months and days with the records; they always agree.
+    """Compare the kept totals of months and days with the records: they must agree.
 
     If a database was changed by hand, --rebuild brings them back in line.
     """
@@ -98,8 +98,8 @@ def mend_times(ctx: typer.Context, as_json: Json = False) -> None:
     """Repair times in the future, written while the clock was ahead.
 
     Polls go back to the last window that is past, and messages that waited for such a time go out
-    with the next push. Notebooks of the future keep what they used, and end now; their records are
-    drawn up anew. The clock itself must be right.
+    with the next push. Notebooks with such times keep their usage and end now; their records are
+    built again. The clock itself must be right.
     """
     settings = program_of(ctx).settings()
     from accounting.store.engine.clock import mend

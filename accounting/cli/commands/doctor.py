@@ -25,8 +25,9 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
     """Check all preconditions of polls and pushes; name the cure for each that fails.
 
     Looks at the settings, at Prometheus and what it has scraped, at the database, and at the host
-    certificate and where records are delivered. Changes nothing. Exits with 1 if a check fails,
-    and with 3 if all that fails is that times in the future are to be mended: nothing waits for it.
+    certificate and where records are delivered. Changes nothing. Exits with 1 if a check fails.
+    Exits with 3 if the only failure is that times in the future must be repaired: that blocks
+    nothing.
     """
     from accounting.doctor import CLOCK, State, examine, worst
 

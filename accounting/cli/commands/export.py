@@ -24,7 +24,7 @@ def export(
         Path | None, typer.Option("--output", "-o", help="File to write; default: stdout.")
     ] = None,
 ) -> None:
-    """Write records to a file: APEL text has those that go out, other formats have all."""
+    """Write records to a file: APEL text has the records that go out, other formats all."""
     from accounting.records.formats.export import WRITERS
     from accounting.records.formats.tabular import parquet_libraries
     from accounting.store.records import Selection

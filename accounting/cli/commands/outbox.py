@@ -178,7 +178,7 @@ def show(ctx: typer.Context, number: Number, as_json: Json = False) -> None:
                 f"{one.year:04d}-{one.month:02d}",
                 "a later message took it"
                 if not one.is_latest
-                else "as then"
+                else "unchanged"
                 if one.is_current
                 else "has changed since",
             )

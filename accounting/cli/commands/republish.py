@@ -43,8 +43,8 @@ def republish(
 ) -> None:
     """Show how a month's records differ from what was delivered, and queue them again.
 
-    This is also how corrections of a closed month go out. The next 'push' sends them; what the
-    receiver holds already is replaced by the same.
+    This is also how corrections of a closed month go out. The next 'push' sends them. The
+    receiver replaces what it already has: nothing is counted twice.
     """
     settings = program_of(ctx).settings()
     if service := service_of(settings, url, token_file):
