@@ -22,7 +22,6 @@ from accounting.store.tables import records
 from accounting.web import assets
 from accounting.web.fields import Fields
 from accounting.web.span import span_of
-from accounting.web.views import charts
 from tests.api.serving import ADMIN as TOKEN
 from tests.api.serving import Running
 from tests.browser import NewPage
@@ -351,40 +350,6 @@ def test_charts_are_read_by_mouse_touch_and_keys_and_series_are_toggled(
             watched.get_by_role("link", name=title, exact=True).click()
         assert downloading.value.suggested_filename == f"chart-2026-10-to-2026-11.{title.lower()}"
         assert downloading.value.path().read_bytes().startswith(begin)
-
-
-def test_a_chart_stands_alone_as_a_picture(running: Running, page: Page) -> None:
-    drawn = running.get("/usage/chart.svg?first=2026-10&last=2026-11&flavor=small").text
-    page.set_content(drawn.partition("?>")[2])
-    colour = "one => getComputedStyle(one).fill"
-    assert page.locator(".background").first.evaluate(colour) == "rgb(255, 255, 255)"
-    assert page.locator(".serie-0 .rect").first.evaluate(colour) == "rgb(0, 95, 170)"
-    title = "Wall time in h by day: October 2026 to November 2026, small"
-    expect(page.locator(".title")).to_have_text(title)
-    size = page.locator("svg").bounding_box()
-    assert size is not None
-    assert size["width"] == 960
-
-
-@pytest.mark.parametrize("name", ["vo", "registry.example.org/a/long/path/of/an/image:2026.11"])
-@pytest.mark.parametrize("count", [1, 5, 13])
-def test_all_names_of_a_chart_are_seen_in_its_picture(name: str, count: int, page: Page) -> None:
-    series = tuple((f"{name}-{number}", (1.0,) * 30) for number in range(count))
-    days = tuple(str(day + 1) for day in range(30))
-    drawn = charts.file(days, series, unit="h", title="Wall time")
-    page.set_content(drawn.partition("?>")[2])
-    picture = page.locator("svg").bounding_box()
-    assert picture is not None
-    names = page.locator(".legend text")
-    assert names.all_text_contents() == [name for name, _ in series]
-    boxes = [box for one in names.all() if (box := one.bounding_box())]
-    for box in boxes:
-        assert box["y"] + box["height"] <= picture["y"] + picture["height"]
-        assert box["x"] + box["width"] <= picture["x"] + picture["width"]
-    for place, one in enumerate(boxes):
-        for other in boxes[place + 1 :]:
-            is_below = other["y"] >= one["y"] + one["height"] - 1
-            assert is_below or other["x"] >= one["x"] + one["width"]
 
 
 def test_pages_of_times_tables_and_gaps_look_right(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
 import pytest
+from playwright.sync_api import Page, expect
 from sqlalchemy import select, update
 
 from accounting.model.pods import IMPORTED, Counter, CounterKind, SeriesKey
@@ -17,6 +18,7 @@ from accounting.store import tables
 from accounting.store.reconciliations import Reconciliations
 from accounting.web.pages import gaps
 from accounting.web.pages.runs import _changes
+from accounting.web.views import charts
 from accounting.web.views.figures import iso
 from tests.api.serving import JOB, Running
 from tests.delivery.books import account, write
@@ -215,3 +217,37 @@ def test_a_notebook_s_months_are_a_file(running: Running) -> None:
         (month.ADAS_LONG_ONE, "2026-10"),
         (month.ADAS_LONG_ONE, "2026-11"),
     }
+
+
+def test_a_chart_stands_alone_as_a_picture(running: Running, page: Page) -> None:
+    drawn = running.get("/usage/chart.svg?first=2026-10&last=2026-11&flavor=small").text
+    page.set_content(drawn.partition("?>")[2])
+    colour = "one => getComputedStyle(one).fill"
+    assert page.locator(".background").first.evaluate(colour) == "rgb(255, 255, 255)"
+    assert page.locator(".serie-0 .rect").first.evaluate(colour) == "rgb(0, 95, 170)"
+    title = "Wall time in h by day: October 2026 to November 2026, small"
+    expect(page.locator(".title")).to_have_text(title)
+    size = page.locator("svg").bounding_box()
+    assert size is not None
+    assert size["width"] == 960
+
+
+@pytest.mark.parametrize("name", ["vo", "registry.example.org/a/long/path/of/an/image:2026.11"])
+@pytest.mark.parametrize("count", [1, 5, 13])
+def test_all_names_of_a_chart_are_seen_in_its_picture(name: str, count: int, page: Page) -> None:
+    series = tuple((f"{name}-{number}", (1.0,) * 30) for number in range(count))
+    days = tuple(str(day + 1) for day in range(30))
+    drawn = charts.file(days, series, unit="h", title="Wall time")
+    page.set_content(drawn.partition("?>")[2])
+    picture = page.locator("svg").bounding_box()
+    assert picture is not None
+    names = page.locator(".legend text")
+    assert names.all_text_contents() == [name for name, _ in series]
+    boxes = [box for one in names.all() if (box := one.bounding_box())]
+    for box in boxes:
+        assert box["y"] + box["height"] <= picture["y"] + picture["height"]
+        assert box["x"] + box["width"] <= picture["x"] + picture["width"]
+    for place, one in enumerate(boxes):
+        for other in boxes[place + 1 :]:
+            is_below = other["y"] >= one["y"] + one["height"] - 1
+            assert is_below or other["x"] >= one["x"] + one["width"]
