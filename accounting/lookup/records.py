@@ -53,6 +53,8 @@ class Delivery(StrEnum):
 
 _RARE = (Delivery.ACKNOWLEDGED, Delivery.HELD, Delivery.DUE, Delivery.DIFFERING)
 """States that only a few records are in; before the first push, most are."""
+_PASSING = (Delivery.PENDING, Delivery.PARKED)
+"""The same of those that a message's state tells; while all are pushed, most are."""
 
 
 class Sort(StrEnum):
@@ -167,12 +169,7 @@ def page(database: Database, viewer: Viewer, question: Question) -> Page:
     """
     query, columns, limit = _page_of(viewer, question)
     with database.asking() as connection:
-        if question.delivery in _RARE:
-            waiting = _is(question.delivery, question.open_from)
-            few = connection.scalars(select(_c.uid).where(waiting).limit(_FEW + 1)).all()
-            if len(few) <= _FEW:
-                query = query.where(_c.uid.in_(few))
-        rows = connection.execute(query).all()
+        rows = connection.execute(_among_few(connection, query, question)).all()
         entries = entries_of(connection, rows[:limit], question.open_from)
     following = ""
     if len(rows) > limit:
@@ -189,10 +186,10 @@ def count(database: Database, viewer: Viewer, question: Question) -> int:
         Forbidden: the viewer may not ask for that user or VO.
     """
     everything = replace(question.selection, limit=None)
-    selected = chosen(viewer, replace(question, selection=everything))
-    counted = select(func.count()).select_from(selected.with_only_columns(_c.uid).subquery())
+    selected = chosen(viewer, replace(question, selection=everything)).with_only_columns(_c.uid)
     with database.asking() as connection:
-        return connection.execute(counted).scalar_one()
+        found = _among_few(connection, selected, question).subquery()
+        return connection.execute(select(func.count()).select_from(found)).scalar_one()
 
 
 def used(database: Database, viewer: Viewer, question: Question) -> tuple[int, int, int]:
@@ -203,11 +200,28 @@ def used(database: Database, viewer: Viewer, question: Question) -> tuple[int, i
     """
     everything = replace(question.selection, limit=None)
     selected = chosen(viewer, replace(question, selection=everything))
-    c = selected.with_only_columns(_c.uid, _c.used_wall_seconds, _c.used_cpu_seconds).subquery().c
-    sums = (func.coalesce(func.sum(one), 0) for one in (c.used_wall_seconds, c.used_cpu_seconds))
+    figures = selected.with_only_columns(_c.uid, _c.used_wall_seconds, _c.used_cpu_seconds)
     with database.asking() as connection:
+        c = _among_few(connection, figures, question).subquery().c
+        sums = (
+            func.coalesce(func.sum(one), 0) for one in (c.used_wall_seconds, c.used_cpu_seconds)
+        )
         pods, wall, cpu = connection.execute(select(func.count(c.uid.distinct()), *sums)).one()
     return pods, int(wall), int(cpu)
+
+
+def _among_few(connection: Connection, query: Select[Any], question: Question) -> Select[Any]:
+    """The same query; if only a few records can have come so far, it looks at no others."""
+    if question.delivery in _RARE:
+        which = select(_c.uid).where(_is(question.delivery, question.open_from))
+    elif question.delivery in _PASSING:
+        states = [state.value for state in _STATES[question.delivery]]
+        these = select(messages.c.id).where(messages.c.state.in_(states))
+        which = select(queued.c.uid).where(queued.c.message_id.in_(these))
+    else:
+        return query
+    few = connection.scalars(which.limit(_FEW + 1)).all()
+    return query.where(_c.uid.in_(few)) if len(few) <= _FEW else query
 
 
 # Compiling such a query takes as long as running it: without the two caches, p99 of a page of the
