@@ -130,7 +130,7 @@ def flavors(settings: Settings, now: float) -> Iterator[Finding]:
         yield Finding(
             "flavours",
             State.WARNING,
-            f"EOSC's accounting is not told the hours of {', '.join(map(str, found))}",
+            f"hours of {', '.join(map(str, found))} are not reported to EOSC's accounting",
             "say in ACCOUNTING_EOSC__METRICS what they count as, or 'none'",
         )
 
