@@ -159,7 +159,7 @@ def test_flavours_that_no_metric_takes_are_shown_everywhere_and_go_once_one_does
         }
         page = running.get("/deliveries", headers=html).text
         assert "odd &lt;b&gt;: 1.0 hours" in page
-        assert "hours of these flavours are not reported" in running.get("/", headers=html).text
+        assert "Hours of these flavours are not reported" in running.get("/", headers=html).text
         shown = running.get("/metrics").text
         assert "notebooks_accounting_unmapped_flavors 1.0" in shown
         assert "notebooks_accounting_unmapped_hours 1.0" in shown
