@@ -203,7 +203,7 @@ def _ended() -> int:
         code = 1
     else:
         code = 0
-    threading._shutdown()  # type: ignore[attr-defined]
+    threading._shutdown()  # type: ignore[attr-defined] # nothing public waits as Python does
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -11,19 +11,16 @@ from typing import Any
 import httpx
 import pytest
 from pyarrow import parquet
-from sqlalchemy import update
 
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.pusher import Pusher
 from accounting.guard.tokens import digest_of
-from accounting.lookup import records as lookup
 from accounting.model.pods import Account
 from accounting.model.time import Month
 from accounting.records import builder
 from accounting.records.formats import apel
 from accounting.records.formats.tabular import COLUMNS
 from accounting.store.records import Records
-from accounting.store.tables import messages
 from tests.api.serving import ADMIN, Running, Serve
 from tests.delivery.books import NOVEMBER, RULES, SITE, START, Inbox, account, ran_on, write
 
@@ -169,25 +166,6 @@ def test_delivery_tells_how_far_a_record_has_come(changing: Running) -> None:
     late = listed(changing, "delivery=differing")
     ended = account(5, user="user-1@example.org", group="vo2")
     assert ended.pod.uid not in {record["uid"] for record in late}
-
-
-@pytest.mark.parametrize("few", [1000, 0], ids=["few have come so far", "many"])
-def test_records_are_found_by_what_their_message_waits_for(
-    few: int, serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lookup, "_FEW", few)
-    running = serve()
-    for number in range(3):
-        write(running.service.database, [account(number)])
-        Pusher(Outbox(running.service.database), Inbox(), now=running.clock).push()
-    with running.service.database.begin() as connection:
-        for number, state in ((1, "parked"), (2, "pending")):
-            its = messages.c.id == number
-            connection.execute(update(messages).where(its).values(state=state, sent_at=None))
-    for delivery, number in (("parked", 0), ("pending", 1), ("sent", 2)):
-        found = running.get(f"/api/v1/records?delivery={delivery}&total=true").json()
-        assert [r["uid"] for r in found["records"]] == [account(number).pod.uid]
-        assert found["total"] == 1
 
 
 @pytest.mark.parametrize(
