@@ -82,8 +82,8 @@ class HoldingQuery:
         pods = {found.sightings[uid].name for uid in new if uid in found.sightings}
         unsized = {uid for uid in new if _size_of(accounts.get(uid)) is None}
         doubtful = set[str]()
+        parts = {uid: found.resources.get(uid) for uid in unsized}
         if self._to.scope.has_scheduling:
-            parts = {uid: found.resources.get(uid) for uid in unsized}
             self._read_scheduled(pods, names)
             doubtful = {uid for uid, said in parts.items() if self._is_more(uid, said)}
             doubtful |= self._newly_scheduled(accounts, names) - unsized
@@ -91,7 +91,34 @@ class HoldingQuery:
             limits = self._to.named_usage(query, window, pods).read()
             sizes.merge_cgroup_limits(found, limits, resource)
         doubtful |= self._resized_by_second(accounts)
+        doubtful |= self._waited(parts, accounts)
         self._read_resizes(doubtful, accounts, names)
+
+    def _waited(
+        self, parts: Mapping[str, Resources | None], accounts: Mapping[str, Account]
+    ) -> set[str]:
+        """Of new pods, those that waited to run, and may have been told of only meanwhile.
+
+        It may be before the window, or so long before they ran that it does not count.
+
+        Args:
+            parts: what the containers of each new pod ask for.
+            accounts: the pages of those that are known.
+        """
+        found, start, scope = self._found, self._window.start, self._to.scope
+        waited = set()
+        for uid in parts.keys() & found.sightings.keys():
+            running = _running_at(found, accounts, uid)
+            if uid in accounts and running < start:
+                continue  # an earlier window has looked
+            if not scope.has_scheduling and _gives(parts[uid], limits=scope.limits_first):
+                continue  # nobody knows better
+            times = found.times.get(uid)
+            listed = found.sightings[uid].first_listed_at - sizes.SOON_SECONDS
+            made = (times and times.created_at) or listed
+            if made < max(running - sizes.SOON_SECONDS, start):
+                waited.add(uid)
+        return waited
 
     def _is_more(self, uid: str, parts: Resources | None) -> bool:
         """Whether kube-scheduler's figures differ from those of the containers together."""
@@ -160,7 +187,7 @@ class HoldingQuery:
         for labels, points in self._to.raw_scheduled(
             _in(scheduler.raw_scheduled, 0), window, twice
         ):
-            by_uid = {names.at(label(labels, "pod"), at): value for at, value in points}
+            by_uid = {names.asked_by(label(labels, "pod"), at): value for at, value in points}
             for uid, value in by_uid.items():
                 sizes.merge_resources(found, [({**labels, "uid": uid}, value)])
 
@@ -181,7 +208,6 @@ class HoldingQuery:
         uids &= found.sightings.keys()
         young = [uid for uid in uids if self._is_young(accounts.get(uid))]
         found.begun |= dict.fromkeys(young, float(window.end))
-        running = {uid: _running_at(found, accounts, uid) for uid in uids}
         for chunk in chunks(uids):
             back, pods = self._lookback_seconds, {found.sightings[uid].name for uid in chunk}
             series = self._to.raw(_in(ksm.raw_resources, back), window, chunk)
@@ -192,7 +218,8 @@ class HoldingQuery:
             limits = self._to.raw_usage(_in(kubelet.raw_limits, back), window, pods)
             series += [one for one in sizes.cgroup_limits(limits, series) if one[0]["uid"] in chunk]
             inits = (labels for labels, _ in series if "_init_" in labels["__name__"])
-            sizes.merge_resizes(found, series, self._sidecars(inits), names.at, running)
+            running = {uid: _running_at(found, accounts, uid) for uid in chunk}
+            sizes.merge_resizes(found, series, running, self._sidecars(inits), names.asked_by)
 
 
 def _in(query: Callable[[Scope, Window, int, str], str], lookback_seconds: int) -> Query:

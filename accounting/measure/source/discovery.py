@@ -9,10 +9,11 @@ import structlog
 
 from accounting.errors import SeveralClusters, SourceRefused, SourceTooLarge
 from accounting.measure.promql import kepler, ksm, kubelet, presence
-from accounting.measure.promql.scope import Scope
+from accounting.measure.promql.scope import RESET_LOOKBACK_SECONDS, Scope
 from accounting.measure.source.prometheus import Source
 from accounting.measure.usage import heartbeat
 from accounting.measure.usage.samples import Labels, Points, label
+from accounting.measure.usage.sizes import SOON_SECONDS
 from accounting.model.time import Window
 from accounting.store.ledger import Progress
 
@@ -195,9 +196,10 @@ def with_emitters(source: Source, scope: Scope, start: float, end: float) -> Sco
         )
     ]
     scheduled = presence.named_in(scope, _SCHEDULED)
-    has_scheduling = _has_series(source, scheduled, start, end)
+    since = start - RESET_LOOKBACK_SECONDS - SOON_SECONDS  # what is told of sizes stands so long
+    has_scheduling = _has_series(source, scheduled, since, end)
     scheduling, *other_scheduling = (
-        _spellings(source, scope, start, end, _SCHEDULED)[0]
+        _spellings(source, scope, since, end, _SCHEDULED)[0]
         if has_scheduling
         else [frozenset[str]()]
     )

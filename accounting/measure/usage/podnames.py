@@ -26,6 +26,13 @@ class PodNames:
         """The uid of the pod that had ``name`` last; empty text if there was none."""
         return self._latest.get(name, "")
 
+    def asked_by(self, name: str, at: float) -> str:
+        """The same, or of the pod that was to have the name and waited to run."""
+        for start, last, uid in reversed(self._listed.get(name, [])):
+            if start <= at:
+                return uid if at <= last else ""
+        return ""
+
     @cached_property
     def _latest(self) -> dict[str, str]:
         latest = {a.pod.name: uid for uid, a in self._accounts.items() if not a.pod.ended}
@@ -102,6 +109,21 @@ class PodNames:
             start = pod.started_at or self._start(uid, pod.first_running_at)
             lives[pod.name].append((start, last, uid))
         return {name: sorted(spans) for name, spans in lives.items()}
+
+    @cached_property
+    def _listed(self) -> dict[str, list[tuple[float, float, str]]]:
+        """The lives since pods were made, not only since their nodes acknowledged them."""
+        return {
+            name: sorted(
+                (min(start, self._made_at(uid) or start), last, uid) for start, last, uid in spans
+            )
+            for name, spans in self._lives.items()
+        }
+
+    def _made_at(self, uid: str) -> float | None:
+        account = self._accounts.get(uid)
+        known = account.pod.created_at if account else None
+        return known or self._found.times.get(uid, _NO_TIMES).created_at
 
     def _start(self, uid: str, first_running_at: float) -> float:
         """Since when the pod had its name: it may have run before kube-state-metrics said so."""

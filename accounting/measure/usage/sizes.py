@@ -31,9 +31,8 @@ from accounting.model.pods import Resources
 
 SOON_SECONDS = 300.0
 """The figure of a whole pod may be scraped this much later than its containers', and counts from
-the start. One that comes later was not scraped before, and counts from then on."""
-
-_NOBODY: Mapping[str, float] = {}
+the start. One that comes later was not scraped before, and counts from then on. One from before
+the pod ran counts if it is no older: polls of any length look back so far."""
 
 Sidecars = AbstractSet[tuple[str, str]]
 """(uid, container) of native sidecars."""
@@ -105,34 +104,38 @@ def _cores(metrics: Mapping[str, Points]) -> Points:
 
 def merge_resizes(
     samples: Samples,
-    series: Sequence[RawSeries],
-    sidecars: Sidecars = frozenset(),
-    uid_at: UidAt | None = None,
-    running: Mapping[str, float] = _NOBODY,
+    series: Iterable[RawSeries],
+    running: Mapping[str, float],
+    sidecars: Sidecars,
+    uid_at: UidAt,
 ) -> None:
-    """Add the sizes of pods that were resized: the first one, and each that followed.
+    """Add the sizes of some pods: the first one, and each that followed.
 
     Args:
         samples: gets them.
-        series: what is said of the pods' sizes.
+        series: what is said of the pods' sizes, and perhaps of others'.
+        running: since when the pods were seen running, by uid.
         sidecars: which init containers run on.
         uid_at: whose a pod's name was when, for what names pods only.
-        running: since when pods were seen running, by uid.
     """
     said: dict[str, list[_Point]] = defaultdict(list)
-    wanted = {labels["uid"] for labels, _ in series if "uid" in labels}
     for labels, points in series:
         metric, resource = labels["__name__"], labels["resource"]
         who = _asking(labels, sidecars)
         for at, value in points:
-            uid = labels.get("uid") or (uid_at(label(labels, "pod"), at) if uid_at else "")
-            if uid in wanted and implausible(value, 0, _high(resource)) is None:
-                said[uid].append(_Point(at, who, _of(metric, resource), value))
+            uid = labels.get("uid") or uid_at(label(labels, "pod"), at)
+            if uid in running and implausible(value, 0, _high(resource)) is None:
+                of_pod = said[uid]
+                is_old = who[0] is Part.POD and at < running[uid] - SOON_SECONDS
+                if not is_old:
+                    of_pod.append(_Point(at, who, _of(metric, resource), value))
     for uid, points_of_pod in said.items():
-        if steps := _steps(points_of_pod, running.get(uid, 0.0)):
-            (_, first), *resizes = steps
-            samples.resources[uid] = first
-            samples.resizes[uid] = tuple(resizes)
+        if not points_of_pod:
+            samples.resources.pop(uid, None)
+            continue
+        (_, first), *resizes = _steps(points_of_pod, running[uid])
+        samples.resources[uid] = first
+        samples.resizes[uid] = tuple(resizes)
 
 
 class _Point(NamedTuple):
