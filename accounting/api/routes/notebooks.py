@@ -40,7 +40,7 @@ _TABLE: dict[int | str, dict[str, Any]] = {**DESCRIBED, **refusals(404, 406)}
 @router.get("", response_model=NotebookModel, responses=refusals(404))
 def get_notebook(service: Parts, viewer: Reader, uid: UidPath) -> Response:
     """One notebook: its records by month, and the messages that took them."""
-    found = _found(service, viewer, uid)
+    found = notebook_of(service, viewer, uid)
     return as_json(
         {
             "uid": found.uid,
@@ -59,7 +59,7 @@ def list_notebook_messages(
     *, request: Request, service: Parts, viewer: Reader, uid: UidPath, kind: TableQuery = None
 ) -> Response:
     """The messages that took a notebook's records, the earliest first."""
-    rows = list(map(_taken, _found(service, viewer, uid).messages))
+    rows = list(map(_taken, notebook_of(service, viewer, uid).messages))
     return _table(request, kind, TakenModel, {"messages": rows}, uid)
 
 
@@ -90,8 +90,8 @@ def list_notebook_readings(
     return _table(request, kind, ReadingModel, {"readings": rows}, uid)
 
 
-def _found(service: Service, viewer: Viewer, uid: str) -> Notebook:
-    """A notebook that the viewer may see.
+def notebook_of(service: Service, viewer: Viewer, uid: str) -> Notebook:
+    """A notebook that the viewer may see; for the pages too.
 
     Raises:
         Forbidden: they may not, or there is none; only an administrator learns which.
@@ -105,8 +105,8 @@ def _found(service: Service, viewer: Viewer, uid: str) -> Notebook:
 
 
 def _known(service: Service, viewer: Viewer, uid: str) -> Evidence | None:
-    """What a notebook rests on that the viewer may see; raises as ``_found`` does."""
-    _found(service, viewer, uid)
+    """What a notebook rests on that the viewer may see; raises as ``notebook_of`` does."""
+    notebook_of(service, viewer, uid)
     return evidence(service.database, uid, service.clock())
 
 

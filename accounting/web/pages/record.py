@@ -1,6 +1,5 @@
 """``/records/UID``: one notebook's life, what was recorded of it, and what took it to APEL."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,26 +10,25 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from accounting.api.dependencies import Admin, Parts, Reader, Service
+from accounting.api.parameters import UidPath
+from accounting.api.routes.notebooks import notebook_of
 from accounting.api.routes.records import acknowledge
 from accounting.errors import SettingsError
 from accounting.guard.problem import Problem
 from accounting.lookup import notebooks
 from accounting.lookup.evidence import Evidence, evidence
-from accounting.lookup.records import Delivery, Entry, Forbidden
+from accounting.lookup.records import Delivery, Entry
 from accounting.measure.promql.evidence import of_pod
 from accounting.model.records import Held, Record
 from accounting.model.time import Month
 from accounting.records.formats import apel
-from accounting.store.engine.access import Viewer
 from accounting.web.fields import Fields
 from accounting.web.files import svg_file
 from accounting.web.pages.records import address_of
 from accounting.web.templating import templates
-from accounting.wiring.months import open_from
 
 router = APIRouter()
 
-_UID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _WIDTH, _MARGIN = 960.0, 8.0
 _AROUND_SECONDS = 600
 """Prometheus shows so much around a notebook's life."""
@@ -85,9 +83,9 @@ HELD = {
 
 
 @router.get("/records/{uid}")
-def notebook(request: Request, service: Parts, viewer: Reader, uid: str) -> Response:
+def notebook(request: Request, service: Parts, viewer: Reader, uid: UidPath) -> Response:
     """One notebook."""
-    found = _found(service, viewer, uid)
+    found = notebook_of(service, viewer, uid)
     last = found.months[-1].record
     rests_on = evidence(service.database, uid, service.clock())
     context = {
@@ -114,9 +112,9 @@ def notebook(request: Request, service: Parts, viewer: Reader, uid: str) -> Resp
 
 
 @router.get("/records/{uid}/life.svg")
-def life(service: Parts, viewer: Reader, uid: str) -> Response:
+def life(service: Parts, viewer: Reader, uid: UidPath) -> Response:
     """A notebook's life as a picture: what its page shows, with a title and a legend."""
-    found = _found(service, viewer, uid)
+    found = notebook_of(service, viewer, uid)
     return svg_file(templates.get_template("life.xml").render(_life(found)), f"life-{uid}")
 
 
@@ -131,33 +129,20 @@ def _life(found: notebooks.Notebook) -> dict[str, Any]:
     }
 
 
-def _found(service: Service, viewer: Viewer, uid: str) -> notebooks.Notebook:
-    """A notebook that the viewer may see; Forbidden or a Problem else."""
-    if not _UID.fullmatch(uid):
-        if viewer.is_admin:
-            raise _missing()
-        raise Forbidden
-    since = open_from(service.settings, service.clock())
-    found = notebooks.notebook(service.database, viewer, uid, since)
-    if found is None:
-        raise _missing()
-    return found
-
-
 @router.post("/records/{uid}/{action}")
 def act(
     request: Request,
     service: Parts,
     viewer: Admin,
     *,
-    uid: str,
+    uid: UidPath,
     action: str,
     month: Annotated[str, Form()],
     reason: Annotated[str, Form()] = "",
 ) -> Response:
     """Acknowledge a held record, or take that back."""
-    if action not in {"acknowledge", "reopen"} or not _UID.fullmatch(uid):
-        raise _missing()
+    if action not in {"acknowledge", "reopen"}:
+        raise Problem(404, "there is no such action", "acknowledge or reopen a record")
     fields = Fields({"month": month, "reason": reason})
     of, why = fields.month("month"), fields.text("reason")
     if of is None or (action == "acknowledge" and not why):
@@ -188,10 +173,6 @@ def _queries(service: Service, rests_on: Evidence) -> list[tuple[str, str, str]]
         link = f"{str(public).rstrip('/')}/graph?{urlencode(shown)}" if public else ""
         found.append((title, query, link))
     return found
-
-
-def _missing() -> Problem:
-    return Problem(404, "no notebook has this uid", "look for it in the list of records")
 
 
 def _rule(record: Record) -> str:
