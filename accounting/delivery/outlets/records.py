@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Connection, case, exists, func, literal_column, select, tuple_, union
 
 from accounting.delivery.outlets import queue
 from accounting.model.messages import Entry, Limit, OutletKind, RecordKey
@@ -11,9 +11,9 @@ from accounting.model.records import Record
 from accounting.model.time import Month
 from accounting.records import builder
 from accounting.records.formats import apel
-from accounting.store.due import is_differing, is_due, is_unsaid, unsettled
+from accounting.store.due import is_due, is_unsaid, moved, unsaid, unsettled
 from accounting.store.rows import record_of
-from accounting.store.tables import records
+from accounting.store.tables import queued, records
 
 
 class CloudRecords:
@@ -35,20 +35,23 @@ class CloudRecords:
 
     def due_count(self, connection: Connection, destination: str, open_from: Month) -> int:
         """See ``Outlet``."""
-        query = select(func.count()).select_from(records)
-        return connection.execute(query.where(is_due(open_from, destination))).scalar_one()
+        return self.unsaid_counts(connection, destination, open_from)[0]
 
     def differing_count(self, connection: Connection, destination: str, open_from: Month) -> int:
         """See ``Outlet``."""
-        query = select(func.count()).select_from(records)
-        return connection.execute(query.where(is_differing(open_from, destination))).scalar_one()
+        return self.unsaid_counts(connection, destination, open_from)[1]
 
     def unsaid_counts(
         self, connection: Connection, destination: str, open_from: Month
     ) -> tuple[int, int]:
         """See ``Outlet``."""
-        due = self.due_count(connection, destination, open_from)
-        return due, self.differing_count(connection, destination, open_from)
+        due, differing = 0, 0
+        for year, month, told_at in connection.execute(moved(destination)).all():
+            of = Month(year, month)
+            new, corrected = _unsaid_of(connection, destination, of, told_at)
+            due += new if of < open_from else new + corrected
+            differing += corrected if of < open_from else 0
+        return due, differing
 
     def settle(self, connection: Connection, destination: str) -> None:
         """See ``Outlet``."""
@@ -70,6 +73,32 @@ class CloudRecords:
     def digest(self, text: str) -> str:
         """See ``Outlet``."""
         return apel.text_digest(text)
+
+
+def _unsaid_of(
+    connection: Connection, destination: str, month: Month, told_at: int | None
+) -> tuple[int, int]:
+    """How many of a month's records a destination was not told, and how many corrections.
+
+    Args:
+        connection: reads them.
+        destination: to there.
+        month: the records'.
+        told_at: see ``unsaid``.
+    """
+    c, said = records.c, queued.c
+    there = (said.year == month.year, said.month == month.month, said.destination == destination)
+    if told_at is None and not connection.scalar(select(exists().where(*there))):
+        # Nothing of it was queued yet: where all are due, they need not be looked at.
+        all_of_it = select(func.count()).where(c.year == month.year, c.month == month.month)
+        held = all_of_it.where(c.held != literal_column("''"))
+        whole, kept_back = (connection.execute(one).scalar_one() for one in (all_of_it, held))
+        return whole - kept_back, 0
+    uid = union(*unsaid(destination, month, told_at)).subquery().c.uid
+    is_final = exists().where(*there, said.uid == uid, said.final)
+    found = select(func.count(), func.count(case((is_final, 1)))).select_from(uid.table)
+    count, corrected = connection.execute(found).one()
+    return count - corrected, corrected
 
 
 def taken(
