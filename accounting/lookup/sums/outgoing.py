@@ -6,9 +6,11 @@ differ are looked at, one by one, and what they lack is taken off the sums of wh
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import msgspec
+from msgspec.structs import replace
 from sqlalchemy import (
     CompoundSelect,
     Connection,
@@ -33,8 +35,7 @@ _FEW = 1000
 """Up to so many notebooks are looked up by their uids: PostgreSQL would else read whole tables."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """A part of what was measured: notebooks, and what they used within the row's time."""
 
     pods: int = 0

@@ -1,6 +1,6 @@
 """A row of a summary: measured, going out, delivered."""
 
-from dataclasses import dataclass
+import msgspec
 
 from accounting.lookup.sums.outgoing import NOTHING, Part
 from accounting.model.energy import EnergyQuality
@@ -24,9 +24,8 @@ PART_FIGURES = ("pods", "wall_seconds", "cpu_seconds")
 """What ``goes_out`` and ``delivered`` say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """A row of a summary.
+class Usage(msgspec.Struct, frozen=True):
+    """A row of a summary: of thousands, a dataclass would take as long as to add them up.
 
     Attributes:
         key: what it stands for, by the question's ``by``; months and days as ISO 8601.
@@ -74,7 +73,7 @@ class Usage:
         return Part(self.pods, self.wall_seconds, self.cpu_seconds)
 
     def told(self, goes_out: Part, delivered: Part | None) -> "Usage":
-        """The same row with both. Hot loop: ``replace`` takes twice as long."""
+        """The same row with both. Hot loop: ``replace`` takes longer."""
         return Usage(
             self.key,
             self.pods,

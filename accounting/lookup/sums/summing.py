@@ -8,9 +8,9 @@ is exact, too: of pods that were resized in the month, a record has each size an
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, select
 
 from accounting.lookup.sums.conditions import of_month

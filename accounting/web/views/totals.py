@@ -1,7 +1,8 @@
 """Rows of a table added up."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from accounting.lookup.sums.outgoing import NOTHING, Part
 from accounting.lookup.sums.row import FIGURES, Usage
