@@ -114,6 +114,7 @@ def _note_delivery(database: Database) -> None:
         literal(1.0),
     )
     with database.begin() as connection:
+        database.lift_bounds(connection)
         connection.execute(
             insert(outlets).values(destination=DESTINATION, kind="records", position=0)
         )

@@ -62,14 +62,15 @@ def by_month(asked: list[ColumnElement[bool]], *, apart: bool = False) -> Select
 def by_day(month: Month, asked: list[ColumnElement[bool]], *, apart: bool = False) -> Select[Any]:
     """Per pod and day of one month: its part of what was used within the month.
 
-    ``begins`` is 1 on the first of a pod's days, and 0 on the others.
+    ``begins`` is 1 on the very first of a pod's days, and 0 on the others.
 
     Most pods live on one day only: those need no part to be found, and are by far the quicker way.
     """
     source: Any = records
     if apart:  # both queries below look at them: each is looked up once
         c = records.c
-        names = ("year", "month", "created_at", "used_wall_seconds", "used_cpu_seconds", "spans")
+        times = ("year", "month", "start_at", "created_at")
+        names = (*times, "used_wall_seconds", "used_cpu_seconds", "spans")
         needed = (c[name] for name in (*DESCRIBED, *names, *INTEGRALS, *TAKEN))
         source = of_apart(select(*needed).where(*asked)).cte()
         asked = []
@@ -88,7 +89,7 @@ def by_day(month: Month, asked: list[ColumnElement[bool]], *, apart: bool = Fals
         cpu.label("cpu"),
         *held,
         *(c[name] for name in TAKEN),
-        literal(1).label("begins"),
+        begins_in(month, c).label("begins"),
     )
     days = _days(month)
     low = case((days.c.day == begun, until - wall), else_=days.c.day * DAY_SECONDS)
@@ -96,13 +97,23 @@ def by_day(month: Month, asked: list[ColumnElement[bool]], *, apart: bool = Fals
     before, after = (cpu * (edge - until + wall) // wall for edge in (low, high))
     shares = [(each * (high - low) / wall).label(each.name) for each in (*held, c.joules)]
     parts = ((high - low).label("wall"), (after - before).label("cpu"), *shares)
-    begins = case((days.c.day == begun, 1), else_=0).label("begins")
+    begins = case((days.c.day == begun, begins_in(month, c)), else_=0).label("begins")
     long = select(*described, days.c.day, *parts, c.energy_quality, begins).select_from(
         # Every record matches a day; the OUTER join keeps SQLite's join order.
         source.outerjoin(days, and_(days.c.day >= begun, days.c.day <= ended))
     )
     both = [short.where(*asked, begun >= ended), long.where(*asked, begun < ended)]
     return select(union_all(*both).subquery("by_day"))
+
+
+def begins_in(month: Month, c: Any) -> ColumnElement[int]:
+    """1 if a record's pod has begun in its month, and 0 if that was earlier.
+
+    Args:
+        month: the record's.
+        c: columns of ``records``.
+    """
+    return case((c.start_at >= month.start, 1), else_=0)
 
 
 def energy(found: Any) -> Iterator[ColumnElement[Any]]:

@@ -216,6 +216,13 @@ month_totals = Table(
     Column("flavor", Text, primary_key=True),
     Column("image", Text, primary_key=True),
     *_figures(),
+    Column(
+        "begun",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="pods without a part in the month before",
+    ),
     sqlite_with_rowid=False,
 )
 day_totals = Table(

@@ -1,9 +1,13 @@
 """Totals of months and days, kept in the same transaction as the records that they add up.
 
-A record is in them while it is *settled*: its notebook has ended, ran in this month only, and was
-not resized in it. Nearly all are. The others are *apart*, which is what their column says, and are
-looked at one by one whenever sums are asked for: they still move, or a notebook has several of
-them, and counts once in sums over them.
+A record is in them while it is *settled*: its notebook has ended in this month, and was not
+resized in it. Nearly all are. The others are *apart*, which is what their column says, and are
+looked at one by one whenever sums are asked for: they still move, or their notebook ran on into the
+next month.
+
+A notebook counts once in sums over several months. Where it began earlier, its record of the month
+before is there and says the same of it: sums that begin later take the one, all others the other
+(``begun``). Else it stays apart.
 
 What they come to by VO follows at the end: see ``vo_totals``.
 
@@ -27,8 +31,10 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    exists,
     func,
     literal_column,
+    or_,
     select,
     true,
     update,
@@ -73,7 +79,7 @@ def following(connection: Connection, keys: Iterable[Key]) -> Iterator[None]:
         connection: the transaction in which they are written.
         keys: of the records; those that are not there yet may be among them.
     """
-    chunks = list(_chunks(keys))
+    chunks = list(_chunks(_with_next(connection, keys)))
     # Few of them are in the totals, and to take five hundred out costs twenty times the question.
     inside = [(m, uid) for m, uids in chunks for uid in _inside(connection, m, uids)]
     moved: defaultdict[Month, set[vo_totals.Place]] = defaultdict(set)
@@ -98,6 +104,12 @@ def _chunks(keys: Iterable[Key]) -> Iterator[tuple[Month, list[str]]]:
         uids = [uid for _, uid in found]
         for start in range(0, len(uids), _AT_ONCE):
             yield month, uids[start : start + _AT_ONCE]
+
+
+def _with_next(connection: Connection, keys: Iterable[Key]) -> set[Key]:
+    """These, and those of the months after, as far as there are any: see ``_was_there``."""
+    found, known = set(keys), set(_months(connection))
+    return found | {(month.next, uid) for month, uid in found if month.next in known}
 
 
 def _inside(connection: Connection, month: Month, uids: list[str]) -> Iterable[str]:
@@ -180,10 +192,22 @@ def _is_settled(month: Month) -> list[ColumnElement[bool]]:
     return [
         _c.status == Status.COMPLETED.value,
         # As an expression: by an index on it, SQLite would read the whole month for thirty uids.
-        _c.start_at + 0 >= month.start,
+        or_(_c.start_at + 0 >= month.start, _was_there(month)),
         _c.spans == parts.NO_SPANS,
         names <= _MOST_NAMES,
     ]
+
+
+def _was_there(month: Month) -> ColumnElement[bool]:
+    """Whether a record's notebook has one of the month before, up to its end, of the same names."""
+    c, before = records.alias("before").c, Month.of(month.start - 1)
+    return exists().where(
+        c.year == before.year,
+        c.month == before.month,
+        c.uid == _c.uid,
+        c.created_at >= before.last_second,
+        *(c[name] == _c[name] for name in parts.DESCRIBED[1:]),
+    )
 
 
 @lru_cache(maxsize=32)  # putting them together takes 5.3 ms of a commit of 6.2 ms
@@ -217,13 +241,15 @@ def _adding(
 
 def _month_sums(month: Month, chosen: Sequence[ColumnElement[bool]]) -> Select[Any]:
     """What some records of a month come to, as rows of ``month_totals``."""
-    found = parts.by_month(list(chosen)).subquery("by_month").c
+    begins = parts.begins_in(month, _c).label("begins")
+    found = parts.by_month(list(chosen)).add_columns(begins).subquery("by_month").c
     names = [found[name] for name in parts.DESCRIBED[1:]]
     return select(
         literal_column(str(month.year)).label("year"),
         literal_column(str(month.month)).label("month"),
         *names,
         *_figures(found),
+        _begun(found),
     ).group_by(*names)
 
 
@@ -231,8 +257,7 @@ def _day_sums(month: Month, chosen: Sequence[ColumnElement[bool]]) -> Select[Any
     """The same by day, as rows of ``day_totals``."""
     found = parts.by_day(month, list(chosen)).subquery("by_days").c
     keys = [found.day, *(found[name] for name in parts.DESCRIBED[1:])]
-    begun = func.sum(found.begins).label("begun")
-    return select(*keys, *_figures(found), begun).group_by(*keys)
+    return select(*keys, *_figures(found), _begun(found)).group_by(*keys)
 
 
 def _figures(found: Any) -> Iterator[ColumnElement[Any]]:
@@ -242,6 +267,10 @@ def _figures(found: Any) -> Iterator[ColumnElement[Any]]:
     yield (func.count() - func.count(found.cpu)).label("pods_without_cpu")
     for column in parts.energy(found):
         yield func.coalesce(func.sum(column), 0).label(column.name)
+
+
+def _begun(found: Any) -> ColumnElement[Any]:
+    return func.coalesce(func.sum(found.begins), 0).label("begun")
 
 
 def months_that_differ(database: Database) -> list[Month]:

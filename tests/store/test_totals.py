@@ -10,7 +10,8 @@ from uuid import UUID
 
 import pytest
 from alembic import command
-from sqlalchemy import Table, event, true
+from msgspec import structs
+from sqlalchemy import Table, event, func, select, true
 
 from accounting.lookup.sums import outgoing, summing
 from accounting.lookup.sums.question import By, Question
@@ -24,6 +25,7 @@ from accounting.store.engine.access import Right, Viewer
 from accounting.store.engine.database import Database, alembic_config
 from accounting.store.ledger import Ledger, Progress, Step
 from accounting.store.records import Records
+from accounting.store.rows import RECORD_COLUMNS, record_row
 from accounting.store.tables import (
     day_totals,
     day_vo_totals,
@@ -152,7 +154,7 @@ def _check_days_hold_what_months_do(database: Database) -> None:
 
 
 def _rounded(row: Any) -> Any:
-    return replace(
+    return structs.replace(
         row,
         **{name: pytest.approx(getattr(row, name), abs=0.01) for name in parts.INTEGRALS},
     )
@@ -220,7 +222,9 @@ def test_by_vo_no_other_totals_are_added_up(database: Database) -> None:
 
     def asked() -> list[Usage]:
         return [
-            replace(row, users=0)  # those of other records are looked for in the other totals
+            structs.replace(
+                row, users=0
+            )  # those of other records are looked for in the other totals
             for question in BY_VO
             for part in question.parts()
             for row in summing.sums(database, VIEWERS[0], part)
@@ -234,16 +238,68 @@ def test_by_vo_no_other_totals_are_added_up(database: Database) -> None:
     assert asked() == before
 
 
-def test_a_migration_adds_totals_up_by_vo(database: Database) -> None:
-    _commit(database, [_page(7, number) for number in range(20)])
-    for how, revision in ((command.downgrade, "0019"), (command.upgrade, "head")):
+def test_migrations_add_totals_up_by_vo_and_tell_where_pods_began(database: Database) -> None:
+    def migrate(how: Any, revision: str) -> None:
         config = alembic_config()
         with database.begin() as connection:
             config.attributes["connection"] = connection
             how(config, revision)
-    assert totals.months_that_differ(database) == []
+
+    here = ("vo0", "user-1", "small", "image:1", *range(1, 11))
+    row = {c.name: value for c, value in zip(list(month_totals.c)[2:-1], here, strict=True)}
+    _commit(database, [_page(7, number) for number in range(20)])
+    migrate(command.downgrade, "0019")
     with database.begin() as connection:
-        assert len(connection.execute(day_vo_totals.select()).all()) > 5
+        connection.execute(month_totals.insert().values(year=2026, month=11, **row))
+        connection.execute(day_totals.insert().values(day=20_760, begun=1, **row))
+    migrate(command.upgrade, "head")
+    with database.begin() as connection:
+        (of_month,) = connection.execute(month_totals.select())
+        assert of_month.begun == of_month.pods == 1
+        for by_vo in (month_vo_totals, day_vo_totals):
+            (total,) = connection.execute(by_vo.select())
+            assert total[-len(here) + 3 :] == (*range(1, 11), 1)
+    totals.rebuild(database)
+    _check(database, SOME)
+
+
+def test_a_notebook_s_last_month_is_in_totals_while_the_one_before_says_the_same(
+    database: Database,
+) -> None:
+    page = _of_a_day(1, "user-1", "small", ended=True)
+    pod = page.pod
+    pod.started_at = pod.created_at = pod.first_running_at = NOVEMBER.start - 2.0 * DAY
+    before = Month.of(NOVEMBER.start - 1)
+    page.readings[before] = Reading(before.last_second, 10.0, None, None)
+    asked = [
+        Question((), before, NOVEMBER),
+        Question((By.VO,), NOVEMBER, NOVEMBER),
+        Question((), before, NOVEMBER, days=(before.start // DAY + 29, NOVEMBER.start // DAY + 2)),
+        *SOME,
+    ]
+
+    def write(vos: dict[str, str], *, only: Month | None = None) -> int:
+        rules = replace(RULES, overrides=vos)
+        made = [r for r in builder.records(page, SITE, rules) if only in {None, r.month}]
+        rows = [record_row(record) for record in made]
+        keys = [(record.month, record.uid) for record in made]
+        with database.begin() as connection:
+            with totals.following(connection, keys):
+                database.write(connection, records, RECORD_COLUMNS, rows)
+            count = select(func.count()).where(~records.c.apart)
+            kept: int = connection.execute(count).scalar_one()
+        _check(database, asked)
+        return kept
+
+    _commit(database, [page])
+    assert write({}) == 1
+    assert write({"vo0": "vo1"}, only=before) == 0
+    assert write({"vo0": "vo1"}, only=NOVEMBER) == 1
+    with database.begin() as connection:
+        with totals.following(connection, [(before, pod.uid)]):
+            database.delete(connection, records, [(*before, pod.uid)])
+        assert connection.execute(month_totals.select()).all() == []
+    _check(database, asked)
 
 
 def _of_a_day(number: int, user: str, flavor: str, *, ended: bool) -> Account:
@@ -341,7 +397,7 @@ def test_sums_without_counts_have_the_same_figures(tmp_path: Path) -> None:
             plain = summaries.measured(VIEWERS[0], replace(question, counts=False))
             nothing: Any = dict.fromkeys(("pods", "users", "pods_without_cpu"), 0)
             assert [
-                _rounded(replace(row, **nothing, pods_without_energy=0)) for row in counted
+                _rounded(structs.replace(row, **nothing, pods_without_energy=0)) for row in counted
             ] == [_rounded(row) for row in plain]
             assert sum(row.pods for row in counted) > 0 or question.by == (By.DAY,)
 

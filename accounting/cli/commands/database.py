@@ -12,7 +12,7 @@ from accounting.cli.output import bar, notice, shown_time, table, write_json
 from accounting.cli.program import opened, program_of
 from accounting.errors import AccountingError
 
-_TOTALS = "0017"
+_TOTALS = "0021"
 """The last migration that changed the totals: records of before are added up after it."""
 
 

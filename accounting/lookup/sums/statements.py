@@ -10,6 +10,7 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    and_,
     case,
     cast,
     func,
@@ -217,7 +218,9 @@ def _columns(question: Question) -> tuple[str, ...]:
 
 
 def _kept(question: Question, *, by_vo: bool) -> Iterator[_Kept]:
-    """The totals of what a question is about; each pod in them ran in one month only.
+    """The totals of what a question is about.
+
+    Over several months a pod counts in the first one, or else where it began.
 
     Args:
         question: what is asked.
@@ -232,14 +235,20 @@ def _kept(question: Question, *, by_vo: bool) -> Iterator[_Kept]:
         return
     in_part = question.months_by_day()
     whole = [month for month in question.months if month not in in_part]
+    begins_at = _ends(question)[0]
+    first = Month.of(begins_at * parts.DAY_SECONDS)
     if whole:
         of = of_months.c
         within = from_to(of, whole[0], whole[-1])
-        yield _Kept(of_months, within, parts.ordinal(of.year, of.month), of.pods)
+        pods: ColumnElement[Any] = of.pods
+        if len(question.months) > 1 and not by_vo:  # by VO, none is counted
+            pods = case(
+                (and_(of.year == first.year, of.month == first.month), pods), else_=of.begun
+            )
+        yield _Kept(of_months, within, parts.ordinal(of.year, of.month), pods)
     for month in in_part:
         low, high = _ends(replace(question, first=month, last=month))
-        # A pod counts on the first of these days, or else where it began; by VO, none is counted.
-        pods = c.pods if by_vo else case((c.day == low, c.pods), else_=c.begun)
+        pods = c.pods if by_vo else case((c.day == begins_at, c.pods), else_=c.begun)
         yield _Kept(of_days, c.day.between(low, high), _place(month), pods)
 
 
