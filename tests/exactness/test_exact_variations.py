@@ -75,6 +75,24 @@ def cgroup_that_stands_still_above_nothing() -> Expected:
     return Expected(case, {"cpu_seconds": 1500 + (LIFE - 3060) // 2})
 
 
+def still_beside(number: int, of: Callable[[Case], str]) -> Expected:
+    """Another source, which reads the right cgroups, speaks between cAdvisor's samples."""
+    case = usual(f"varied-{number}", number)
+    case.say(own(case), lambda _: 0)
+    case.seen[of(case)] = [(START + at, half(at)) for at in range(25, LIFE, 60)]
+    return Expected(case, {"cpu_seconds": (LIFE - 35) // 2})
+
+
+def cgroup_that_stands_still_beside_the_resource_endpoint() -> Expected:
+    return still_beside(
+        335, lambda case: f'pod_cpu_usage_seconds_total{{namespace="{case.name}",pod="jupyter-a"}}'
+    )
+
+
+def cgroup_that_stands_still_beside_opentelemetry() -> Expected:
+    return still_beside(336, otel)
+
+
 def cri_o_with_its_sandbox_and_a_restart() -> Expected:
     """Whole seconds; the sandbox's own CPU is no container's that counts."""
     case = without_own(305)
@@ -349,6 +367,8 @@ MADE = (
     forty_second_conflict_of_a_required_label,
     required_label_with_a_capital,
     cgroup_that_stands_still_above_nothing,
+    cgroup_that_stands_still_beside_the_resource_endpoint,
+    cgroup_that_stands_still_beside_opentelemetry,
     cri_o_with_its_sandbox_and_a_restart,
     containers_then_opentelemetry,
     opentelemetry_beside_cadvisor_then_alone,

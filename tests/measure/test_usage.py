@@ -279,6 +279,20 @@ def test_what_takes_over_after_a_restart_adds_no_more_than_it_has_grown(
     assert counting.totals(counters, T + 600).cpu_seconds == 100.5 + grown, what
 
 
+def test_a_level_that_speaks_again_adds_what_another_one_has_not_seen() -> None:
+    """Containers, then the resource endpoint over a node's reboot, then containers again."""
+    counters = {
+        SeriesKey(CounterKind.CPU, "a" * 64): Counter(T, 40.0, (), (T - 60, 10.0), T),
+        SeriesKey(CounterKind.CPU, "pod@resource"): Counter(
+            T + 900, 10.0, ((T + 300, 400.0),), (T + 30, 70.0), T + 840
+        ),
+        SeriesKey(CounterKind.CPU, "b" * 64): Counter(
+            T + 1800, 120.5, (), (T + 870, 12.5), T + 1800
+        ),
+    }
+    assert counting.totals(counters, T + 1800).cpu_seconds == 410.0 + 108.0
+
+
 def test_traffic_is_the_sum_of_the_interfaces_in_each_direction() -> None:
     counters = {
         SeriesKey(CounterKind.RECEIVED, "pod/eth0"): Counter(T, 5.0),

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -78,6 +78,7 @@ def _recounted(
     """The counters as they were at the end of a window that is read again, or in which one fell."""
     uid, counters = account.pod.uid, account.counters
     metered = samples.metered or window
+    before = {key: counters[key] for key in restarts.OTHERS if key in counters}
     as_of = dict(counters) if is_replay else counters
     raw = samples.raw.get(uid, {})
     # The pod's own cgroup comes last: other sources tell its restarts, too.
@@ -85,7 +86,7 @@ def _recounted(
         points = raw[key]
         told = metered if key.kind is _ENERGY else window
         most = partial(most_of, key, account.pod.resources, samples.limits.get(uid, ()))
-        others = restarts.others(as_of, raw) if key == restarts.OWN else []
+        others = restarts.others(as_of, before, raw) if key == restarts.OWN else []
         counter, dips = _followed(counters.get(key), points, told, most, others)
         if counter:
             as_of[key] = counter
@@ -254,14 +255,14 @@ def _best_level(counters: Mapping[SeriesKey, Counter]) -> float:
         if kind is CounterKind.CPU:
             levels[level_of(series)].append(counter)
     best: list[tuple[float, float]] = []  # (last sample, CPU seconds up to then)
-    in_time = sorted(levels.items(), key=lambda item: min(_first_at(c) for c in item[1]))
-    for level, group in in_time:
+    # A level may speak again after another one: so their last samples tell the order.
+    for level, group in sorted(levels.items(), key=lambda item: _last_of(item[1])):
         total = sum(counter.total for counter in group)
         for last, before in best:
             later = _later(group, last, may_be_whole=level is Level.CONTAINER)
             if later and sum(first for _, first in later) < before * _COMPLETE:
                 total = max(total, before + sum(c.total - first for c, first in later))
-        best.append((max(_last_at(c) for c in group), total))
+        best.append((_last_of(group), total))
     return max(total for _, total in best)
 
 
@@ -285,8 +286,8 @@ def _later(
     return found
 
 
-def _first_at(counter: Counter) -> float:
-    return counter.first[0] if counter.first else -math.inf
+def _last_of(group: Iterable[Counter]) -> float:
+    return max(map(_last_at, group))
 
 
 def _last_at(counter: Counter) -> float:

@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from accounting.measure.usage.samples import Points, Samples
@@ -24,7 +24,7 @@ def keep_one_level(samples: Samples, tolerance_seconds: float) -> None:
     samples tell nothing new, nor does the last value of a level that is left out.
     """
     for uid, lines in samples.raw.items():
-        by_level = _levels(lines)
+        by_level = _levels(lines, tolerance_seconds)
         spoken: list[float] = []
         for level in (level for level in Level if level in by_level):
             keys = by_level[level]
@@ -56,11 +56,14 @@ def _in_silences(told: Sequence[float], spoken: Sequence[float], longest: float)
     return found
 
 
-def _levels(lines: Mapping[SeriesKey, Points]) -> dict[Level, list[SeriesKey]]:
-    """The counters of CPU by level; a pod's cgroup that stands still beside others counts nothing.
+def _levels(
+    lines: dict[SeriesKey, list[tuple[float, float]]], tolerance_seconds: float
+) -> dict[Level, list[SeriesKey]]:
+    """The counters of CPU by level; a pod's cgroup that stands still beside others is left out.
 
     There are nodes on which the pod's processes are in other cgroups (containerd with cgroupfs
-    under a systemd kubelet).
+    under a systemd kubelet). Beside sources that read the right ones, it would look as if it
+    restarted with every sample. What the others told while it was silent says nothing of that.
     """
     by_level: dict[Level, list[SeriesKey]] = defaultdict(list)
     for key in lines:
@@ -68,17 +71,32 @@ def _levels(lines: Mapping[SeriesKey, Points]) -> dict[Level, list[SeriesKey]]:
             by_level[level_of(key.series)].append(key)
     own = by_level.get(Level.POD)
     if own:
-        start, end = min(lines[k][0][0] for k in own), max(_sure_until(lines[k]) for k in own)
-        grown = sum(_growth(lines[key], start, end) for key in own)
+        spans = [span for key in own for span in _spans(lines[key], tolerance_seconds)]
+        grown = sum(_growth(lines[key], *span) for key in own for span in spans)
         others = (
-            sum(_growth(lines[key], start, end) for key in keys)
+            sum(_growth(lines[key], *span) for key in keys for span in spans)
             for level, keys in by_level.items()
             if level is not Level.POD
         )
         most = max(others, default=0.0)
         if most > HARDLY_SECONDS and grown < most * _WHOLE:
-            del by_level[Level.POD]
+            for key in by_level.pop(Level.POD):
+                del lines[key]
     return by_level
+
+
+def _spans(line: Points, longest: float) -> Iterator[tuple[float, float]]:
+    """(first sample, last one) of the times without a longer silence, as far as growth is known."""
+    until = _sure_until(line)
+    start = before = line[0][0]
+    for at, _ in line:
+        if at > until:
+            break
+        if at > before + longest:
+            yield start, before
+            start = at
+        before = at
+    yield start, before
 
 
 def _sure_until(line: Points) -> float:

@@ -17,15 +17,44 @@ OTHERS = tuple(SeriesKey(CounterKind.CPU, level) for level in (Level.NAMED_POD, 
 
 
 class Other(NamedTuple):
-    """What another source says of the same cgroup."""
+    """What another source says of the same cgroup.
+
+    Attributes:
+        counter: with what the window's samples tell.
+        before: as it was known before the window.
+        points: the window's samples.
+    """
 
     counter: Counter
+    before: Counter | None
     points: Points
 
+    def last_within(self, since: float, until: float) -> float | None:
+        """What it said last between two times; None if it was silent, as far as is known."""
+        told = [sample for at, sample in self.points if since < at < until]
+        if told:
+            return told[-1]
+        before = self.before
+        if before is None or before.seen_at is None or not since < before.seen_at < until:
+            return None
+        return before.value
 
-def others(counters: Mapping[SeriesKey, Counter], raw: Mapping[SeriesKey, Points]) -> list[Other]:
-    """The other sources of a pod, the best first."""
-    return [Other(counters[key], raw.get(key, ())) for key in OTHERS if key in counters]
+
+def others(
+    counters: Mapping[SeriesKey, Counter],
+    before: Mapping[SeriesKey, Counter],
+    raw: Mapping[SeriesKey, Points],
+) -> list[Other]:
+    """The other sources of a pod, the best first.
+
+    Args:
+        counters: with what the window's samples tell.
+        before: as they were known before the window.
+        raw: the window's samples.
+    """
+    return [
+        Other(counters[key], before.get(key), raw.get(key, ())) for key in OTHERS if key in counters
+    ]
 
 
 def is_silent(counters: Mapping[SeriesKey, Counter]) -> bool:
@@ -54,16 +83,9 @@ def returns(
     # When all samples were not read, no other source spoke in the window of its last one.
     before = (known.seen_at or known.at) if known else -math.inf
     for at, _ in points:
-        if at > since and any(_spoke(other, before, at) for other in of):
+        if at > since and any(other.last_within(before, at) is not None for other in of):
             yield before, at
         before = at
-
-
-def _spoke(other: Other, since: float, until: float) -> bool:
-    told_at = other.counter.seen_at
-    return any(since < at < until for at, _ in other.points) or (
-        told_at is not None and since < told_at < until
-    )
 
 
 def unseen(
@@ -85,10 +107,9 @@ def _unseen(
     known: Counter, other: Other, silence: tuple[float, float], value: float
 ) -> dict[float, float]:
     since, until = silence
-    told = [sample for at, sample in other.points if since < at < until]
-    if not told and (other.counter.seen_at or 0.0) <= since:
+    last = other.last_within(since, until)
+    if last is None:
         return {}
-    last = told[-1] if told else other.counter.value
     resets = dict(known.resets)
     found = {
         at: peak for at, peak in other.counter.resets if since < at < until and at not in resets
