@@ -1,4 +1,4 @@
-"""Reading a bulk answer: prometheus-api-client against httpx with msgspec.
+"""Reading a bulk answer: prometheus-api-client against urllib3 with msgspec.
 
 ``python -m bench.client WHICH URL QUERY AT`` asks once to warm up, then a few times, and prints
 the seconds of each and the megabytes that they added to the process' peak memory.
@@ -22,7 +22,7 @@ from bench.dataset import POD_PATTERN, Dataset
 from bench.figures import Figure
 from bench.process import run
 
-LIBRARIES = ("prometheus-api-client", "httpx + msgspec")
+LIBRARIES = ("prometheus-api-client", "urllib3 + msgspec")
 _ROUNDS = 3
 _SPAN_SECONDS = 6 * 3600
 

@@ -5,20 +5,24 @@ import os
 import socket
 import subprocess
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from urllib3 import HTTPConnectionPool
 
 from accounting.config import load
 from accounting.doctor.examination import examine
 from accounting.doctor.finding import Finding
 from accounting.errors import SettingsError, SourceError, SourceRefused, SourceUnavailable
+from accounting.measure.source import connection, pool
 from accounting.measure.source.connection import Access
 from accounting.measure.source.prometheus import Source
 from accounting.simulation.stores.engines import free_port, stop
@@ -412,8 +416,71 @@ def test_no_entry_of_no_proxy_stops_a_poll(monkeypatch: pytest.MonkeyPatch, entr
 
 def test_a_proxy_is_used_where_nothing_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     with store(lambda *_: (200, {})) as (proxy, asked):
-        monkeypatch.setenv("HTTP_PROXY", proxy)
+        monkeypatch.setenv("HTTP_PROXY", proxy.replace("//", "//hub:ge%40heim@"))
         monkeypatch.setenv("NO_PROXY", "")
         with Source("http://prometheus.example.org:9090") as source:
             assert source.vector("up", AT) == []
-    assert asked[0][1].endswith("/api/v1/query")
+    ((_, path, _, headers),) = asked
+    assert path.endswith("/api/v1/query")
+    assert headers["host"] == "prometheus.example.org:9090"
+    assert headers["proxy-authorization"] == f"Basic {b64encode(b'hub:ge@heim').decode()}"
+
+
+def test_the_whole_way_to_a_store_with_tls_is_hidden_from_a_proxy(
+    given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tunnel() as (proxy, asked):
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        monkeypatch.setenv("NO_PROXY", "")
+        with source_of(given()) as source:
+            assert source.vector("vector(1)", AT) == [({}, 1.0)]
+    ((first, _, rest),) = [head.partition(b"\r\n") for head in asked]
+    assert first.startswith(b"CONNECT 127.0.0.1:")
+    assert b"Authorization" not in rest
+
+
+@contextmanager
+def tunnel() -> Iterator[tuple[str, list[bytes]]]:
+    """A proxy for one connection, and what it was asked in plain text."""
+    asked: list[bytes] = []
+
+    def forward(one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        near, _ = listener.accept()
+        asked.append(near.recv(65536))
+        host, _, port = asked[0].split()[1].decode().rpartition(":")
+        with near, socket.create_connection((host, int(port))) as far:
+            near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = Thread(target=forward, args=(far, near))
+            back.start()
+            forward(near, far)
+            back.join()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
+        thread.join()
+
+
+def test_a_connection_that_was_long_idle_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A firewall on the way may have forgotten it: the question would wait for its timeout."""
+    opened = []
+
+    def open_pool(*given: Any) -> HTTPConnectionPool:
+        opened.append(pool.pool_of(*given))
+        return opened[-1]
+
+    monkeypatch.setattr(connection, "pool_of", open_pool)
+    now = [1000.0]
+    monkeypatch.setattr(connection, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with store(lambda *_: (200, {})) as (url, _), Source(url) as source:
+        for pause in (0, 29, 29, 31):
+            now[0] += pause
+            assert source.vector("up", AT) == []
+    assert len(opened) == 2

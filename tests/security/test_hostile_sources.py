@@ -191,6 +191,17 @@ def test_an_answer_without_end_is_given_up_in_time_and_space(
         assert len(str(told.value)) < 1000
 
 
+def test_hints_before_an_answer_are_not_taken_for_it() -> None:
+    """Else each question on that connection would get the answer to the one before."""
+
+    def hinted(one: socket.socket) -> None:
+        one.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 2)
+        whole(BEGUN + b"]}}")(one)
+
+    with answering(hinted) as url, Source(url) as source:
+        assert source.vector("up", 0) == []
+
+
 TIMES = ["-1e12", "1e18", "1e308", "1e999", "1795000009", '"NaN"', '"Inf"']
 SERIES = [f'[[{time},"1"]]' for time in TIMES]
 SERIES += ["[]", "[[]]", '[[1,"1",2]]', '"x"', "{}", "null", "[1]", '[["x","1"]]', "[[1]", "[[,]]"]

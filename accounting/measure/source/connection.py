@@ -2,14 +2,18 @@
 
 import base64
 import ssl
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import httpx
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool
+from urllib3.exceptions import HTTPError
 
-from accounting.deadline import DeadlineTransport
 from accounting.errors import (
     SourceError,
     SourceGarbled,
@@ -18,6 +22,7 @@ from accounting.errors import (
     SourceTooSlow,
     SourceUnavailable,
 )
+from accounting.measure.source.pool import begin, is_over, pool_of
 from accounting.measure.source.signing import Signing
 from notebooks_settings.proxies import proxy_of
 
@@ -32,6 +37,10 @@ _NO_POST = frozenset({403, 404, 405, 415, 501})
 # They keep method and body; the others keep a question only if it has no body.
 _REDIRECTS = {"POST": frozenset({307, 308}), "GET": frozenset({301, 302, 307, 308})}
 _MOST_REDIRECTS = 3
+_PORTS = {"http": 80, "https": 443}
+# A firewall or balancer on the way forgets a connection that nobody uses, without a word.
+_IDLE_SECONDS = 30.0
+_PIECE_BYTES = 64 * 1024
 
 Params = Mapping[str, str | Sequence[str]]
 
@@ -148,24 +157,23 @@ class Connection:
         self._timeout = timeout_seconds
         self._most_bytes = most_bytes
         self._method = "POST"
-        self._open()
-
-    def _open(self) -> None:
-        self._stamp = self._access.stamp()
-        self._transport = DeadlineTransport(self._tls(), proxy_of(self._url))
-        self._client = httpx.Client(
-            timeout=self._timeout, transport=self._transport, trust_env=False
-        )
+        self._proxy = proxy_of(url)
+        self._stamp = access.stamp()
+        self._context = self._tls()
+        self._pool: HTTPConnectionPool | None = None
+        self._asked_at = 0.0
 
     def _tls(self) -> ssl.SSLContext:
         """Plain HTTP needs none; reading all authorities for it would take 16 ms."""
-        if self._url.startswith("http:") and not (self._access.ca_file or self._access.client_cert):
+        is_plain = not any((place or "").startswith("https:") for place in (self._url, self._proxy))
+        if is_plain and not (self._access.ca_file or self._access.client_cert):
             return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody
         return self._access.tls()
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        if self._pool is not None:
+            self._pool.close()
 
     def ask(self, path: str, params: Params) -> tuple[int, bytes]:
         """Status and body of an answer.
@@ -182,25 +190,30 @@ class Connection:
         # Compressing raw samples costs Prometheus as much again as finding them, and more than a
         # cluster's network needs to carry them.
         headers = {"Accept-Encoding": "identity", **self._access.shown_headers()}
-        self._transport.begin(2 * self._timeout)
+        begin(2 * self._timeout)
         status, content = self._follow(self._method, url, params, headers)
         if self._method == "POST" and status in _NO_POST:
             # Read-only proxies refuse any POST; a permission that lacks is refused once more.
             again = self._follow("GET", url, params, headers)
-            if again[0] == httpx.codes.OK:
+            if again[0] == HTTPStatus.OK:
                 self._method = "GET"
                 return again
         return status, content
 
     def _renew(self) -> None:
-        """A renewed certificate needs no restart."""
-        if self._access.stamp() != self._stamp:
+        """A renewed certificate needs no restart; nobody waits for a forgotten connection."""
+        asked_at, self._asked_at = self._asked_at, time.monotonic()
+        stamp = self._access.stamp()
+        if stamp != self._stamp:
             try:
-                self._access.tls()
+                self._context = self._tls()
             except OSError:  # half of it is written: the old one goes on
                 return
-            self.close()
-            self._open()
+            self._stamp = stamp
+        elif self._asked_at - asked_at < _IDLE_SECONDS:
+            return
+        # Not closed, as another thread may just have got it: it ends with its last question.
+        self._pool = None
 
     def _follow(
         self, method: str, url: str, params: Params, headers: Mapping[str, str]
@@ -211,36 +224,56 @@ class Connection:
             if not location:
                 break
             target = _target(self._url, url, location)
-            is_same = _origin(target) == _origin(url) and "/api/v1/" in target.path
+            is_same = _origin(target) == _origin(url) and "/api/v1/" in urlsplit(target).path
             if status not in _REDIRECTS[method] or not is_same:
                 raise _redirected(self._url, status, target)
-            url = str(target).partition("?")[0]
+            url = target.partition("?")[0]
         return status, content
 
     def _send(
         self, method: str, url: str, params: Params, headers: Mapping[str, str]
     ) -> tuple[int, bytes, str]:
         """Status, body, and where a redirect points to."""
-        extra = self._access.parameters
-        in_url, in_body = (extra, params) if method == "POST" else ({**extra, **params}, None)
+        in_url: Params = self._access.parameters
+        body = None
+        if method == "POST":
+            body = urlencode(params, doseq=True)
+            headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+        else:
+            in_url = {**in_url, **params}
+        if in_url:
+            url = f"{url}?{urlencode(in_url, doseq=True, quote_via=quote)}"
         try:
-            request = self._client.build_request(
-                method, url, params=in_url or None, data=in_body, headers=headers
-            )
             if signing := self._access.signing:
-                request.headers.update(signing.headers(request))
-            with closing(self._client.send(request, stream=True)) as response:
-                # Not into the response: it is part of a cycle, and would keep the answer with it.
+                headers = {**headers, **signing.headers(method, url, headers, body)}
+            with closing(self._sent(method, url, headers, body)) as response:
                 content = self._read(response)
-        except httpx.TimeoutException as exc:
-            raise self._timed_out() from exc
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
-            raise _unreachable(self._url, exc) from exc
-        location = response.headers.get("location", "") if response.is_redirect else ""
-        return response.status_code, content, location
+        except (HTTPError, ValueError) as exc:
+            cause = _cause(exc)
+            if isinstance(cause, TimeoutError):
+                raise self._timed_out() from exc
+            raise _unreachable(self._url, cause) from exc
+        return response.status, content, response.get_redirect_location() or ""
+
+    def _sent(
+        self, method: str, url: str, headers: Mapping[str, str], body: str | None
+    ) -> BaseHTTPResponse:
+        if (pool := self._pool) is None:
+            pool = self._pool = pool_of(self._url, self._context, self._proxy, self._timeout)
+        # A proxy for plain HTTP wants the whole address, a server its own part of it.
+        is_forwarded = self._proxy is not None and url.startswith("http:")
+        return pool.urlopen(
+            method,
+            url if is_forwarded else "/" + url.split("/", 3)[3],
+            body=body,
+            headers=headers,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+        )
 
     def _timed_out(self) -> SourceError:
-        if self._transport.is_over:
+        if is_over():
             return SourceTooSlow(
                 f"{self._url} did not give a whole answer within {2 * self._timeout:g} s",
                 f"see the network and proxies on the way, or raise {_SETTING}TIMEOUT",
@@ -250,7 +283,7 @@ class Connection:
             f"see whether Prometheus is overloaded, or raise {_SETTING}TIMEOUT",
         )
 
-    def _read(self, response: httpx.Response) -> bytes:
+    def _read(self, response: BaseHTTPResponse) -> bytes:
         """An answer's bytes.
 
         Raises:
@@ -264,7 +297,7 @@ class Connection:
                 f"check what {_SETTING}URL points to, and the proxies on the way",
             )
         pieces, size = [], 0
-        for piece in response.iter_bytes():
+        for piece in response.stream(_PIECE_BYTES, decode_content=True):
             size += len(piece)
             if size > self._most_bytes:
                 raise SourceTooLarge(
@@ -279,39 +312,47 @@ class Connection:
 _NO_CERTIFICATE = ("certificate required", "handshake failure", "bad certificate")
 
 
-def _unreachable(url: str, exc: Exception) -> SourceUnavailable:
-    said = str(exc)
+def _unreachable(url: str, cause: BaseException) -> SourceUnavailable:
+    said = str(cause)
     cure = f"check that Prometheus runs there and {_SETTING}URL points to it"
     if any(alert in said for alert in _NO_CERTIFICATE):
         cure = f"give a client certificate that it accepts in {_SETTING}CLIENT_CERT and …CLIENT_KEY"
     elif "CERTIFICATE_VERIFY_FAILED" in said:
         cure = f"give the certificate authority of Prometheus in {_SETTING}CA_FILE"
-    return SourceUnavailable(f"{url} cannot be reached: {said}", cure)
+    return SourceUnavailable(f"{url} cannot be reached: {said[:_SHOWN]}", cure)
 
 
-def _target(store: str, url: str, location: str) -> httpx.URL:
+def _cause(exc: BaseException) -> BaseException:
+    """What the network said: urllib3 wraps it, some of it twice."""
+    inner = exc.__cause__ or next(iter(exc.args[-1:]), None)
+    return _cause(inner) if isinstance(inner, BaseException) else exc
+
+
+def _target(store: str, url: str, location: str) -> str:
     """Where a redirect points to; without credentials, which would go out in place of ours.
 
     Raises:
         SourceGarbled: it is no address.
     """
     try:
-        return httpx.URL(url).join(location).copy_with(userinfo=b"")
-    except (httpx.InvalidURL, ValueError) as exc:
+        target = urlsplit(urljoin(url, location))
+        _origin(target.geturl())
+    except ValueError as exc:
         raise SourceGarbled(
             f"{store} points to an address that is none",
             f"check what {_SETTING}URL points to, and the proxies on the way",
         ) from exc
+    return target._replace(netloc=target.netloc.rpartition("@")[2]).geturl()
 
 
-def _origin(url: httpx.URL | str) -> tuple[str, str, int | None]:
-    parts = httpx.URL(url)
-    return parts.scheme, parts.host, parts.port
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
-def _redirected(url: str, status: int, target: httpx.URL) -> SourceRefused:
+def _redirected(url: str, status: int, target: str) -> SourceRefused:
     """A redirect that is not followed; without what may be in its query."""
-    place = str(target).partition("?")[0]
+    place = target.partition("?")[0]
     base, is_api, _ = place.partition("/api/v1/")
     cure = f"set {_SETTING}URL to {base}" if is_api else "give the address behind the login"
     return SourceRefused(

@@ -1,14 +1,13 @@
 """AWS' signatures (SigV4), which its managed Prometheus wants instead of a token.
 
-The library signs requests of ``requests``; here it signs what httpx is about to send.
+The library signs requests of ``requests``; here it signs what urllib3 is about to send.
 """
 
 import configparser
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import httpx
 
 from accounting.errors import SettingsError, SourceRefused
 
@@ -56,18 +55,18 @@ class Signing:
             session_token=found.get("aws_session_token"),
         )
 
-    def headers(self, request: httpx.Request) -> dict[str, str]:
-        """The headers that sign a request.
+    def headers(
+        self, method: str, url: str, headers: Mapping[str, str], body: str | None
+    ) -> dict[str, str]:
+        """The headers that sign a request, which is about to be sent with the others.
 
         Raises:
             SettingsError, SourceRefused: see ``auth``.
         """
         import requests  # noqa: PLC0415 - slow to load, and seldom needed
 
-        names = ("host", "content-type")
-        sent = {name: request.headers[name] for name in names if name in request.headers}
-        content = request.read()
-        same = requests.Request(request.method, str(request.url), headers=sent, data=content)
+        sent = {name: text for name, text in headers.items() if name == "Content-Type"}
+        same = requests.Request(method, url, headers=sent, data=body)
         signed = self.auth()(same.prepare())
         return {
             name: str(value)
