@@ -48,8 +48,8 @@ def otel(one: Notebook, since: float, until: float, used: Callable[[float], floa
 class World:
     """When cAdvisor is silent, and the other source speaks, and when the node reboots.
 
-    Seconds after the start. ``since`` is when cAdvisor begins. ``refreshes`` are when the other
-    source begins at 0 by itself.
+    Seconds after the start. ``since`` is when cAdvisor begins, ``until`` when it ends.
+    ``refreshes`` are when the other source begins at 0 by itself.
     """
 
     since: float = 30
@@ -57,6 +57,7 @@ class World:
     other: tuple[float, float] = (1830, 5370)
     reboots: Sequence[float] = (2700,)
     refreshes: Sequence[float] = field(default=())
+    until: float = LIFE
 
     def used(self, at: float) -> float:
         """The pod's cgroup, made anew when its node reboots."""
@@ -82,6 +83,9 @@ WORLDS = {
     ),
     "the other source came first": World(1230, (2400, 4200), (30, 1200), ()),
     "the other source came first, and a reboot": World(1230, (2400, 4200), (30, 1200), (600,)),
+    "the other source is heard in a silence, and later alone": World(
+        silence=(3000, 3270), other=(3240, LIFE), reboots=(900,), until=5000
+    ),
     "the other source alone begins anew": World(reboots=(), refreshes=(2700,)),
 }
 OTHERS: dict[str, Told] = {"the resource endpoint": endpoint, "OpenTelemetry": otel}
@@ -98,7 +102,7 @@ def test_a_node_that_reboots_while_another_source_speaks_loses_nothing_in_any_st
         one.run()
         silent, spoken = world.silence
         one.cgroup(world.since, silent, world.used)
-        one.cgroup(spoken, LIFE, world.used)
+        one.cgroup(spoken, world.until, world.used)
         OTHERS[other](one, *world.other, world.summed)
     seen = merged(heartbeat(END), *(one.seen for one in notebooks.values()))
     found = []

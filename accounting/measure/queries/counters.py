@@ -172,7 +172,8 @@ class CounterQuery:
         }
         self._read_samples(found, suspects, names)
         bounds.set_aside_spikes(found, names.started_at, self._window.start)
-        levels.keep_one_level(found, self._tolerance)
+        found.silence_seconds = self._tolerance
+        levels.keep_one_level(found)
 
     def _still(
         self, found: Samples, accounts: Mapping[str, Account], with_own: set[str]

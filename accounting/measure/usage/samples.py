@@ -151,6 +151,7 @@ class Samples:
         metered: what readings of energy are about; None: there are none. They are read by the hour.
         raw: (time, value) of all samples, in order of time, of counters that fell or are doubtful:
             core-seconds, bytes or joules.
+        silence_seconds: how long a source must say nothing to be silent.
         limits: cores that pods are limited to of which a counter fell, as (time, cores) in order
             of time; not of those that are not.
         known_series: ``series`` of the window before: the paths are the same from window to
@@ -177,6 +178,7 @@ class Samples:
     readings: dict[str, dict[SeriesKey, float]] = field(default_factory=dict)
     metered: Window | None = None
     raw: dict[str, dict[SeriesKey, list[tuple[float, float]]]] = field(default_factory=dict)
+    silence_seconds: float = 0.0
     limits: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     known_series: SeriesNames = field(default_factory=dict)
     series: SeriesNames = field(default_factory=dict)

@@ -8,7 +8,7 @@ from functools import partial
 
 from accounting.measure.usage.counters import restarts
 from accounting.measure.usage.counters.bounds import most_of
-from accounting.measure.usage.counters.restarts import Other
+from accounting.measure.usage.counters.restarts import Others
 from accounting.measure.usage.counters.series import METRICS
 from accounting.measure.usage.samples import Points, Rejected, Samples
 from accounting.model.counters import Line, Most
@@ -32,6 +32,7 @@ from accounting.model.time import Month, Window
 _COMPLETE = 0.98
 # Doubled emitters are scraped within this of each other.
 _SOON_SECONDS = 120.0
+_RANKS = {level: rank for rank, level in enumerate(Level)}
 
 
 def count(
@@ -86,10 +87,16 @@ def _recounted(
         points = raw[key]
         told = metered if key.kind is _ENERGY else window
         most = partial(most_of, key, account.pod.resources, samples.limits.get(uid, ()))
-        others = restarts.others(as_of, before, raw) if key == restarts.OWN else []
-        counter, dips = _followed(counters.get(key), points, told, most, others)
+        others = Others()
+        if key == restarts.OWN:
+            others = restarts.others(as_of, before, raw, samples.silence_seconds)
+        known = counters.get(key)
+        counter, dips = _followed(known, points, told, most, others)
         if counter:
             as_of[key] = counter
+            if key.kind is CounterKind.CPU:
+                since = _better_until(key, raw, counters)
+                counter.first = _first(known, points, since)
         if dips:
             samples.rejected[Rejected(METRICS[key.kind], Implausible.FELL)] += dips
     for key, value in samples.readings.get(uid, _NOTHING).items():
@@ -138,11 +145,11 @@ def _in_order(resets: Mapping[float, float]) -> Resets:
 
 
 def _followed(
-    known: Counter | None, points: Points, window: Window, most: Most, others: Sequence[Other]
+    known: Counter | None, points: Points, window: Window, most: Most, others: Others
 ) -> tuple[Counter | None, int]:
     """The same as ``_replayed``, with the restarts that only other sources show."""
     taken_back = 0
-    if not others:  # nearly always
+    if not others.sources:  # nearly always
         return _replayed(known, points, window, most)
     for silence in restarts.returns(points, others, known, _sure_until(known, window)):
         earlier, later = _cut(points, silence[1])
@@ -202,12 +209,30 @@ def _replayed(
     return counter, sum(at > window.start for at in line.dips)
 
 
-def _first(known: Counter | None, points: Points) -> tuple[float, float] | None:
-    """The first sample; of a counter known from last values alone it is not known."""
+def _first(
+    known: Counter | None, points: Points, since: float = -math.inf
+) -> tuple[float, float] | None:
+    """The first sample after a time, or of all if none is; unknown where last values alone are."""
     if known is not None and (known.first is None or not points):
         return known.first
-    firsts = [point for point in (known.first if known else None, *points[:1]) if point]
-    return min(firsts, default=None)
+    after = next((point for point in points if point[0] > since), None)
+    firsts = [point for point in (known.first if known else None, *points[:1], after) if point]
+    return min((point for point in firsts if point[0] > since), default=min(firsts, default=None))
+
+
+def _better_until(
+    key: SeriesKey, raw: Mapping[SeriesKey, Points], counters: Mapping[SeriesKey, Counter]
+) -> float:
+    """When a better level than a counter's spoke last: from then on, it is the one that counts."""
+    rank = _RANKS[level_of(key.series)]
+    return max(
+        (
+            raw[other][-1][0] if raw.get(other) else _last_at(counters[other])
+            for other in {**counters, **raw}
+            if other.kind is CounterKind.CPU and _RANKS[level_of(other.series)] < rank
+        ),
+        default=-math.inf,
+    )
 
 
 def totals(counters: Mapping[SeriesKey, Counter], at: int) -> Reading:

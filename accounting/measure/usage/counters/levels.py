@@ -17,19 +17,20 @@ _WHOLE = 0.5
 _NEVER = always(0.0)
 
 
-def keep_one_level(samples: Samples, tolerance_seconds: float) -> None:
+def keep_one_level(samples: Samples) -> None:
     """Of ``samples.raw``, keep at any time the CPU of the best level that speaks (M4), in place.
 
-    A level counts while all better ones are silent for longer than ``tolerance_seconds``. Its other
-    samples tell nothing new, nor does the last value of a level that is left out.
+    A level counts while all better ones are silent. Its other samples tell nothing new, nor does
+    the last value of a level that is left out.
     """
+    longest = samples.silence_seconds
     for uid, lines in samples.raw.items():
-        by_level = _levels(lines, tolerance_seconds)
+        by_level = _levels(lines, longest)
         spoken: list[float] = []
         for level in (level for level in Level if level in by_level):
             keys = by_level[level]
             told = {at for key in keys for at, _ in lines[key]}
-            new = _in_silences(sorted(told), spoken, tolerance_seconds)
+            new = _in_silences(sorted(told), spoken, longest)
             for key in keys:
                 lines[key] = [point for point in lines[key] if point[0] in new]
                 if not lines[key]:
@@ -57,7 +58,7 @@ def _in_silences(told: Sequence[float], spoken: Sequence[float], longest: float)
 
 
 def _levels(
-    lines: dict[SeriesKey, list[tuple[float, float]]], tolerance_seconds: float
+    lines: dict[SeriesKey, list[tuple[float, float]]], longest: float
 ) -> dict[Level, list[SeriesKey]]:
     """The counters of CPU by level; a pod's cgroup that stands still beside others is left out.
 
@@ -71,7 +72,7 @@ def _levels(
             by_level[level_of(key.series)].append(key)
     own = by_level.get(Level.POD)
     if own:
-        spans = [span for key in own for span in _spans(lines[key], tolerance_seconds)]
+        spans = [span for key in own for span in _spans(lines[key], longest)]
         grown = sum(_growth(lines[key], *span) for key in own for span in spans)
         others = (
             sum(_growth(lines[key], *span) for key in keys for span in spans)

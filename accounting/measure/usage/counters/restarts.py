@@ -40,21 +40,42 @@ class Other(NamedTuple):
         return before.value
 
 
+class Others(NamedTuple):
+    """The other sources of a pod, the best first.
+
+    Attributes:
+        sources: what they say.
+        longest: seconds; a silence that lasts no longer is none.
+    """
+
+    sources: Sequence[Other] = ()
+    longest: float = 0.0
+
+    def spoke(self, since: float, until: float) -> bool:
+        """Whether one of them spoke between two times, which are far enough apart for a silence."""
+        return until > since + self.longest and any(
+            source.last_within(since, until) is not None for source in self.sources
+        )
+
+
 def others(
     counters: Mapping[SeriesKey, Counter],
     before: Mapping[SeriesKey, Counter],
     raw: Mapping[SeriesKey, Points],
-) -> list[Other]:
-    """The other sources of a pod, the best first.
+    longest: float,
+) -> Others:
+    """The other sources of a pod.
 
     Args:
         counters: with what the window's samples tell.
         before: as they were known before the window.
         raw: the window's samples.
+        longest: seconds; a silence that lasts no longer is none.
     """
-    return [
+    found = (
         Other(counters[key], before.get(key), raw.get(key, ())) for key in OTHERS if key in counters
-    ]
+    )
+    return Others(list(found), longest)
 
 
 def is_silent(counters: Mapping[SeriesKey, Counter]) -> bool:
@@ -70,7 +91,7 @@ def _told_at(counter: Counter) -> tuple[int, float]:
 
 
 def returns(
-    points: Points, of: Sequence[Other], known: Counter | None, since: float
+    points: Points, of: Others, known: Counter | None, since: float
 ) -> Iterable[tuple[float, float]]:
     """(last sample before, first sample after) of silences in which other sources spoke.
 
@@ -83,13 +104,13 @@ def returns(
     # When all samples were not read, no other source spoke in the window of its last one.
     before = (known.seen_at or known.at) if known else -math.inf
     for at, _ in points:
-        if at > since and any(other.last_within(before, at) is not None for other in of):
+        if at > since and of.spoke(before, at):
             yield before, at
         before = at
 
 
 def unseen(
-    known: Counter, of: Iterable[Other], silence: tuple[float, float], value: float
+    known: Counter, of: Others, silence: tuple[float, float], value: float
 ) -> dict[float, float]:
     """The restarts within a silence: time of the first sample after one → the peak before it.
 
@@ -99,7 +120,7 @@ def unseen(
         silence: last sample before, first sample after.
         value: of the first sample after.
     """
-    found = (_unseen(known, other, silence, value) for other in of)
+    found = (_unseen(known, other, silence, value) for other in of.sources)
     return next((restarts for restarts in found if restarts), {})
 
 
