@@ -21,6 +21,7 @@ from sqlalchemy import (
 
 from accounting.errors import AccountingError
 from accounting.lookup import cursor
+from accounting.lookup.names import located
 from accounting.model.messages import WAITING, MessageState
 from accounting.model.records import Record
 from accounting.model.time import Month
@@ -95,7 +96,7 @@ _STATES: Mapping[Delivery, tuple[MessageState, ...]] = {
 }
 _DELIVERY_OF = {state.value: delivery for delivery, states in _STATES.items() for state in states}
 
-_FEW = 1000
+FEW = 1000
 """So many records are rather found by what they wait for than met in the order of a list."""
 
 
@@ -167,8 +168,11 @@ def page(database: Database, viewer: Viewer, question: Question) -> Page:
         Forbidden: the viewer may not ask for that user or VO.
         BadCursor: the cursor is not of this question.
     """
-    query, columns, limit = _page_of(viewer, question)
     with database.asking() as connection:
+        located_at = _located(connection, viewer, question)
+        if located_at is None:
+            return Page([], "")
+        query, columns, limit = _page_of(viewer, located_at)
         rows = connection.execute(_among_few(connection, query, question)).all()
         entries = entries_of(connection, rows[:limit], question.open_from)
     following = ""
@@ -185,9 +189,11 @@ def count(database: Database, viewer: Viewer, question: Question) -> int:
     Raises:
         Forbidden: the viewer may not ask for that user or VO.
     """
-    everything = replace(question.selection, limit=None)
-    selected = chosen(viewer, replace(question, selection=everything)).with_only_columns(_c.uid)
     with database.asking() as connection:
+        located_at = _located(connection, viewer, question)
+        if located_at is None:
+            return 0
+        selected = _all_of(viewer, located_at).with_only_columns(_c.uid)
         found = _among_few(connection, selected, question).subquery()
         return connection.execute(select(func.count()).select_from(found)).scalar_one()
 
@@ -198,10 +204,12 @@ def used(database: Database, viewer: Viewer, question: Question) -> tuple[int, i
     Raises:
         Forbidden: the viewer may not ask for that user or VO.
     """
-    everything = replace(question.selection, limit=None)
-    selected = chosen(viewer, replace(question, selection=everything))
-    figures = selected.with_only_columns(_c.uid, _c.used_wall_seconds, _c.used_cpu_seconds)
     with database.asking() as connection:
+        located_at = _located(connection, viewer, question)
+        if located_at is None:
+            return 0, 0, 0
+        selected = _all_of(viewer, located_at)
+        figures = selected.with_only_columns(_c.uid, _c.used_wall_seconds, _c.used_cpu_seconds)
         c = _among_few(connection, figures, question).subquery().c
         sums = (
             func.coalesce(func.sum(one), 0) for one in (c.used_wall_seconds, c.used_cpu_seconds)
@@ -210,18 +218,53 @@ def used(database: Database, viewer: Viewer, question: Question) -> tuple[int, i
     return pods, int(wall), int(cpu)
 
 
+def is_many(database: Database, question: Question) -> bool:
+    """Whether so many records wait for something that to add them up would take long.
+
+    Before the first push, and while a destination is away, nearly all may do so.
+    """
+    which = _waiting_ones(question)
+    if which is None:
+        return False
+    with database.asking() as connection:
+        return len(connection.scalars(which.limit(FEW + 1)).all()) > FEW
+
+
+def _located(connection: Connection, viewer: Viewer, question: Question) -> Question | None:
+    """The same question, with where such records are; None if there are none.
+
+    Raises:
+        Forbidden: the viewer may not ask for that user or VO.
+    """
+    allowed(viewer, question.selection)
+    selection = located(connection, viewer, question.selection)
+    return None if selection is None else replace(question, selection=selection)
+
+
+def _all_of(viewer: Viewer, question: Question) -> Select[Any]:
+    """All that a question selects, without the limit of its pages."""
+    everything = replace(question.selection, limit=None)
+    return chosen(viewer, replace(question, selection=everything))
+
+
 def _among_few(connection: Connection, query: Select[Any], question: Question) -> Select[Any]:
     """The same query; if only a few records can have come so far, it looks at no others."""
+    which = _waiting_ones(question)
+    if which is None:
+        return query
+    few = connection.scalars(which.limit(FEW + 1)).all()
+    return query.where(_c.uid.in_(few)) if len(few) <= FEW else query
+
+
+def _waiting_ones(question: Question) -> Select[Any] | None:
+    """The uids of all records that can have come so far; None where nearly all have."""
     if question.delivery in _RARE:
-        which = select(_c.uid).where(_is(question.delivery, question.open_from))
-    elif question.delivery in _PASSING:
+        return select(_c.uid).where(_is(question.delivery, question.open_from))
+    if question.delivery in _PASSING:
         states = [state.value for state in _STATES[question.delivery]]
         these = select(messages.c.id).where(messages.c.state.in_(states))
-        which = select(queued.c.uid).where(queued.c.message_id.in_(these))
-    else:
-        return query
-    few = connection.scalars(which.limit(_FEW + 1)).all()
-    return query.where(_c.uid.in_(few)) if len(few) <= _FEW else query
+        return select(queued.c.uid).where(queued.c.message_id.in_(these))
+    return None
 
 
 # Compiling such a query takes as long as running it: without the two caches, p99 of a page of the

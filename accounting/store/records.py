@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, select, tuple_
 
 from accounting.errors import AccountingError
 from accounting.model.records import Held, Record
@@ -27,6 +27,8 @@ class Selection:
         since, until: only those with usage in [since, until), Unix seconds.
         uid, machine, user, vo, flavor, image, status: equal to these.
         contains: (one of user, vo, flavor and image, a part of its text), whatever its case.
+        within: where others of these conditions hold nowhere else: the first and the last month.
+        users: the same: whose records these are; empty: anyone's.
         held: True: only those held back; False: only those that go out.
         due: only those that must go out and are in no message yet.
         differing: only those of closed months that differ from what was queued, and wait.
@@ -44,6 +46,8 @@ class Selection:
     flavor: str = ""
     image: str = ""
     contains: tuple[tuple[str, str], ...] = ()
+    within: tuple[Month, Month] | None = None
+    users: tuple[str, ...] = ()
     status: str = ""
     held: bool | None = None
     due: bool = False
@@ -120,12 +124,13 @@ def narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
             columns.year == selection.month.year, columns.month == selection.month.month
         )
     query = _overlapping(query, selection)
-    for name in ("uid", "machine", "user", "vo", "flavor", "image", "status"):
+    for name in ("uid", "machine", "status"):
         if value := getattr(selection, name):
             query = query.where(columns[name] == value)
-    for name, part in selection.contains:
-        query = query.where(columns[name].icontains(part, autoescape=True))
-    if 0 < len(selection.user) <= MOST_NAME:
+    query = query.where(*of_names(selection, columns))
+    if selection.users:
+        query = query.where(columns.user.in_(selection.users))
+    if 0 < len(selection.user) <= MOST_NAME or selection.users:
         query = query.where(has_usual_name)
     if selection.held is not None:
         query = query.where(columns.held != "" if selection.held else columns.held == "")
@@ -136,10 +141,22 @@ def narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
     return query.limit(selection.limit)
 
 
+def of_names(selection: Selection, c: Any) -> list[ColumnElement[bool]]:
+    """The conditions on VO, user, flavour and image, of records or totals with columns ``c``."""
+    exact = {name: getattr(selection, name) for name in ("user", "vo", "flavor", "image")}
+    conditions = [c[name] == value for name, value in exact.items() if value]
+    return conditions + [
+        c[name].icontains(part, autoescape=True) for name, part in selection.contains
+    ]
+
+
 def _overlapping(query: Select[Any], selection: Selection) -> Select[Any]:
     """Narrow by time; the months bound the rows that an index must read."""
     columns = records.c
     of_month = tuple_(columns.year, columns.month)
+    if selection.within is not None:
+        first, last = selection.within
+        query = query.where(of_month >= tuple_(*first), of_month <= tuple_(*last))
     if selection.since is not None:
         query = query.where(
             columns.created_at > selection.since, of_month >= tuple_(*Month.of(selection.since))

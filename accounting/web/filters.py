@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select, union_all
 
 from accounting.lookup.sums.question import By
+from accounting.lookup.sums.statements import named
 from accounting.lookup.sums.summaries import Summaries
 from accounting.model.time import Month
 from accounting.store.engine.access import Role, Viewer
 from accounting.store.engine.database import Database
-from accounting.store.tables import records
 from accounting.web.fields import Fields
 from accounting.web.span import Span
 
@@ -66,13 +66,10 @@ def _is_name(database: Database, viewer: Viewer, by: By, text: str, span: Span) 
         return True
     if by is By.VO and viewer.role is Role.MANAGER:
         return text in viewer.vos or not any(text.lower() in vo.lower() for vo in viewer.vos)
-    c = records.c
-    of_month = tuple_(c.year, c.month)
-    query = select(c.uid).where(
-        c[by.value] == text, of_month >= tuple_(*span.first), of_month <= tuple_(*span.last)
-    )
-    with database.begin(reading=True) as connection:
-        return connection.execute(query.limit(1)).first() is not None
+    names = union_all(*named(viewer, by, span.first, span.last)).subquery().c.name
+    with database.asking() as connection:
+        found = connection.execute(select(names).where(names == text).limit(1))
+        return found.first() is not None
 
 
 def offered(summaries: Summaries, viewer: Viewer, month: Month) -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ from tests.delivery.books import Inbox, account, write
 def test_records_are_found_by_what_their_message_waits_for(
     few: int, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookup, "_FEW", few)
+    monkeypatch.setattr(lookup, "FEW", few)
     running = serve()
     for number in range(3):
         write(running.service.database, [account(number)])

@@ -14,8 +14,8 @@ from accounting.api.routes.records import selected
 from accounting.lookup import records
 from accounting.lookup.records import Delivery, Page, Question, Sort
 from accounting.lookup.sums import summaries
+from accounting.lookup.sums.question import By
 from accounting.lookup.sums.question import Question as Sums
-from accounting.lookup.sums.row import Usage
 from accounting.model.records import Status
 from accounting.model.time import Month
 from accounting.store.engine.access import Viewer
@@ -146,15 +146,25 @@ def _sums(
     is_narrow = span or filters.asked or chosen.status or chosen.uid or chosen.machine
     if not is_narrow and question.delivery in {None, Delivery.SENT}:
         return None
-    count = records.count(service.database, viewer, question)
-    if question.delivery or chosen.status or chosen.uid or chosen.machine or span is None:
+    if records.is_many(service.database, question):
+        return {"most": records.FEW}
+    if question.delivery or chosen.status or chosen.uid or chosen.machine:
+        count = records.count(service.database, viewer, question)
         used = records.used(service.database, viewer, question)
-        return {"count": count, "used": used, "usage": None}
+        return {"count": count, "used": used}
+    known = summaries.known_months(service.database)
+    time = span or (Span.of_months(*known) if known else None)
+    if time is None:
+        return None
     asked = Sums(
-        (), span.first, span.last, **filters.named(), contains=filters.contains, days=span.days
+        (), time.first, time.last, **filters.named(), contains=filters.contains, days=time.days
     )
-    found: list[Usage] = service.summaries.summary(viewer, asked)
-    return {"count": count, "used": None, "usage": total(found)}
+    if time.days is None:  # a record is a notebook's part of one month
+        by_month = service.summaries.measured(viewer, replace(asked, by=(By.MONTH,)))
+        count = sum(row.pods for row in by_month)
+    else:
+        count = records.count(service.database, viewer, question)
+    return {"count": count, "usage": total(service.summaries.summary(viewer, asked))}
 
 
 def _files(asked: Mapping[str, str], filters: Filters, span: Span | None) -> dict[str, str]:
