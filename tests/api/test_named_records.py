@@ -16,6 +16,7 @@ from accounting.model.time import Month
 from accounting.store.engine.access import Right, Viewer
 from accounting.store.engine.database import Database
 from accounting.store.records import Records, Selection
+from tests.api.serving import Serve
 from tests.delivery.books import NOVEMBER, account, opened, ran_on, write
 
 READ = frozenset({Right.READ})
@@ -89,6 +90,15 @@ def test_what_names_select_is_found_whole(
             pods, wall, _ = lookup.used(ledger, viewer, asked)
             assert pods == len({uid for uid, _ in expected})
             assert wall == sum(record.used_wall_seconds for record in found)
+
+
+def test_the_page_tells_what_all_that_are_named_come_to(serve: Serve) -> None:
+    running = serve()
+    write(running.service.database, _pages())
+    found = [r for r in Records(running.service.database).find() if "user-0" in r.user]
+    assert len({record.uid for record in found}) < len(found)
+    page = running.get("/records?user=SER-0").text
+    assert f"{len(found)}</data> records match. Their usage:" in page
 
 
 def test_for_a_name_that_no_record_has_none_is_read(tmp_path: Path) -> None:

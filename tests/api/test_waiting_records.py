@@ -28,3 +28,6 @@ def test_records_are_found_by_what_their_message_waits_for(
         found = running.get(f"/api/v1/records?delivery={delivery}&total=true").json()
         assert [r["uid"] for r in found["records"]] == [account(number).pod.uid]
         assert found["total"] == 1
+    page = running.get("/records?delivery=parked").text
+    assert ("They are not added up here" in page) == (few == 0)
+    assert ("1</data> record matches" in page) == (few != 0)

@@ -39,6 +39,7 @@ _SORTS = {
     "vo": "by VO",
 }
 _DELIVERIES = {state: state.value for state in Delivery}
+_NO_SUMS: Mapping[str, object] = {"most": None, "count": 0, "used": None, "usage": None}
 _TIMES = ("range", "since", "until", "first", "last")
 _NAMES = ("month", *_TIMES, *(by.value for by in TITLES), "pod", "status", "delivery", "sort")
 
@@ -147,11 +148,11 @@ def _sums(
     if not is_narrow and question.delivery in {None, Delivery.SENT}:
         return None
     if records.is_many(service.database, question):
-        return {"most": records.FEW}
+        return {**_NO_SUMS, "most": records.FEW}
     if question.delivery or chosen.status or chosen.uid or chosen.machine:
         count = records.count(service.database, viewer, question)
         used = records.used(service.database, viewer, question)
-        return {"count": count, "used": used}
+        return {**_NO_SUMS, "count": count, "used": used}
     known = summaries.known_months(service.database)
     time = span or (Span.of_months(*known) if known else None)
     if time is None:
@@ -164,7 +165,8 @@ def _sums(
         count = sum(row.pods for row in by_month)
     else:
         count = records.count(service.database, viewer, question)
-    return {"count": count, "usage": total(service.summaries.summary(viewer, asked))}
+    found = service.summaries.summary(viewer, asked)
+    return {**_NO_SUMS, "count": count, "usage": total(found)}
 
 
 def _files(asked: Mapping[str, str], filters: Filters, span: Span | None) -> dict[str, str]:
