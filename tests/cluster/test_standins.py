@@ -228,8 +228,10 @@ def labels_by_family(text: str, where: str) -> dict[str, set[frozenset[str]]]:
     return found
 
 
-# No pod completed here, none has init containers, and kube-scheduler tells what pods request.
+# No pod completed here, none has init containers, kube-scheduler tells what pods request, and nodes
+# are in no namespace.
 UNTOLD = {
+    "kube_node_status_condition",
     "kube_pod_completion_time",
     "kube_pod_init_container_info",
     "kube_pod_init_container_resource_requests",

@@ -194,6 +194,21 @@ def restart(number: int, series_of: Callable[[Case], str], at: int, pace: float)
     return Expected(case, {"cpu_seconds": int(counted(at - 60) + counted(LIFE))})
 
 
+def restart_beside_a_limit() -> Expected:
+    """Only its sidecar is limited, so nothing bounds what the pod uses."""
+    expected = restart(504, of_pod, 3660, 1.5)
+    case = expected.case
+    for series in [name for name in case.seen if "_resource_requests" in name]:
+        del case.seen[series]
+    for box in ("notebook", "sync"):
+        case.say(
+            f'kube_pod_container_info{{{case.state},container="{box}",image="i"}}', lambda _: 1
+        )
+    labels = f'{case.state},container="sync",resource="cpu"'
+    case.say(f"kube_pod_container_resource_limits{{{labels}}}", lambda _: 0.1)
+    return expected
+
+
 RESTARTS = {
     f"restart {series_of.__name__} at {at} s": restart(number, series_of, at, 1.5)
     for number, (series_of, at) in enumerate(
@@ -212,6 +227,7 @@ OTHERS = (
     dip_before_a_silence,
     dip_before_its_limit_is_raised,
     dip_of_traffic,
+    restart_beside_a_limit,
     slight_dip_at_the_last_sample_and_a_window_s_end,
     slight_dip_at_the_last_sample_within_a_window,
 )

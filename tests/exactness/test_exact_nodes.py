@@ -1,7 +1,8 @@
 """Nodes that die, and nodes whose clocks are wrong (cases.md, 6, 7, 8)."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -291,6 +292,32 @@ def test_the_case_is_measured_right_and_the_same_in_any_steps(
         )
     assert len({row["digest"] for row in found}) == 1
     assert len(found) == 2
+
+
+@pytest.mark.parametrize("every", [300, 600, 6 * 3600])
+def test_the_next_notebook_of_the_name_does_not_keep_a_lost_one_running(
+    tmp_path: Path, new_ledger: Callable[[], str], every: int
+) -> None:
+    """It begins on another node once the lost one is deleted."""
+    lost = pod_that_was_evicted_from_a_node_that_comes_back().case
+    following = replace(usual(lost.name, 62), name=lost.name)
+    since = START + 5400
+    for series, points in following.seen.items():
+        if "namespace_created" not in series:
+            moved = [(at, since if "start_time" in series else value) for at, value in points]
+            lost.seen[series] = [point for point in moved if point[0] >= since]
+    own = following.cgroup(f"/kubepods/burstable/pod{following.uid}")
+    lost.seen[own] = [(at, (at - since) / 2) for at, _ in lost.seen[own]]
+    with served(tmp_path, [lost]) as url, Database(new_ledger()) as database, Source(url) as source:
+        database.ensure_current()
+        one = poller(database, source, scope=Scope(lost.name, "jupyter-.*"))
+        for until in [*range(START + every, END, every), END]:
+            one.poll(until)
+        found = {row["uid"]: row for row in written(database).records.values()}
+    assert found.keys() == {lost.uid, following.uid}
+    assert DIED - 60 <= found[lost.uid]["wall_seconds"] <= DIED + 60
+    assert "node lost" in found[lost.uid]["flags"]
+    assert found[following.uid]["wall_seconds"] == LIFE - 5400
 
 
 def test_a_pod_runs_on_whatever_moment_its_silent_node_is_asked_at(

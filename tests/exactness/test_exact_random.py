@@ -12,7 +12,9 @@ from random import Random
 import pytest
 
 from accounting.simulation.world.features import MIXED, Features, NodeShape
+from tests.exactness.hindered import poll_hindered
 from tests.exactness.holdings import check_holdings
+from tests.exactness.polling import Written
 from tests.exactness.test_exact_emitters import SHAPES, check_world
 
 CLUSTERS = int(os.environ.get("EXACT_CLUSTERS", "2"))
@@ -43,6 +45,10 @@ SWITCHES = (
     "dcgm",
     "dips",
     "node_reboot",
+    "spikes",
+    "second_job",
+    "node_lost",
+    "nodes_untold",
 )
 
 
@@ -62,5 +68,10 @@ def test_a_random_cluster_is_measured_exactly(
     tmp_path: Path, new_ledger: Callable[[], str], seed: int
 ) -> None:
     pods = Random(f"pods/{seed}").randint(20, 60)  # noqa: S311 - repeatable, not secret
-    found = check_world(tmp_path, new_ledger, drawn(seed), seed=seed, pods=pods)
+    deaths = Random(f"deaths/{seed}")  # noqa: S311 - repeatable, not secret
+
+    def hindered(url: str, since: int, until: int) -> Written:
+        return poll_hindered(url, new_ledger(), since, until, deaths)
+
+    found = check_world(tmp_path, new_ledger, drawn(seed), seed=seed, pods=pods, also=hindered)
     check_holdings(*found)

@@ -153,7 +153,7 @@ class Samples:
             core-seconds, bytes or joules.
         silence_seconds: how long a source must say nothing to be silent.
         limits: cores that pods are limited to of which a counter fell, as (time, cores) in order
-            of time; not of those that are not.
+            of time; infinite where one container is not limited; not of pods that are not at all.
         known_series: ``series`` of the window before: the paths are the same from window to
             window. Parsing 20,000 paths takes 59 ms, looking them up 4 ms.
         series: which pod and counter a series belongs to.
@@ -307,16 +307,19 @@ def owner_of(labels: Labels) -> Owner:
 
 
 def merge_claims(samples: Samples, mounts: Iterable[Row], sizes: Iterable[Row]) -> None:
-    """Add the bytes of each pod's volume claims; a claim of unknown size leaves them unknown."""
+    """Add the bytes of each pod's volume claims; a claim of unknown size leaves them unknown.
+
+    Several jobs may tell of the same mount.
+    """
     bytes_of: dict[str, float] = {}
     for labels, value in sizes:
         if reason := implausible(value, 0, MAX_BYTES):
             samples.rejected[Rejected("kube_persistentvolumeclaim", reason)] += 1
         else:
             bytes_of[labels["persistentvolumeclaim"]] = value
-    mounted: dict[str, list[float | None]] = defaultdict(list)
+    mounted: dict[str, set[str]] = defaultdict(set)
     for labels, _ in mounts:
-        mounted[labels.get("uid", "")].append(bytes_of.get(labels["persistentvolumeclaim"]))
-    for uid, known in mounted.items():
-        if None not in known:
-            samples.claims[uid] = sum(size for size in known if size is not None)
+        mounted[labels.get("uid", "")].add(labels["persistentvolumeclaim"])
+    for uid, claims in mounted.items():
+        if claims <= bytes_of.keys():
+            samples.claims[uid] = sum(bytes_of[claim] for claim in claims)

@@ -8,6 +8,7 @@ from accounting.simulation.exporters.cgroups import alias, container_path, pod_p
 from accounting.simulation.exporters.dips import dipped
 from accounting.simulation.exporters.labels import Labels
 from accounting.simulation.exporters.series import Series, Span
+from accounting.simulation.exporters.spikes import spiked
 from accounting.simulation.judges.truth import Incarnation, SimulatedContainer, SimulatedPod
 from accounting.simulation.world.cluster import Cluster
 from accounting.simulation.world.features import NodeShape
@@ -62,7 +63,8 @@ def pod_series(cluster: Cluster, pod: SimulatedPod) -> Iterator[Series]:
                 spans = tuple(_clipped(series.spans, since, until))
                 if spans:
                     most = _BYTES_A_CORE if series.family in {RECEIVED, SENT} else 1.0
-                    yield dipped(cluster, pod, replace(series, spans=spans), most)
+                    dipping = dipped(cluster, pod, replace(series, spans=spans), most)
+                    yield spiked(cluster, pod, dipping)
 
 
 def parts(cluster: Cluster, shape: NodeShape) -> Iterator[tuple[str, float, float]]:

@@ -1,7 +1,7 @@
 """Who is scraped, when it speaks, and which labels Prometheus adds to what it says."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Literal
 from zlib import crc32
@@ -16,6 +16,7 @@ Kind = Literal["kube-state-metrics", "cadvisor", "kepler"]
 
 MINUTE = 60.0
 REBOOT_SECONDS = 90.0
+GRACE_SECONDS = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Emitter:
     node: str = ""
     shard: tuple[int, int] | None = None
     """(index, of how many) for a kube-state-metrics that speaks of a share of the objects."""
+    honors: bool = True
+    """Whether its scrape honours labels, where the cluster's do."""
 
     def speaks_at(self, instant: float) -> bool:
         """Whether a scrape at the instant (epoch seconds) succeeds."""
@@ -96,6 +99,19 @@ class Reboot:
     back: float
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A node that dies at `at`. The control plane notices at `noticed_at`."""
+
+    node: str
+    at: float
+
+    @property
+    def noticed_at(self) -> float:
+        """When the node counts as not ready (the controller's grace period)."""
+        return self.at + GRACE_SECONDS
+
+
 def without(spans: Spans, gaps: Iterable[tuple[float, float]]) -> Spans:
     """The spans with the gaps cut out; both as (since, until)."""
     left = list(spans)
@@ -123,6 +139,19 @@ class Timetable:
             return None
         at = self._at(0.66)
         return Reboot(self.nodes[0], at, at + min(REBOOT_SECONDS, (self.end - self.start) / 50))
+
+    @property
+    def loss(self) -> Loss | None:
+        """The one node that dies, if there is one; another one than reboots."""
+        return Loss(self.nodes[-1], self._at(0.55)) if self.features.node_lost else None
+
+    def is_ready(self, node: str, at: float) -> bool:
+        """Whether the control plane takes a node for ready."""
+        if self.loss and self.loss.node == node and at >= self.loss.noticed_at:
+            return False
+        reboot = self.reboot
+        is_down = reboot and reboot.node == node and reboot.at + GRACE_SECONDS <= at < reboot.back
+        return not is_down
 
     @property
     def hole(self) -> tuple[float, float] | None:
@@ -186,6 +215,9 @@ class Timetable:
         if self.features.ksm_doubled:
             since, until = self._at(0.15), self._at(0.30)
             found.append(self._ksm("10.42.3.9:8080", 0.741, since, until))
+        if self.features.second_job:
+            second = self._ksm("10.42.1.50:8080", 0.583, self._at(0.25), self._at(0.5))
+            found.append(replace(second, honors=False))
         return found
 
     def _ksm(
@@ -216,6 +248,8 @@ class Timetable:
         node = self.nodes[index]
         if self.reboot and self.reboot.node == node:
             gaps.append((self.reboot.at, self.reboot.back))
+        if self.loss and self.loss.node == node:
+            gaps.append((self.loss.at, self.end))
         spans = without(((self.start, self.end),), gaps)
         return Emitter(
             "cadvisor", f"10.0.0.{11 + index}:10250", 0.4 + 0.0371 * index, spans, node=node

@@ -1,6 +1,6 @@
 """What kube-state-metrics v2 exposes about pods, claims and namespaces."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import Literal
 
@@ -30,6 +30,8 @@ FAMILIES = (
     "kube_persistentvolumeclaim_resource_requests_storage_bytes",
     "kube_namespace_created",
     "kube_namespace_status_phase",
+    "kube_node_status_condition",
+    "kube_pod_status_ready",
 )
 CLAIM_GRACE = 600.0
 """Seconds that a claim is listed before and after the pods that use it."""
@@ -47,6 +49,7 @@ def cluster_series(cluster: Cluster) -> Iterator[Series]:
             yield Series.steady(
                 "kube_namespace_status_phase", namespace, labelled, since, value=value
             )
+    yield from _nodes(cluster)
     users: dict[tuple[str, Claim], list[SimulatedPod]] = {}
     for pod in cluster.pods:
         for claim in pod.claims:
@@ -60,6 +63,39 @@ def cluster_series(cluster: Cluster) -> Iterator[Series]:
         yield Series(
             "kube_persistentvolumeclaim_resource_requests_storage_bytes", claim.name, labels, spans
         )
+
+
+def _nodes(cluster: Cluster) -> Iterator[Series]:
+    """Whether nodes are ready, where some may not be and kube-state-metrics may look at them."""
+    times = cluster.timetable
+    if times.loss is None or cluster.features.nodes_untold:
+        return
+    for node in cluster.shapes:
+        spans = (Span(times.start, inf, _said(lambda at, node=node: times.is_ready(node, at))),)  # type: ignore[misc]
+        labels: Labels = (("node", node), ("condition", "Ready"), ("status", "true"))
+        yield Series("kube_node_status_condition", node, labels, spans)
+
+
+def _ready(cluster: Cluster, pod: SimulatedPod, own: Labels) -> Iterator[Series]:
+    """Whether the pod is ready: as long as it runs, and its node is ready."""
+    begin, times = pod.running_from, cluster.timetable
+    if times.loss is None or not cluster.features.nodes_untold:
+        return
+
+    def ready(at: float) -> bool:
+        is_running = begin is not None and begin <= at < _said_to_run_until(pod)
+        return is_running and times.is_ready(pod.node, at)
+
+    spans = (Span(pod.created, pod.listed_until, _said(ready)),)
+    yield Series("kube_pod_status_ready", pod.uid, (*own, ("condition", "true")), spans)
+
+
+def _said(is_so: Callable[[float], bool]) -> Callable[[float], str]:
+    return lambda at: str(int(is_so(at)))
+
+
+def _said_to_run_until(pod: SimulatedPod) -> float:
+    return pod.listed_until if pod.ending == "lost" else pod.run_until
 
 
 def _in_use(pods: Iterable[SimulatedPod]) -> list[tuple[float, float]]:
@@ -87,6 +123,7 @@ def pod_series(cluster: Cluster, pod: SimulatedPod) -> Iterator[Series]:
     yield from _info(pod, own)
     yield from _completion(pod, own)
     yield from _phases(pod, own)
+    yield from _ready(cluster, pod, own)
     if not cluster.features.allowlist_missing:
         labels = (*own, *_annotations(pod))
         yield Series.steady("kube_pod_annotations", pod.uid, labels, *listed)
@@ -155,8 +192,8 @@ def _phases(pod: SimulatedPod, own: Labels) -> Iterator[Series]:
     final = {"completed": "Succeeded", "evicted": "Failed"}.get(pod.ending, "")
     life = [
         ("Pending", float(pod.created), min(begin, pod.listed_until)),
-        ("Running", begin, min(pod.run_until, pod.listed_until)),
-        (final, pod.run_until, pod.listed_until),
+        ("Running", begin, min(_said_to_run_until(pod), pod.listed_until)),
+        (final, _said_to_run_until(pod), pod.listed_until),
     ]
     for phase in PHASES:
         spans = tuple(

@@ -11,7 +11,8 @@ from typing import Literal
 from accounting.simulation.world.months import Month, split_by_month
 
 Part = Literal["container", "sidecar", "init"]
-Ending = Literal["deleted", "completed", "evicted"]
+Ending = Literal["deleted", "completed", "evicted", "lost"]
+"""A pod whose node is lost ends with it, and goes on being listed as Running."""
 
 
 @dataclass(frozen=True, slots=True)

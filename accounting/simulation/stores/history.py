@@ -195,7 +195,7 @@ def _lines(
     for series in all_series:
         for scraped in speaking:
             if scraped.emitter.speaks_of(series):
-                yield from _sampled(series, scraped, honor=honor)
+                yield from _sampled(series, scraped, honor=honor and scraped.emitter.honors)
 
 
 def _sampled(series: Series, scraped: _Scrapes, *, honor: bool) -> Iterator[tuple[int, str]]:

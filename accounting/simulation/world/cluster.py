@@ -103,7 +103,7 @@ class _Planner:
         self._times = times
         self._features = times.features
         self._mean_life = mean_life
-        self._maker = PodMaker(seed, interval, times.end, times.reboot)
+        self._maker = PodMaker(seed, interval, times.end, times.reboot, times.loss)
         self._number = 0
 
     def plan(self, count: int) -> Iterator[SimulatedPod]:
@@ -172,11 +172,15 @@ class _Planner:
         has_home = self._features.volumes or len(name) % 2 == 0
         if self._features.claims and has_home:
             claims = (Claim(f"claim-{name.removeprefix('jupyter-')}", (1 + len(name) % 20) * GIB),)
+        node = node or nodes[self._rng.randrange(len(nodes))]
+        loss = self._times.loss
+        if loss and loss.node == node and created > loss.at - SHORTEST_LIFE:
+            node = nodes[0]
         draft = Draft(
             owner=owner,
             namespace=NAMESPACE,
             name=name,
-            node=node or nodes[self._rng.randrange(len(nodes))],
+            node=node,
             created=created,
             life=life,
             flavor=flavor_of(number, self._features),

@@ -45,7 +45,9 @@ class Features:
     """What happens in the cluster. One node is made for each entry of `nodes`.
 
     The switches after `nodes` change the monitoring set-up or what pods hold, so no preset turns
-    them on. `volumes` adds to `claims` what tells of homes, which stay when pods go.
+    them on. `second_job` scrapes kube-state-metrics for a while without honor_labels, beside the
+    other job. `node_lost` lets the last node die; with `nodes_untold`, only its pods tell it: they
+    are not ready. `volumes` adds to `claims` what tells of homes, which stay when pods go.
     """
 
     quick_restarts: bool = False
@@ -88,6 +90,10 @@ class Features:
     accelerators: bool = False
     dcgm: bool = False
     dips: bool = False
+    spikes: bool = False
+    second_job: bool = False
+    node_lost: bool = False
+    nodes_untold: bool = False
 
     @classmethod
     def none(cls) -> Self:
@@ -112,6 +118,10 @@ class Features:
             "accelerators",
             "dcgm",
             "dips",
+            "spikes",
+            "second_job",
+            "node_lost",
+            "nodes_untold",
         )
         names = [name for name in cls.__slots__ if name not in (*variants, "nodes")]
         switched: dict[str, Any] = dict.fromkeys(names, True)

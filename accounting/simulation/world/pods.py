@@ -5,7 +5,7 @@ from math import inf
 from random import Random
 from uuid import UUID
 
-from accounting.simulation.exporters.emitters import Reboot
+from accounting.simulation.exporters.emitters import Loss, Reboot
 from accounting.simulation.judges.truth import (
     Claim,
     Ending,
@@ -33,6 +33,8 @@ PAUSE_IMAGE = "registry.k8s.io/pause:3.9"
 
 SLOW_SECONDS = 20 * 60
 RESTART_SECONDS = 5.0
+LISTED_SECONDS = 400.0
+"""Pods of a node that died are listed for so long at least."""
 RESTARTABLE_SECONDS = 300.0
 """A life shorter than this has no container restart."""
 
@@ -99,20 +101,41 @@ def live(rng: Random, draft: Draft, interval: float, horizon: float) -> Life:
     return Life(begun, running, ended, ending, listed)
 
 
+def bereft(life: Life, draft: Draft, loss: Loss | None) -> Life:
+    """The same life, which ends with its node if that dies; nobody else notices for a while."""
+    if loss is None or draft.node != loss.node or life.running_from is None:
+        return life
+    if life.running_until <= loss.at:
+        return life
+    kept = max(life.listed_until, loss.at + LISTED_SECONDS)
+    if life.running_from < loss.at:
+        return Life(life.started, life.running_from, loss.at, "lost", kept)
+    is_acknowledged = life.started is not None and life.started < loss.at
+    return Life(life.started if is_acknowledged else None, None, None, "deleted", kept)
+
+
 class PodMaker:
     """Makes pods of drafts. `interval` (seconds) sizes the pods that are shorter than a scrape."""
 
-    def __init__(self, seed: int, interval: float, horizon: float, reboot: Reboot | None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        interval: float,
+        horizon: float,
+        reboot: Reboot | None,
+        loss: Loss | None = None,
+    ) -> None:
         self._seed = seed
         self._interval = interval
         self._horizon = horizon
         self._reboot = reboot
+        self._loss = loss
 
     def make(self, number: int, draft: Draft) -> SimulatedPod:
         """The pod of this draft; the number seeds everything random about it."""
         rng = Random(f"{self._seed}/{number}")  # noqa: S311 - repeatable, not secret
         uid = str(UUID(int=rng.getrandbits(128), version=4))
-        life = live(rng, draft, self._interval, self._horizon)
+        life = bereft(live(rng, draft, self._interval, self._horizon), draft, self._loss)
         containers = self._containers(rng, draft, life) + self._among_inits(number, draft, life)
         completion = None
         if life.ended is not None and life.ending == "completed":

@@ -45,6 +45,7 @@ TRAITS = (
     Trait("init", "init_containers", 6, 2),
     Trait("whole", "pod_resources", 8, 5),
     Trait("dipping", "dips", 3, 1),
+    Trait("spiking", "spikes", 4, 2),
     Trait("unannotated", "unannotated", 35, 17),
     Trait("conflict", "annotation_conflicts", 20, 9),
 )

@@ -102,7 +102,8 @@ def most_of(key: SeriesKey, resources: Resources | None, limits: Points, at: flo
     Args:
         key: which counter.
         resources: what the pod asks for.
-        limits: cores that it is limited to, in order of time; none where it is not, or nobody says.
+        limits: cores that it is limited to, in order of time; infinite where one container is not,
+            and none where no container is, or nobody says.
         at: when.
     """
     if key.by_id:
@@ -111,7 +112,7 @@ def most_of(key: SeriesKey, resources: Resources | None, limits: Points, at: flo
         return _SELDOM_MORE[key.kind]
     limit = _limit_at(limits, at) or (resources.cpu_limit if resources else None)
     cores = _SELDOM_MORE[CounterKind.CPU]
-    if limit:
+    if limit and limit < math.inf:
         cores = _BEYOND_LIMIT * limit
     elif resources is not None:
         cores = max(cores, _BURST * (resources.cpu_request or 0.0))
@@ -128,7 +129,7 @@ def _limit_at(limits: Points, at: float) -> float | None:
 
 
 def cores_limited(series: Iterable[RawSeries]) -> dict[str, list[tuple[float, float]]]:
-    """Cores that pods are limited to, by uid and time; only when all containers were limited.
+    """Cores that pods are limited to, by uid and time; infinite when a container was not limited.
 
     Args:
         series: limits of containers, and what containers there are (``ksm.raw_cpu_limits``).
@@ -143,9 +144,8 @@ def cores_limited(series: Iterable[RawSeries]) -> dict[str, list[tuple[float, fl
                 told[uid][at][box] = value
     return {
         uid: [
-            (at, sum(cores.values()))
+            (at, sum(cores.values()) if boxes[uid][at].keys() <= cores.keys() else math.inf)
             for at, cores in sorted(by_time.items())
-            if boxes[uid][at].keys() <= cores.keys()
         ]
         for uid, by_time in limits.items()
     }
