@@ -106,6 +106,15 @@ def cgroup_told_seconds_later(one: Holder) -> None:
     quotas(one, lambda _: 250_000)
 
 
+def cgroup_without_a_limit_told_first(one: Holder) -> None:
+    """cAdvisor is scraped seconds before kube-state-metrics first tells what is asked for."""
+    one.change("kube_pod_start_time", "", lambda _: START - 20)
+    resizing(one, step(1800, 1, 2))
+    for metric, value in (("cpu_period", 100_000.0), ("memory_limit_bytes", 0.0)):
+        series = f'container_spec_{metric}{{{one.place},id="{one.path}"}}'
+        one.say(series, [(START + at, value) for at in range(-9, HOUR, 30)])
+
+
 CASES: dict[str, tuple[Callable[[Holder], None], dict[str, Any]]] = {
     "kube-scheduler is told later": (
         told_later,
@@ -142,6 +151,10 @@ CASES: dict[str, tuple[Callable[[Holder], None], dict[str, Any]]] = {
     "a cgroup is told seconds later": (
         cgroup_told_seconds_later,
         {"core_seconds": 3600, "memory_mb": 3072},
+    ),
+    "a cgroup without a limit is told first": (
+        cgroup_without_a_limit_told_first,
+        {"core_seconds": 1800 * 1 + 1800 * 2, "memory_mb_seconds": 3600 * 1024},
     ),
 }
 STEADY = {

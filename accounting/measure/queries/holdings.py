@@ -219,7 +219,8 @@ class HoldingQuery:
             series += [one for one in sizes.cgroup_limits(limits, series) if one[0]["uid"] in chunk]
             inits = (labels for labels, _ in series if "_init_" in labels["__name__"])
             running = {uid: _running_at(found, accounts, uid) for uid in chunk}
-            sizes.merge_resizes(found, series, running, self._sidecars(inits), names.asked_by)
+            sidecars, since = self._sidecars(inits), window.start - back
+            sizes.merge_resizes(found, series, running, sidecars, names.asked_by, since=since)
 
 
 def _in(query: Callable[[Scope, Window, int, str], str], lookback_seconds: int) -> Query:

@@ -108,6 +108,8 @@ def merge_resizes(
     running: Mapping[str, float],
     sidecars: Sidecars,
     uid_at: UidAt,
+    *,
+    since: float,
 ) -> None:
     """Add the sizes of some pods: the first one, and each that followed.
 
@@ -117,6 +119,7 @@ def merge_resizes(
         running: since when the pods were seen running, by uid.
         sidecars: which init containers run on.
         uid_at: whose a pod's name was when, for what names pods only.
+        since: when all of them are told from; of the whole pod's some may be older.
     """
     said: dict[str, list[_Point]] = defaultdict(list)
     for labels, points in series:
@@ -133,7 +136,7 @@ def merge_resizes(
         if not points_of_pod:
             samples.resources.pop(uid, None)
             continue
-        (_, first), *resizes = _steps(points_of_pod, running[uid])
+        (_, first), *resizes = _steps(points_of_pod, max(running[uid], since))
         samples.resources[uid] = first
         samples.resizes[uid] = tuple(resizes)
 
@@ -145,22 +148,22 @@ class _Point(NamedTuple):
     value: float
 
 
-def _steps(points: Sequence[_Point], running_at: float) -> list[tuple[float, Resources]]:
-    """What a pod asked for, at each time at which that changed."""
+def _steps(points: Sequence[_Point], begun_at: float) -> list[tuple[float, Resources]]:
+    """What a pod asked for, at each time at which that changed.
+
+    Args:
+        points: what was said.
+        begun_at: from when on all who tell of it are read.
+    """
     in_time = sorted(points, key=itemgetter(0))
-    current: Asks = defaultdict(dict)
-    # The whole pod's figure may be scraped a little later than its parts': that is no change.
-    soon = max(in_time[0].at, running_at) + SOON_SECONDS
-    for at, who, of, value in reversed(in_time):
-        if who[0] is Part.POD and at <= soon:
-            current[of] = {who: value}
-    whole = dict.fromkeys(current, soon)
+    soon = max(in_time[0].at, begun_at) + SOON_SECONDS
+    current, parts = _said_first(point for point in in_time if point.at <= soon)
+    whole = {of: soon for of, asked in current.items() if (Part.POD, "") in asked}
     told: dict[Of, list[float]] = defaultdict(list)
     for at, who, of, _ in in_time:
         if who[0] is Part.POD:
             told[of].append(at)
     end = in_time[-1].at
-    parts: Asks = defaultdict(dict)
     steps: list[tuple[float, Resources]] = []
     for at, group in groupby(in_time, key=itemgetter(0)):
         for _, who, of, value in group:
@@ -178,6 +181,22 @@ def _steps(points: Sequence[_Point], running_at: float) -> list[tuple[float, Res
         if not steps or steps[-1][1] != size:
             steps.append((at, size))
     return steps
+
+
+def _said_first(in_time: Iterable[_Point]) -> tuple[Asks, Asks]:
+    """What counts at first, and what the containers ask for.
+
+    Who tells of a pod is scraped one after another: what each says first is no change.
+    """
+    whole: Asks = {}
+    parts: Asks = defaultdict(dict)
+    for _, who, of, value in in_time:
+        if who[0] is Part.POD:
+            whole.setdefault(of, {who: value})
+        else:
+            parts[of].setdefault(who, value)
+    counts: Asks = defaultdict(dict, {of: dict(asked) for of, asked in parts.items()})
+    return counts | whole, parts
 
 
 def _is_silent(told: Sequence[float], last: float, at: float, end: float) -> bool:
