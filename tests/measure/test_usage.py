@@ -293,6 +293,17 @@ def test_a_level_that_speaks_again_adds_what_another_one_has_not_seen() -> None:
     assert counting.totals(counters, T + 1800).cpu_seconds == 410.0 + 108.0
 
 
+def test_a_source_adds_nothing_of_before_it_was_heard_again() -> None:
+    """It had restarted before; the pod's cgroup counted that, too."""
+    counters = {
+        CPU: Counter(T + 900, 100.0, ((T + 300, 400.0),), (T, 10.0), T + 840),
+        SeriesKey(CounterKind.CPU, "pod@resource"): Counter(
+            T + 1800, 150.0, ((T + 310, 390.0),), (T + 870, 105.0), T + 1800
+        ),
+    }
+    assert counting.totals(counters, T + 1800).cpu_seconds == 500.0 + 45.0
+
+
 def test_traffic_is_the_sum_of_the_interfaces_in_each_direction() -> None:
     counters = {
         SeriesKey(CounterKind.RECEIVED, "pod/eth0"): Counter(T, 5.0),

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +11,7 @@ from accounting.measure.usage.counters.bounds import most_of
 from accounting.measure.usage.counters.restarts import Others
 from accounting.measure.usage.counters.series import METRICS
 from accounting.measure.usage.samples import Points, Rejected, Samples
-from accounting.model.counters import Line, Most
+from accounting.model.counters import Line, Most, total_of
 from accounting.model.pods import (
     IMPORTED,
     POD_LEVEL,
@@ -90,15 +90,12 @@ def _recounted(
         others = Others()
         if key == restarts.OWN:
             others = restarts.others(as_of, before, raw, samples.silence_seconds)
-        known = counters.get(key)
-        counter, dips = _followed(known, points, told, most, others)
+        counter, dips = _followed(counters.get(key), points, told, most, others)
         if counter:
             as_of[key] = counter
-            if key.kind is CounterKind.CPU:
-                since = _better_until(key, raw, counters)
-                counter.first = _first(known, points, since)
         if dips:
             samples.rejected[Rejected(METRICS[key.kind], Implausible.FELL)] += dips
+    _note_takeovers(as_of, raw)
     for key, value in samples.readings.get(uid, _NOTHING).items():
         if key not in raw:
             told = metered if key.kind is _ENERGY else window
@@ -202,6 +199,8 @@ def _replayed(
     if line.value is None:
         return None, 0
     seen_at = points[-1][0] if points else line.last_at
+    if known is not None and known.seen_at is not None and known.at <= window.end:
+        seen_at = max(seen_at or known.seen_at, known.seen_at)  # what was told then may be left out
     value, resets = line.value, _in_order(line.resets)
     if known is not None and known.at <= window.end and known.resets == resets:
         value = max(value, known.value)  # a higher copy of it may lie too far back by now
@@ -209,30 +208,36 @@ def _replayed(
     return counter, sum(at > window.start for at in line.dips)
 
 
-def _first(
-    known: Counter | None, points: Points, since: float = -math.inf
-) -> tuple[float, float] | None:
-    """The first sample after a time, or of all if none is; unknown where last values alone are."""
+def _first(known: Counter | None, points: Points) -> tuple[float, float] | None:
+    """The first sample; of a counter known from last values alone it is not known."""
     if known is not None and (known.first is None or not points):
         return known.first
-    after = next((point for point in points if point[0] > since), None)
-    firsts = [point for point in (known.first if known else None, *points[:1], after) if point]
-    return min((point for point in firsts if point[0] > since), default=min(firsts, default=None))
+    firsts = [point for point in (known.first if known else None, *points[:1]) if point]
+    return min(firsts, default=None)
 
 
-def _better_until(
-    key: SeriesKey, raw: Mapping[SeriesKey, Points], counters: Mapping[SeriesKey, Counter]
-) -> float:
-    """When a better level than a counter's spoke last: from then on, it is the one that counts."""
+def _note_takeovers(counters: Mapping[SeriesKey, Counter], raw: Mapping[SeriesKey, Points]) -> None:
+    """Let counters begin anew after a better level that has restarted spoke, in place.
+
+    That level has counted what they cannot know; what they count from then on comes on top.
+    """
+    for key, points in raw.items():
+        counter = counters.get(key)
+        if key.kind is not CounterKind.CPU or counter is None or counter.first is None:
+            continue
+        since = max(_better_until(key, counters), default=-math.inf)
+        after = next((point for point in points if point[0] > since), None)
+        if counter.first[0] <= since and after is not None:
+            counter.first = after
+
+
+def _better_until(key: SeriesKey, counters: Mapping[SeriesKey, Counter]) -> Iterator[float]:
+    """When each better level spoke last that has restarted."""
     rank = _RANKS[level_of(key.series)]
-    return max(
-        (
-            raw[other][-1][0] if raw.get(other) else _last_at(counters[other])
-            for other in {**counters, **raw}
-            if other.kind is CounterKind.CPU and _RANKS[level_of(other.series)] < rank
-        ),
-        default=-math.inf,
-    )
+    restarted = (o for o, counter in counters.items() if counter.resets)
+    for other in restarted:
+        if other.kind is CounterKind.CPU and _RANKS[level_of(other.series)] < rank:
+            yield _last_at(counters[other])
 
 
 def totals(counters: Mapping[SeriesKey, Counter], at: int) -> Reading:
@@ -286,7 +291,7 @@ def _best_level(counters: Mapping[SeriesKey, Counter]) -> float:
         for last, before in best:
             later = _later(group, last, may_be_whole=level is Level.CONTAINER)
             if later and sum(first for _, first in later) < before * _COMPLETE:
-                total = max(total, before + sum(c.total - first for c, first in later))
+                total = max(total, before + sum(_total_since(c) - first for c, first in later))
         best.append((_last_of(group), total))
     return max(total for _, total in best)
 
@@ -306,9 +311,16 @@ def _later(
         if counter.first and counter.first[0] > last:
             at, first = counter.first if counter.first[0] <= taken_over else (0.0, 0.0)
             if at and may_be_whole and first.is_integer():
-                first = min(first + 1, counter.total)
+                first = min(first + 1, _total_since(counter))
             found.append((counter, first))
     return found
+
+
+def _total_since(counter: Counter) -> float:
+    """What was counted by its value at the first sample, and since then."""
+    at = counter.first[0] if counter.first else -math.inf
+    resets = [reset for reset in counter.resets if reset[0] > at]
+    return total_of(counter.value, resets, counter.fell_at)
 
 
 def _last_of(group: Iterable[Counter]) -> float:

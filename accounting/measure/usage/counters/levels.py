@@ -73,7 +73,7 @@ def _levels(
     own = by_level.get(Level.POD)
     if own:
         spans = [span for key in own for span in _spans(lines[key], longest)]
-        grown = sum(_growth(lines[key], *span) for key in own for span in spans)
+        grown = sum(_risen(lines[key], *span) for key in own for span in spans)
         others = (
             sum(_growth(lines[key], *span) for key in keys for span in spans)
             for level, keys in by_level.items()
@@ -107,6 +107,12 @@ def _sure_until(line: Points) -> float:
         seen.see(*point)
     fell_at = seen.fell_at
     return line[-1][0] if fell_at is None else max(at for at, _ in line if at < fell_at)
+
+
+def _risen(line: Points, start: float, end: float) -> float:
+    """What a counter grew by at most: it may have restarted whenever it fell."""
+    within = [value for at, value in line if start <= at <= end]
+    return sum(max(0.0, later - value) for value, later in pairwise(within))
 
 
 def _growth(line: Points, start: float, end: float) -> float:
