@@ -351,7 +351,7 @@ def test_records_of_closed_months_that_differ_are_told(
     life = start(quiet[0], datetime.now(UTC).timestamp(), **given).go_on(2 * STEP)
     life.push()
     with life.running.service.database.begin() as connection:  # as a later poll would
-        connection.execute(update(records).values(digest="another"))
+        connection.execute(update(records).values(digest="another", apart=True))
         connection.execute(update(revisions).values(revision=revisions.c.revision + 1))
     life.running.clock.now += 40 * DAY
     assert "NotebooksAccountingDiffering" in life.wait(2 * HOUR).fired()

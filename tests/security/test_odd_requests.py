@@ -275,8 +275,8 @@ ALLOWED_BY_HTTP = {
     "an echo": (b"TRACE /api/v1/me HTTP/1.1\r\n" + AS_ADMIN + CLOSE, [405]),
     "another's address": (b"GET http://evil/api/v1/me HTTP/1.1\r\nHost: x\r\n" + CLOSE, [401]),
     "overlong UTF-8": (b"GET /static/%c0%ae%c0%ae%c0%af HTTP/1.1\r\n" + AS_ADMIN + CLOSE, [404]),
-    "half a character": (b"GET /records/%ed%a0%80 HTTP/1.1\r\n" + AS_ADMIN + CLOSE, [404]),
-    "a line in a path": (b"GET /records/%0d%0aX:y HTTP/1.1\r\n" + AS_ADMIN + CLOSE, [404]),
+    "half a character": (b"GET /records/%ed%a0%80 HTTP/1.1\r\n" + AS_ADMIN + CLOSE, [400]),
+    "a line in a path": (b"GET /records/%0d%0aX:y HTTP/1.1\r\n" + AS_ADMIN + CLOSE, [400]),
     "another method in a header": (
         b"GET /api/v1/push HTTP/1.1\r\nX-HTTP-Method-Override: POST\r\n" + AS_ADMIN + CLOSE,
         [405],
