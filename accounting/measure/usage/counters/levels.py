@@ -71,19 +71,42 @@ def _levels(
         if key.kind is CounterKind.CPU:
             by_level[level_of(key.series)].append(key)
     own = by_level.get(Level.POD)
-    if own:
-        spans = [span for key in own for span in _spans(lines[key], longest)]
-        grown = sum(_risen(lines[key], *span) for key in own for span in spans)
-        others = (
-            sum(_growth(lines[key], *span) for key in keys for span in spans)
-            for level, keys in by_level.items()
-            if level is not Level.POD
-        )
-        most = max(others, default=0.0)
-        if most > HARDLY_SECONDS and grown < most * _WHOLE:
-            for key in by_level.pop(Level.POD):
-                del lines[key]
+    others = [keys for level, keys in by_level.items() if level is not Level.POD]
+    if own and _stands_still(lines, own, others, longest):
+        for key in by_level.pop(Level.POD):
+            del lines[key]
     return by_level
+
+
+def _stands_still(
+    lines: Mapping[SeriesKey, Points],
+    own: Sequence[SeriesKey],
+    others: Sequence[Sequence[SeriesKey]],
+    longest: float,
+) -> bool:
+    """Whether a pod's cgroup says far less than one of the others, or grows by far less.
+
+    It includes all of them, and counts for as long.
+    """
+    spans = [span for key in own for span in _spans(lines[key], longest)]
+    grown = sum(_risen(lines[key], *span) for key in own for span in spans)
+    of_others = (sum(_growth(lines[k], *span) for k in keys for span in spans) for keys in others)
+    until = spans[-1][1]
+    lately = until - longest, until
+    said = max(_said(lines[key], *lately) for key in own)
+    said_by_others = (_said(lines[key], *lately) for keys in others for key in keys)
+    return any(
+        most > HARDLY_SECONDS and whole < most * _WHOLE
+        for whole, most in (
+            (grown, max(of_others, default=0.0)),
+            (said, max(said_by_others, default=0.0)),
+        )
+    )
+
+
+def _said(line: Points, start: float, end: float) -> float:
+    """What a counter said last between two times; 0 if nothing."""
+    return next((value for at, value in reversed(line) if start <= at <= end), 0.0)
 
 
 def _spans(line: Points, longest: float) -> Iterator[tuple[float, float]]:
