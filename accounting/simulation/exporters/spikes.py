@@ -17,8 +17,12 @@ _CLEAR_OF_END = 3
 
 
 def spiked(cluster: Cluster, pod: SimulatedPod, series: Series) -> Series:
-    """The series with its spikes, if the pod's counters do that."""
-    if "spiking" not in pod.traits or not series.family.endswith("_total"):
+    """The series with its spikes, if the pod's counters do that, and do not dip.
+
+    A spike just after a dip hides when that ended: nobody can then tell it from a restart.
+    """
+    is_odd = "spiking" in pod.traits and "dipping" not in pod.traits
+    if not is_odd or not series.family.endswith("_total"):
         return series
     more = SPIKE if "_cpu_" in series.family else SPIKE * 10**6
     rng = Random(f"{cluster.seed}/spikes/{series.family}/{series.labels}")  # noqa: S311 - repeatable, not secret
