@@ -94,6 +94,7 @@ class Patch(Notebook):
             of_pod = f'k8s_namespace_name="{NAMESPACE}",k8s_pod_name="{self.name}"'
             series = f'k8s_pod_cpu_time_seconds_total{{{of_pod},k8s_pod_uid="{self.uid}"}}'
             self.note(series, at, self.since_reboot(at))
+        self.seen = {name: sorted(points) for name, points in self.seen.items()}
 
     def running(self, at: float) -> tuple[int, float]:
         """Which of its containers runs at a time, and since when."""

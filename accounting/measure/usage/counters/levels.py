@@ -57,14 +57,12 @@ def _in_silences(told: Sequence[float], spoken: Sequence[float], longest: float)
     return found
 
 
-def _levels(
-    lines: dict[SeriesKey, list[tuple[float, float]]], longest: float
-) -> dict[Level, list[SeriesKey]]:
-    """The counters of CPU by level; a pod's cgroup that stands still beside others is left out.
+def _levels(lines: Mapping[SeriesKey, Points], longest: float) -> dict[Level, list[SeriesKey]]:
+    """The counters of CPU by level; a pod's cgroup that stands still beside others counts nothing.
 
     There are nodes on which the pod's processes are in other cgroups (containerd with cgroupfs
-    under a systemd kubelet). Beside sources that read the right ones, it would look as if it
-    restarted with every sample. What the others told while it was silent says nothing of that.
+    under a systemd kubelet). What the others told while it was silent says nothing of that. Its
+    samples stay: it may have dipped only, and then it is the best level all the same.
     """
     by_level: dict[Level, list[SeriesKey]] = defaultdict(list)
     for key in lines:
@@ -73,8 +71,7 @@ def _levels(
     own = by_level.get(Level.POD)
     others = [keys for level, keys in by_level.items() if level is not Level.POD]
     if own and _stands_still(lines, own, others, longest):
-        for key in by_level.pop(Level.POD):
-            del lines[key]
+        del by_level[Level.POD]
     return by_level
 
 
