@@ -12,6 +12,8 @@ SHARES = (0.0, 0.3, 0.6, 0.9)
 """Of a counter's life: about when it spikes."""
 SPIKE = 1_730_000_000
 """What it says then besides what is true: core-seconds, or millions of bytes."""
+_PART = 0.5
+"""Of these times, about so many."""
 _CLEAR_OF_END = 3
 """Intervals; what a counter said last must be true."""
 
@@ -36,7 +38,7 @@ def _parts(cluster: Cluster, span: Span, more: int, rng: Random) -> Iterator[Spa
     since, end = span.since, min(span.until, cluster.timetable.end) - _CLEAR_OF_END * interval
     for share in SHARES:
         at = max(since, span.since + share * (end - span.since) + rng.uniform(-2, 2) * interval)
-        if at + interval < end and rng.random() < 0.5:  # noqa: PLR2004 - half of them
+        if at + interval < end and rng.random() < _PART:
             yield Span(since, at, span.reading)
             yield Span(at, at + interval, _High(span.reading, more))
             since = at + interval

@@ -1,6 +1,7 @@
 """What kube-state-metrics v2 exposes about pods, claims and namespaces."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from math import inf
 from typing import Literal
 
@@ -71,7 +72,7 @@ def _nodes(cluster: Cluster) -> Iterator[Series]:
     if times.loss is None or cluster.features.nodes_untold:
         return
     for node in cluster.shapes:
-        spans = (Span(times.start, inf, _said(lambda at, node=node: times.is_ready(node, at))),)  # type: ignore[misc]
+        spans = (Span(times.start, inf, _said(partial(times.is_ready, node))),)
         labels: Labels = (("node", node), ("condition", "Ready"), ("status", "true"))
         yield Series("kube_node_status_condition", node, labels, spans)
 

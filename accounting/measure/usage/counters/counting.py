@@ -234,10 +234,10 @@ def _note_takeovers(counters: Mapping[SeriesKey, Counter], raw: Mapping[SeriesKe
 def _better_until(key: SeriesKey, counters: Mapping[SeriesKey, Counter]) -> Iterator[float]:
     """When each better level spoke last that has restarted."""
     rank = _RANKS[level_of(key.series)]
-    restarted = (o for o, counter in counters.items() if counter.resets)
-    for other in restarted:
-        if other.kind is CounterKind.CPU and _RANKS[level_of(other.series)] < rank:
-            yield _last_at(counters[other])
+    for other, counter in counters.items():
+        is_better = other.kind is CounterKind.CPU and _RANKS[level_of(other.series)] < rank
+        if is_better and counter.resets:
+            yield _last_at(counter)
 
 
 def totals(counters: Mapping[SeriesKey, Counter], at: int) -> Reading:
