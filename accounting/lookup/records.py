@@ -169,10 +169,10 @@ def page(database: Database, viewer: Viewer, question: Question) -> Page:
         BadCursor: the cursor is not of this question.
     """
     with database.asking() as connection:
-        located_at = _located(connection, viewer, question)
-        if located_at is None:
+        there = _located(connection, viewer, question)
+        if there is None:
             return Page([], "")
-        query, columns, limit = _page_of(viewer, located_at)
+        query, columns, limit = _page_of(viewer, there)
         rows = connection.execute(_among_few(connection, query, question)).all()
         entries = entries_of(connection, rows[:limit], question.open_from)
     following = ""
@@ -190,10 +190,10 @@ def count(database: Database, viewer: Viewer, question: Question) -> int:
         Forbidden: the viewer may not ask for that user or VO.
     """
     with database.asking() as connection:
-        located_at = _located(connection, viewer, question)
-        if located_at is None:
+        there = _located(connection, viewer, question)
+        if there is None:
             return 0
-        selected = _all_of(viewer, located_at).with_only_columns(_c.uid)
+        selected = _all_of(viewer, there).with_only_columns(_c.uid)
         found = _among_few(connection, selected, question).subquery()
         return connection.execute(select(func.count()).select_from(found)).scalar_one()
 
@@ -205,10 +205,10 @@ def used(database: Database, viewer: Viewer, question: Question) -> tuple[int, i
         Forbidden: the viewer may not ask for that user or VO.
     """
     with database.asking() as connection:
-        located_at = _located(connection, viewer, question)
-        if located_at is None:
+        there = _located(connection, viewer, question)
+        if there is None:
             return 0, 0, 0
-        selected = _all_of(viewer, located_at)
+        selected = _all_of(viewer, there)
         figures = selected.with_only_columns(_c.uid, _c.used_wall_seconds, _c.used_cpu_seconds)
         c = _among_few(connection, figures, question).subquery().c
         sums = (
