@@ -110,7 +110,7 @@ _decode_accelerators = msgspec.json.Decoder(list[Accelerator]).decode
 FLOATS = _BROKEN
 """The columns of numbers with a fraction."""
 _COMMAS = len(COLUMNS) - 1
-_QUOTED = ('"', "\r", "\0")
+_QUOTED = ('"', "\r")
 
 
 @dataclass(frozen=True, slots=True)
