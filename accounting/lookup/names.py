@@ -10,7 +10,8 @@ from accounting.model.time import Month
 from accounting.store import parts
 from accounting.store.engine.access import Viewer, own
 from accounting.store.records import Selection, of_names
-from accounting.store.tables import MOST_NAME, month_totals, records
+from accounting.store.tables import MOST_NAME, records
+from accounting.store.totals import of_months
 
 _FEW = 1000
 """So many records are rather found by their users than met in the order of a list."""
@@ -46,7 +47,7 @@ def located(connection: Connection, viewer: Viewer, selection: Selection) -> Sel
 
 def _places(viewer: Viewer, selection: Selection) -> Sequence[Select[Any]]:
     """In which months and of which users such records are, as several queries."""
-    c, of = records.c, month_totals.c
+    c, of = records.c, of_months(selection.names).c
     kept = select(of.year, of.month, of.user, of.pods).where(*_of(selection, of))
     apart = _one_by_one(selection).where(viewer.restriction())
     if viewer.is_admin:

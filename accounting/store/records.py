@@ -55,6 +55,17 @@ class Selection:
     open_from: Month = NOTHING_CLOSED
     limit: int | None = None
 
+    @property
+    def exact(self) -> dict[str, str]:
+        """The names that are asked for as a whole."""
+        exact = {name: getattr(self, name) for name in ("user", "vo", "flavor", "image")}
+        return {name: value for name, value in exact.items() if value}
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Of user, VO, flavour and image: which it asks for, as a whole or in part."""
+        return frozenset({*self.exact, *(name for name, _ in self.contains)})
+
 
 class Records:
     """Reads the records' table."""
@@ -143,8 +154,7 @@ def narrowed(query: Select[Any], selection: Selection) -> Select[Any]:
 
 def of_names(selection: Selection, c: Any) -> list[ColumnElement[bool]]:
     """The conditions on VO, user, flavour and image, of records or totals with columns ``c``."""
-    exact = {name: getattr(selection, name) for name in ("user", "vo", "flavor", "image")}
-    conditions = [c[name] == value for name, value in exact.items() if value]
+    conditions = [c[name] == value for name, value in selection.exact.items()]
     return conditions + [
         c[name].icontains(part, autoescape=True) for name, part in selection.contains
     ]

@@ -237,6 +237,18 @@ day_totals = Table(
     Column("begun", BigInteger, nullable=False, comment="pods of which it is the first day"),
     sqlite_with_rowid=False,
 )
+# The same without flavours and images: a user's month is one row here, and up to dozens there.
+month_user_totals = Table(
+    "month_user_totals",
+    metadata,
+    Column("year", Integer, primary_key=True),
+    Column("month", Integer, primary_key=True),
+    Column("vo", Text, primary_key=True),
+    Column("user", Text, primary_key=True),
+    *_figures(),
+    Column("begun", BigInteger, nullable=False, comment="pods without a part in the month before"),
+    sqlite_with_rowid=False,
+)
 # What those come to by VO alone, and how many users they are of: most questions ask for no more.
 month_vo_totals = Table(
     "month_vo_totals",

@@ -9,7 +9,9 @@ A notebook counts once in sums over several months. Where it began earlier, its 
 before is there and says the same of it: sums that begin later take the one, all others the other
 (``begun``). Else it stays apart.
 
-What they come to by VO follows at the end: see ``vo_totals``.
+Totals of months are kept twice, with and without flavours and images: most questions name neither,
+and read a sixth of the rows then (``of_months``). What they come to by VO follows at the end: see
+``vo_totals``.
 
 Whoever writes records does so inside ``following``. A row that was written without it stays apart:
 sums are right nevertheless, and only slower.
@@ -50,6 +52,7 @@ from accounting.store.tables import (
     day_totals,
     joined,
     month_totals,
+    month_user_totals,
     outlets,
     progress,
     records,
@@ -65,7 +68,8 @@ _MOST_NAMES = 600
 """The characters of all names of a total together: PostgreSQL's keys may not be much longer."""
 _NEAR = 1e-9
 
-_TABLES = (*vo_totals.OF, *vo_totals.OF.values())
+_KEPT = (month_totals, month_user_totals, day_totals)
+_TABLES = (*_KEPT, *vo_totals.OF.values())
 
 Key = tuple[Month, str]
 """A record's month, and its pod's uid."""
@@ -123,7 +127,7 @@ def _take_out(connection: Connection, month: Month, uids: list[str]) -> set[vo_t
     chosen, values = _chosen(month, sign=-1, by_uid=True), {"uids": uids}
     moved = _add(connection, month, -1, values)
     connection.execute(update(records).where(*chosen).values(apart=True), values)
-    for table in (month_totals, day_totals):
+    for table in _KEPT:
         connection.execute(delete(table).where(*vo_totals.within(table, month), table.c.pods == 0))
     return moved
 
@@ -147,8 +151,9 @@ def _take_in(
 def _add(
     connection: Connection, month: Month, sign: int, values: Mapping[str, list[str]]
 ) -> set[vo_totals.Place]:
-    of_month, of_days = _adding(connection.dialect.name, month, sign=sign, by_uid=bool(values))
-    connection.execute(of_month, values)
+    *of_months, of_days = _adding(connection.dialect.name, month, sign=sign, by_uid=bool(values))
+    for of_month in of_months:
+        connection.execute(of_month, values)
     moved = connection.execute(of_days, values)
     return {(row.day, row.vo) for row in moved} if moved.returns_rows else set()
 
@@ -211,20 +216,18 @@ def _was_there(month: Month) -> ColumnElement[bool]:
 
 
 @lru_cache(maxsize=32)  # putting them together takes 5.3 ms of a commit of 6.2 ms
-def _adding(
-    dialect: str, month: Month, *, sign: int, by_uid: bool
-) -> tuple[Executable, Executable]:
-    """What adds records to the totals, or takes them off: a statement each of months and days.
+def _adding(dialect: str, month: Month, *, sign: int, by_uid: bool) -> tuple[Executable, ...]:
+    """What adds records to the totals, or takes them off: a statement for each of ``_KEPT``.
 
-    That of days tells which have moved, where some records are chosen.
+    The last one, that of days, tells which have moved, where some records are chosen.
     """
     insert = (sqlite if dialect == "sqlite" else postgresql).insert
     chosen = _chosen(month, sign=sign, by_uid=by_uid)
     made = []
-    for table, sums in ((month_totals, _month_sums), (day_totals, _day_sums)):
+    for table in _KEPT:
         keys = [column.name for column in table.primary_key]
         figures = [column.name for column in table.columns if column.name not in keys]
-        found = sums(month, chosen).subquery("found")
+        found = _sums(table, month, chosen).subquery("found")
         signed = (found.c[name] * sign for name in figures)
         statement = insert(table).from_select(
             [*keys, *figures], select(*(found.c[name] for name in keys), *signed).where(true())
@@ -235,15 +238,19 @@ def _adding(
                 set_={name: table.c[name] + statement.excluded[name] for name in figures},
             )
         )
-    of_month, of_days = made
-    return of_month, of_days.returning(day_totals.c.day, day_totals.c.vo) if by_uid else of_days
+    *of_months, of_days = made
+    if by_uid:
+        of_days = of_days.returning(day_totals.c.day, day_totals.c.vo)
+    return *of_months, of_days
 
 
-def _month_sums(month: Month, chosen: Sequence[ColumnElement[bool]]) -> Select[Any]:
-    """What some records of a month come to, as rows of ``month_totals``."""
+def _sums(table: Table, month: Month, chosen: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    """What some records of a month come to, as rows of one of ``_KEPT``."""
+    if table is day_totals:
+        return _day_sums(month, chosen)
     begins = parts.begins_in(month, _c).label("begins")
     found = parts.by_month(list(chosen)).add_columns(begins).subquery("by_month").c
-    names = [found[name] for name in parts.DESCRIBED[1:]]
+    names = [found[name] for name in parts.DESCRIBED[1:] if name in table.c]
     return select(
         literal_column(str(month.year)).label("year"),
         literal_column(str(month.month)).label("month"),
@@ -271,6 +278,12 @@ def _figures(found: Any) -> Iterator[ColumnElement[Any]]:
 
 def _begun(found: Any) -> ColumnElement[Any]:
     return func.coalesce(func.sum(found.begins), 0).label("begun")
+
+
+def of_months(names: Iterable[str]) -> Table:
+    """The totals of months that tell these names apart, such as "user"; the fewest that do."""
+    is_enough = all(name in month_user_totals.c for name in names)
+    return month_user_totals if is_enough else month_totals
 
 
 def months_that_differ(database: Database) -> list[Month]:
@@ -317,7 +330,7 @@ def _months(connection: Connection) -> list[Month]:
 
 def _agrees(connection: Connection, month: Month) -> bool:
     chosen = [*_of(month), _is_in]
-    expected = {month_totals: _month_sums(month, chosen), day_totals: _day_sums(month, chosen)}
+    expected = {table: _sums(table, month, chosen) for table in _KEPT}
     expected |= {by_vo: vo_totals.sums(table, month) for table, by_vo in vo_totals.OF.items()}
     for table, sums in expected.items():
         keys = len(table.primary_key)

@@ -28,11 +28,11 @@ from accounting.store import parts
 from accounting.store.tables import (
     day_totals,
     day_vo_totals,
-    month_totals,
+    month_user_totals,
     month_vo_totals,
 )
 
-OF = {month_totals: month_vo_totals, day_totals: day_vo_totals}
+OF = {month_user_totals: month_vo_totals, day_totals: day_vo_totals}
 """By the table of totals, that of what they come to by VO."""
 
 Place = tuple[int, str]

@@ -30,13 +30,14 @@ from accounting.store.tables import (
     day_totals,
     day_vo_totals,
     month_totals,
+    month_user_totals,
     month_vo_totals,
     records,
 )
 from tests.delivery.books import NOVEMBER, RULES, SITE, account, opened
 
 DAY = 86400
-TABLES = (month_totals, day_totals, month_vo_totals, day_vo_totals)
+TABLES = (month_totals, month_user_totals, day_totals, month_vo_totals, day_vo_totals)
 FIRST, LAST = Month(2026, 10), Month(2026, 12)
 READ = frozenset({Right.READ})
 VIEWERS = (
@@ -233,8 +234,22 @@ def test_by_vo_no_other_totals_are_added_up(database: Database) -> None:
     before = asked()
     assert sum(row.wall_seconds for row in before) > 0
     with database.begin() as connection:
-        for table in (month_totals, day_totals):
+        for table in (month_totals, month_user_totals, day_totals):
             connection.execute(table.delete())
+    assert asked() == before
+
+
+def test_by_user_no_totals_of_flavours_are_added_up(database: Database) -> None:
+    _commit(database, [_page(7, number) for number in range(20)])
+
+    def asked() -> list[Usage]:
+        questions = (Question(by, FIRST, LAST) for by in ((), (By.USER,), (By.VO, By.USER)))
+        return [row for one in questions for row in summing.sums(database, VIEWERS[0], one)]
+
+    before = asked()
+    assert sum(row.users for row in before) > 0
+    with database.begin() as connection:
+        connection.execute(month_totals.delete())
     assert asked() == before
 
 
@@ -256,6 +271,8 @@ def test_migrations_add_totals_up_by_vo_and_tell_where_pods_began(database: Data
     with database.begin() as connection:
         (of_month,) = connection.execute(month_totals.select())
         assert of_month.begun == of_month.pods == 1
+        (of_user,) = connection.execute(month_user_totals.select())
+        assert of_user[2:] == (*here[:2], *range(1, 11), 1)
         for by_vo in (month_vo_totals, day_vo_totals):
             (total,) = connection.execute(by_vo.select())
             assert total[-len(here) + 3 :] == (*range(1, 11), 1)

@@ -55,6 +55,13 @@ class Question:
         return list(self.first.until(self.last))
 
     @property
+    def names(self) -> frozenset[By]:
+        """What it needs to be told apart: as rows, or to choose some."""
+        exact = {By.USER: self.user, By.VO: self.vo, By.FLAVOR: self.flavor, By.IMAGE: self.image}
+        chosen = (*self.contains, *self.among, *exact.items())
+        return frozenset({*self.by, *(by for by, text in chosen if text)})
+
+    @property
     def is_by_months(self) -> bool:
         """Whether it is about whole months, as the repository is given them."""
         return self.days is None and By.DAY not in self.by
