@@ -1,6 +1,7 @@
 """Counters that fall for a moment and come back: they have not restarted (M5)."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,21 @@ def containers_that_dip_below_their_pod() -> Expected:
         expected.case.seen[series][sample] = (START + 60 * sample, 0.0)
     expected.case.seen[of_pod(expected.case)][119] = (START + 60 * 119, 100.0)
     return expected
+
+
+def containers_that_dip_before_they_take_over() -> Expected:
+    """Samples of before are read again for a second dip: there the first one is just over.
+
+    They have been made anew, so that the pod's cgroup has counted more than they have.
+    """
+    expected = dipping(505, of_pod, {})
+    case = expected.case
+    series = of_container(case)
+    case.say(series, lambda at: max(0.0, half(at) - 600.25))
+    for sample in (75, 76, 90):
+        case.seen[series][sample] = (START + 60 * sample, 0.0)
+    case.seen[of_pod(case)] = case.seen[of_pod(case)][:80]
+    return replace(expected, last={"cpu_seconds": LIFE // 2 - 30})
 
 
 def pod_that_seems_to_stand_still() -> Expected:
@@ -223,6 +239,7 @@ RESTARTS = {
 OTHERS = (
     dipping_with_its_node,
     containers_that_dip_below_their_pod,
+    containers_that_dip_before_they_take_over,
     pod_that_seems_to_stand_still,
     dip_before_a_silence,
     dip_before_its_limit_is_raised,

@@ -1,6 +1,6 @@
 """Nodes that are lost: kube-state-metrics goes on saying that their pods run (M7)."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from math import inf
@@ -50,7 +50,7 @@ class LostNodes:
         of_nodes = self._since_nodes(found, rows)
         since = self._since_pods(found, nodes) | of_nodes
         doubtful = {uid: found.sightings[uid] for uid in since}
-        used = self._last_used(found, doubtful.values())
+        used = self._last_used(doubtful.values())
         for uid, seen in doubtful.items():
             heard_at = used[uid]
             until = max(since[uid], heard_at)
@@ -105,7 +105,7 @@ class LostNodes:
         }
         if not lost:  # nearly always
             return
-        used = self._last_used(found, lost.values())
+        used = self._last_used(lost.values())
         ready = self._last_ready(lost)
         for uid, seen in lost.items():
             heard_at = max(used[uid], ready.get(uid, -inf))
@@ -139,16 +139,16 @@ class LostNodes:
                 told[label(labels, "node")] += points
         return {node: unready_spans(sorted(points)) for node, points in told.items()}
 
-    def _last_used(self, found: Samples, pods: Iterable[Sighting]) -> dict[str, float]:
+    def _last_used(self, pods: Iterable[Sighting]) -> dict[str, float]:
         """When a node's metrics last told of some pods, by uid; -inf if they did not.
 
-        What names pods only may tell of the next pod of the name, once this one is not listed.
+        What names pods only may tell of the next pod of the name, once this one is not listed: even
+        before that one is.
         """
         by_name: dict[str, list[Sighting]] = defaultdict(list)
         for seen in pods:
             by_name[seen.name].append(seen)
         last = {seen.uid: -inf for of_name in by_name.values() for seen in of_name}
-        names = Counter(seen.name for seen in found.sightings.values())
         told = self._to.raw_usage(kubelet.raw_counters, self._window, by_name)
         if self._to.scope.has_otel:
             told += self._to.raw_otel(self._window, by_name)
@@ -156,7 +156,7 @@ class LostNodes:
             name = labels.get(kubelet.OTEL_POD) or label(labels, "pod")
             uid = labels.get("k8s_pod_uid") or cgroup(labels.get("id", "")).uid
             for seen in by_name.get(name, ()):
-                until = inf if uid or names[name] == 1 else seen.last_listed_at
+                until = inf if uid else seen.last_listed_at
                 if not uid or uid == seen.uid:
                     at = max((at for at, _ in points if at <= until), default=-inf)
                     last[seen.uid] = max(last[seen.uid], at)

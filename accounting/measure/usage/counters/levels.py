@@ -138,10 +138,9 @@ def _risen(line: Points, start: float, end: float) -> float:
 def _growth(line: Points, start: float, end: float) -> float:
     """What a counter grew by between two times; after a reset, it grew from 0.
 
-    Its first samples may be low ones of a dip: they are left out where many follow.
+    Its first samples may be low ones of a dip, whose end is no growth: they are left out.
     """
-    is_long = end - start > 2 * CLEAR_SECONDS
-    since, seen, grown_from = start + CLEAR_SECONDS * is_long, Line(_NEVER), 0.0
+    since, seen, grown_from = start + CLEAR_SECONDS, Line(_NEVER), 0.0
     for at, value in line:
         if start <= at <= end:
             is_first = seen.last_at is None
