@@ -1,13 +1,14 @@
 """Messages as rows: bodies, and the notes of which message took a figure."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
 from accounting.delivery.outlets import queue
 from accounting.model.messages import Entry, MessageState, RecordKey
+from accounting.store.engine.database import Database
 from accounting.store.tables import message_records, messages
 
 NO_ERROR: dict[str, Any] = {"error": "", "error_kind": "", "cure": "", "next_try_at": None}
@@ -58,13 +59,7 @@ def enqueue(
     connection: Connection, destination: str, number: int, entries: Sequence[Entry]
 ) -> None:
     """Note which figures a message took, and that they are no longer due there."""
-    connection.execute(
-        message_records.insert(),
-        [
-            {"message_id": number, **entry.key._asdict(), "digest": entry.digest}
-            for entry in entries
-        ],
-    )
+    _note_taken(connection, number, ((entry.key, entry.digest) for entry in entries))
     queue.enqueue(connection, destination, number, entries)
 
 
@@ -72,11 +67,15 @@ def move(
     connection: Connection, destination: str, old: int, new: int, digests: Mapping[RecordKey, str]
 ) -> None:
     """Let a part of a message's figures belong to another message; both keep the note of it."""
-    connection.execute(
-        message_records.insert(),
-        [{"message_id": new, **key._asdict(), "digest": digest} for key, digest in digests.items()],
-    )
+    _note_taken(connection, new, digests.items())
     queue.move(connection, destination, old, new, digests)
+
+
+def _note_taken(
+    connection: Connection, number: int, figures: Iterable[tuple[RecordKey, str]]
+) -> None:
+    rows = [(number, *key, digest) for key, digest in figures]
+    Database.write(connection, message_records, tuple(message_records.columns.keys()), rows)
 
 
 def note(connection: Connection, number: int, **values: Any) -> None:

@@ -10,7 +10,9 @@ from sqlalchemy import Connection, event, select
 
 from accounting.delivery import batches, pusher
 from accounting.delivery.outbox import Outbox
-from accounting.delivery.outlets.records import taken
+from accounting.delivery.outlets.outlet import Outlet
+from accounting.delivery.outlets.records import CloudRecords, taken
+from accounting.delivery.outlets.storage import Storage
 from accounting.errors import AccountingError
 from accounting.lookup.messages import Messages, Selection
 from accounting.lookup.records import Delivery, Question, page
@@ -44,6 +46,7 @@ from tests.delivery.books import (
     table_of_ours,
     write,
 )
+from tests.delivery.volumes import homes, seen
 
 TO = "inbox://example.org"
 FAILURE = Failure(FailureKind.REJECTED, "The broker rejects it", "Ask.")
@@ -58,7 +61,7 @@ def filled(database: Database, pages: Sequence[Account], at: float = 1.0, to: st
     """A message with the records of these pods, behind all others."""
     write(database, pages)
     with database.begin() as connection:  # as if nothing stood in the way
-        due, _ = taken(connection, is_due(destination=to), None, Limit(500))
+        due, _ = taken(connection, is_due(destination=to), to, None, Limit(500))
         body = apel.message(entry.text for entry in due)
         number = batches.store(connection, to, body, count=len(due), now=at)
         batches.enqueue(connection, to, number, due)
@@ -204,7 +207,7 @@ def test_what_waits_for_a_wrong_destination_never_follows_what_the_right_one_kno
     filled(ledger, [account(3)], to=wrong.name)
     write(ledger, [ran_on(account(1), 60)])
     with ledger.begin() as connection:
-        due, _ = taken(connection, is_due(destination=right.name), None, Limit(1))
+        due, _ = taken(connection, is_due(destination=right.name), right.name, None, Limit(1))
         number = batches.store(
             connection, right.name, apel.message([due[0].text]), count=1, now=2.0
         )
@@ -340,6 +343,33 @@ def test_sums_look_for_what_was_not_told_among_what_has_changed(tmp_path: Path) 
         "INDEX ix_records_apart (year=? AND month=?)",
         "PRIMARY KEY (year=? AND month=? AND uid=?)",
     ]
+
+
+@pytest.mark.parametrize("outlet", [CloudRecords(), Storage()])
+def test_a_message_is_filled_without_sorting_all_that_waits(tmp_path: Path, outlet: Outlet) -> None:
+    asked: list[tuple[str, Any]] = []
+    with opened(tmp_path) as database:
+        write(database, [account(number) for number in range(3)])
+        homes(database, [seen(number) for number in range(3)], watermark=NOVEMBER.end)
+
+        @event.listens_for(database.engine, "before_cursor_execute")
+        def note(_connection: Any, _cursor: Any, statement: str, bound: Any, *_more: Any) -> None:
+            asked.append((statement, bound))
+
+        outbox = Outbox(database, outlet)
+        after, count, _ = outbox.fill(TO, None, Limit(2), 1.0)
+        assert count == 2
+        assert outbox.fill(TO, after, Limit(2), 1.0)[1] == 1
+        questions = [one for one in asked if "ORDER BY" in one[0]]
+        assert len(questions) == 2
+        with database.begin(reading=True) as connection:
+            plan = [
+                step.detail
+                for question, bound in questions
+                for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {question}", bound)
+            ]
+    assert len([step for step in plan if "(year=? AND month=?" in step]) >= len(questions)
+    assert not [step for step in plan if "ORDER BY" in step]
 
 
 def test_that_question_is_written_once() -> None:

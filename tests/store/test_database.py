@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -11,11 +12,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg.pq import TransactionStatus
-from sqlalchemy import inspect, select, text
+from sqlalchemy import event, inspect, select, text
 from structlog.testing import capture_logs
 
 from accounting.errors import Busy, DatabaseError, SettingsError
-from accounting.store.engine import patience
+from accounting.store.engine import connections, patience
 from accounting.store.engine.database import HEAD, Database, alembic_config
 from accounting.store.tables import gaps, metadata
 from tests.private import secret
@@ -212,6 +213,38 @@ def test_readers_do_not_wait_for_a_writer(new_url: NewUrl) -> None:
             writer.write(connection, gaps, ("start_at", "end_at"), [(2.0, None)])
             assert noted(reader) == [1.0]
         assert noted(reader) == [1.0, 2.0]
+
+
+def test_threads_that_write_to_sqlite_take_turns_without_looking_again_and_again(
+    tmp_path: Path,
+) -> None:
+    with Database(f"sqlite:///{tmp_path / 'accounting.db'}") as database:
+        database.ensure_current()
+
+        @event.listens_for(database.engine, "checkout")
+        def do_not_wait(connection: Any, *_more: Any) -> None:
+            connection.execute("PRAGMA busy_timeout=0")
+
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(partial(note, database), range(40)))
+        assert noted(database) == list(range(40))
+
+
+def test_a_thread_that_waits_in_vain_to_write_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        Database(f"sqlite:///{tmp_path / 'accounting.db'}") as database,
+        ThreadPoolExecutor(1) as other,
+    ):
+        database.ensure_current()
+        monkeypatch.setattr(connections, "BUSY_SECONDS", 0.05)
+        with database.begin():
+            waiting = other.submit(note, database, 1.0)
+            with pytest.raises(DatabaseError, match="locked"):
+                waiting.result()
+        note(database, 2.0)
+        assert noted(database) == [2.0]
 
 
 def test_sqlite_writes_through_to_the_disk_and_lets_readers_read(tmp_path: Path) -> None:

@@ -1,14 +1,20 @@
 """What destinations were told: reads and writes ``queued`` and ``settled``, for all outlets."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from accounting.model.messages import UNDELIVERED, Entry, OutletKind, RecordKey
 from accounting.model.time import Month
+from accounting.store.due import unsettled
+from accounting.store.engine.database import Database
 from accounting.store.tables import joined, messages, outlets, queued, revisions, settled
+
+_AT_ONCE = 500
+"""Rows that are fetched together."""
 
 
 class Told(NamedTuple):
@@ -47,6 +53,31 @@ def is_waiting(table: Any, destination: str) -> Any:
     )
 
 
+def in_order(
+    connection: Connection,
+    table: Any,
+    condition: Any,
+    destination: str,
+    after: RecordKey | None,
+) -> Generator[Row[Any]]:
+    """A table's rows that may be told, by month and key, behind ``after``.
+
+    Each month by itself: an index has its rows in order. Of several months at once, SQLite sorts
+    all that waits, anew for each message.
+    """
+    c = table.c
+    for month in sorted(Month(*row) for row in connection.execute(unsettled(destination))):
+        if after is not None and month < after.of:
+            continue
+        query = select(table).where(c.year == month.year, c.month == month.month, condition)
+        if after is not None and month == after.of:
+            query = query.where(c.uid > after.uid)
+        # Of this statement only: on the connection it would make a cursor of the INSERT to come.
+        rows = connection.execute(query.order_by(c.uid).execution_options(yield_per=_AT_ONCE))
+        with closing(rows):
+            yield from rows
+
+
 def told(connection: Connection, destination: str, month: Month) -> Mapping[str, Told]:
     """What a destination was told of a month, by the figures' keys."""
     query = (
@@ -69,19 +100,10 @@ def enqueue(
 ) -> None:
     """Note what a message tells a destination."""
     rows = [
-        {
-            **entry.key._asdict(),
-            "destination": destination,
-            "digest": entry.digest,
-            "final": entry.final,
-            "message_id": number,
-        }
+        (*entry.key.of, entry.key.uid, destination, entry.digest, entry.final, number)
         for entry in entries
     ]
-    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(queued)
-    changed = {name: insert.excluded[name] for name in ("digest", "final", "message_id")}
-    keys = [column.name for column in queued.primary_key]
-    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+    Database.write(connection, queued, tuple(queued.columns.keys()), rows)
 
 
 def move(

@@ -1,9 +1,10 @@
 """APEL's cloud records: one of each pod and month, cumulative."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
-from sqlalchemy import Connection, case, exists, func, literal_column, select, tuple_, union
+from sqlalchemy import Connection, case, exists, func, literal_column, select, union
 
 from accounting.delivery.outlets import queue
 from accounting.model.messages import Entry, Limit, OutletKind, RecordKey
@@ -31,7 +32,7 @@ class CloudRecords:
     ) -> tuple[list[Entry], int]:
         """See ``Outlet``; those whose last message is not delivered yet wait for that."""
         condition = is_due(open_from, destination) & ~queue.is_waiting(records, destination)
-        return taken(connection, condition, after, limit)
+        return taken(connection, condition, destination, after, limit)
 
     def due_count(self, connection: Connection, destination: str, open_from: Month) -> int:
         """See ``Outlet``."""
@@ -104,30 +105,25 @@ def _unsaid_of(
 
 
 def taken(
-    connection: Connection, condition: Any, after: RecordKey | None, limit: Limit
+    connection: Connection, condition: Any, destination: str, after: RecordKey | None, limit: Limit
 ) -> tuple[list[Entry], int]:
     """Records that fit into one message, by month and pod; and how many cannot be carried."""
-    key = tuple_(records.c.year, records.c.month, records.c.uid)
-    query = select(records).where(condition).order_by(*key.clauses)
-    if after is not None:
-        query = query.where(key > (after.year, after.month, after.uid))
     found: list[Entry] = []
     size, left_out = 0, 0
-    # Of this statement only: on the connection it would make a cursor of the INSERT that follows.
-    rows = connection.execute(query.execution_options(yield_per=limit.records))
-    for row in rows:
-        record = record_of(row)
-        text = apel.text(record)
-        if limit.ascii_only and not text.isascii():
-            left_out += 1
-            continue
-        size += len(text.encode())
-        if found and size > apel.MAX_BODY_BYTES:
-            break
-        found.append(entry_of(record, text))
-        if len(found) == limit.records:
-            break
-    rows.close()
+    # Closed at once: what is written next must find no cursor that is open.
+    with closing(queue.in_order(connection, records, condition, destination, after)) as rows:
+        for row in rows:
+            record = record_of(row)
+            text = apel.text(record)
+            if limit.ascii_only and not text.isascii():
+                left_out += 1
+                continue
+            size += len(text.encode())
+            if found and size > apel.MAX_BODY_BYTES:
+                break
+            found.append(entry_of(record, text))
+            if len(found) == limit.records:
+                break
     return found, left_out
 
 

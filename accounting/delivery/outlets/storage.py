@@ -4,6 +4,7 @@ Source: OGF GFD.201, and how APEL's loader takes it: it replaces by the record's
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, exists, func, or_, select, tuple_
@@ -37,21 +38,22 @@ class Storage(Computed):
         open_from: Month,
     ) -> tuple[list[Entry], int]:
         """See ``Outlet``; those whose last message is not delivered yet wait for that."""
-        is_waiting = queue.is_waiting(volumes, destination)
-        query = _unsaid(select(volumes), connection, destination).where(
-            ~_is_late(destination, open_from), ~is_waiting
+        condition = and_(
+            *_sendable(connection),
+            ~_is_told(destination),
+            ~_is_late(destination, open_from),
+            ~queue.is_waiting(volumes, destination),
         )
-        key = tuple_(volumes.c.year, volumes.c.month, volumes.c.uid)
-        if after is not None:
-            query = query.where(key > (after.year, after.month, after.uid))
         taken: list[Entry] = []
         size = 0
-        query = query.order_by(*key.clauses).limit(limit.records)
-        for entry in map(_entry, connection.execute(query).all()):
-            size += len(entry.text)
-            if taken and size > apel.MAX_BODY_BYTES:
-                break
-            taken.append(entry)
+        with closing(queue.in_order(connection, volumes, condition, destination, after)) as rows:
+            for entry in map(_entry, rows):
+                size += len(entry.text)
+                if taken and size > apel.MAX_BODY_BYTES:
+                    break
+                taken.append(entry)
+                if len(taken) == limit.records:
+                    break
         return taken, 0
 
     def due_count(self, connection: Connection, destination: str, open_from: Month) -> int:
@@ -109,9 +111,7 @@ class Storage(Computed):
 def _unsaid(query: Select[Any], connection: Connection, destination: str) -> Select[Any]:
     """Restrict a query to records that differ from what a destination was told."""
     months = tuple_(volumes.c.year, volumes.c.month).in_(unsettled(destination))
-    same = _told(destination) & (queued.c.digest == volumes.c.digest)
-    told = exists().where(same).correlate_except(queued)
-    return query.where(months, *_sendable(connection), ~told)
+    return query.where(months, *_sendable(connection), ~_is_told(destination))
 
 
 def _sendable(connection: Connection) -> Iterator[Any]:
@@ -119,6 +119,12 @@ def _sendable(connection: Connection) -> Iterator[Any]:
     watermark = connection.execute(select(progress.c.watermark)).scalar() or 0
     yield volumes.c.held == ""
     yield volumes.c.day < int(watermark) // DAY_SECONDS
+
+
+def _is_told(destination: str) -> Any:
+    """What the record says is in a message to there."""
+    same = _told(destination) & (queued.c.digest == volumes.c.digest)
+    return exists().where(same).correlate_except(queued)
 
 
 def _told(destination: str) -> Any:

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -62,6 +63,8 @@ class Database:
                 "for example sqlite:///accounting.db, or postgresql://… with the extra 'postgres'",
             ) from exc
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        # Threads that write take turns here: SQLite would let them look again after up to 100 ms.
+        self._turn = threading.Lock()
         self._reading = self.engine.execution_options(reading=True)
         alone = {} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         self._asking = self._reading.execution_options(**alone)
@@ -93,8 +96,25 @@ class Database:
         Args:
             reading: nothing will be written: neither wait for a writer nor keep one waiting.
         """
-        with self._begun(self._reading if reading else self.engine) as connection:
-            yield connection
+        if reading:
+            with self._begun(self._reading) as connection:
+                yield connection
+        else:
+            with self._in_turn(), self._begun(self.engine) as connection:
+                yield connection
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """SQLite has one writer at a time."""
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._turn.acquire(timeout=connections.BUSY_SECONDS):
+            raise self._error("database is locked")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextmanager
     def asking(self) -> Iterator[Connection]:
@@ -125,8 +145,8 @@ class Database:
                 return DatabaseError(what, cure)
         return DatabaseError(what, "see 'notebooks-accounting doctor'; nothing was changed")
 
+    @staticmethod
     def write(
-        self,
         connection: Connection,
         table: Table,
         columns: Sequence[str],
@@ -140,7 +160,7 @@ class Database:
         if not rows:
             return
         statement = _upsert(connection.dialect, table, tuple(columns))
-        if self.is_sqlite:
+        if connection.dialect.name == "sqlite":
             connection.exec_driver_sql(statement, list(rows))
         else:
             named = [dict(zip(columns, row, strict=True)) for row in rows]
