@@ -16,8 +16,8 @@ RESET_BELOW = 0.5
 # A fall is a restart once a sample that comes so much later has not taken it back: two samples that
 # are a minute apart may be wrong, or one of any interval.
 CLEAR_SECONDS = 150.0
-# A sample's value may be as much older or younger than its time says.
-_JITTER_SECONDS = 15.0
+JITTER_SECONDS = 15.0
+"""A sample's value may be as much older or younger than its time says."""
 # A counter that is lower than it can grow in that time is not waited for.
 _SHALLOW_SECONDS = 7.5
 # How fast it grew before a fall is told by so many samples, of so long before it, to a sample so
@@ -133,7 +133,7 @@ class Line:
         """Which fall the sample takes back, with all later ones."""
         if self.last_at is None or self.last_at >= max(self.resets) + CLEAR_SECONDS:
             return None  # nearly always: none is open
-        grown, seconds = sample - (self.value or 0.0), at - self.last_at + _JITTER_SECONDS
+        grown, seconds = sample - (self.value or 0.0), at - self.last_at + JITTER_SECONDS
         for since, peak in sorted(self.resets.items()):
             if self._is_open(since) and (
                 (sample >= peak * RESET_BELOW and grown > self._most(at) * seconds)

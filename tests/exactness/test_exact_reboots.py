@@ -44,6 +44,17 @@ def otel(one: Notebook, since: float, until: float, used: Callable[[float], floa
     one.otel(since, until, used)
 
 
+def runtime(one: Notebook, since: float, until: float, used: Callable[[float], float]) -> None:
+    """The runtime's statistics, of containers alone: one that is made anew has another id."""
+    place = f'namespace="{NAMESPACE}",pod="{one.name}",container="notebook",image="i"'
+    begun, before = 0, 0.0
+    for at, value in every(since, until, used, shift=7):
+        begun += value < before
+        before = value
+        path = f"{100 * one.number + begun:064x}"
+        one.say(f'container_cpu_usage_seconds_total{{{place},id="{path}"}}', [(at, value)])
+
+
 @dataclass(frozen=True)
 class World:
     """When cAdvisor is silent, and the other source speaks, and when the node reboots.
@@ -88,7 +99,11 @@ WORLDS = {
     ),
     "the other source alone begins anew": World(reboots=(), refreshes=(2700,)),
 }
-OTHERS: dict[str, Told] = {"the resource endpoint": endpoint, "OpenTelemetry": otel}
+OTHERS: dict[str, Told] = {
+    "the resource endpoint": endpoint,
+    "OpenTelemetry": otel,
+    "the runtime": runtime,
+}
 
 
 @pytest.mark.parametrize("engine", ENGINES)

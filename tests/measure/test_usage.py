@@ -293,6 +293,26 @@ def test_a_level_that_speaks_again_adds_what_another_one_has_not_seen() -> None:
     assert counting.totals(counters, T + 1800).cpu_seconds == 410.0 + 108.0
 
 
+@pytest.mark.parametrize(
+    ("what", "earlier", "first", "total"),
+    [
+        ("the node rebooted meanwhile: all is new", "pod@resource", 85.0, 1000.0 + 490.0),
+        ("so where containers were told before", "a" * 64, 85.0, 1000.0 + 490.0),
+        ("it did not: it had counted as much", "pod@resource", 900.0, 1000.0),
+        ("an earlier tool's figures show nothing", "imported", 85.0, 1000.0 + 405.0),
+    ],
+)
+def test_a_cgroup_that_has_less_than_another_source_said_before_is_new(
+    what: str, earlier: str, first: float, total: float
+) -> None:
+    seen_at = None if earlier == "imported" else float(T)
+    counters = {
+        SeriesKey(CounterKind.CPU, earlier): Counter(T, 1000.0, (), (T - 900, 0.0), seen_at),
+        CPU: Counter(T + 900, max(490.0, first), (), (T + 120, first), T + 900),
+    }
+    assert counting.totals(counters, T + 900).cpu_seconds == total, what
+
+
 def test_a_source_adds_nothing_of_before_it_was_heard_again() -> None:
     """It had restarted before; the pod's cgroup counted that, too."""
     counters = {

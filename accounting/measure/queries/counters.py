@@ -115,8 +115,8 @@ class CounterQuery:
             found, with_own, accounts, window, self._previous, told_before=told.readings
         )
         doubted = doubts.doubted(found, accounts, window, tolerance_seconds, with_own)
+        self._suspects |= doubts.back(accounts, with_own)
         if scope.has_names or scope.has_otel:
-            self._suspects |= doubts.back(accounts, with_own)
             doubted |= renewed
         self._ask_others(doubted)
         renewed |= doubts.ending(found, with_own, accounts, window.end - tolerance_seconds)

@@ -1,17 +1,16 @@
 """Counters that restart, fall, or are told by several emitters, added up once (M4, M5). Pure."""
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from accounting.measure.usage.counters import restarts
+from accounting.measure.usage.counters import restarts, takeovers
 from accounting.measure.usage.counters.bounds import most_of
 from accounting.measure.usage.counters.restarts import Others
 from accounting.measure.usage.counters.series import METRICS
 from accounting.measure.usage.samples import Points, Rejected, Samples
-from accounting.model.counters import Line, Most, total_of
+from accounting.model.counters import Line, Most
 from accounting.model.pods import (
     IMPORTED,
     POD_LEVEL,
@@ -20,19 +19,11 @@ from accounting.model.pods import (
     CounterKind,
     DayReading,
     Implausible,
-    Level,
     Reading,
     Resets,
     SeriesKey,
-    level_of,
 )
 from accounting.model.time import Month, Window
-
-# Two levels differ by the pause container and parts of seconds, which is less than a fiftieth.
-_COMPLETE = 0.98
-# Doubled emitters are scraped within this of each other.
-_SOON_SECONDS = 120.0
-_RANKS = {level: rank for rank, level in enumerate(Level)}
 
 
 def count(
@@ -79,23 +70,23 @@ def _recounted(
     """The counters as they were at the end of a window that is read again, or in which one fell."""
     uid, counters = account.pod.uid, account.counters
     metered = samples.metered or window
-    before = {key: counters[key] for key in restarts.OTHERS if key in counters}
+    before = dict(counters)
     as_of = dict(counters) if is_replay else counters
     raw = samples.raw.get(uid, {})
-    # The pod's own cgroup comes last: other sources tell its restarts, too.
-    for key in sorted(raw, key=lambda key: key == restarts.OWN):
+    # The best level comes last: the others tell its restarts, too.
+    for key in sorted(raw, key=takeovers.rank, reverse=True):
         points = raw[key]
         told = metered if key.kind is _ENERGY else window
         most = partial(most_of, key, account.pod.resources, samples.limits.get(uid, ()))
         others = Others()
-        if key == restarts.OWN:
-            others = restarts.others(as_of, before, raw, samples.silence_seconds)
+        if key in restarts.WHOLE_PODS:
+            others = restarts.others(key, as_of, before, raw, samples.silence_seconds)
         counter, dips = _followed(counters.get(key), points, told, most, others)
         if counter:
             as_of[key] = counter
         if dips:
             samples.rejected[Rejected(METRICS[key.kind], Implausible.FELL)] += dips
-    _note_takeovers(as_of, raw)
+    takeovers.note(as_of, raw)
     for key, value in samples.readings.get(uid, _NOTHING).items():
         if key not in raw:
             told = metered if key.kind is _ENERGY else window
@@ -153,7 +144,7 @@ def _followed(
         # Of a window that is read again, the last value known may be later.
         as_read = known and (replace(known, value=0.0) if known.at > window.start else known)
         before, dips = _replayed(as_read, earlier, window, most)
-        if before and (unseen := restarts.unseen(before, others, silence, later[0][1])):
+        if before and (unseen := restarts.unseen(before, others, silence, later[0][1], most)):
             resets = _in_order({**dict(before.resets), **unseen})
             known, points = Counter(window.start, 0.0, resets, before.first), later
             taken_back += dips
@@ -216,30 +207,6 @@ def _first(known: Counter | None, points: Points) -> tuple[float, float] | None:
     return min(firsts, default=None)
 
 
-def _note_takeovers(counters: Mapping[SeriesKey, Counter], raw: Mapping[SeriesKey, Points]) -> None:
-    """Let counters begin anew after a better level that has restarted spoke, in place.
-
-    That level has counted what they cannot know; what they count from then on comes on top.
-    """
-    for key, points in raw.items():
-        counter = counters.get(key)
-        if key.kind is not CounterKind.CPU or counter is None or counter.first is None:
-            continue
-        since = max(_better_until(key, counters), default=-math.inf)
-        after = next((point for point in points if point[0] > since), None)
-        if counter.first[0] <= since and after is not None:
-            counter.first = after
-
-
-def _better_until(key: SeriesKey, counters: Mapping[SeriesKey, Counter]) -> Iterator[float]:
-    """When each better level spoke last that has restarted."""
-    rank = _RANKS[level_of(key.series)]
-    for other, counter in counters.items():
-        is_better = other.kind is CounterKind.CPU and _RANKS[level_of(other.series)] < rank
-        if is_better and counter.resets:
-            yield _last_at(counter)
-
-
 def totals(counters: Mapping[SeriesKey, Counter], at: int) -> Reading:
     """What all counters of a pod add up to; CPU is of one level (M4)."""
     cpu: float | None = None
@@ -256,7 +223,7 @@ def totals(counters: Mapping[SeriesKey, Counter], at: int) -> Reading:
             has_levels |= cpu is not None or series != POD_LEVEL
             cpu = total
     if has_levels:
-        cpu = _best_level(counters)
+        cpu = takeovers.best_level(counters)
         received = _at_least(counters, CounterKind.RECEIVED, received)
         sent = _at_least(counters, CounterKind.SENT, sent)
     return Reading(at, cpu, received, sent)
@@ -270,62 +237,3 @@ def _at_least(
     if earlier is None or total is None:
         return total
     return max(earlier.total, total - earlier.total)
-
-
-def _best_level(counters: Mapping[SeriesKey, Counter]) -> float:
-    """CPU seconds where several levels are known: the highest figure is the complete one.
-
-    Each level is a lower bound of what the pod used. So is a level up to its last sample, plus what
-    another one, read only after that, has grown by since its own first sample: containers that
-    restarted before the change are only in the former, what followed only in the latter. Where the
-    latter began with all that was known, it is complete.
-    """
-    levels: dict[Level, list[Counter]] = defaultdict(list)
-    for (kind, series), counter in counters.items():
-        if kind is CounterKind.CPU:
-            levels[level_of(series)].append(counter)
-    best: list[tuple[float, float]] = []  # (last sample, CPU seconds up to then)
-    # A level may speak again after another one: so their last samples tell the order.
-    for level, group in sorted(levels.items(), key=lambda item: _last_of(item[1])):
-        total = sum(counter.total for counter in group)
-        for last, before in best:
-            later = _later(group, last, may_be_whole=level is Level.CONTAINER)
-            if later and sum(first for _, first in later) < before * _COMPLETE:
-                total = max(total, before + sum(_total_since(c) - first for c, first in later))
-        best.append((_last_of(group), total))
-    return max(total for _, total in best)
-
-
-def _later(
-    group: Sequence[Counter], last: float, *, may_be_whole: bool
-) -> list[tuple[Counter, float]]:
-    """The counters that were read only after ``last``, with what they may have counted by then.
-
-    Those that were not there at once began later: all of theirs is new. Runtimes may tell whole
-    seconds: then it was up to one more.
-    """
-    firsts = [c.first for c in group if c.first and c.first[0] > last]
-    taken_over = min((at for at, _ in firsts), default=0.0) + _SOON_SECONDS
-    found = []
-    for counter in group:
-        if counter.first and counter.first[0] > last:
-            at, first = counter.first if counter.first[0] <= taken_over else (0.0, 0.0)
-            if at and may_be_whole and first.is_integer():
-                first = min(first + 1, _total_since(counter))
-            found.append((counter, first))
-    return found
-
-
-def _total_since(counter: Counter) -> float:
-    """What was counted by its value at the first sample, and since then."""
-    at = counter.first[0] if counter.first else -math.inf
-    resets = [reset for reset in counter.resets if reset[0] > at]
-    return total_of(counter.value, resets, counter.fell_at)
-
-
-def _last_of(group: Iterable[Counter]) -> float:
-    return max(map(_last_at, group))
-
-
-def _last_at(counter: Counter) -> float:
-    return counter.at if counter.seen_at is None else counter.seen_at

@@ -1,23 +1,29 @@
-"""Restarts of a pod's cgroup that only another source shows, while cAdvisor is silent (M4). Pure.
+"""Restarts of a pod's cgroup that only others show, while the best source is silent (M4). Pure.
 
 When a node reboots, its pods' cgroups begin at 0 again. Several sources read the same cgroup: so
-what one of them shows while another one is silent is true of both.
+what one of them shows while another one is silent is true of both. Where containers alone are told
+meanwhile, what they have counted tells it.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
+from accounting.measure.usage.counters import takeovers
 from accounting.measure.usage.samples import Points
-from accounting.model.counters import RESET_BELOW
+from accounting.model.counters import JITTER_SECONDS, RESET_BELOW, Most
 from accounting.model.pods import Counter, CounterKind, Level, SeriesKey
 
-OWN = SeriesKey(CounterKind.CPU, Level.POD)
-OTHERS = tuple(SeriesKey(CounterKind.CPU, level) for level in (Level.NAMED_POD, Level.OTEL_POD))
+WHOLE_PODS = tuple(
+    SeriesKey(CounterKind.CPU, level) for level in (Level.POD, Level.NAMED_POD, Level.OTEL_POD)
+)
+"""Counters that read the pod's cgroup, the best first."""
+OWN = WHOLE_PODS[0]
 
 
 class Other(NamedTuple):
-    """What another source says of the same cgroup.
+    """What another source says of the same pod.
 
     Attributes:
         counter: with what the window's samples tell.
@@ -39,50 +45,73 @@ class Other(NamedTuple):
             return None
         return before.value
 
+    def until(self, end: float) -> Counter:
+        """The counter as it was at a time within the window; its low samples may stay low."""
+        told = [sample for at, sample in self.points if at < end]
+        if not told:
+            return self.before or self.counter
+        resets = tuple(reset for reset in self.counter.resets if reset[0] < end)
+        return replace(self.counter, value=told[-1], resets=resets)
+
 
 class Others(NamedTuple):
-    """The other sources of a pod, the best first.
+    """The other sources of a pod, which are worse.
 
     Attributes:
-        sources: what they say.
+        sources: what they say, the best first.
         longest: seconds; a silence that lasts no longer is none.
     """
 
-    sources: Sequence[Other] = ()
+    sources: Mapping[SeriesKey, Other] = {}
     longest: float = 0.0
+
+    @property
+    def whole(self) -> list[Other]:
+        """Those that read the pod's cgroup."""
+        return [self.sources[key] for key in WHOLE_PODS if key in self.sources]
+
+    def counters(self, until: float) -> dict[SeriesKey, Counter]:
+        """All of their counters, as they were at a time within the window."""
+        return {key: other.until(until) for key, other in self.sources.items()}
 
     def spoke(self, since: float, until: float) -> bool:
         """Whether one of them spoke between two times, which are far enough apart for a silence."""
-        return until > since + self.longest and any(
-            source.last_within(since, until) is not None for source in self.sources
+        return until > since + self.longest and (
+            any(other.last_within(since, until) is not None for other in self.whole)
+            or bool(takeovers.begun(self.counters(until), since, until))
         )
 
 
 def others(
+    key: SeriesKey,
     counters: Mapping[SeriesKey, Counter],
     before: Mapping[SeriesKey, Counter],
     raw: Mapping[SeriesKey, Points],
     longest: float,
 ) -> Others:
-    """The other sources of a pod.
+    """The worse sources of a pod.
 
     Args:
+        key: the counter than which they are worse.
         counters: with what the window's samples tell.
         before: as they were known before the window.
         raw: the window's samples.
         longest: seconds; a silence that lasts no longer is none.
     """
-    found = (
-        Other(counters[key], before.get(key), raw.get(key, ())) for key in OTHERS if key in counters
-    )
-    return Others(list(found), longest)
+    sources = {
+        other: Other(counter, before.get(other), raw.get(other, ()))
+        for other, counter in counters.items()
+        if other.kind is CounterKind.CPU and takeovers.rank(other) > takeovers.rank(key)
+    }
+    return Others(sources, longest)
 
 
 def is_silent(counters: Mapping[SeriesKey, Counter]) -> bool:
     """Whether others spoke of a pod after its own cgroup had."""
     own = counters.get(OWN)
     return own is not None and any(
-        key in counters and _told_at(counters[key]) > _told_at(own) for key in OTHERS
+        key.kind is CounterKind.CPU and _told_at(counter) > _told_at(own)
+        for key, counter in counters.items()
     )
 
 
@@ -96,13 +125,13 @@ def returns(
     """(last sample before, first sample after) of silences in which other sources spoke.
 
     Args:
-        points: of the cgroup, as cAdvisor tells it.
+        points: of the cgroup, as one source tells it.
         of: the other sources.
-        known: the cgroup's counter, if it was read before.
+        known: its counter, if it was read before.
         since: silences that ended up to then are left out.
     """
     # When all samples were not read, no other source spoke in the window of its last one.
-    before = (known.seen_at or known.at) if known else -math.inf
+    before = (known.seen_at or known.at) if known else math.inf
     for at, _ in points:
         if at > since and of.spoke(before, at):
             yield before, at
@@ -110,7 +139,7 @@ def returns(
 
 
 def unseen(
-    known: Counter, of: Others, silence: tuple[float, float], value: float
+    known: Counter, of: Others, silence: tuple[float, float], value: float, most: Most
 ) -> dict[float, float]:
     """The restarts within a silence: time of the first sample after one → the peak before it.
 
@@ -119,9 +148,27 @@ def unseen(
         of: what the other sources say; the best one that shows any counts.
         silence: last sample before, first sample after.
         value: of the first sample after.
+        most: what it can grow by in a second.
     """
-    found = (_unseen(known, other, silence, value) for other in of.sources)
-    return next((restarts for restarts in found if restarts), {})
+    found = (_unseen(known, other, silence, value) for other in of.whole)
+    shown = next((restarts for restarts in found if restarts), {})
+    return shown or _outgrown(known, of, silence, value, most)
+
+
+def _outgrown(
+    known: Counter, of: Others, silence: tuple[float, float], value: float, most: Most
+) -> dict[float, float]:
+    """The restart within a silence in which others have counted more than the cgroup now has.
+
+    Some of that was before it; the cgroup tells what was since.
+    """
+    since, until = silence
+    grown = takeovers.grown(of.counters(until), since, until)
+    missing = known.value + grown - value
+    least = max(known.value * RESET_BELOW, most(until) * JITTER_SECONDS)
+    if grown and (value < known.value * RESET_BELOW or missing > least):
+        return {until: known.value + max(0.0, grown - value)}
+    return {}
 
 
 def _unseen(
