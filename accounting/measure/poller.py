@@ -1,9 +1,11 @@
 """One poll: from the watermark to now, window by window, each in one transaction."""
 
 import gc
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -21,7 +23,7 @@ from accounting.measure.usage.samples import Points, Samples
 from accounting.measure.window import WindowQuery
 from accounting.model.pods import Account
 from accounting.model.records import Record
-from accounting.model.time import Month, Window
+from accounting.model.time import Gap, Month, Window
 from accounting.model.volumes import Volume, VolumeSeen
 from accounting.records import builder, volumes
 from accounting.records.builder import Site
@@ -97,7 +99,8 @@ class Poller:
 
         Args:
             until: Unix seconds; how far to go.
-            since: start again from here; covered windows are read again, which changes nothing.
+            since: start again from here. Covered windows are read again, up to where they ended:
+                a counter is known as of its window's end, and a part of a window would not count.
             notice: called after each window, for progress bars and metrics; a true answer ends the
                 poll there.
 
@@ -118,7 +121,10 @@ class Poller:
         self._cache.at_once = None
         before = self.ledger.progress()
         known = before or Progress(0, None, options.scrape_seconds)
-        start = since if since is not None else known.watermark
+        start, edges = known.watermark, []
+        if since is not None:
+            start, edges = since, self.ledger.edges(since, until)
+            until = max([until, *edges])
         scope = discovery.spelled(source, self.scope, start, until)
         if not start:
             start = discovery.oldest(source, scope, until, options.history_days)
@@ -139,7 +145,8 @@ class Poller:
         workers = ThreadPoolExecutor(_WORKERS)
         try:
             querier = Querier(source, scope, workers)
-            self._cover_all(querier, before, spoken.until, report, notice)
+            cut = partial(next_window, until=spoken.until, by_day=self._by_day, edges=edges)
+            self._cover_all(querier, before, cut, report, notice)
         finally:
             workers.shutdown(cancel_futures=True)
         if report.silent_since is not None:
@@ -150,7 +157,7 @@ class Poller:
         self,
         querier: Querier,
         before: Progress | None,
-        end: int,
+        cut: Callable[..., Window | None],
         report: Report,
         notice: Notice,
     ) -> None:
@@ -160,10 +167,10 @@ class Poller:
         a user was erased meanwhile, the pages at hand still name them, and must not be written.
         """
         length = self.options.step_seconds
-        window = next_window(report.end, end, length, by_day=self._by_day)
+        window = cut(report.end, length=length)
         inquiry = self._asked(querier, window) if window else None
         while inquiry and window:
-            following = next_window(window.end, end, length, by_day=self._by_day)
+            following = cut(window.end, length=length)
             try:
                 beat = self._beat(inquiry, before)
                 accounts = inquiry.read(
@@ -175,7 +182,7 @@ class Poller:
                     log.info("the source refused a window's size", next_seconds=length)
                 elif not self._ask_fewer():
                     raise
-                window = next_window(window.start, end, length, by_day=self._by_day)
+                window = cut(window.start, length=length)
                 inquiry = self._asked(querier, window) if window else None
                 continue
             self._cache.many_new = inquiry.new_pods > _MANY_NEW
@@ -267,7 +274,7 @@ class Poller:
     ) -> Step:
         """Merge the samples, decide what ended, and build the records."""
         changed = absorb(accounts, found, window, by_day=self._by_day)
-        gaps = [*self.ledger.gaps(window.start - _DAY), *beat.gaps]
+        gaps = [*self._known_gaps(window, beat), *beat.gaps]
         changed |= ends.settle(accounts, beat, found.orphans, gaps)
         touched = [accounts[uid] for uid in sorted(changed)]
         self._acknowledge(touched, accounts)
@@ -290,6 +297,11 @@ class Poller:
             rejected=found.rejected.total(),
             volumes=self._volumes(found.volumes, watermark),
         )
+
+    def _known_gaps(self, window: Window, beat: Pulse) -> list[Gap]:
+        """The silences around it; of one within it, the source tells now whether there was any."""
+        known = self.ledger.gaps(window.start - _DAY)
+        return [gap for gap in known if not (beat.spoke and window.holds(gap))]
 
     def _volumes(self, seen: Sequence[VolumeSeen], watermark: int) -> list[Volume]:
         """The home volumes' days that a window tells of."""
@@ -336,15 +348,25 @@ class Poller:
         acknowledge_owners(unknown, owned)
 
 
-def next_window(start: int, until: int, length: int, *, by_day: bool = False) -> Window | None:
+def next_window(
+    start: int, until: int, length: int, *, by_day: bool = False, edges: Sequence[int] = ()
+) -> Window | None:
     """The window that follows ``start``: month ends are always window ends (M8).
 
-    With ``by_day``, days' ends (UTC) are as well.
+    Args:
+        start: Unix seconds.
+        until: how far to go.
+        length: it is at most so long.
+        by_day: days' ends (UTC) are window ends as well.
+        edges: where windows ended that are read again, in order: it ends at the last that it can.
     """
     if start >= until:
         return None
     end = min(start + length, until, Month.of(start).end)
-    return Window(start, min(end, (start // _DAY + 1) * _DAY) if by_day else end)
+    if by_day:
+        end = min(end, (start // _DAY + 1) * _DAY)
+    before = bisect_right(edges, end)
+    return Window(start, edges[before - 1] if before and edges[before - 1] > start else end)
 
 
 def _spoken_before(

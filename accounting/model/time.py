@@ -106,6 +106,10 @@ class Window:
         """The month it lies in; a window that ends at midnight closes the month before."""
         return Month.of(self.end - 1)
 
+    def holds(self, gap: "Gap") -> bool:
+        """Whether a silence began and ended in it."""
+        return gap.end_at is not None and self.start < gap.start_at and gap.end_at <= self.end
+
 
 class Gap(NamedTuple):
     """The source said nothing between two samples; ``end_at`` is None while it is still silent."""

@@ -164,6 +164,20 @@ class Ledger:
         with self.database.begin(reading=True) as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
+    def edges(self, since: int, until: int) -> list[int]:
+        """Where covered windows end that touch [since, until), and no other goes on, in order."""
+        c = windows.c
+        query = select(c.start, c.end).where(c.end > since, c.start < until).order_by(c.start)
+        with self.database.begin(reading=True) as connection:
+            found = connection.execute(query).all()
+        edges: list[int] = []
+        for start, end in found:
+            if edges and start < edges[-1]:  # read again, across an end
+                edges[-1] = max(edges[-1], end)
+            else:
+                edges.append(end)
+        return edges
+
     def commit(self, step: Step) -> None:
         """Write all that a window changed, and the watermark, in one transaction.
 

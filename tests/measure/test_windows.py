@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from accounting.measure.poller import next_window
 from accounting.measure.promql.scope import Scope, span
 from accounting.measure.source import discovery
 from accounting.measure.source.prometheus import Source
@@ -60,3 +61,20 @@ def test_engines_select_what_a_window_holds(tmp_path: Path, engine: str) -> None
             rows = source.raw(f"{series}{over}", end)
             found[start - START] = [value for _, values in rows for _, value in values]
     assert found == {-60: [0.0], 0: [1.0, 2.0, 3.0], 60: [4.0]}
+
+
+@pytest.mark.parametrize(
+    ("start", "until", "length", "end"),
+    [
+        (50, 450, 200, 200),
+        (200, 500, 1000, 500),
+        (200, 500, 200, 400),
+        (500, 900, 300, 800),
+    ],
+    ids=["two windows at once", "up to the last", "a longer one, in parts", "what is new"],
+)
+def test_windows_that_are_read_again_end_where_they_ended(
+    start: int, until: int, length: int, end: int
+) -> None:
+    edges = [100, 200, 500]
+    assert next_window(start, until, length, edges=edges) == Window(start, end)

@@ -150,6 +150,16 @@ def test_gaps_are_asked_for_by_their_end(ledger: Ledger) -> None:
     assert ledger.gaps(T + 901.0) == [Gap(T + 7000.0, T + 7100.0)]
 
 
+def test_where_windows_end_is_told_but_inside_others(ledger: Ledger) -> None:
+    for start, end in ((0, 100), (100, 200), (150, 300), (300, 400)):
+        before = ledger.progress()
+        after = Progress(max(T + end, before.watermark if before else 0), None, 30.0)
+        ledger.commit(replace(step(before), window=Window(T + start, T + end), after=after))
+    assert ledger.edges(T + 50, T + 350) == [T + 100, T + 300, T + 400]
+    assert ledger.edges(T + 100, T + 300) == [T + 300]
+    assert ledger.edges(T + 400, T + 900) == []
+
+
 def test_committing_a_window_again_changes_nothing(ledger: Ledger) -> None:
     ledger.commit(step(None, page(1), bare()))
     before = everything(ledger)

@@ -148,6 +148,6 @@ def read(
         wanted = span_to_read(service, since, until)
     except ValueError as exc:
         raise Problem(400, str(exc), "go back, and correct the time") from exc
-    run = start(service, JobKind.POLL, poll_job(service, *wanted))
+    run = start(service, JobKind.POLL, poll_job(service, *wanted), wanted)
     home = request.scope.get("root_path", "")
     return RedirectResponse(f"{home}/runs/{run.id}", 303)
