@@ -9,7 +9,7 @@ from accounting.model.time import Month
 from accounting.web.fields import Fields
 
 RANGES: Mapping[str, str] = {
-    "": "months or days",
+    "": "custom",
     "7d": "last 7 days",
     "30d": "last 30 days",
     "90d": "last 90 days",
