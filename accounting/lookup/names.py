@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Connection, Select, literal, select, union_all
 
 from accounting.model.time import Month
 from accounting.store import parts
@@ -30,19 +30,31 @@ def located(connection: Connection, viewer: Viewer, selection: Selection) -> Sel
         return selection
     if not (viewer.is_admin or viewer.vos) or (selection.user and selection.user == viewer.user):
         return selection  # their own records are found at once
-    found = union_all(*_places(viewer, selection)).subquery().c
-    of_month = (found.year, found.month)
-    by_month = select(*of_month, func.sum(found.pods)).group_by(*of_month).order_by(*of_month)
-    months = [(Month(year, month), int(pods)) for year, month, pods in connection.execute(by_month)]
-    if not months:
+    places = _places(viewer, selection)
+    some = union_all(*places).subquery()
+    found = connection.execute(select(some).limit(_FEW + 1)).all()
+    if not found:
         return None
-    there = replace(selection, within=(months[0][0], months[-1][0]))
-    if sum(pods for _, pods in months) > _FEW:
-        return there
-    users = connection.scalars(select(found.user).distinct().limit(_MOST_USERS + 1)).all()
-    if len(users) > _MOST_USERS or max(map(len, users)) > MOST_NAME:
+    if len(found) > _FEW:  # at once where all have such a name, however many they are
+        return replace(selection, within=_ends(connection, places))
+    months = [Month(row.year, row.month) for row in found]
+    there = replace(selection, within=(min(months), max(months)))
+    users = {row.user for row in found}
+    is_rare = sum(row.pods for row in found) <= _FEW and len(users) <= _MOST_USERS
+    if not is_rare or max(map(len, users)) > MOST_NAME:
         return there
     return replace(there, users=tuple(sorted(users)))
+
+
+def _ends(connection: Connection, places: Sequence[Select[Any]]) -> tuple[Month, Month]:
+    """The first and the last month of some places, each read from its own end of the table."""
+    found = []
+    for place in places:
+        year, month = list(place.selected_columns)[:2]
+        for order in ((year, month), (year.desc(), month.desc())):
+            row = connection.execute(place.order_by(*order).limit(1)).first()
+            found += [Month(row.year, row.month)] if row else []
+    return min(found), max(found)
 
 
 def _places(viewer: Viewer, selection: Selection) -> Sequence[Select[Any]]:
