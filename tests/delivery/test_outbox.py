@@ -257,6 +257,24 @@ def test_a_month_that_was_told_whole_is_not_searched_until_it_changes(ledger: Da
     assert push(ledger, Inbox()).records == 1
 
 
+def test_a_record_that_is_written_while_its_month_is_settled_is_found(ledger: Database) -> None:
+    if ledger.is_sqlite:
+        pytest.skip("writers take turns")
+    write(ledger, [account(1)])
+    Outbox(ledger).fill(TO, None, Limit(500), 1.0)
+    looked: list[str] = []
+
+    def meanwhile(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM records" in statement and "LIMIT" in statement and not looked:
+            looked.append(statement)
+            write(ledger, [account(2)])
+
+    event.listen(ledger.engine, "after_cursor_execute", meanwhile)
+    Outbox(ledger).settle(TO)
+    assert looked
+    assert Outbox(ledger).due_count(destination=TO) == 1
+
+
 def unsaid(database: Database, to: str = TO) -> set[str]:
     """What a destination was not told, as found among what has changed since it was told all."""
     with database.begin(reading=True) as connection:

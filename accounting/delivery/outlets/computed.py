@@ -79,13 +79,14 @@ class Computed(ABC):
 
     def settle(self, connection: Connection, destination: str) -> None:
         """See ``Outlet``."""
+        revised = queue.revisions_now(connection)
         months = {Month(*row) for row in connection.execute(unsettled(destination))}
         left = {
             Month(entry.key.year, entry.key.month)
             for entry, _ in self._unsaid(connection, destination, NOTHING_CLOSED)
         }
         for month in months - left:
-            queue.settle(connection, destination, month)
+            queue.settle(connection, destination, month, revised)
 
     def months(self, connection: Connection, destination: str) -> Iterable[Month]:
         """The months that may hold something to tell, in order."""

@@ -149,10 +149,11 @@ class Energy(Computed):
 
     def settle(self, connection: Connection, destination: str) -> None:
         """See ``Outlet``."""
+        revised = queue.revisions_now(connection)
         found = self._differing(connection, destination)
         left = {entry.key.of for entry, _ in found}
         for month in {Month(*row) for row in connection.execute(unsettled(destination))} - left:
-            queue.settle(connection, destination, month)
+            queue.settle(connection, destination, month, revised)
         for month in left:
             queue.unsettle(connection, destination, month)
         queue.settle_at(connection, destination, _SEARCHED, self._until(connection))

@@ -176,10 +176,11 @@ class Hours(Computed):
 
     def settle(self, connection: Connection, destination: str) -> None:
         """See ``Outlet``."""
+        revised = queue.revisions_now(connection)
         left = {entry.key.of for entry, _ in self._unsaid(connection, destination, NOTHING_CLOSED)}
         for month in self._changed(connection, destination):
             if left.isdisjoint(_reached(connection, month)):
-                queue.settle(connection, destination, month)
+                queue.settle(connection, destination, month, revised)
         for month in left:
             queue.unsettle(connection, destination, month)
         queue.settle_at(connection, destination, _SEARCHED, self._until(connection))

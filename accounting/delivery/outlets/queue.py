@@ -126,12 +126,21 @@ def forget(connection: Connection, condition: Any) -> int:
     return done.rowcount
 
 
-def settle(connection: Connection, destination: str, month: Month) -> None:
-    """Note that a destination was told all of a month, as it is now."""
-    of_month = (revisions.c.year == month.year) & (revisions.c.month == month.month)
-    revision = connection.execute(select(revisions.c.revision).where(of_month)).scalar()
-    if revision is not None:
-        settle_at(connection, destination, month, revision)
+def revisions_now(connection: Connection) -> Mapping[Month, int]:
+    """The revisions of all months, to be read before it is looked for what is left of them.
+
+    On PostgreSQL, a poll may write a record in between: its month is then searched again.
+    """
+    found = connection.execute(select(revisions.c.year, revisions.c.month, revisions.c.revision))
+    return {Month(year, month): revision for year, month, revision in found}
+
+
+def settle(
+    connection: Connection, destination: str, month: Month, revised: Mapping[Month, int]
+) -> None:
+    """Note that a destination was told all of a month, as it was at its revision."""
+    if month in revised:
+        settle_at(connection, destination, month, revised[month])
 
 
 def settle_at(connection: Connection, destination: str, month: Month, revision: int) -> None:

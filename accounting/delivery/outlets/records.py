@@ -56,11 +56,12 @@ class CloudRecords:
 
     def settle(self, connection: Connection, destination: str) -> None:
         """See ``Outlet``."""
+        revised = queue.revisions_now(connection)
         for year, month in connection.execute(unsettled(destination)).all():
             of_month = (records.c.year == year) & (records.c.month == month)
             left = select(records.c.uid).where(of_month, is_unsaid(destination)).limit(1)
             if connection.execute(left).first() is None:
-                queue.settle(connection, destination, Month(year, month))
+                queue.settle(connection, destination, Month(year, month), revised)
         queue.forget_joined(connection)
 
     def body(self, texts: Sequence[str]) -> str:

@@ -70,11 +70,12 @@ class Storage(Computed):
 
     def settle(self, connection: Connection, destination: str) -> None:
         """See ``Outlet``; a month is searched again when a further day of it is over."""
+        revised = queue.revisions_now(connection)
         for year, month in connection.execute(unsettled(destination)).all():
             of_month = (volumes.c.year == year) & (volumes.c.month == month)
             left = _unsaid(select(volumes.c.uid), connection, destination).where(of_month)
             if connection.execute(left.limit(1)).first() is None:
-                queue.settle(connection, destination, Month(year, month))
+                queue.settle(connection, destination, Month(year, month), revised)
 
     def entries(self, connection: Connection, destination: str, month: Month) -> list[Entry]:
         """See ``Computed``."""
