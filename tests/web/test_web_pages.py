@@ -257,6 +257,8 @@ def test_signing_out_ends_the_session(site: Site, watched: Page) -> None:
 def test_the_api_is_described_in_the_same_look(site: Site, watched: Page) -> None:
     site.open(watched, "/docs")
     expect(watched.locator("h2 code").first).to_have_text("/api/v1/records")
+    status = watched.locator("tr", has=watched.locator("th code", has_text="status")).first
+    expect(status.locator("td").first).to_have_text("started | completed or null")
     look_at(watched, "reference")
 
 

@@ -1,6 +1,8 @@
 """``/docs``: the API's description as a page, from its own OpenAPI; nothing is loaded for it."""
 
 import re
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -23,21 +25,25 @@ def reference(request: Request) -> Response:
         for path, methods in described["paths"].items()
         for method, operation in methods.items()
     ]
+    schemas = described["components"]["schemas"]
+    kind = partial(kind_of, schemas=schemas)
     models = {
-        name: [_field(field, known) for field, known in model.get("properties", {}).items()]
-        for name, model in described["components"]["schemas"].items()
+        name: [_field(field, known, kind) for field, known in model.get("properties", {}).items()]
+        for name, model in schemas.items()
         if model.get("type") == "object"
     }
     context = {"info": described["info"], "operations": operations, "models": models}
-    shown = {"kind": kind_of, "prose": prose}
+    shown = {"kind": kind, "prose": prose}
     return templates.TemplateResponse(request, "reference.html", {**context, **shown})
 
 
-def _field(name: str, known: dict[str, Any]) -> dict[str, Any]:
+def _field(
+    name: str, known: dict[str, Any], kind: Callable[[dict[str, Any]], str]
+) -> dict[str, Any]:
     examples = known.get("examples") or [None]
     return {
         "name": name,
-        "kind": kind_of(known),
+        "kind": kind(known),
         "says": known.get("description", ""),
         "example": examples[0],
     }
@@ -52,14 +58,15 @@ def prose(text: str) -> Markup:
     )
 
 
-def kind_of(known: dict[str, Any]) -> str:
-    """A schema in a few words."""
+def kind_of(known: dict[str, Any], schemas: Mapping[str, dict[str, Any]]) -> str:
+    """A schema in a few words; a named one by its name, or by its values if it lists them."""
     if "$ref" in known:
-        return str(known["$ref"]).rpartition("/")[2]
+        name = str(known["$ref"]).rpartition("/")[2]
+        return kind_of(schemas[name], schemas) if "enum" in schemas.get(name, {}) else name
     if "enum" in known:
         return " | ".join(map(str, known["enum"]))
     if "anyOf" in known:
-        return " or ".join(map(kind_of, known["anyOf"]))
+        return " or ".join(kind_of(one, schemas) for one in known["anyOf"])
     if known.get("type") == "array":
-        return f"list of {kind_of(known.get('items', {}))}"
+        return f"list of {kind_of(known.get('items', {}), schemas)}"
     return str(known.get("type", "any"))
