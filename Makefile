@@ -40,7 +40,8 @@ node:
 	@scripts/node
 
 programs: node  # after it, as both may call apt-get
-	@scripts/provide prometheus victoria-metrics initdb openssl curl chromium restic rclone sftp-server bwrap
+	@scripts/provide prometheus victoria-metrics initdb openssl curl restic rclone sftp-server bwrap
+	@scripts/provide chromium-headless-shell || scripts/provide chromium
 
 lint:
 	$(BIN)/ruff check $(SOURCES)

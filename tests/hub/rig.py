@@ -50,6 +50,10 @@ _wait_up = Server.wait_up
 def _patiently(server, timeout=10, **options):
     return _wait_up(server, 60 if server.url.startswith(_managed) else timeout, **options)
 Server.wait_up = _patiently
+# Nor does a user's server need to be there within 30 seconds.
+for _limit in ("http_timeout", "start_timeout"):
+    if _limit not in c.Spawner:
+        c.Spawner[_limit] = 240
 c.JupyterHub.bind_url = {url!r}
 c.JupyterHub.hub_bind_url = "http://127.0.0.1:{hub_port}"
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{proxy_port}"

@@ -1,7 +1,5 @@
 """TLS before several servers, each by its host name, as an ingress is; and a browser for it."""
 
-import os
-import shutil
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -10,9 +8,10 @@ from pathlib import Path
 from threading import Thread
 
 import httpx
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from ssm.testing.authority import Authority
+from tests.browser import run_chromium
 
 _OF_A_HOP = {"connection", "content-length", "keep-alive", "transfer-encoding", "content-encoding"}
 PAGE = b"<!doctype html><title>A notebook</title><p>A page of somebody's notebook."
@@ -81,14 +80,6 @@ def front(folder: Path, servers: Mapping[str, str]) -> Iterator[int]:
 @contextmanager
 def finding(port: int) -> Iterator[Browser]:
     """A Chromium to which all names of example.org are this port of this machine."""
-    program = shutil.which("chromium") or "/usr/bin/chromium"
-    arguments = [
-        f"--host-resolver-rules=MAP *.example.org:443 127.0.0.1:{port}",
-        "--ignore-certificate-errors",
-        "--no-first-run",
-        *(["--no-sandbox"] if os.geteuid() == 0 else []),
-    ]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=arguments)
+    rules = f"--host-resolver-rules=MAP *.example.org:443 127.0.0.1:{port}"
+    with run_chromium(rules, "--ignore-certificate-errors") as chromium:
         yield chromium
-        chromium.close()
