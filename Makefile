@@ -13,7 +13,7 @@ SOURCES := accounting ssm hub notebooks_settings legacy tests bench docs migrati
 # Tests start hundreds of programs; without kept bytecode, each would compile our modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test prepared development hub5 node programs lint types imports tests
+.PHONY: help demo test prepared development hub5 node programs lint types imports compiled tests
 .PHONY: cluster cluster-test cluster-programs soak bench lock docs site pictures clean
 
 help:  ## say what there is
@@ -25,7 +25,7 @@ demo:  ## the whole way of the numbers, simulated (ARGS=--serve: it stays, with 
 	@$(BIN)/notebooks-accounting demo $(ARGS)
 
 test: development  ## lint, types, import rules and all tests
-	@$(MAKE) --no-print-directory --jobs --output-sync prepared lint types imports
+	@$(MAKE) --no-print-directory --jobs --output-sync prepared lint types imports compiled
 	@$(MAKE) --no-print-directory tests
 
 prepared: development hub5 node programs
@@ -52,6 +52,11 @@ types:
 
 imports:
 	$(BIN)/lint-imports
+
+# What tests load is compiled once, and beside the types' check. Otherwise each of the workers, which
+# all begin at once, would compile all of it. What cannot be loaded the tests themselves tell.
+compiled: development
+	@$(BIN)/python -m pytest --collect-only -qq --ignore tests/cluster >/dev/null 2>&1 || true
 
 tests:
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/cluster

@@ -3,8 +3,9 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page
@@ -29,6 +30,7 @@ class Site:
 
     running: Running
     hub: Hub
+    _logins: dict[str, Any] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -36,7 +38,12 @@ class Site:
         return f"{self.hub.url}{PREFIX}"
 
     def open(self, page: Page, path: str = "/", user: str = "boss") -> None:
-        """Open a page as somebody who logs in with the hub first, if they have not yet."""
+        """Open a page as somebody who logs in with the hub first, if they have not yet.
+
+        A fresh browser has the cookies of their last login, if the hub still takes them.
+        """
+        if not page.context.cookies():
+            page.context.add_cookies(self._logins.get(user, []))
         page.goto(f"{self.url}{path}")
         if page.locator("#username_input").count():
             page.fill("#username_input", user)
@@ -44,6 +51,7 @@ class Site:
             page.click("#login_submit")
             page.wait_for_url(f"{self.url}/**")
             page.goto(f"{self.url}{path}")
+        self._logins[user] = page.context.cookies()
 
 
 @pytest.fixture(scope="session")
