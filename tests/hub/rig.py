@@ -28,8 +28,13 @@ c.JupyterHub.spawner_class = "tests.hub.keptport.KeptPortSpawner"
 c.SimpleLocalProcessSpawner.home_dir_template = {homes!r}
 c.Spawner.cmd = [{singleuser!r}]
 c.Spawner.args = ["--allow-root"]
-c.Spawner.environment = {{"JUPYTERHUB_SINGLEUSER_APP": "jupyter_server.serverapp.ServerApp"}}
+c.Spawner.environment = {{
+    "JUPYTERHUB_SINGLEUSER_APP": "jupyter_server.serverapp.ServerApp", "PATH": {path!r}
+}}
 """
+
+PROGRAMS = str(Path(sys.executable).parent)
+"""The path of servers that find no Node.js: JupyterLab would start it thrice, half a second."""
 
 DUMMY_LOGIN = """
 c.JupyterHub.authenticator_class = "dummy"
@@ -185,7 +190,8 @@ def simple_spawner(folder: Path) -> str:
     """Configuration for real single-user servers as the current user, homes below the folder."""
     return _SIMPLE_SPAWNER.format(
         homes=f"{folder}/home/{{username}}",
-        singleuser=str(Path(sys.executable).parent / "jupyterhub-singleuser"),
+        singleuser=f"{PROGRAMS}/jupyterhub-singleuser",
+        path=PROGRAMS,
     )
 
 

@@ -1,7 +1,5 @@
 """The image's JupyterLab extension: buttons for sharing a server and for one's access token."""
 
-import sys
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -9,7 +7,7 @@ from playwright.sync_api import Page, expect
 from tests.browser import NewPage, screenshots
 from tests.hub.checkin import VO, Setup, Site
 from tests.hub.process import wait_for
-from tests.hub.rig import ROOT
+from tests.hub.rig import PROGRAMS, ROOT
 from tests.hub.visitor import Visitor
 
 EXTENSION = ROOT / "images" / "single-user" / "labextension"
@@ -21,7 +19,7 @@ c.Spawner.options_form = ""
 c.Spawner.cmd = [{singleuser!r}]
 c.Spawner.args = ["--allow-root", "--LabApp.expose_app_in_browser=True"]
 c.Spawner.default_url = "/lab"
-c.Spawner.environment = {{"JUPYTER_PATH": {folder!r}}}
+c.Spawner.environment = {{"JUPYTER_PATH": {folder!r}, "PATH": {path!r}}}
 """
 
 
@@ -30,8 +28,8 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
     folder = tmp_path_factory.mktemp("lab")
     (folder / "labextensions").mkdir()
     (folder / "labextensions" / "egi-sharing").symlink_to(EXTENSION)
-    singleuser = str(Path(sys.executable).parent / "jupyterhub-singleuser")
-    config = CONFIG.format(folder=str(folder), singleuser=singleuser)
+    singleuser = f"{PROGRAMS}/jupyterhub-singleuser"
+    config = CONFIG.format(folder=str(folder), singleuser=singleuser, path=PROGRAMS)
     return Setup(config, ("checkin", "sharing"))
 
 
