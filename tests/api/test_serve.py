@@ -317,6 +317,8 @@ def test_while_it_answers_garbage_is_looked_for_seldom(
             server.serve(running.service.settings, running.service.database, listener)
     finally:
         gc.unfreeze()
+        gc.collect()
+        gc.freeze()  # as all was before
         gc.set_threshold(*before)
     assert new_objects == [10_000]
 
