@@ -1,6 +1,5 @@
 """The image's JupyterLab extension: buttons for sharing a server and for one's access token."""
 
-
 import pytest
 from playwright.sync_api import Page, expect
 
