@@ -73,6 +73,14 @@ def test_a_cgroup_that_counts_less_than_its_containers_did_meanwhile_has_restart
     assert restarts.unseen(OWN, beside, silence, 481.0, MOST) == {3000.0: 630.0 + 750.5 - 481.0}
 
 
+def test_what_containers_counted_before_a_restart_that_another_source_shows_is_added() -> None:
+    """That source is heard for the first time just after the restart."""
+    shows = Counter(2990, 3.5, first=(2970.0, 3.5), seen_at=2970.0)
+    counted = container(1, counted=900.5, first=(1290.0, 630.5))
+    beside = Others({OTEL: Other(shows, shows, ()), **counted}, longest=60.0)
+    assert restarts.unseen(OWN, beside, (1260.0, 3000.0), 10.0, MOST) == {2970.0: 630.0 + 260.0}
+
+
 def test_a_cgroup_that_has_counted_what_its_containers_did_meanwhile_went_on() -> None:
     """A sample may be a little older than its time says."""
     beside = Others(container(1, counted=900.5, first=(1290.0, 630.5)), longest=60.0)

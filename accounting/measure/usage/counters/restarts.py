@@ -143,6 +143,8 @@ def unseen(
 ) -> dict[float, float]:
     """The restarts within a silence: time of the first sample after one → the peak before it.
 
+    Sources of the cgroup show them; or all of them have counted more than the cgroup now has.
+
     Args:
         known: the cgroup's counter, as it was before the silence.
         of: what the other sources say; the best one that shows any counts.
@@ -150,21 +152,15 @@ def unseen(
         value: of the first sample after.
         most: what it can grow by in a second.
     """
+    since, until = silence
     found = (_unseen(known, other, silence, value) for other in of.whole)
     shown = next((restarts for restarts in found if restarts), {})
-    return shown or _outgrown(known, of, silence, value, most)
-
-
-def _outgrown(
-    known: Counter, of: Others, silence: tuple[float, float], value: float, most: Most
-) -> dict[float, float]:
-    """The restart within a silence in which others have counted more than the cgroup now has.
-
-    Some of that was before it; the cgroup tells what was since.
-    """
-    since, until = silence
     grown = takeovers.grown(of.counters(until), since, until)
-    missing = known.value + grown - value
+    # What the others have counted besides was before the restart: the cgroup tells what was since.
+    missing = known.value + grown - value - sum(shown.values())
+    if shown:
+        last = max(shown)
+        return {**shown, last: shown[last] + max(0.0, missing)}
     least = max(known.value * RESET_BELOW, most(until) * JITTER_SECONDS)
     if grown and (value < known.value * RESET_BELOW or missing > least):
         return {until: known.value + max(0.0, grown - value)}
