@@ -110,7 +110,7 @@ def pytest_collection_finish() -> None:
     """What was loaded stays until the end: no collection looks at it again, 0.3 s each time.
 
     Of what tests make little is garbage in rings: to look for it after every 700 objects takes a
-    twelfth of the processor time. After each module it is looked for anyway (`nothing_left_open`).
+    fortieth of the processor time. After each module it is looked for anyway (`nothing_left_open`).
     """
     gc.collect()
     gc.freeze()
