@@ -241,7 +241,7 @@ def world(
     """An empty one."""
     folder.mkdir(parents=True, exist_ok=True)
     with Database(url) as database:
-        database.upgrade()
+        database.ensure_current()
         measured_whole(database)
         made = World(database, authority, host, nursery, folder, [])
         try:

@@ -97,7 +97,7 @@ def energy_world(url: str, nursery: Nursery) -> Iterator[EnergyWorld]:
     standin = CimStandin(cim)
     standin.start()
     with Database(url) as database:
-        database.upgrade()
+        database.ensure_current()
         made = EnergyWorld(database, nursery, cim, standin)
         try:
             yield made

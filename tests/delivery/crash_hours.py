@@ -116,7 +116,7 @@ def hours_world(url: str, nursery: Nursery) -> Iterator[HoursWorld]:
     standin = EoscStandin(eosc)
     standin.start()
     with Database(url) as database:
-        database.upgrade()
+        database.ensure_current()
         made = HoursWorld(database, nursery, eosc, standin)
         try:
             yield made
