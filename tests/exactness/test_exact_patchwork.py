@@ -11,8 +11,11 @@ from tests.exactness.patchwork import END, drawn
 from tests.exactness.polling import HOUR, poll
 from tests.exactness.test_exact_random import CLUSTERS, FIRST
 
+ONCE_WRONG = (50000184,)
+"""A cgroup that stands still has a short silence beside OpenTelemetry, after the endpoint."""
 
-@pytest.mark.parametrize("seed", range(FIRST, FIRST + CLUSTERS))
+
+@pytest.mark.parametrize("seed", [*ONCE_WRONG, *range(FIRST, FIRST + CLUSTERS)])
 def test_whatever_tells_cpu_it_is_never_above_the_truth_and_the_same_in_any_steps(
     tmp_path: Path, new_ledger: Callable[[], str], seed: int
 ) -> None:

@@ -151,6 +151,7 @@ class Samples:
         metered: what readings of energy are about; None: there are none. They are read by the hour.
         raw: (time, value) of all samples, in order of time, of counters that fell or are doubtful:
             core-seconds, bytes or joules.
+        still: uids of pods whose own cgroup counts nothing beside what others tell.
         silence_seconds: how long a source must say nothing to be silent.
         limits: cores that pods are limited to of which a counter fell, as (time, cores) in order
             of time; infinite where one container is not limited; not of pods that are not at all.
@@ -178,6 +179,7 @@ class Samples:
     readings: dict[str, dict[SeriesKey, float]] = field(default_factory=dict)
     metered: Window | None = None
     raw: dict[str, dict[SeriesKey, list[tuple[float, float]]]] = field(default_factory=dict)
+    still: set[str] = field(default_factory=set)
     silence_seconds: float = 0.0
     limits: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     known_series: SeriesNames = field(default_factory=dict)

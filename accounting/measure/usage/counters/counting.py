@@ -79,7 +79,8 @@ def _recounted(
         told = metered if key.kind is _ENERGY else window
         most = partial(most_of, key, account.pod.resources, samples.limits.get(uid, ()))
         others = Others()
-        if key in restarts.WHOLE_PODS:
+        # What others count shows nothing of a cgroup that does not.
+        if key in restarts.WHOLE_PODS and not (key == restarts.OWN and uid in samples.still):
             others = restarts.others(key, as_of, before, raw, samples.silence_seconds)
         counter, dips = _followed(counters.get(key), points, told, most, others)
         if counter:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from accounting.measure.usage.counters.restarts import OWN
 from accounting.measure.usage.samples import Points, Samples
 from accounting.model.counters import CLEAR_SECONDS, Line, always
 from accounting.model.pods import CounterKind, Level, SeriesKey, level_of
@@ -26,6 +27,8 @@ def keep_one_level(samples: Samples) -> None:
     longest = samples.silence_seconds
     for uid, lines in samples.raw.items():
         by_level = _levels(lines, longest)
+        if OWN in lines and Level.POD not in by_level:
+            samples.still.add(uid)
         spoken: list[float] = []
         for level in (level for level in Level if level in by_level):
             keys = by_level[level]
