@@ -42,11 +42,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def silent(url: str) -> Iterator[None]:
     """All of the server's processes stand still; the kernel still takes connections."""
     port = url.rpartition(":")[2].partition("/")[0]
-    (first,) = [
+    found = [
         process
-        for process in psutil.process_iter(["name", "cmdline"])
+        for process in psutil.process_iter(["name", "cmdline", "ppid"])
         if "postgres" in (process.info["name"] or "") and port in (process.info["cmdline"] or [])
     ]
+    # What it has just begun for a connection is called as it is, at first.
+    begun = {process.pid for process in found}
+    (first,) = (process for process in found if process.info["ppid"] not in begun)
     family = [first, *first.children(recursive=True)]
     for one in family:
         one.send_signal(signal.SIGSTOP)
