@@ -75,7 +75,8 @@ def _note_taken(
     connection: Connection, number: int, figures: Iterable[tuple[RecordKey, str]]
 ) -> None:
     rows = [(number, *key, digest) for key, digest in figures]
-    Database.write(connection, message_records, tuple(message_records.columns.keys()), rows)
+    columns = ("message_id", *RecordKey._fields, "digest")
+    Database.write(connection, message_records, columns, rows)
 
 
 def note(connection: Connection, number: int, **values: Any) -> None:

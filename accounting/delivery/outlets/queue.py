@@ -103,7 +103,8 @@ def enqueue(
         (*entry.key.of, entry.key.uid, destination, entry.digest, entry.final, number)
         for entry in entries
     ]
-    Database.write(connection, queued, tuple(queued.columns.keys()), rows)
+    columns = ("year", "month", "uid", "destination", "digest", "final", "message_id")
+    Database.write(connection, queued, columns, rows)
 
 
 def move(
