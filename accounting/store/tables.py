@@ -3,6 +3,7 @@
 Times are Unix seconds, durations seconds, as everywhere in the domain.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import (
@@ -205,70 +206,37 @@ Index(
     postgresql_where=_apart,
 )
 
-# What all other records come to: see ``totals.py``.
-month_totals = Table(
-    "month_totals",
-    metadata,
-    Column("year", Integer, primary_key=True),
-    Column("month", Integer, primary_key=True),
-    Column("vo", Text, primary_key=True),
-    Column("user", Text, primary_key=True),
-    Column("flavor", Text, primary_key=True),
-    Column("image", Text, primary_key=True),
-    *_figures(),
-    Column(
-        "begun",
-        BigInteger,
-        nullable=False,
-        server_default="0",
-        comment="pods without a part in the month before",
-    ),
-    sqlite_with_rowid=False,
+
+def _totals(name: str, keys: Iterable[str], counted: Column[Any]) -> Table:
+    """What all other records come to, by these keys: see ``totals.py``."""
+    columns = [*map(_key, keys), *_figures(), counted]
+    return Table(name, metadata, *columns, sqlite_with_rowid=False)
+
+
+def _key(name: str) -> Column[Any]:
+    kind = Integer if name in {"year", "month", "day"} else Text
+    return Column(name, kind, primary_key=True, comment="since 1970" if name == "day" else None)
+
+
+def _count(name: str, comment: str | None = None, **more: Any) -> Column[Any]:
+    return Column(name, BigInteger, nullable=False, comment=comment, **more)
+
+
+_EARLIER = "pods without a part in the month before"
+_NAMES = ("vo", "user", "flavor", "image")
+month_totals = _totals(
+    "month_totals", ("year", "month", *_NAMES), _count("begun", _EARLIER, server_default="0")
 )
-day_totals = Table(
-    "day_totals",
-    metadata,
-    Column("day", Integer, primary_key=True, comment="since 1970"),
-    Column("vo", Text, primary_key=True),
-    Column("user", Text, primary_key=True),
-    Column("flavor", Text, primary_key=True),
-    Column("image", Text, primary_key=True),
-    *_figures(),
-    Column("begun", BigInteger, nullable=False, comment="pods of which it is the first day"),
-    sqlite_with_rowid=False,
+day_totals = _totals(
+    "day_totals", ("day", *_NAMES), _count("begun", "pods of which it is the first day")
 )
 # The same without flavours and images: a user's month is one row here, and up to dozens there.
-month_user_totals = Table(
-    "month_user_totals",
-    metadata,
-    Column("year", Integer, primary_key=True),
-    Column("month", Integer, primary_key=True),
-    Column("vo", Text, primary_key=True),
-    Column("user", Text, primary_key=True),
-    *_figures(),
-    Column("begun", BigInteger, nullable=False, comment="pods without a part in the month before"),
-    sqlite_with_rowid=False,
+month_user_totals = _totals(
+    "month_user_totals", ("year", "month", "vo", "user"), _count("begun", _EARLIER)
 )
 # What those come to by VO alone, and how many users they are of: most questions ask for no more.
-month_vo_totals = Table(
-    "month_vo_totals",
-    metadata,
-    Column("year", Integer, primary_key=True),
-    Column("month", Integer, primary_key=True),
-    Column("vo", Text, primary_key=True),
-    *_figures(),
-    Column("users", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
-day_vo_totals = Table(
-    "day_vo_totals",
-    metadata,
-    Column("day", Integer, primary_key=True, comment="since 1970"),
-    Column("vo", Text, primary_key=True),
-    *_figures(),
-    Column("users", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
+month_vo_totals = _totals("month_vo_totals", ("year", "month", "vo"), _count("users"))
+day_vo_totals = _totals("day_vo_totals", ("day", "vo"), _count("users"))
 
 revisions = Table(
     "revisions",
