@@ -26,7 +26,7 @@ class Hindered(Source):
         super().__init__(url)
         self._most, self._refusal, self._left = most_seconds, refusal, questions
         self._unhindered = self._connection.ask
-        self._connection.ask = self._ask_hindered  # type: ignore[method-assign] # all it asks goes there
+        self._connection.ask = self._ask_hindered  # type: ignore[method-assign] # whatever a source asks goes this way
 
     def _ask_hindered(self, path: str, params: Any) -> tuple[int, bytes]:
         self._left -= 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import ConsoleMessage, Page
 
 from accounting.wiring.places import FIRST
 from accounting.wiring.pushers import pushers_of
@@ -100,3 +100,18 @@ def site(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         assert report.error is None
         with listening(service, running.doors, hub.service_port):
             yield Site(running, hub)
+
+
+@pytest.fixture
+def watched(page: Page) -> Iterator[Page]:
+    """A page on which nothing may be refused by its own policy, and no script may fail."""
+    said: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error" and "the server responded with a status of" not in message.text:
+            said.append(message.text)
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    yield page
+    assert said == []

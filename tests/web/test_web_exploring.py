@@ -28,7 +28,7 @@ from tests.browser import NewPage
 from tests.delivery.books import write
 from tests.web import month
 from tests.web.conftest import Site, started
-from tests.web.test_web_pages import look_at, watched  # noqa: F401 - a fixture
+from tests.web.test_web_pages import look_at
 
 DAY = 86400
 NODE = Path(__file__).parents[1] / "node" / "node_modules"
@@ -322,7 +322,7 @@ def test_gaps_tell_whom_they_affected_and_how(running: Running) -> None:
 
 def test_charts_are_read_by_mouse_touch_and_keys_and_series_are_toggled(
     site: Site,
-    watched: Page,  # noqa: F811 - a fixture
+    watched: Page,
 ) -> None:
     site.open(watched, "/usage?first=2026-10&last=2026-11")
     canvas = watched.locator("figure canvas")
@@ -354,7 +354,7 @@ def test_charts_are_read_by_mouse_touch_and_keys_and_series_are_toggled(
 
 def test_pages_of_times_tables_and_gaps_look_right(
     site: Site,
-    watched: Page,  # noqa: F811 - a fixture
+    watched: Page,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("accounting.web.pages.usage._MOST_ROWS", 10)
@@ -415,7 +415,7 @@ def test_how_well_energy_is_known_leaves_room_for_all_columns(tmp_path: Path, pa
         assert months.evaluate("all => all.scrollWidth - all.clientWidth") == 0
 
 
-def test_labels_of_a_life_never_overlap(site: Site, watched: Page) -> None:  # noqa: F811 - a fixture
+def test_labels_of_a_life_never_overlap(site: Site, watched: Page) -> None:
     site.open(watched, "/records")
     uids = {a.pod.uid for a in month.accounts()}
     for uid in [month.ADAS_LONG_ONE, month.BOBS, month.HELD, *sorted(uids)[:20]]:
@@ -434,7 +434,7 @@ def test_labels_of_a_life_never_overlap(site: Site, watched: Page) -> None:  # n
 
 def test_managers_see_their_role_and_vo_and_everybody_can_take_their_usage_away(
     site: Site,
-    watched: Page,  # noqa: F811 - a fixture
+    watched: Page,
 ) -> None:
     site.open(watched, "/", "mia")
     expect(watched.locator(".who")).to_contain_text("manages physics")
@@ -444,7 +444,7 @@ def test_managers_see_their_role_and_vo_and_everybody_can_take_their_usage_away(
     expect(watched.locator("tbody th").first).to_have_text("physics")
 
 
-def test_users_take_their_usage_away(site: Site, watched: Page) -> None:  # noqa: F811 - a fixture
+def test_users_take_their_usage_away(site: Site, watched: Page) -> None:
     site.open(watched, "/my", "ada")
     with watched.expect_download() as downloading:
         watched.locator("a[href*=summaries]", has_text="Download as CSV").first.click()
@@ -466,7 +466,7 @@ def test_users_take_their_usage_away(site: Site, watched: Page) -> None:  # noqa
     expect(watched.locator(".truth").first).to_be_visible()
 
 
-def test_a_life_is_taken_away_as_a_picture(site: Site, watched: Page) -> None:  # noqa: F811 - a fixture
+def test_a_life_is_taken_away_as_a_picture(site: Site, watched: Page) -> None:
     site.open(watched, f"/records/{month.ADAS_LONG_ONE}", "ada")
     for title, begin in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
         with watched.expect_download() as downloading:

@@ -3,12 +3,10 @@
 import csv
 import re
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pytest
-from playwright.sync_api import ConsoleMessage, Page, expect
+from playwright.sync_api import Page, expect
 
 from accounting.model.reconciliation import Cause, Line, Reconciliation, Unit, Used
 from accounting.model.time import Month
@@ -26,21 +24,6 @@ from tests.web import month
 from tests.web.conftest import Site
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def watched(page: Page) -> Iterator[Page]:
-    """A page on which nothing may be refused by its own policy, and no script may fail."""
-    said: list[str] = []
-
-    def note(message: ConsoleMessage) -> None:
-        if message.type == "error" and "the server responded with a status of" not in message.text:
-            said.append(message.text)
-
-    page.on("console", note)
-    page.on("pageerror", lambda error: said.append(str(error)))
-    yield page
-    assert said == []
 
 
 def look_at(page: Page, name: str) -> None:

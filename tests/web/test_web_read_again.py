@@ -16,7 +16,7 @@ from tests.api.hubs import SERVICE_TOKEN, Hub
 from tests.api.serving import Running, listening, served
 from tests.private import secret
 from tests.web.conftest import PREFIX, Site
-from tests.web.test_web_pages import look_at, watched  # noqa: F401 - a fixture
+from tests.web.test_web_pages import look_at
 
 END = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SILENT_FROM, SILENT_TO = END - timedelta(hours=3), END - timedelta(hours=2)
@@ -88,7 +88,7 @@ def records(running: Running) -> dict[str, object]:
 def test_a_time_whose_samples_came_late_is_read_again(
     site: Site,
     late: LateSamples,
-    watched: Page,  # noqa: F811 - a fixture
+    watched: Page,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
