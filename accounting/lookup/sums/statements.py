@@ -88,8 +88,8 @@ def statement(
     if kept and question.counts and alone:
         both = union_all(*others).subquery("others")
         return _added_apart(viewer, question, kept[0], both), conditions
-    totals = (_totals(viewer, question, one) for one in kept)
-    return _added(question, union_all(*others, *totals).subquery("parts"), once=once), conditions
+    added_up = (_totals(viewer, question, one) for one in kept)
+    return _added(question, union_all(*others, *added_up).subquery("parts"), once=once), conditions
 
 
 def _added(question: Question, found: Any, *, once: bool) -> Select[Any]:

@@ -32,9 +32,8 @@ def note(counters: Mapping[SeriesKey, Counter], raw: Mapping[SeriesKey, Points])
 
 def _better_until(key: SeriesKey, counters: Mapping[SeriesKey, Counter]) -> Iterator[float]:
     """When each better level spoke last that has restarted."""
-    rank = _RANKS[level_of(key.series)]
     for other, counter in counters.items():
-        is_better = other.kind is CounterKind.CPU and _RANKS[level_of(other.series)] < rank
+        is_better = other.kind is CounterKind.CPU and rank(other) < rank(key)
         if is_better and counter.resets:
             yield _last_at(counter)
 
