@@ -60,16 +60,32 @@ class _Commands(TyperGroup):
                 return super().invoke(ctx)
         except (typer.Exit, typer.Abort, _USAGE_ERROR):
             raise
-        except KeyboardInterrupt:
-            code, said = INCOMPLETE, "stopped by a signal → run it again: nothing is done by half"
-        except AccountingError as exc:
-            code, said = exc.exit_code, str(exc)
-        except Exception as exc:
+        except (KeyboardInterrupt, Exception) as exc:
             if isinstance(exc, OSError) and exc.errno == errno.EPIPE:
                 raise  # the reader has seen enough
-            code, said = FAILED, _unexpected(exc, verbose=ctx.params.get("verbose", False))
+            code, said = _ended_by(exc, verbose=ctx.params.get("verbose", False))
         complain(said)
         raise typer.Exit(code)
+
+
+def _ended_by(exc: BaseException, *, verbose: bool) -> tuple[int, str]:
+    """The exit code, and what is said."""
+    if _was_interrupted(exc):
+        return INCOMPLETE, "stopped by a signal → run it again: nothing is done by half"
+    if isinstance(exc, AccountingError):
+        return exc.exit_code, str(exc)
+    return FAILED, _unexpected(exc, verbose=verbose)
+
+
+def _was_interrupted(exc: BaseException | None) -> bool:
+    """Whether a signal is at the bottom of it.
+
+    An interrupt on its way up can leave a library's own object half-changed, whose check then
+    fails and hides it: SQLAlchemy asserts after each commit that its transaction is over.
+    """
+    while exc is not None and not isinstance(exc, KeyboardInterrupt):
+        exc = exc.__cause__ or exc.__context__
+    return exc is not None
 
 
 @contextmanager
@@ -85,7 +101,7 @@ def _interrupted_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _unexpected(exc: Exception, *, verbose: bool) -> str:
+def _unexpected(exc: BaseException, *, verbose: bool) -> str:
     from ssm.errors import SsmError
 
     if isinstance(exc, SsmError):

@@ -5,9 +5,13 @@ import os
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from sqlalchemy.engine.base import RootTransaction
+from typer.testing import CliRunner
 
+from accounting.cli import app
 from accounting.simulation.stores.engines import free_port
 from tests.cli.site import PROGRAM, Site
 
@@ -108,6 +112,22 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_with_verbose(polled: Si
     assert "in record_of, rows.py line" in said
     assert "--verbose" in said
     assert "Traceback" in polled.run("--verbose", "records", "list").err
+
+
+def test_a_signal_that_a_library_hides_behind_its_own_error_is_still_a_signal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It came within SQLAlchemy's commit, which found its transaction half-ended."""
+
+    def half_ended(_: RootTransaction) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RootTransaction, "_do_commit", half_ended)
+    monkeypatch.setenv("ACCOUNTING_SITE_NAME", "EXAMPLE")
+    monkeypatch.setenv("ACCOUNTING_DATABASE_URL", f"sqlite:///{tmp_path}/accounting.db")
+    done = CliRunner().invoke(app, ["db", "upgrade"])
+    assert (done.exit_code, "unexpected" in done.stderr) == (3, False)
+    assert "error: stopped by a signal" in done.stderr
 
 
 def test_a_reader_that_has_seen_enough_ends_the_program_quietly(polled: Site) -> None:
