@@ -20,6 +20,11 @@ JITTER_SECONDS = 15.0
 """A sample's value may be as much older or younger than its time says."""
 # A counter that is lower than it can grow in that time is not waited for.
 _SHALLOW_SECONDS = 7.5
+# It is one at once if the counter was silent before, as while a node reboots, and so many samples
+# grow since: a wrong one may be repeated once.
+_SURE = 3
+_SILENT = 2.0
+"""A silence is so many times as long as what lies between the samples after it."""
 # How fast it grew before a fall is told by so many samples, of so long before it, to a sample so
 # long after it. Short windows know no older ones (900 s together), and long ones must judge alike.
 _RECENT = 4
@@ -127,7 +132,19 @@ class Line:
         peak, value = self.resets[since], self.value or 0.0
         is_recent = self.last_at is not None and self.last_at < since + CLEAR_SECONDS
         is_deep = is_recent and value < peak * RESET_BELOW
-        return is_deep and peak > self._most(since) * _SHALLOW_SECONDS
+        is_told = is_deep and peak > self._most(since) * _SHALLOW_SECONDS
+        return is_told and not self._has_begun(since)
+
+    def _has_begun(self, since: float) -> bool:
+        """Whether a fall surely was a restart, since a silence hides it and the counter grows."""
+        low = [point for point in self._seen if point[0] >= since][:_SURE]
+        if len(low) < _SURE or any(late <= early for (_, early), (_, late) in pairwise(low)):
+            return False
+        before = self._before.get(since)
+        silence = since - before[-1][0] if before else _RECENT_SECONDS
+        usual = max(late - early for (early, _), (late, _) in pairwise(low))
+        most = self._most(since) * (silence + JITTER_SECONDS)
+        return silence > _SILENT * usual and low[0][1] <= most
 
     def _taken_back(self, at: float, sample: float) -> float | None:
         """Which fall the sample takes back, with all later ones."""

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from accounting.model.counters import CLEAR_SECONDS
 from accounting.simulation.exporters.cadvisor import parts
 from accounting.simulation.exporters.emitters import GRACE_SECONDS
 from accounting.simulation.judges.truth import SimulatedPod
@@ -118,8 +117,8 @@ def bounds(cluster: Cluster, pod: SimulatedPod) -> tuple[float, float]:
     Less are: the sandbox, of which containers know nothing; parts of seconds, one a container; a
     few scrapes' use where a container had restarted or ended before another emitter took over;
     runs that were over before the first scrape, where nothing counts the pod as a whole; two
-    scrapes' use of a pod that ended so soon after its node had changed; and what a pod used that
-    ended before it was clear that its counter had restarted (docs/measuring.md, CPU, 9).
+    scrapes' use of a pod that ended so soon after its node had changed, or had rebooted
+    (docs/measuring.md, CPU, 9).
     """
     kubelet = next(e for e in cluster.emitters if e.node == pod.node)
     scrapes = kubelet.scrapes(cluster.timetable.start, cluster.timetable.end, INTERVAL)
@@ -134,8 +133,8 @@ def bounds(cluster: Cluster, pod: SimulatedPod) -> tuple[float, float]:
         low -= (4 + len(metrics)) * INTERVAL * most_cores(pod)
     if len(pod.epochs) > 1:  # its node rebooted: what it used after the last scrape before
         low -= INTERVAL * most_cores(pod)
-        if seen[-1] < pod.epochs[-1].since + INTERVAL + CLEAR_SECONDS:
-            low -= CLEAR_SECONDS * most_cores(pod)
+        if seen[-1] < pod.epochs[-1].since + 3 * INTERVAL:
+            low -= 2 * INTERVAL * most_cores(pod)
     if ends_after_a_switch(cluster, pod, seen[-1]):
         low -= 2 * INTERVAL * most_cores(pod)
     if not counts_whole_pod(cluster, pod, seen):

@@ -44,6 +44,22 @@ CASES = {
         grown(30, 5400, 0, 0.5) + grown(5430, 7150, 1500, 0.5) + grown(7170, 4 * HOUR, 1300, 0.05),
         2670.0 + 1660.0,
     ),
+    "a reboot just before the end": (
+        grown(30, 3 * HOUR + 3000, 0, 0.5) + grown(3 * HOUR + 3210, 3 * HOUR + 3340, 5, 0.5),
+        6870.0 + 65.0,
+    ),
+    "two samples after a reboot": (
+        grown(30, 3 * HOUR + 3000, 0, 0.5) + grown(3 * HOUR + 3210, 3 * HOUR + 3280, 5, 0.5),
+        6870.0,
+    ),
+    "low samples after a silence that stand still": (
+        grown(30, 3 * HOUR + 3000, 0, 0.5) + grown(3 * HOUR + 3210, 3 * HOUR + 3340, 5, 0.0),
+        6870.0,
+    ),
+    "low samples without a silence": (
+        grown(30, 3 * HOUR + 3000, 0, 0.5) + grown(3 * HOUR + 3030, 3 * HOUR + 3160, 5, 0.5),
+        6870.0,
+    ),
 }  # fmt: skip
 
 

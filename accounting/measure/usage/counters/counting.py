@@ -185,7 +185,8 @@ def _replayed(
         else:
             line = Line(most, resets=resets)
             # With the sample after the last fall, which may stay.
-            _, unseen = _cut(points, max(line.resets, default=0.0))
+            earlier, unseen = _cut(points, max(line.resets, default=0.0))
+            line.remember(earlier)
     for at, sample in unseen:
         line.see(at, sample)
     if line.value is None:
