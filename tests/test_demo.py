@@ -6,15 +6,18 @@ import threading
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from rich.console import Console
 
-from accounting.demo import stage
+from accounting.demo import portal, stage
 from accounting.demo.run import run
 from accounting.errors import AccountingError
+from accounting.model.time import Month
 from accounting.server import Serving
+from tests.simulation.test_simulated_repository import at, message, record
 
 
 @pytest.fixture
@@ -95,3 +98,12 @@ def test_the_demo_that_stays_prints_an_address_that_shows_the_simulated_month(
     page, summary = seen
     assert (page.status_code, page.url.path) == (200, "/")
     assert sum(row["pods"] for row in summary.json()["rows"]) > 20
+
+
+def test_what_a_message_tells_of_a_month_is_what_the_demo_would_miss() -> None:
+    """The last one may hold a single notebook of a minute, which nobody misses."""
+    november: dict[str, Any] = {"RecordCreateTime": at(2026, 11, 20), "StartTime": at(2026, 11, 19)}
+    before, most = message(record()), message(record(**november, WallDuration=7200))
+    least = message(record(**november, WallDuration=60))
+    told = [portal.told(body, Month(2026, 11)) for body in (before, most, least)]
+    assert told == [0.0, 2.0, 0.02]

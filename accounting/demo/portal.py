@@ -17,7 +17,6 @@ from accounting.simulation.judges.repository import Repository
 _HOUR = 3600
 _LATER_SECONDS = 10 * 86400.0
 """The portal is read that much later: nothing is on its way any more."""
-_BODIES_TO_LOSE = 1
 
 
 def show(
@@ -37,8 +36,9 @@ def show(
     """
     month = Month.of(until - 1)
     at = until + _LATER_SECONDS
+    lost = max(bodies, key=lambda body: told(body, month))
     refused = Repository()
-    refused.load_all(bodies[:-_BODIES_TO_LOSE])
+    refused.load_all(body for body in bodies if body is not lost)
     # First, so that the pages show the other: the last that was compared.
     lacking = _compared(scene, month, at - 1, refused)
     made = _compared(scene, month, at, repository)
@@ -49,7 +49,15 @@ def show(
             "the comparison with the portal does not find what is missing, and only that",
             "this is a defect: please report it with the demo's folder",
         )
-    console.print(_table(lacking, "The same, had the repository refused the last message"))
+    console.print(_table(lacking, "The same, had the repository refused a message"))
+
+
+def told(body: str, month: Month) -> float:
+    """What the portal would show of a message alone: a month's wall time, in its unit."""
+    repository = Repository()
+    repository.load(body)
+    answer = data.read(Portal(repository).json(), lambda row: row.month == month)
+    return sum(row.wall for row in answer.rows)
 
 
 def _compared(scene: Stage, month: Month, at: float, repository: Repository) -> Reconciliation:
