@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from accounting.model.reconciliation import Answer, Cause, Line, Shown, Told, Unit, Used
 
+# A portal lacks a refused message more often than it has another sender's beside ours.
+_MORE_IS_RARER = 2.0
+
 Key = tuple[str, str]
 """A site and a VO; upper and lower case are the same to the repository."""
 
@@ -69,7 +72,7 @@ def compared(answer: Answer, told: Mapping[Key, Told], terms: Terms) -> tuple[Un
     sums: dict[Key, _Sum] = {}
     for row in answer.rows:
         sums.setdefault(key_of(row.site, row.vo), _Sum(row.site, row.vo)).rows.append(row)
-    unit = terms.unit or _likely_unit(sums, told)
+    unit = terms.unit or _likely_unit(sums, told, terms)
     lines = [
         _line(
             sums.get(key) or _Sum(told[key].site, told[key].vo),
@@ -83,14 +86,20 @@ def compared(answer: Answer, told: Mapping[Key, Told], terms: Terms) -> tuple[Un
     return unit, lines
 
 
-def _likely_unit(sums: Mapping[Key, _Sum], told: Mapping[Key, Told]) -> Unit:
-    """The unit in which what both sides know is nearest; the portal's pages count hours."""
+def _likely_unit(sums: Mapping[Key, _Sum], told: Mapping[Key, Told], terms: Terms) -> Unit:
+    """The unit in which most lines agree, else the nearest; the portal's pages count hours."""
     both = [key for key in sums if key in told]
     shown = sum(sums[key].used(Unit.SECONDS).wall_seconds for key in both)
     delivered = sum(told[key].total.wall_seconds for key in both)
     if shown <= 0 or delivered <= 0:
         return Unit.HOURS
-    return min(Unit, key=lambda unit: abs(math.log(shown * unit.seconds / delivered)))
+
+    def fits(unit: Unit) -> tuple[int, float]:
+        more = math.log(shown * unit.seconds / delivered)
+        agreeing = sum(_agrees(sums[key], told[key], unit, terms) for key in both)
+        return agreeing, -max(_MORE_IS_RARER * more, -more)
+
+    return max(Unit, key=fits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +154,15 @@ def _reason(
 
 def _other_unit(shown: _Sum, told: Told, unit: Unit, terms: Terms) -> Unit | None:
     """Another unit in which the line agrees."""
-    for other in Unit:
-        scale = _Scale(terms.tolerance, shown.rounding(other))
-        is_much = told.total.wall_seconds > 2 * scale.rounding
-        if other is not unit and is_much and scale.alike(shown.used(other), told.total):
-            return other
-    return None
+    others = (other for other in Unit if other is not unit)
+    return next((other for other in others if _agrees(shown, told, other, terms)), None)
+
+
+def _agrees(shown: _Sum, told: Told, unit: Unit, terms: Terms) -> bool:
+    """Whether a line is alike in a unit, and is so by more than how that rounds."""
+    scale = _Scale(terms.tolerance, shown.rounding(unit))
+    is_much = told.total.wall_seconds > 2 * scale.rounding
+    return is_much and scale.alike(shown.used(unit), told.total)
 
 
 def _of_less(seen: Used, told: Told, terms: Terms, scale: _Scale) -> _Reason:

@@ -58,6 +58,25 @@ def test_the_unit_is_the_one_that_fits(unit: Unit) -> None:
     assert (found, lines[0].cause) == (unit, Cause.NONE)
 
 
+@pytest.mark.parametrize("unit", list(Unit))
+def test_a_portal_that_lacks_most_of_a_month_is_not_taken_to_count_in_larger_units(
+    unit: Unit,
+) -> None:
+    factor = 3600 / unit.seconds
+    rows = [shown(150 * factor, 15 * factor)]
+    found = line(rows, told(150, 850), replace(TERMS, unit=None))
+    assert reason(found) == (Cause.REFUSED, (2,))
+
+
+def test_lines_that_agree_tell_the_unit_whatever_the_others_lack() -> None:
+    """Of the large VO nearly everything is missing: all together seem to be counted in days."""
+    small = Told(SITE, "small.example.org", {1: Used(1, 36_000, 3_600)}, {1: MADE - 60}, {SERVICE})
+    known = {key_of(SITE, VO): told(5, 995), key_of(SITE, small.vo): small}
+    answer = Answer([shown(5, 0.5), shown(10, 1, vo=small.vo)])
+    found, lines = compared(answer, known, TERMS)
+    assert (found, [one.cause for one in lines]) == (Unit.HOURS, [Cause.NONE, Cause.REFUSED])
+
+
 def test_a_unit_that_was_fixed_and_is_another_is_the_cause() -> None:
     found = line([shown(1000, 100)], told(1000), replace(TERMS, unit=Unit.SECONDS))
     assert found.cause is Cause.UNITS
