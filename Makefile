@@ -88,10 +88,10 @@ bench: prepared  ## measure speed and memory; writes bench/results
 docs: prepared  ## write the generated pages of docs/ anew
 	@$(BIN)/python docs/generate.py
 
-site:  ## write the documentation as a site to var/site, search included
+site:  ## write the documentation as a site to var/site; on a web server, with a search
 	@scripts/venv development
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "var/site/index.html"
+	@echo "var/site/index.html; with the search, which needs a web server: $(BIN)/mkdocs serve"
 
 pictures: prepared  ## take the pictures of docs/ anew, and screenshots of all pages in both themes and all widths
 	rm -f docs/pictures/*.png
