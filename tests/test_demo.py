@@ -87,6 +87,7 @@ def test_the_demo_that_stays_prints_an_address_that_shows_the_simulated_month(
                 try:
                     seen.append(browser.get(address, headers={"Accept": "text/html"}))
                     seen.append(browser.get(f"{serving.url}/api/v1/summaries"))
+                    seen.append(browser.get(f"{serving.url}/deliveries"))
                 finally:
                     serving.stop()
 
@@ -95,9 +96,11 @@ def test_the_demo_that_stays_prints_an_address_that_shows_the_simulated_month(
     monkeypatch.setattr("accounting.demo.run.opened", look)
     console = Console(file=shown, width=180, force_terminal=False)
     assert run(tmp_path / "demo", stay=True, console=console) == 0
-    page, summary = seen
+    page, summary, deliveries = seen
     assert (page.status_code, page.url.path) == (200, "/")
     assert sum(row["pods"] for row in summary.json()["rows"]) > 20
+    assert all(name in deliveries.text for name in ("apel", "eosc", "gpus", "homes", "cim"))
+    assert "Not in the settings" not in deliveries.text
 
 
 def test_what_a_message_tells_of_a_month_is_what_the_demo_would_miss() -> None:

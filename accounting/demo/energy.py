@@ -17,7 +17,7 @@ from accounting.demo.stage import Stage
 from accounting.errors import AccountingError
 from accounting.model.energy import EnergyRules
 from accounting.simulation.exporters import kepler
-from accounting.simulation.judges.cim import Cim, CimStandin
+from accounting.simulation.judges.cim import Cim
 
 _AT_ONCE = 100
 _JOULES_PER_WH = 3600.0
@@ -29,14 +29,13 @@ def show(scene: Stage, console: Console) -> None:
     Raises:
         AccountingError: the receiver does not hold each day once.
     """
-    cim = Cim()
-    with CimStandin(cim) as standin:
-        publisher = Publisher(cim.publisher[0], lambda: cim.publisher[1])
-        exchange = Exchange(standin.base, Bounds())
-        sender = CimSender(exchange, Login(Exchange(standin.base, Bounds()), publisher))
-        outbox = Outbox(scene.database, Energy(EnergyRules()))
-        policy = pusher.Policy(records_per_message=_AT_ONCE)
-        report = pusher.Pusher(outbox, sender, policy, position=3).push()
+    cim = scene.cim.cim
+    publisher = Publisher(cim.publisher[0], lambda: cim.publisher[1])
+    exchange = Exchange(scene.cim.base, Bounds())
+    sender = CimSender(exchange, Login(Exchange(scene.cim.base, Bounds()), publisher))
+    outbox = Outbox(scene.database, Energy(EnergyRules()))
+    policy = pusher.Policy(records_per_message=_AT_ONCE)
+    report = pusher.Pusher(outbox, sender, policy, position=3).push()
     if report.error is not None:
         raise report.error
     if len(cim.watt_hours()) != len(cim.events) or len(cim.events) != report.delivered:

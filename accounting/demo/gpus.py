@@ -9,14 +9,12 @@ from rich.table import Table
 
 from accounting.delivery.outlets.accelerators import Accelerators, by_model
 from accounting.demo import topics
-from accounting.demo.stage import Stage
+from accounting.demo.stage import GPU_TOPIC, Stage
 from accounting.errors import AccountingError
 from accounting.model.accelerators import Accelerator
 from accounting.model.records import Record
 from accounting.store.records import Records, Selection
 
-TOPIC = "eu-egi-accelerator-accounting"
-"""Made up: no release of APEL takes these records."""
 _SHOWN = 4
 _HOUR = 3600
 
@@ -39,7 +37,7 @@ def show(scene: Stage, console: Console) -> None:
         for record, devices in held
     }
     theirs = {}
-    for text in topics.told(scene, Accelerators(), TOPIC, 2):
+    for text in topics.told(scene, Accelerators(), GPU_TOPIC, 2):
         said = json.loads(text)
         month = f"{said['MeasurementYear']}-{said['MeasurementMonth']:02d}"
         theirs[said["AssociatedRecord"], month, said["Model"]] = said["AvailableDuration"]

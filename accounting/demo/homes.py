@@ -7,14 +7,13 @@ from sqlalchemy import select
 
 from accounting.delivery.outlets.storage import Storage
 from accounting.demo import topics
-from accounting.demo.stage import Stage
+from accounting.demo.stage import HOME_TOPIC, Stage
 from accounting.errors import AccountingError
 from accounting.model.volumes import DAY_SECONDS, Volume
 from accounting.records.formats import star
 from accounting.store.tables import volumes
 from accounting.store.volumes import volume_of
 
-TOPIC = "eu-egi-storage-accounting"
 _SHOWN = 6
 _GIB = 2**30
 
@@ -35,14 +34,14 @@ def show(scene: Stage, until: int, console: Console) -> None:
         over = select(volumes).where(volumes.c.day < today).order_by(volumes.c.name)
         homes = list(map(volume_of, connection.execute(over)))
     console.print(_table([one for one in homes if one.day == today - 1], scene))
-    held = {star.parsed(text)["recordId"] for text in topics.told(scene, Storage(), TOPIC, 1)}
+    held = {star.parsed(text)["recordId"] for text in topics.told(scene, Storage(), HOME_TOPIC, 1)}
     sendable = {one.uid for one in homes if not one.held}
     if held != sendable:
         raise AccountingError(
             f"the receiver holds {len(held)} storage records that are not our {len(sendable)}",
             "this is a defect: please report it with the demo's folder",
         )
-    console.print(f"  {len(held):,} storage records (StAR) of days that are over, to {TOPIC}")
+    console.print(f"  {len(held):,} storage records (StAR) of days that are over, to {HOME_TOPIC}")
 
 
 def _told(one: Volume) -> str:

@@ -5,7 +5,7 @@ Everything is in one folder and on loopback ports, and ends with the ``with`` bl
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,7 @@ from accounting.model.energy import EnergyRules
 from accounting.records.builder import Site
 from accounting.records.daily import Metric, Metrics
 from accounting.records.identity import VoRules
+from accounting.simulation.judges.cim import Cim, CimStandin
 from accounting.simulation.judges.eosc import Eosc, EoscStandin
 from accounting.simulation.stores.engines import Engine, run_prometheus
 from accounting.simulation.stores.history import populate
@@ -52,6 +53,12 @@ _METRICS = {
     for flavor in (*PLAIN_FLAVORS, *ODD_FLAVORS, *GPU_FLAVORS)
 }
 
+GPU_TOPIC = "eu-egi-accelerator-accounting"
+"""Made up: no release of APEL takes these records."""
+HOME_TOPIC = "eu-egi-storage-accounting"
+_OUTLETS = {"gpus": ("accelerators", GPU_TOPIC), "homes": ("storage", HOME_TOPIC)}
+"""Destinations beside the records': what is told, and where."""
+
 HISTORY = timedelta(days=35)
 PODS = 320
 HISTORY_SECONDS = 120.0
@@ -73,8 +80,10 @@ class Stage:
         database: an empty ledger.
         authority, host: the certificate authority, and what the site would register in GOCDB.
         broker: the stand-in for AMS.
-        sender: delivers to it.
+        topics: stand-ins with further topics, by their names.
+        sender: delivers to the first.
         eosc: the stand-in for EOSC's accounting.
+        cim: the stand-in for GreenDIGIT's.
     """
 
     folder: Path
@@ -84,8 +93,10 @@ class Stage:
     authority: Authority
     host: Issued
     broker: AmsStandin
+    topics: Mapping[str, AmsStandin]
     sender: AmsSender
     eosc: EoscStandin
+    cim: CimStandin
 
 
 def prepared(folder: Path) -> Path:
@@ -141,7 +152,14 @@ def built(folder: Path, console: Console) -> Iterator[Stage]:
             time.sleep(LIVE_SCRAPES * LIVE_SECONDS)
         authority = Authority.create(folder / "certificates")
         host = authority.issue("notebooks.example.org")
-        broker = stack.enter_context(_broker(authority, host, folder))
+        registered = [HostCertificate.load(*host).dn]
+        broker = stack.enter_context(
+            AmsStandin(authority, registered=registered, journal=folder / "ams.jsonl")
+        )
+        topics = {
+            topic: stack.enter_context(AmsStandin(authority, registered=registered, topic=topic))
+            for _, topic in _OUTLETS.values()
+        }
         sender = AmsSender(
             AmsSettings(
                 host=broker.host,
@@ -158,7 +176,20 @@ def built(folder: Path, console: Console) -> Iterator[Stage]:
         database.upgrade()
         known = [metric.definition for metric in _METRICS.values()]
         eosc = stack.enter_context(EoscStandin(Eosc([INSTALLATION], known)))
-        yield Stage(folder, cluster, prometheus, database, authority, host, broker, sender, eosc)
+        cim = stack.enter_context(CimStandin(Cim()))
+        yield Stage(
+            folder=folder,
+            cluster=cluster,
+            prometheus=prometheus,
+            database=database,
+            authority=authority,
+            host=host,
+            broker=broker,
+            topics=topics,
+            sender=sender,
+            eosc=eosc,
+            cim=cim,
+        )
 
 
 def settings(scene: Stage, token_file: Path) -> Settings:
@@ -192,10 +223,26 @@ def settings(scene: Stage, token_file: Path) -> Settings:
             "url": scene.eosc.url,
             "token_url": scene.eosc.token_url,
             "client_id": scene.eosc.eosc.client[0],
-            "client_secret_file": _secret(scene),
+            "client_secret_file": _secret(scene, "eosc-secret", scene.eosc.eosc.client[1]),
             "installation": INSTALLATION,
             "metrics": {flavor: metric.definition for flavor, metric in _METRICS.items()},
             "interval": SERVED_SECONDS,
+        },
+        "cim": {
+            "url": scene.cim.base,
+            "email": scene.cim.cim.publisher[0],
+            "password_file": _secret(scene, "cim-password", scene.cim.cim.publisher[1]),
+            "interval": SERVED_SECONDS,
+        },
+        "destinations": {
+            name: {
+                "records": told,
+                "ams_topic": topic,
+                "ams_host": scene.topics[topic].host,
+                "ams_port": scene.topics[topic].port,
+                "authn_port": scene.topics[topic].authn_port,
+            }
+            for name, (told, topic) in _OUTLETS.items()
         },
         "api": {"token_file": token_file},
     }
@@ -213,17 +260,12 @@ def metrics() -> Metrics:
     return Metrics(_METRICS)
 
 
-def _secret(scene: Stage) -> Path:
-    """The file with the client's secret at EOSC."""
-    file = scene.folder / "eosc-secret"
+def _secret(scene: Stage, name: str, secret: str) -> Path:
+    """A file with a secret."""
+    file = scene.folder / name
     file.touch(mode=0o600)
-    file.write_text(scene.eosc.eosc.client[1])
+    file.write_text(secret)
     return file
-
-
-def _broker(authority: Authority, host: Issued, folder: Path) -> AmsStandin:
-    registered = HostCertificate.load(*host).dn
-    return AmsStandin(authority, registered=[registered], journal=folder / "ams.jsonl")
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from ssm.ams import AmsSettings
 from ssm.certificate import HostCertificate
 from ssm.sender import AmsSender
 from ssm.smime import verify
-from ssm.testing.standin import AmsStandin
 
 _AT_ONCE = 100
 
@@ -26,22 +25,22 @@ def told(scene: Stage, outlet: Outlet, topic: str, position: int) -> list[str]:
         The texts that the topic has afterwards, their signatures verified.
     """
     certificate = HostCertificate.load(*scene.host)
-    with AmsStandin(scene.authority, registered=[certificate.dn], topic=topic) as broker:
-        address = AmsSettings(
-            host=broker.host,
-            project="accounting",
-            topic=topic,
-            port=broker.port,
-            authn_port=broker.authn_port,
-            ca_file=scene.authority.ca_file,
-        )
-        sender, policy = AmsSender(address, *scene.host), pusher.Policy(_AT_ONCE)
-        try:
-            outbox = Outbox(scene.database, outlet)
-            report = pusher.Pusher(outbox, sender, policy, position=position).push()
-        finally:
-            sender.close()
-        if report.error is not None:
-            raise report.error
-        bodies = [verify(stored.data, certificate.certificate) for stored in broker.log]
+    broker = scene.topics[topic]
+    address = AmsSettings(
+        host=broker.host,
+        project="accounting",
+        topic=topic,
+        port=broker.port,
+        authn_port=broker.authn_port,
+        ca_file=scene.authority.ca_file,
+    )
+    sender, policy = AmsSender(address, *scene.host), pusher.Policy(_AT_ONCE)
+    try:
+        outbox = Outbox(scene.database, outlet)
+        report = pusher.Pusher(outbox, sender, policy, position=position).push()
+    finally:
+        sender.close()
+    if report.error is not None:
+        raise report.error
+    bodies = [verify(stored.data, certificate.certificate) for stored in broker.log]
     return [text for body in bodies for text in outlet.texts(body)]
