@@ -59,7 +59,7 @@ def _ends(connection: Connection, places: Sequence[Select[Any]]) -> tuple[Month,
 
 def _places(viewer: Viewer, selection: Selection) -> Sequence[Select[Any]]:
     """In which months and of which users such records are, as several queries."""
-    c, of = records.c, of_months(selection.names).c
+    c, of = records.c, of_months([*selection.names, "user"]).c
     kept = select(of.year, of.month, of.user, of.pods).where(*_of(selection, of))
     apart = _one_by_one(selection).where(viewer.restriction())
     if viewer.is_admin:

@@ -234,6 +234,10 @@ day_totals = _totals(
 month_user_totals = _totals(
     "month_user_totals", ("year", "month", "vo", "user"), _count("begun", _EARLIER)
 )
+# The same without users: a VO's month is a row here for each image, and thousands there.
+month_image_totals = _totals(
+    "month_image_totals", ("year", "month", "vo", "flavor", "image"), _count("begun", _EARLIER)
+)
 # What those come to by VO alone, and how many users they are of: most questions ask for no more.
 month_vo_totals = _totals("month_vo_totals", ("year", "month", "vo"), _count("users"))
 day_vo_totals = _totals("day_vo_totals", ("day", "vo"), _count("users"))

@@ -9,8 +9,9 @@ A notebook counts once in sums over several months. Where it began earlier, its 
 before is there and says the same of it: sums that begin later take the one, all others the other
 (``begun``). Else it stays apart.
 
-Totals of months are kept twice, with and without flavours and images: most questions name neither,
-and read a sixth of the rows then (``of_months``). What they come to by VO follows at the end: see
+Totals of months are kept three times: by all names, without flavours and images, and without users.
+Most questions need the latter two, which have a sixth of the rows, and a hundredth (``of_months``).
+What they come to by VO follows at the end: see
 ``vo_totals``.
 
 Whoever writes records does so inside ``following``. A row that was written without it stays apart:
@@ -51,6 +52,7 @@ from accounting.store.engine.database import Database
 from accounting.store.tables import (
     day_totals,
     joined,
+    month_image_totals,
     month_totals,
     month_user_totals,
     outlets,
@@ -68,7 +70,9 @@ _MOST_NAMES = 600
 """The characters of all names of a total together: PostgreSQL's keys may not be much longer."""
 _NEAR = 1e-9
 
-_KEPT = (month_totals, month_user_totals, day_totals)
+_OF_MONTHS = (month_image_totals, month_user_totals, month_totals)
+"""The fewest first."""
+_KEPT = (*_OF_MONTHS, day_totals)
 _TABLES = (*_KEPT, *vo_totals.OF.values())
 
 Key = tuple[Month, str]
@@ -282,8 +286,8 @@ def _begun(found: Any) -> ColumnElement[Any]:
 
 def of_months(names: Iterable[str]) -> Table:
     """The totals of months that tell these names apart, such as "user"; the fewest that do."""
-    is_enough = all(name in month_user_totals.c for name in names)
-    return month_user_totals if is_enough else month_totals
+    needed = set(names)
+    return next(table for table in _OF_MONTHS if needed <= set(table.c.keys()))
 
 
 def months_that_differ(database: Database) -> list[Month]:

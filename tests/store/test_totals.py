@@ -29,6 +29,7 @@ from accounting.store.rows import RECORD_COLUMNS, record_row
 from accounting.store.tables import (
     day_totals,
     day_vo_totals,
+    month_image_totals,
     month_totals,
     month_user_totals,
     month_vo_totals,
@@ -37,7 +38,14 @@ from accounting.store.tables import (
 from tests.delivery.books import NOVEMBER, RULES, SITE, account, opened
 
 DAY = 86400
-TABLES = (month_totals, month_user_totals, day_totals, month_vo_totals, day_vo_totals)
+TABLES = (
+    month_totals,
+    month_user_totals,
+    month_image_totals,
+    day_totals,
+    month_vo_totals,
+    day_vo_totals,
+)
 FIRST, LAST = Month(2026, 10), Month(2026, 12)
 READ = frozenset({Right.READ})
 VIEWERS = (
@@ -59,6 +67,7 @@ QUESTIONS = [
     Question((By.DAY,), NOVEMBER, LAST, days=(NOVEMBER.start // DAY + 20, LAST.start // DAY + 3)),
     Question((By.IMAGE,), NOVEMBER, NOVEMBER, days=(NOVEMBER.start // DAY + 3,) * 2),
     Question((By.MONTH, By.IMAGE), FIRST, LAST, counts=False),
+    Question((By.IMAGE, By.FLAVOR), FIRST, LAST, contains=((By.IMAGE, "E:1"),)),
     Question((By.DAY,), FIRST, LAST, days=(FIRST.start // DAY + 9,) * 2, counts=False),
     Question((By.DAY, By.USER), FIRST, LAST, among=((By.USER, ("user-1", "user-3")),)),
     Question((By.VO,), FIRST, LAST, days=(FIRST.start // DAY + 9, LAST.start // DAY), counts=False),
@@ -134,12 +143,21 @@ def _check(database: Database, questions: Sequence[Question] = QUESTIONS) -> Non
         for question in questions:
             if not viewer.may_ask_for(user=question.user, vo=question.vo):
                 continue
+            if question.is_by_months:
+                _check_count(database, viewer, question)
             for part in question.parts():
                 quick = summing.sums(database, viewer, part)
                 one_by_one = summing.sums(database, viewer, part, true())
                 order = sorted(quick, key=lambda row: sorted(row.key.items()))
                 expected = sorted(one_by_one, key=lambda row: sorted(row.key.items()))
                 assert [_rounded(row) for row in order] == [_rounded(row) for row in expected]
+
+
+def _check_count(database: Database, viewer: Viewer, question: Question) -> None:
+    by_month = replace(question, by=(By.MONTH,), counts=True)
+    months = [summing.sums(database, viewer, part, true()) for part in by_month.parts()]
+    expected = sum(row.pods for rows in months for row in rows)
+    assert Summaries(database).count(viewer, question) == expected
 
 
 def _check_days_hold_what_months_do(database: Database) -> None:
@@ -234,7 +252,7 @@ def test_by_vo_no_other_totals_are_added_up(database: Database) -> None:
     before = asked()
     assert sum(row.wall_seconds for row in before) > 0
     with database.begin() as connection:
-        for table in (month_totals, month_user_totals, day_totals):
+        for table in (month_totals, month_user_totals, month_image_totals, day_totals):
             connection.execute(table.delete())
     assert asked() == before
 
@@ -250,6 +268,22 @@ def test_by_user_no_totals_of_flavours_are_added_up(database: Database) -> None:
     assert sum(row.users for row in before) > 0
     with database.begin() as connection:
         connection.execute(month_totals.delete())
+    assert asked() == before
+
+
+def test_only_who_used_an_image_is_looked_for_among_totals_of_users(database: Database) -> None:
+    _commit(database, [_page(7, number) for number in range(20)])
+
+    def asked() -> list[Usage]:
+        names = ((), (By.IMAGE,), (By.VO, By.FLAVOR), (By.MONTH, By.IMAGE))
+        parts = (part for by in names for part in Question(by, FIRST, LAST).parts())
+        return [row for one in parts for row in summing.sums(database, VIEWERS[0], one)]
+
+    before = asked()
+    assert sum(row.users for row in before) > 0
+    with database.begin() as connection:
+        for table in (month_totals, month_user_totals):
+            connection.execute(table.update().values(wall=0, pods=0, joules=7.0))
     assert asked() == before
 
 
@@ -273,6 +307,8 @@ def test_migrations_add_totals_up_by_vo_and_tell_where_pods_began(database: Data
         assert of_month.begun == of_month.pods == 1
         (of_user,) = connection.execute(month_user_totals.select())
         assert of_user[2:] == (*here[:2], *range(1, 11), 1)
+        (of_image,) = connection.execute(month_image_totals.select())
+        assert of_image[2:] == (here[0], *here[2:4], *range(1, 11), 1)
         for by_vo in (month_vo_totals, day_vo_totals):
             (total,) = connection.execute(by_vo.select())
             assert total[-len(here) + 3 :] == (*range(1, 11), 1)

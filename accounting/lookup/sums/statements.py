@@ -1,14 +1,16 @@
 """SQL that adds usage up: totals that are kept, and the few records that no total has."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Select,
     String,
+    Subquery,
     Table,
     and_,
     case,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
+    true,
     union_all,
 )
 
@@ -26,7 +29,7 @@ from accounting.lookup.sums.question import By, Question
 from accounting.model.time import Month
 from accounting.store import parts, totals, vo_totals
 from accounting.store.engine.access import Viewer
-from accounting.store.tables import day_totals, month_vo_totals, records
+from accounting.store.tables import day_totals, day_vo_totals, month_vo_totals, records
 
 _FIGURES = ("wall", "cpu", *parts.INTEGRALS)
 _KEPT = (*_FIGURES, *parts.TAKEN)
@@ -76,26 +79,78 @@ def statement(
     is_single = len(question.months) == 1 and (question.days is None or By.DAY in question.by)
     once = is_single or not question.counts
     by_vo = _is_by_vo(question, is_single=is_single)
-    kept: list[_Kept] = []
-    others = [_looked_at(question, conditions, once=once)]
-    if not more and _has_totals(viewer, question):
-        kept = list(_kept(question, by_vo=by_vo))
-        others = [_looked_at(question, conditions, once=once, apart=True)]
-        if not viewer.is_admin:  # a manager's own usage in VOs that they do not manage
-            own = [*conditions, ~records.c.vo.in_(viewer.vos), literal_column("NOT records.apart")]
-            others.append(_looked_at(question, own, once=once))
+    if more or not _has_totals(viewer, question):
+        every = _looked_at(question, conditions, once=once)
+        return _added(question, every.subquery("parts"), once=once), conditions
+    others = [_looked_at(question, conditions, once=once, apart=True)]
+    others += [_looked_at(question, own, once=once) for own in _own(viewer, conditions)]
     alone = by_vo or _has_own_order(question, is_sqlite=is_sqlite)
-    if kept and question.counts and alone:
+    if question.counts and alone:
+        kept = next(_kept(question, by_vo=by_vo, users=True))
         both = union_all(*others).subquery("others")
-        return _added_apart(viewer, question, kept[0], both), conditions
-    added_up = (_totals(viewer, question, one) for one in kept)
+        return _added_apart(viewer, question, kept, both), conditions
+    if question.counts and question.is_by_months and By.USER not in question.names:
+        return _added_without_users(viewer, question, union_all(*others), once=once), conditions
+    kept_ones = _kept(question, by_vo=by_vo, users=question.counts)
+    added_up = (_totals(viewer, question, one, _summed(question)) for one in kept_ones)
     return _added(question, union_all(*others, *added_up).subquery("parts"), once=once), conditions
 
 
-def _added(question: Question, found: Any, *, once: bool) -> Select[Any]:
-    c = found.c
-    # As expressions: SQLite would otherwise read all records in the order of an index on users.
-    keys = [func.coalesce(c[by.value], literal_column("NULL")) for by in question.by]
+def counted(viewer: Viewer, question: Question) -> Select[Any]:
+    """How many records of whole months it is about: each is a notebook's part of one of them.
+
+    Raises:
+        Forbidden: the viewer may not ask for that user or VO.
+    """
+    conditions = asked(viewer, question)
+    count = select(func.count().label("pods")).select_from(records)
+    if not _has_totals(viewer, question):
+        return count.where(*conditions)
+    found = [parts.of_apart(count.where(*conditions))]
+    found += [count.where(*own) for own in _own(viewer, conditions)]
+    for kept in _kept(question, by_vo=False, users=False):
+        sums = select(func.sum(kept.table.c.pods))
+        found.append(sums.where(*_of_totals(viewer, question, kept)))
+    return select(func.sum(union_all(*found).subquery("counted").c.pods))
+
+
+def _own(
+    viewer: Viewer, conditions: list[ColumnElement[bool]]
+) -> Iterator[list[ColumnElement[bool]]]:
+    """The conditions of a manager's own records in VOs that they do not manage, if need be."""
+    if not viewer.is_admin:
+        yield [*conditions, ~records.c.vo.in_(viewer.vos), literal_column("NOT records.apart")]
+
+
+def _added_without_users(
+    viewer: Viewer, question: Question, others: CompoundSelect[Any], *, once: bool
+) -> Select[Any]:
+    """The same where nobody asks for users: those are counted by themselves, from names alone.
+
+    So the figures come from totals without users. Of a year by image with 112,000 totals that tell
+    users apart, SQLite takes 0.26 s instead of 0.51 s.
+    """
+    its = others.cte("others")  # both look at them: each is looked up once
+
+    def found(columns: Sequence[Any], figures: Sequence[str], *, users: bool) -> Subquery:
+        kept = _kept(question, by_vo=False, users=users)
+        added_up = (_totals(viewer, question, one, figures) for one in kept)
+        return union_all(select(*columns), *added_up).subquery("parts")
+
+    every = found(list(its.c), _summed(question), users=False)
+    added = _added(question, every, once=once, users=False)
+    names = [its.c[name] for name in ("uid", *_columns(question))]
+    named = found(names, (), users=True)
+    keys, count = _keys(question, named), func.count(named.c.user.distinct()).label("users")
+    users = select(*_labelled(question, keys), count).group_by(*keys).subquery("of_users")
+    sums = added.subquery("added")
+    same = and_(true(), *(sums.c[by.value] == users.c[by.value] for by in question.by))
+    asked = (users.c.users if one.name == "users" else one for one in sums.c)
+    return select(*asked).select_from(sums.outerjoin(users, same))
+
+
+def _added(question: Question, found: Subquery, *, once: bool, users: bool = True) -> Select[Any]:
+    c, keys = found.c, _keys(question, found)
     sums: dict[str, ColumnElement[Any]] = {
         name: func.coalesce(func.sum(c[name]), 0) for name in _summed(question)
     }
@@ -105,9 +160,22 @@ def _added(question: Question, found: Any, *, once: bool) -> Select[Any]:
         # Where it is known without, nothing is told apart: with 2,000 rows, it takes 5 of 17 ms.
         if not once:
             sums["pods"] += func.count(c.uid.distinct())
-        sums["users"] = one if By.USER in question.by else func.count(c.user.distinct())
-    query = select(*keys, func.count(), *(sums.get(name, nothing) for name in _ASKED))
-    return query.group_by(*keys) if keys else query
+        if users:
+            sums["users"] = one if By.USER in question.by else func.count(c.user.distinct())
+    labelled = (sums.get(name, nothing).label(name) for name in _ASKED)
+    named = _labelled(question, keys)
+    return select(*named, func.count().label("parts"), *labelled).group_by(*keys)
+
+
+def _keys(question: Question, found: Subquery) -> list[ColumnElement[Any]]:
+    # As expressions: SQLite would otherwise read all records in the order of an index on users.
+    return [func.coalesce(found.c[by.value], literal_column("NULL")) for by in question.by]
+
+
+def _labelled(
+    question: Question, keys: Iterable[ColumnElement[Any]]
+) -> Iterator[ColumnElement[Any]]:
+    return (key.label(by.value) for by, key in zip(question.by, keys, strict=True))
 
 
 def _is_by_vo(question: Question, *, is_single: bool) -> bool:
@@ -134,7 +202,7 @@ def _added_apart(viewer: Viewer, question: Question, kept: _Kept, others: Any) -
     other records, that takes 115 ms of processor time, and this takes 53 ms; by day alone, 99 and
     72 ms.
     """
-    totals = _totals(viewer, question, kept).subquery("totals").c
+    totals = _totals(viewer, question, kept, _summed(question)).subquery("totals").c
     its = _of_users(question, others).subquery("of_users").c
     keys, its_keys = ([of[by.value] for by in question.by] for of in (totals, its))
     users = func.sum(totals.users) if kept.is_by_vo else func.count(totals.user.distinct())
@@ -164,7 +232,7 @@ def _of_users(question: Question, others: Any) -> Select[Any]:
 
 def _is_among(viewer: Viewer, question: Question, others: Any) -> ColumnElement[bool]:
     """Whether a total counts the user of another record in the same row."""
-    kept = next(_kept(question, by_vo=False))
+    kept = next(_kept(question, by_vo=False, users=True))
     c = kept.table.c
     within = [*_of_totals(viewer, question, kept), c.user == others.user]
     if By.DAY in question.by:
@@ -180,8 +248,7 @@ def _is_among(viewer: Viewer, question: Question, others: Any) -> ColumnElement[
 
 def _with_users(question: Question, keys: Sequence[Any], c: Any, users: Any) -> Select[Any]:
     sums = (func.sum(c[name]).label(name) for name in _summed(question))
-    named = (key.label(by.value) for key, by in zip(keys, question.by, strict=True))
-    return select(*named, *sums, users.label("users"))
+    return select(*_labelled(question, keys), *sums, users.label("users"))
 
 
 def _summed(question: Question) -> tuple[str, ...]:
@@ -218,7 +285,7 @@ def _columns(question: Question) -> tuple[str, ...]:
     return (*_NAMES, "month", *(["day"] if By.DAY in question.by else []))
 
 
-def _kept(question: Question, *, by_vo: bool) -> Iterator[_Kept]:
+def _kept(question: Question, *, by_vo: bool, users: bool) -> Iterator[_Kept]:
     """The totals of what a question is about.
 
     Over several months a pod counts in the first one, or else where it began.
@@ -226,10 +293,12 @@ def _kept(question: Question, *, by_vo: bool) -> Iterator[_Kept]:
     Args:
         question: what is asked.
         by_vo: take what they come to by VO.
+        users: else, take those that tell users apart.
     """
-    of_days, of_months = day_totals, totals.of_months(question.names - {By.DAY, By.MONTH})
+    told = question.names - {By.DAY, By.MONTH} | ({By.USER} if users else set())
+    of_days, of_months = day_totals, totals.of_months(told)
     if by_vo:
-        of_days, of_months = vo_totals.OF[of_days], vo_totals.OF[of_months]
+        of_days, of_months = day_vo_totals, month_vo_totals
     c = of_days.c
     if By.DAY in question.by:  # of a single month
         days = c.day.between(*_ends(question))
@@ -258,14 +327,14 @@ def _place(month: Month) -> ColumnElement[int]:
     return literal(month.year * 12 + month.month - 1)
 
 
-def _totals(viewer: Viewer, question: Question, kept: _Kept) -> Select[Any]:
+def _totals(viewer: Viewer, question: Question, kept: _Kept, needed: Sequence[str]) -> Select[Any]:
     c, told = kept.table.c, _told_apart(question, kept)
     conditions = _of_totals(viewer, question, kept)
     here: dict[str, ColumnElement[Any]] = {"month": kept.month.label("month")}
     here |= {name: literal("").label(name) for name in _NAMES if name not in told}
     names = [here[name] if name in here else c[name] for name in _columns(question)]
     figures = {"pods": kept.pods, "unknown": c.pods_without_cpu, "resized": literal(0)}
-    found = {name: figures[name] if name in figures else c[name] for name in _summed(question)}
+    found = {name: figures[name] if name in figures else c[name] for name in needed}
     uid = cast(null(), String).label("uid")
     if kept.is_by_vo and question.counts:
         found["users"] = c.users
@@ -300,7 +369,9 @@ def _told_apart(question: Question, kept: _Kept) -> tuple[str, ...]:
         return _NAMES[:1]
     needed = {by.value for by in question.by} | ({By.USER.value} if question.counts else set())
     told = _NAMES[: max((_NAMES.index(name) + 1 for name in needed if name in _NAMES), default=0)]
-    return _NAMES if kept.table is day_totals and By.USER.value in told else told
+    if kept.table is day_totals and By.USER.value in told:
+        return _NAMES
+    return tuple(name for name in told if name in kept.table.c)
 
 
 def _ends(question: Question) -> tuple[int, int]:

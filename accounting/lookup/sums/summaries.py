@@ -123,6 +123,21 @@ class Summaries:
             find = partial(summing.sums, self.database, viewer, part)
             yield part, of_part, self._once(("measured", viewer, part), of_part, find)
 
+    def count(self, viewer: Viewer, question: Question) -> int:
+        """How many records of whole months a question is about.
+
+        Raises:
+            Forbidden: the viewer may not ask for that user or VO.
+        """
+
+        def find() -> int:
+            with self.database.asking() as connection:
+                found = connection.execute(statements.counted(viewer, question))
+                return int(found.scalar() or 0)
+
+        version = tuple(self.version(question.months))
+        return self._once(("count", viewer, question), version, find)
+
     def refresh(self) -> None:
         """If records have changed, by whatever process, add up again what was asked lately.
 

@@ -14,7 +14,6 @@ from accounting.api.routes.records import selected
 from accounting.lookup import records
 from accounting.lookup.records import Delivery, Page, Question, Sort
 from accounting.lookup.sums import summaries
-from accounting.lookup.sums.question import By
 from accounting.lookup.sums.question import Question as Sums
 from accounting.model.records import Status
 from accounting.model.time import Month
@@ -161,8 +160,7 @@ def _sums(
         (), time.first, time.last, **filters.named(), contains=filters.contains, days=time.days
     )
     if time.days is None:  # a record is a notebook's part of one month
-        by_month = service.summaries.measured(viewer, replace(asked, by=(By.MONTH,)))
-        count = sum(row.pods for row in by_month)
+        count = service.summaries.count(viewer, asked)
     else:
         count = records.count(service.database, viewer, question)
     found = service.summaries.summary(viewer, asked)
