@@ -17,7 +17,7 @@ the attempt that was cut short cannot be under way any more.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, and_, exists, func, select, tuple_, update
@@ -30,6 +30,7 @@ from accounting.errors import AccountingError
 from accounting.model.messages import (
     UNDELIVERED,
     WAITING,
+    Entry,
     Failure,
     FailureKind,
     Limit,
@@ -54,6 +55,23 @@ from accounting.store.tables import (
 _MESSAGE = [messages.c[name] for name in Message.__slots__]
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What is due at a destination, read before it is stored.
+
+    Attributes:
+        state: of the records, when they were read.
+        due: what fits into a message.
+        left_out: how many figures cannot be carried.
+        body: the message's.
+    """
+
+    state: queue.State
+    due: Sequence[Entry]
+    left_out: int
+    body: str
+
+
 class Outbox:
     """The queues; their reading side for people is ``accounting.lookup.messages``.
 
@@ -65,6 +83,7 @@ class Outbox:
     def __init__(self, database: Database, outlet: Outlet | None = None) -> None:
         self.database = database
         self.outlet: Outlet = outlet or CloudRecords()
+        self._built: tuple[int | None, _Read | None] = (None, None)
 
     def register(self, destination: str, position: int = 0) -> None:
         """Note that a destination takes this outlet's figures: they are due there from now on."""
@@ -151,13 +170,31 @@ class Outbox:
             (last record taken, records taken, records left out); nothing more is due when none
             was taken.
         """
-        with self.database.begin() as connection:
-            due, left_out = self.outlet.due(connection, destination, after, limit, open_from)
-            if due:
-                body = self.outlet.body([entry.text for entry in due])
-                number = batches.store(connection, destination, body, count=len(due), now=now)
-                batches.enqueue(connection, destination, number, due)
-        return (due[-1].key if due else None), len(due), left_out
+        asked = destination, after, limit, open_from
+        # Reading and encoding takes longer than storing: meanwhile, no other writer waits.
+        with self.database.begin(reading=True) as connection:
+            read = self._read(connection, *asked)
+        if read.due:
+            with self.database.begin() as connection:
+                if queue.state(connection) != read.state:
+                    read = self._read(connection, *asked)
+                number = self._store(connection, destination, read, now)
+            self._built = number, read
+        return (read.due[-1].key if read.due else None), len(read.due), read.left_out
+
+    def _read(self, connection: Connection, *asked: Any) -> _Read:
+        state = queue.state(connection)  # first: on PostgreSQL, later queries see later commits
+        due, left_out = self.outlet.due(connection, *asked)
+        return _Read(state, due, left_out, self.outlet.body([entry.text for entry in due]))
+
+    def _store(
+        self, connection: Connection, destination: str, read: _Read, now: float
+    ) -> int | None:
+        if not read.due:
+            return None
+        number = batches.store(connection, destination, read.body, count=len(read.due), now=now)
+        batches.enqueue(connection, destination, number, read.due)
+        return number
 
     def next(self, destination: str) -> Message | None:
         """The first message that waits for this destination and has nothing before it.
@@ -216,14 +253,22 @@ class Outbox:
 
     def _deliver(self, connection: Connection, message: Message, now: float) -> None:
         """Take the records over into what the receiver holds now."""
-        keys = batches.keys_of(connection, message.id)
         rows = [
             (key.year, key.month, key.uid, message.destination, message.id, digest, text, now)
-            for digest, text in self._texts(message).items()
-            for key in (keys[digest],)
+            for key, digest, text in self._figures(connection, message)
         ]
         names = tuple(column.name for column in delivered.columns)
         self.database.write(connection, delivered, names, rows)
+
+    def _figures(
+        self, connection: Connection, message: Message
+    ) -> list[tuple[RecordKey, str, str]]:
+        """The keys, digests and texts of a message's figures."""
+        number, read = self._built
+        if read is not None and (number, read.body) == (message.id, message.body):
+            return [(entry.key, entry.digest, entry.text) for entry in read.due]
+        keys = batches.keys_of(connection, message.id)
+        return [(keys[digest], digest, text) for digest, text in self._texts(message).items()]
 
     def _texts(self, message: Message) -> dict[str, str]:
         """Digest → text of the figures in a message, in its order."""

@@ -337,4 +337,9 @@ def is_final(record: Record) -> bool:
 
     It is if the pod has ended, or was measured at the month's last second (M8).
     """
-    return record.status is Status.COMPLETED or record.created_at == record.month.last_second
+    return is_last_word(record.status, record.created_at, record.month)
+
+
+def is_last_word(status: str, created_at: int, month: Month) -> bool:
+    """The same of a record's status, and of when it was measured."""
+    return status == Status.COMPLETED or created_at == month.last_second

@@ -26,12 +26,12 @@ def is_due(open_from: Month = NOTHING_CLOSED, destination: str = "") -> Any:
         open_from: the first month that is not closed.
         destination: to there; by default to any that takes records.
     """
-    return _unsaid(destination, lambda at: ~(_is_final(at) & _is_closed(open_from)), first=True)
+    return _unsaid(destination, lambda at: ~(_is_closed(open_from) & _is_final(at)), first=True)
 
 
 def is_differing(open_from: Month, destination: str = "") -> Any:
     """The condition of a correction that came after its month was closed, and waits (D6)."""
-    return _unsaid(destination, lambda at: _is_final(at) & _is_closed(open_from), first=False)
+    return _unsaid(destination, lambda at: _is_closed(open_from) & _is_final(at), first=False)
 
 
 def is_unsaid(destination: str) -> Any:
@@ -132,6 +132,7 @@ def _of_record(destination: Any) -> Any:
 
 
 def _is_closed(open_from: Month) -> Any:
+    """To be asked first: of open months, SQLite then looks for nothing else."""
     columns = records.c
     earlier = (columns.year == open_from.year) & (columns.month < open_from.month)
     return (columns.year < open_from.year) | earlier

@@ -64,6 +64,7 @@ _RECORD_PATHS = {
     "held": "held.value",
     "energy_quality": "energy_quality.value",
 }
+_COLUMN_OF = {path: name for name, path in _RECORD_PATHS.items()}
 _encode_flags = json.dumps
 _encode = msgspec.json.Encoder().encode
 _decode_flags = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -73,6 +74,11 @@ _decode_accelerators = msgspec.json.Decoder(tuple[Accelerator, ...]).decode
 
 def _of_record(names: Sequence[str]) -> Callable[[Record], tuple[Any, ...]]:
     return attrgetter(*(_RECORD_PATHS.get(name, name) for name in names))
+
+
+def column_of(path: str) -> Any:
+    """The column of what a ``Record`` has at a path, such as ``vo.fqan``."""
+    return tables.records.c[_COLUMN_OF.get(path, path)]
 
 
 _FLAGS_AT = RECORD_COLUMNS.index("flags")

@@ -1,6 +1,7 @@
 """The queue, on both kinds of database: what may go, what must wait, what operators can do."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from accounting.lookup.messages import Messages, Selection
 from accounting.lookup.records import Delivery, Question, page
 from accounting.lookup.sums import outgoing
 from accounting.model.messages import (
+    Entry,
     Failure,
     FailureKind,
     Limit,
@@ -273,6 +275,57 @@ def test_a_record_that_is_written_while_its_month_is_settled_is_found(ledger: Da
     Outbox(ledger).settle(TO)
     assert looked
     assert Outbox(ledger).due_count(destination=TO) == 1
+
+
+class Interrupted(CloudRecords):
+    """Records that something is done to after they were read and before they are stored."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        self.meanwhile = [meanwhile]
+        self.times = 0
+
+    def due(self, *asked: Any) -> tuple[list[Entry], int]:
+        found = super().due(*asked)
+        self.times += 1
+        while self.meanwhile:
+            self.meanwhile.pop()()
+        return found
+
+
+def test_a_record_that_changes_while_a_message_is_put_together_goes_out_as_it_is_then(
+    ledger: Database,
+) -> None:
+    """Whoever writes does not wait until the message is together."""
+    write(ledger, [account(1), account(2)])
+    outlet = Interrupted(lambda: write(ledger, [ran_on(account(1), 60)]))
+    outbox = Outbox(ledger, outlet)
+    assert outbox.fill(TO, None, Limit(500), 1.0)[1] == 2
+    message = outbox.next(TO)
+    assert message is not None
+    assert table_of([message.body]) == table_of_ours(ledger)
+    assert (outbox.due_count(destination=TO), outlet.times) == (0, 2)
+
+
+def test_a_user_who_is_erased_while_a_message_is_put_together_is_not_named_in_it(
+    ledger: Database,
+) -> None:
+    write(ledger, [account(1)])
+    (user,) = {record.user for record in Records(ledger).find()}
+    outbox = Outbox(ledger, Interrupted(lambda: erasure.erase_user(ledger, user)))
+    outbox.fill(TO, None, Limit(500), 1.0)
+    message = outbox.next(TO)
+    assert message is not None
+    assert user not in message.body
+
+
+def test_a_message_that_is_put_together_while_nothing_changes_is_read_once(
+    ledger: Database,
+) -> None:
+    write(ledger, [account(1)])
+    elsewhere = partial(Outbox(ledger).fill, "inbox://other.example.org", None, Limit(1), 1.0)
+    outlet = Interrupted(elsewhere)
+    assert Outbox(ledger, outlet).fill(TO, None, Limit(500), 1.0)[1] == 1
+    assert outlet.times == 1
 
 
 def unsaid(database: Database, to: str = TO) -> set[str]:

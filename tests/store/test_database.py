@@ -172,6 +172,18 @@ def test_writing_replaces_what_is_there(database: Database) -> None:
     assert rows == [(1.0, 9.0), (2.0, 3.0)]
 
 
+@pytest.mark.parametrize("count", [1999, 2000, 2001, 4500])
+def test_many_rows_are_written_whatever_their_number(database: Database, count: int) -> None:
+    """SQLite is given up to 2,000 rows of two columns at once."""
+    for end in (1.0, 2.0):
+        with database.begin() as connection:
+            rows = [(float(start), end + start) for start in range(count)]
+            database.write(connection, gaps, ("start_at", "end_at"), rows)
+    with database.begin(reading=True) as connection:
+        found = connection.execute(select(gaps).order_by(gaps.c.start_at)).all()
+    assert [tuple(row) for row in found] == rows
+
+
 def test_a_job_is_done_by_one_at_a_time(new_url: NewUrl) -> None:
     url = new_url()
     with Database(url) as one, Database(url) as other:

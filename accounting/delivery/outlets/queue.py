@@ -11,10 +11,14 @@ from accounting.model.messages import UNDELIVERED, Entry, OutletKind, RecordKey
 from accounting.model.time import Month
 from accounting.store.due import unsettled
 from accounting.store.engine.database import Database
-from accounting.store.tables import joined, messages, outlets, queued, revisions, settled
+from accounting.store.tables import joined, messages, outlets, progress, queued, revisions, settled
 
 _AT_ONCE = 500
 """Rows that are fetched together."""
+
+
+State = tuple[int, Mapping[Month, int]]
+"""Of what messages are built from: see ``state``."""
 
 
 class Told(NamedTuple):
@@ -59,23 +63,35 @@ def in_order(
     condition: Any,
     destination: str,
     after: RecordKey | None,
+    *,
+    columns: Sequence[Any] = (),
 ) -> Generator[Row[Any]]:
     """A table's rows that may be told, by month and key, behind ``after``.
 
     Each month by itself: an index has its rows in order. Of several months at once, SQLite sorts
     all that waits, anew for each message.
+
+    Args:
+        connection: reads them.
+        table: their table.
+        condition: of what may be told.
+        destination: to there.
+        after: only those behind this key.
+        columns: which to read; none: all.
     """
     c = table.c
     for month in sorted(Month(*row) for row in connection.execute(unsettled(destination))):
         if after is not None and month < after.of:
             continue
-        query = select(table).where(c.year == month.year, c.month == month.month, condition)
+        query = select(*(columns or c)).where(c.year == month.year, c.month == month.month)
+        query = query.where(condition)
         if after is not None and month == after.of:
             query = query.where(c.uid > after.uid)
         # Of this statement only: on the connection it would make a cursor of the INSERT to come.
         rows = connection.execute(query.order_by(c.uid).execution_options(yield_per=_AT_ONCE))
         with closing(rows):
-            yield from rows
+            for part in rows.partitions():
+                yield from part
 
 
 def told(connection: Connection, destination: str, month: Month) -> Mapping[str, Told]:
@@ -134,6 +150,12 @@ def revisions_now(connection: Connection) -> Mapping[Month, int]:
     """
     found = connection.execute(select(revisions.c.year, revisions.c.month, revisions.c.revision))
     return {Month(year, month): revision for year, month, revision in found}
+
+
+def state(connection: Connection) -> State:
+    """Changes if records do, or if users are erased: what was read before must be read again."""
+    erased = connection.scalar(select(progress.c.revision)) or 0
+    return erased, revisions_now(connection)
 
 
 def settle(

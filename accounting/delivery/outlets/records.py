@@ -8,12 +8,11 @@ from sqlalchemy import Connection, case, exists, func, literal_column, select, u
 
 from accounting.delivery.outlets import queue
 from accounting.model.messages import Entry, Limit, OutletKind, RecordKey
-from accounting.model.records import Record
 from accounting.model.time import Month
 from accounting.records import builder
 from accounting.records.formats import apel
 from accounting.store.due import is_due, is_unsaid, moved, unsaid, unsettled
-from accounting.store.rows import record_of
+from accounting.store.rows import column_of
 from accounting.store.tables import queued, records
 
 
@@ -111,24 +110,30 @@ def taken(
     """Records that fit into one message, by month and pod; and how many cannot be carried."""
     found: list[Entry] = []
     size, left_out = 0, 0
+    read = queue.in_order(connection, records, condition, destination, after, columns=_READ)
     # Closed at once: what is written next must find no cursor that is open.
-    with closing(queue.in_order(connection, records, condition, destination, after)) as rows:
-        for row in rows:
-            record = record_of(row)
-            text = apel.text(record)
-            if limit.ascii_only and not text.isascii():
+    with closing(read) as rows:
+        for entry in map(_entry, rows):
+            if limit.ascii_only and not entry.text.isascii():
                 left_out += 1
                 continue
-            size += len(text.encode())
+            size += len(entry.text.encode())
             if found and size > apel.MAX_BODY_BYTES:
                 break
-            found.append(entry_of(record, text))
+            found.append(entry)
             if len(found) == limit.records:
                 break
     return found, left_out
 
 
-def entry_of(record: Record, text: str) -> Entry:
-    """A record with its text."""
-    key = RecordKey(record.uid, *record.month)
-    return Entry(key, text, record.digest, builder.is_final(record))
+_NOTED = [records.c[name] for name in (*RecordKey._fields, "digest", "flags")]
+_READ = [*_NOTED, *map(column_of, apel.PATHS.values())]
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    """A record as a message carries it, from ``_READ``: no ``Record`` is made on the way."""
+    uid, year, month, digest, flags, *said = row
+    key = RecordKey(uid, year, month)
+    values = apel.written(said, ascii_user=apel.ASCII_USER in flags)
+    is_final = builder.is_last_word(values["Status"], values["RecordCreateTime"], key.of)
+    return Entry(key, apel.text_of(values), digest, is_final)

@@ -6,12 +6,45 @@ whose observed behaviour each rule names.
 
 import hashlib
 from collections.abc import Iterable
+from operator import attrgetter
+from typing import Any
 
 from accounting.model.records import Record
 from accounting.records.identity import fit_user
 
-Fields = dict[str, str | int | None]
-"""A record's keys and values as they are written."""
+Fields = dict[str, Any]
+"""A record's keys and values as they are written: texts, whole numbers or None."""
+
+PATHS = {
+    "RecordCreateTime": "created_at",
+    "VMUUID": "uid",
+    "SiteName": "site",
+    "CloudComputeService": "compute_service",
+    "MachineName": "machine",
+    "LocalUserId": "user",
+    "LocalGroupId": "group",
+    "GlobalUserName": "user",
+    "FQAN": "vo.fqan",
+    "Status": "status.value",
+    "StartTime": "start_at",
+    "EndTime": "end_at",
+    "WallDuration": "wall_seconds",
+    "CpuDuration": "cpu_seconds",
+    "CpuCount": "cpu_count",
+    "NetworkInbound": "received_gb",
+    "NetworkOutbound": "sent_gb",
+    "Memory": "memory_mb",
+    "Disk": "disk_gb",
+    "BenchmarkType": "benchmark_type",
+    "Benchmark": "benchmark",
+    "ImageId": "image",
+    "CloudType": "cloud_type",
+}
+"""Where a ``Record`` has each value."""
+_KEYS = list(PATHS)
+_KEYS.insert(_KEYS.index("WallDuration"), "SuspendDuration")
+_ORDER: Fields = dict.fromkeys(_KEYS, 0)  # notebooks are stopped, never suspended
+_values = attrgetter(*PATHS.values())
 
 ASCII_USER = "user name escaped to ASCII"
 """The flag of a record of which the user's name goes out in ASCII, percent-encoded (UTF-8)."""
@@ -38,33 +71,23 @@ def digest_of_lines(lines: Iterable[str]) -> str:
 
 def fields(record: Record) -> Fields:
     """The record's keys and values in the repository's order; None or "" where there is none."""
-    user = fit_user(record.user, ascii_only=ASCII_USER in record.flags)
-    return {
-        "RecordCreateTime": record.created_at,
-        "VMUUID": record.uid,
-        "SiteName": record.site,
-        "CloudComputeService": record.compute_service,
-        "MachineName": record.machine,
-        "LocalUserId": user,
-        "LocalGroupId": record.group,
-        "GlobalUserName": user,
-        "FQAN": record.vo.fqan,
-        "Status": record.status.value,
-        "StartTime": record.start_at,
-        "EndTime": record.end_at,
-        "SuspendDuration": 0,  # notebooks are stopped, never suspended
-        "WallDuration": record.wall_seconds,
-        "CpuDuration": record.cpu_seconds,
-        "CpuCount": decimal(record.cpu_count),
-        "NetworkInbound": record.received_gb,
-        "NetworkOutbound": record.sent_gb,
-        "Memory": record.memory_mb,
-        "Disk": record.disk_gb,
-        "BenchmarkType": record.benchmark_type,
-        "Benchmark": decimal(record.benchmark),
-        "ImageId": record.image,
-        "CloudType": record.cloud_type,
-    }
+    return written(_values(record), ascii_user=ASCII_USER in record.flags)
+
+
+def written(values: Iterable[Any], *, ascii_user: bool) -> Fields:
+    """The same from what a record has of ``PATHS``.
+
+    Args:
+        values: in the order of ``PATHS``.
+        ascii_user: the user's name goes out in ASCII.
+    """
+    found = _ORDER | dict(zip(PATHS, values, strict=True))
+    found["LocalUserId"] = found["GlobalUserName"] = fit_user(
+        found["GlobalUserName"], ascii_only=ascii_user
+    )
+    found["CpuCount"] = decimal(found["CpuCount"])
+    found["Benchmark"] = decimal(found["Benchmark"])
+    return found
 
 
 def decimal(value: float | None) -> str:
@@ -74,12 +97,17 @@ def decimal(value: float | None) -> str:
 
 def text(record: Record) -> str:
     """The record as a message carries it, with its closing separator."""
-    return "\n".join([*lines(fields(record)), SEPARATOR, ""])
+    return text_of(fields(record))
+
+
+def text_of(values: Fields) -> str:
+    """The same from its keys and values."""
+    return "\n".join([*lines(values), SEPARATOR, ""])
 
 
 def lines(values: Fields) -> list[str]:
     """The lines of what there is, without the separator."""
-    return [f"{key}: {value}" for key, value in values.items() if value is not None and value != ""]
+    return [f"{key}: {value}" for key, value in values.items() if value or value == 0]
 
 
 def parsed(text: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -29,6 +30,8 @@ HEAD = "0023"
 _MARK = """CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 )"""
+_PARAMETERS = 4000
+"""Of one statement; SQLite takes up to 32,766."""
 _PACKAGED = Path(__file__).parents[2] / "migrations"
 _CHECKED_OUT = Path(__file__).parents[3] / "migrations"
 
@@ -161,7 +164,7 @@ class Database:
             return
         statement = _upsert(connection.dialect, table, tuple(columns))
         if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql(statement, list(rows))
+            _insert(connection, statement, len(columns), rows)
         else:
             named = [dict(zip(columns, row, strict=True)) for row in rows]
             connection.exec_driver_sql(statement, named)
@@ -358,6 +361,25 @@ def _upsert(dialect: Dialect, table: Table, columns: tuple[str, ...]) -> str:
     if compiled.positional and compiled.positiontup != list(columns):
         raise ValueError(f"columns of {table.name} must be in the table's order")
     return str(compiled)
+
+
+def _insert(
+    connection: Connection, statement: str, width: int, rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Many rows with each statement: the driver takes and releases Python's lock for each.
+
+    Row by row, threads that write and threads that compute would stop each other at every row.
+    """
+    together = _PARAMETERS // width
+    whole = len(rows) - len(rows) % together
+    if whole:
+        values = f"({', '.join('?' * width)})"
+        many = statement.replace(values, ", ".join([values] * together), 1)
+        for start in range(0, whole, together):
+            part = tuple(chain.from_iterable(rows[start : start + together]))
+            connection.exec_driver_sql(many, part)
+    if rest := list(rows[whole:]):
+        connection.exec_driver_sql(statement, rest)
 
 
 def _key(job: str) -> int:
