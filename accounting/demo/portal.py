@@ -15,6 +15,8 @@ from accounting.simulation.judges.portal import Portal
 from accounting.simulation.judges.repository import Repository
 
 _HOUR = 3600
+_DAY_SECONDS = 86400
+"""A month that is younger has nearly nothing to lose."""
 _LATER_SECONDS = 10 * 86400.0
 """The portal is read that much later: nothing is on its way any more."""
 
@@ -34,7 +36,7 @@ def show(
     Raises:
         AccountingError: a difference where there is none, or none where a message is missing.
     """
-    month = Month.of(until - 1)
+    month = Month.of(until - _DAY_SECONDS)
     at = until + _LATER_SECONDS
     lost = max(bodies, key=lambda body: told(body, month))
     refused = Repository()
