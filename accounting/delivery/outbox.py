@@ -4,9 +4,10 @@ Each destination has its own queue; what one was told does not count for another
 stored together with the note that its records are no longer due there, in one transaction; only
 then is it sent. Whatever happens between, it is sent from here, with the same bytes::
 
-                    ┌────── failed ──────┐
-                    ▼                    │
-    fill ──►  pending ── claimed ──►  sending ──► sent
+    fill ────────────────────────────────┐
+                    ┌────── failed ────┐ │
+                    ▼                  │ ▼
+              pending ── claimed ──►  sending ──► sent
                  ▲                       │
         retried  │                       ├──► split    (its halves are pending in its place)
                  └─────  parked  ◄───────┘
@@ -18,7 +19,7 @@ the attempt that was cut short cannot be under way any more.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, exists, func, select, tuple_, update
 
@@ -72,6 +73,22 @@ class _Read:
     body: str
 
 
+class Filled(NamedTuple):
+    """What became of due records.
+
+    Attributes:
+        after: the last that was taken; None: nothing more is due.
+        records: how many were taken.
+        left_out: how many cannot be carried.
+        message: it holds them, and its first attempt has begun.
+    """
+
+    after: RecordKey | None
+    records: int
+    left_out: int
+    message: Message | None
+
+
 class Outbox:
     """The queues; their reading side for people is ``accounting.lookup.messages``.
 
@@ -83,7 +100,7 @@ class Outbox:
     def __init__(self, database: Database, outlet: Outlet | None = None) -> None:
         self.database = database
         self.outlet: Outlet = outlet or CloudRecords()
-        self._built: tuple[int | None, _Read | None] = (None, None)
+        self._built: tuple[Message | None, Sequence[Entry]] = (None, ())
 
     def register(self, destination: str, position: int = 0) -> None:
         """Note that a destination takes this outlet's figures: they are due there from now on."""
@@ -153,8 +170,8 @@ class Outbox:
         limit: Limit,
         now: float,
         open_from: Month = NOTHING_CLOSED,
-    ) -> tuple[RecordKey | None, int, int]:
-        """Put due records into one new message.
+    ) -> Filled:
+        """Put due records into one new message, and note that its first attempt begins.
 
         Records are taken in the order of their pods and months, so that a pod's months follow each
         other. Those whose last message is not delivered yet wait for that.
@@ -166,21 +183,20 @@ class Outbox:
             now: Unix time.
             open_from: the first month that is not closed.
 
-        Returns:
-            (last record taken, records taken, records left out); nothing more is due when none
-            was taken.
         """
         asked = destination, after, limit, open_from
         # Reading and encoding takes longer than storing: meanwhile, no other writer waits.
         with self.database.begin(reading=True) as connection:
             read = self._read(connection, *asked)
+        message = None
         if read.due:
             with self.database.begin() as connection:
                 if queue.state(connection) != read.state:
                     read = self._read(connection, *asked)
-                number = self._store(connection, destination, read, now)
-            self._built = number, read
-        return (read.due[-1].key if read.due else None), len(read.due), read.left_out
+                message = self._store(connection, destination, read, now)
+        self._built = message, read.due
+        after = read.due[-1].key if read.due else None
+        return Filled(after, len(read.due), read.left_out, message)
 
     def _read(self, connection: Connection, *asked: Any) -> _Read:
         state = queue.state(connection)  # first: on PostgreSQL, later queries see later commits
@@ -189,12 +205,13 @@ class Outbox:
 
     def _store(
         self, connection: Connection, destination: str, read: _Read, now: float
-    ) -> int | None:
+    ) -> Message | None:
         if not read.due:
             return None
         number = batches.store(connection, destination, read.body, count=len(read.due), now=now)
         batches.enqueue(connection, destination, number, read.due)
-        return number
+        found = connection.execute(select(*_MESSAGE).where(messages.c.id == number)).one()
+        return _claim(connection, _message(found), now)
 
     def next(self, destination: str) -> Message | None:
         """The first message that waits for this destination and has nothing before it.
@@ -215,27 +232,12 @@ class Outbox:
             if connection.execute(parked.limit(1)).first() is not None:
                 query = query.where(~_stands_behind())
             row = connection.execute(query).one_or_none()
-        return None if row is None else replace(Message(*row), state=MessageState(row.state))
+        return None if row is None else _message(row)
 
     def claim(self, message: Message, now: float) -> Message | None:
         """Note that an attempt begins; None if the message has changed: ask for the next one."""
         with self.database.begin() as connection:
-            changed = connection.execute(
-                update(messages)
-                .where(
-                    messages.c.id == message.id,
-                    messages.c.state.in_(WAITING),
-                    messages.c.attempts == message.attempts,
-                )
-                .values(
-                    state=MessageState.SENDING.value, attempts=message.attempts + 1, tried_at=now
-                )
-            )
-        if not changed.rowcount:
-            return None
-        return replace(
-            message, state=MessageState.SENDING, attempts=message.attempts + 1, tried_at=now
-        )
+            return _claim(connection, message, now)
 
     def sent(self, message: Message, broker_id: str, now: float) -> None:
         """Note that the destination has taken the message over, and with it its records."""
@@ -264,9 +266,9 @@ class Outbox:
         self, connection: Connection, message: Message
     ) -> list[tuple[RecordKey, str, str]]:
         """The keys, digests and texts of a message's figures."""
-        number, read = self._built
-        if read is not None and (number, read.body) == (message.id, message.body):
-            return [(entry.key, entry.digest, entry.text) for entry in read.due]
+        built, entries = self._built
+        if built == message:
+            return [(entry.key, entry.digest, entry.text) for entry in entries]
         keys = batches.keys_of(connection, message.id)
         return [(keys[digest], digest, text) for digest, text in self._texts(message).items()]
 
@@ -435,6 +437,27 @@ def stop_from(row: Any) -> Stop:
     """A stop from its row."""
     failure = Failure(FailureKind(row.kind), row.reason, row.cure)
     return Stop(row.destination, row.stopped_at, failure, row.message_id, row.probe_at)
+
+
+def _message(row: Any) -> Message:
+    return replace(Message(*row), state=MessageState(row.state))
+
+
+def _claim(connection: Connection, message: Message, now: float) -> Message | None:
+    """See ``Outbox.claim``."""
+    state, attempts = MessageState.SENDING, message.attempts + 1
+    changed = connection.execute(
+        update(messages)
+        .where(
+            messages.c.id == message.id,
+            messages.c.state.in_(WAITING),
+            messages.c.attempts == message.attempts,
+        )
+        .values(state=state.value, attempts=attempts, tried_at=now)
+    )
+    if not changed.rowcount:
+        return None
+    return replace(message, state=state, attempts=attempts, tried_at=now)
 
 
 def _said(failure: Failure) -> dict[str, Any]:

@@ -111,7 +111,6 @@ class Report:
 class Step(StrEnum):
     """Moments of a push between which a crash could matter."""
 
-    BUILT = "built"
     CLAIMED = "claimed"
     ANSWERED = "answered"
     NOTED = "noted"
@@ -247,30 +246,29 @@ class _Run:
         while self.report.error is None:
             message = self.outbox.next(self.destination)
             if message is None:
-                after, count = self._build(after)
-                if not count:
+                after, claimed = self._build(after)
+                if claimed is None:
                     self.outbox.settle(self.destination)
                     return
             elif self._is_early(message):
                 return
-            elif claimed := self.outbox.claim(message, self.now()):
+            else:
+                claimed = self.outbox.claim(message, self.now())
+            if claimed is not None:
                 self.passed(Step.CLAIMED)
                 self._send(claimed)
                 self.passed(Step.NOTED)
                 if self.notice(self.report):
                     return
 
-    def _build(self, after: RecordKey | None) -> tuple[RecordKey | None, int]:
+    def _build(self, after: RecordKey | None) -> tuple[RecordKey | None, Message | None]:
         limit = Limit(self.policy.records_per_message, ascii_only=self.sender.ascii_only)
-        after, count, left_out = self.outbox.fill(
-            self.destination, after, limit, self.now(), self._open_from()
-        )
-        self.report.left_out += left_out
-        if count:
+        filled = self.outbox.fill(self.destination, after, limit, self.now(), self._open_from())
+        self.report.left_out += filled.left_out
+        if filled.message is not None:
             self.report.built += 1
-            self.report.records += count
-            self.passed(Step.BUILT)
-        return after, count
+            self.report.records += filled.records
+        return filled.after, filled.message
 
     def _open_from(self) -> Month:
         return Month.first_open(self.now(), self.policy.close_after_seconds)

@@ -34,11 +34,6 @@ def is_differing(open_from: Month, destination: str = "") -> Any:
     return _unsaid(destination, lambda at: _is_closed(open_from) & _is_final(at), first=False)
 
 
-def is_unsaid(destination: str) -> Any:
-    """The condition of a record that a destination was not told, however old the month is."""
-    return _unsaid(destination, lambda _: True, first=True)
-
-
 def _unsaid(destination: str, also: Any, *, first: bool) -> Any:
     """The condition of records that differ from what was queued.
 

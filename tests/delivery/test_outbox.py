@@ -328,6 +328,41 @@ def test_a_message_that_is_put_together_while_nothing_changes_is_read_once(
     assert outlet.times == 1
 
 
+def test_a_new_message_is_being_sent_as_soon_as_it_is_stored(ledger: Database) -> None:
+    write(ledger, [account(1)])
+    outbox = Outbox(ledger)
+    message = outbox.fill(TO, None, Limit(500), 7.0).message
+    assert message is not None
+    assert (message.state, message.attempts, message.tried_at) == (MessageState.SENDING, 1, 7.0)
+    assert outbox.next(TO) == message
+    assert outbox.fill(TO, None, Limit(500), 8.0).message is None
+
+
+def test_a_push_of_little_reads_little_however_much_was_told_before(tmp_path: Path) -> None:
+    few, many = (_work_of_little(tmp_path / str(count), count) for count in (20, 2000))
+    assert many < 2 * few
+
+
+def _work_of_little(folder: Path, told: int) -> int:
+    """How much work SQLite has with a push of one record, after others were told."""
+    folder.mkdir()
+    steps: list[None] = []
+    with opened(folder) as database:
+        pages = [ran_on(account(number), 60, ended=True) for number in range(told)]
+        write(database, pages)
+        push(database, Inbox())
+        for page in pages[told // 2 : told // 2 + 2]:
+            push(database, Inbox())
+            write(database, [ran_on(page, 60, ended=True)])
+        event.listen(
+            database.engine,
+            "checkout",
+            lambda one, *_: one.set_progress_handler(lambda: steps.append(None), 10),
+        )
+        assert push(database, Inbox()).delivered == 1
+    return len(steps)
+
+
 def unsaid(database: Database, to: str = TO) -> set[str]:
     """What a destination was not told, as found among what has changed since it was told all."""
     with database.begin(reading=True) as connection:
@@ -428,7 +463,7 @@ def test_a_message_is_filled_without_sorting_all_that_waits(tmp_path: Path, outl
             asked.append((statement, bound))
 
         outbox = Outbox(database, outlet)
-        after, count, _ = outbox.fill(TO, None, Limit(2), 1.0)
+        after, count, *_ = outbox.fill(TO, None, Limit(2), 1.0)
         assert count == 2
         assert outbox.fill(TO, after, Limit(2), 1.0)[1] == 1
         questions = [one for one in asked if "ORDER BY" in one[0]]

@@ -1,10 +1,10 @@
 """What destinations were told: reads and writes ``queued`` and ``settled``, for all outlets."""
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from accounting.model.messages import UNDELIVERED, Entry, OutletKind, RecordKey
@@ -65,6 +65,7 @@ def in_order(
     after: RecordKey | None,
     *,
     columns: Sequence[Any] = (),
+    few: Callable[[Month], Collection[str] | None] = lambda _: None,
 ) -> Generator[Row[Any]]:
     """A table's rows that may be told, by month and key, behind ``after``.
 
@@ -78,13 +79,16 @@ def in_order(
         destination: to there.
         after: only those behind this key.
         columns: which to read; none: all.
+        few: gives the uids that alone may be told of a month; None: all may.
     """
     c = table.c
     for month in sorted(Month(*row) for row in connection.execute(unsettled(destination))):
         if after is not None and month < after.of:
             continue
+        if (uids := few(month)) is not None and not uids:
+            continue
         query = select(*(columns or c)).where(c.year == month.year, c.month == month.month)
-        query = query.where(condition)
+        query = query.where(condition, true() if uids is None else c.uid.in_(uids))
         if after is not None and month == after.of:
             query = query.where(c.uid > after.uid)
         # Of this statement only: on the connection it would make a cursor of the INSERT to come.

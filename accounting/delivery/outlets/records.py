@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, case, exists, func, literal_column, select, union
@@ -11,9 +12,12 @@ from accounting.model.messages import Entry, Limit, OutletKind, RecordKey
 from accounting.model.time import Month
 from accounting.records import builder
 from accounting.records.formats import apel
-from accounting.store.due import is_due, is_unsaid, moved, unsaid, unsettled
+from accounting.store.due import is_due, moved, unsaid
 from accounting.store.rows import column_of
 from accounting.store.tables import queued, records
+
+_FEW = 2000
+"""Records that are looked up one by one, rather than found as their whole month is read."""
 
 
 class CloudRecords:
@@ -56,10 +60,9 @@ class CloudRecords:
     def settle(self, connection: Connection, destination: str) -> None:
         """See ``Outlet``."""
         revised = queue.revisions_now(connection)
-        for year, month in connection.execute(unsettled(destination)).all():
-            of_month = (records.c.year == year) & (records.c.month == month)
-            left = select(records.c.uid).where(of_month, is_unsaid(destination)).limit(1)
-            if connection.execute(left).first() is None:
+        for year, month, told_at in connection.execute(moved(destination)).all():
+            left = unsaid(destination, Month(year, month), told_at)
+            if all(connection.execute(some.limit(1)).first() is None for some in left):
                 queue.settle(connection, destination, Month(year, month), revised)
         queue.forget_joined(connection)
 
@@ -110,7 +113,10 @@ def taken(
     """Records that fit into one message, by month and pod; and how many cannot be carried."""
     found: list[Entry] = []
     size, left_out = 0, 0
-    read = queue.in_order(connection, records, condition, destination, after, columns=_READ)
+    few = partial(_few, connection, destination)
+    read = queue.in_order(
+        connection, records, condition, destination, after, columns=_READ, few=few
+    )
     # Closed at once: what is written next must find no cursor that is open.
     with closing(read) as rows:
         for entry in map(_entry, rows):
@@ -124,6 +130,24 @@ def taken(
             if len(found) == limit.records:
                 break
     return found, left_out
+
+
+def _few(connection: Connection, destination: str, month: Month) -> set[str] | None:
+    """The uids of a month's records that were not told; None: perhaps all, or too many.
+
+    With them, a push of little need not read the whole month.
+    """
+    if (told_at := _told_at(connection, destination, month)) is None:
+        return None
+    uids: set[str] = set()
+    for query in unsaid(destination, month, told_at):
+        uids.update(connection.scalars(query.limit(_FEW)))
+    return uids if len(uids) < _FEW else None
+
+
+def _told_at(connection: Connection, destination: str, month: Month) -> int | None:
+    found = connection.execute(moved(destination)).all()
+    return {Month(year, of): told_at for year, of, told_at in found}.get(month)
 
 
 _NOTED = [records.c[name] for name in (*RecordKey._fields, "digest", "flags")]
