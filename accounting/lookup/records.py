@@ -173,7 +173,10 @@ def page(database: Database, viewer: Viewer, question: Question) -> Page:
         if there is None:
             return Page([], "")
         query, columns, limit = _page_of(viewer, there)
-        rows = connection.execute(_among_few(connection, query, question)).all()
+        found = _among_few(connection, query, question)
+        if found is query and viewer.is_admin:
+            found = _in_order(query, question)
+        rows = connection.execute(found).all()
         entries = entries_of(connection, rows[:limit], question.open_from)
     following = ""
     if len(rows) > limit:
@@ -254,6 +257,19 @@ def _among_few(connection: Connection, query: Select[Any], question: Question) -
         return query
     few = connection.scalars(which.limit(FEW + 1)).all()
     return query.where(_c.uid.in_(few)) if len(few) <= FEW else query
+
+
+def _in_order(query: Select[Any], question: Question) -> Select[Any]:
+    """The same query; if very many records are due, they are met in the order of the list.
+
+    SQLite would sort them all: of 300,000, that takes 0.6 s of processor time instead of 2 ms.
+    """
+    everything = replace(question.selection, limit=None) == _ALL
+    is_due = question.delivery in {Delivery.DUE, Delivery.DIFFERING}
+    if not (everything and is_due and question.sort is Sort.MONTH):
+        return query
+    hint = "INDEXED BY ix_records_year_month_start_at_uid"
+    return query.with_hint(records, hint, dialect_name="sqlite")
 
 
 def _waiting_ones(question: Question) -> Select[Any] | None:

@@ -1,7 +1,7 @@
 """Records found by the state of the message that took them."""
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.pusher import Pusher
@@ -31,3 +31,36 @@ def test_records_are_found_by_what_their_message_waits_for(
     page = running.get("/records?delivery=parked").text
     assert ("They are not added up here" in page) == (few == 0)
     assert ("1</data> record matches" in page) == (few != 0)
+
+
+@pytest.mark.parametrize("few", [1000, 0], ids=["few are due", "many"])
+def test_very_many_that_are_due_are_met_in_the_order_of_their_list(
+    few: int, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "FEW", few)
+    running = serve()
+    write(running.service.database, [account(number) for number in range(5)])
+    asked: list[str] = []
+    event.listen(
+        running.service.database.engine,
+        "before_cursor_execute",
+        lambda _connection, _cursor, statement, *_more: asked.append(statement),
+    )
+
+    def pages(question: str) -> tuple[list[str], bool]:
+        asked.clear()
+        found, cursor = [], ""
+        while len(found) < 10:
+            path = f"/api/v1/records?limit=2&{question}&cursor={cursor}"
+            answer = running.get(path).json()
+            found += [one["uid"] for one in answer["records"]]
+            if not (cursor := answer["next"]):
+                break
+        return found, any("INDEXED BY ix_records_year_month_start_at_uid" in one for one in asked)
+
+    all_of_them, _ = pages("sort=-month")
+    assert pages("sort=-month&delivery=due") == (all_of_them, few == 0)
+    assert pages("sort=month&delivery=due") == (all_of_them[::-1], few == 0)
+    mine, is_in_order = pages("delivery=due&user=user-1")
+    assert len(mine) < len(all_of_them) == 5
+    assert not is_in_order
