@@ -49,7 +49,8 @@ def test_very_many_that_are_due_are_met_in_the_order_of_their_list(
 
     def pages(question: str) -> tuple[list[str], bool]:
         asked.clear()
-        found, cursor = [], ""
+        found: list[str] = []
+        cursor = ""
         while len(found) < 10:
             path = f"/api/v1/records?limit=2&{question}&cursor={cursor}"
             answer = running.get(path).json()
