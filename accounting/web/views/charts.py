@@ -49,7 +49,7 @@ _FILE_STYLE = Style(
 _LEGEND_CHARACTERS, _LEGEND_BESIDE, _LEGEND_LINE = 110, 6, 20
 """Of a file's legend: how many characters fit on a line, how many of them a name has beside it, and
 the height of a line."""
-_REFUSED = frozenset({"style", "script"})
+_REFUSED = frozenset({"style", "script", "desc"})
 _DROPPED = ("tooltip", "title", "no_data")
 
 
@@ -110,10 +110,18 @@ def file(
     return str(drawn.render(is_unicode=True))
 
 
+class _Bars(StackedBar):  # type: ignore[misc] # pygal has no types
+    """Bars that tell their values on hover without pygal's script."""
+
+    def _tooltip_data(self, node: Any, value: str, *place: Any) -> None:
+        label = place[-1]
+        self.svg.node(node, "title").text = f"{label}: {value}" if label else value
+
+
 def _drawn(
     config: Config, style: Style, series: Sequence[tuple[str, Sequence[float]]], unit: str
 ) -> StackedBar:
-    drawn = StackedBar(config, style=style)
+    drawn = _Bars(config, style=style)
     drawn.value_formatter = lambda value: f"{value:,.{0 if value >= _FULL else 2}f} {unit}"
     for name, values in series:
         drawn.add(name or "none", [round(value, 4) or None for value in values])
@@ -154,26 +162,14 @@ def _without_scripts(root: Any) -> Any:
 
 
 def _ours(root: Any) -> Any:
-    """The picture without what a strict policy refuses, with hover texts that need no script."""
+    """The picture without what a strict policy refuses, and without what a script would show."""
     for parent in list(root.iter()):
         for child in list(parent):
             if not isinstance(child.tag, str):
                 continue
             name = child.tag.rpartition("}")[2]
-            words = child.get("class", "").split()
-            if name in _REFUSED or name == "title" or any(word in _DROPPED for word in words):
+            is_dropped = any(word in _DROPPED for word in child.get("class", "").split())
+            is_other = name == "title" and parent.get("class") != "bar"
+            if name in _REFUSED or is_dropped or is_other:
                 parent.remove(child)
-            elif name == "desc":
-                _hover(parent, child, words)
     return root
-
-
-def _hover(parent: Any, child: Any, words: Sequence[str]) -> None:
-    """Pygal keeps a bar's value beside it for its script; a title is shown by the browser."""
-    if "value" in words:
-        child.tag = child.tag.replace("desc", "title")
-        child.attrib.clear()
-        label = next((c.text for c in parent if c.get("class") == "x_label"), "")
-        child.text = f"{label}: {child.text}" if label else child.text
-    else:
-        parent.remove(child)
