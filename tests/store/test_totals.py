@@ -13,17 +13,16 @@ from alembic import command
 from msgspec import structs
 from sqlalchemy import Table, event, func, select, true
 
-from accounting.lookup.sums import outgoing, summing
+from accounting.lookup.sums import summing
 from accounting.lookup.sums.question import By, Question
 from accounting.lookup.sums.row import Usage
-from accounting.lookup.sums.summaries import LATELY_SECONDS, Summaries
-from accounting.model.pods import Account, Reading, Resources
-from accounting.model.time import Month, Window
+from accounting.lookup.sums.summaries import Summaries
+from accounting.model.pods import Reading
+from accounting.model.time import Month
 from accounting.records import builder
-from accounting.store import erasure, parts, totals
-from accounting.store.engine.access import Right, Viewer
+from accounting.store import erasure, totals
+from accounting.store.engine.access import Viewer
 from accounting.store.engine.database import Database, alembic_config
-from accounting.store.ledger import Ledger, Progress, Step
 from accounting.store.records import Records
 from accounting.store.rows import RECORD_COLUMNS, record_row
 from accounting.store.tables import (
@@ -35,9 +34,21 @@ from accounting.store.tables import (
     month_vo_totals,
     records,
 )
-from tests.delivery.books import NOVEMBER, RULES, SITE, account, opened
+from tests.delivery.books import NOVEMBER, RULES, SITE, opened
+from tests.store.asking import (
+    BY_VO,
+    DAY,
+    FIRST,
+    LAST,
+    QUESTIONS,
+    SOME,
+    VIEWERS,
+    commit,
+    of_a_day,
+    page,
+    rounded,
+)
 
-DAY = 86400
 TABLES = (
     month_totals,
     month_user_totals,
@@ -46,95 +57,11 @@ TABLES = (
     month_vo_totals,
     day_vo_totals,
 )
-FIRST, LAST = Month(2026, 10), Month(2026, 12)
-READ = frozenset({Right.READ})
-VIEWERS = (
-    Viewer("admin", frozenset(Right), is_admin=True),
-    Viewer("mia", READ, vos=frozenset({"vo0", "vo2"}), user="user-1"),
-    Viewer("ada", READ, user="user-2"),
-)
-QUESTIONS = [
-    Question((), FIRST, LAST),
-    Question((By.VO,), FIRST, LAST),
-    Question((By.USER, By.IMAGE), FIRST, LAST, vo="vo1"),
-    Question((By.MONTH, By.FLAVOR), FIRST, LAST),
-    Question((By.DAY, By.VO), FIRST, LAST),
-    Question((By.DAY, By.IMAGE), NOVEMBER, NOVEMBER),
-    Question((By.FLAVOR,), NOVEMBER, NOVEMBER, contains=((By.USER, "R-1"),)),
-    Question((By.VO,), FIRST, LAST, user="user-3"),
-    Question((By.VO,), FIRST, LAST, days=(FIRST.start // DAY + 9, LAST.start // DAY + 3)),
-    Question((By.USER,), NOVEMBER, NOVEMBER, days=(NOVEMBER.start // DAY + 3,) * 2),
-    Question((By.DAY,), NOVEMBER, LAST, days=(NOVEMBER.start // DAY + 20, LAST.start // DAY + 3)),
-    Question((By.IMAGE,), NOVEMBER, NOVEMBER, days=(NOVEMBER.start // DAY + 3,) * 2),
-    Question((By.MONTH, By.IMAGE), FIRST, LAST, counts=False),
-    Question((By.IMAGE, By.FLAVOR), FIRST, LAST, contains=((By.IMAGE, "E:1"),)),
-    Question((By.DAY,), FIRST, LAST, days=(FIRST.start // DAY + 9,) * 2, counts=False),
-    Question((By.DAY, By.USER), FIRST, LAST, among=((By.USER, ("user-1", "user-3")),)),
-    Question((By.VO,), FIRST, LAST, days=(FIRST.start // DAY + 9, LAST.start // DAY), counts=False),
-]
-BY_VO = [
-    Question((By.MONTH, By.VO), FIRST, LAST),
-    Question((By.VO,), NOVEMBER, NOVEMBER),
-    Question((By.VO,), NOVEMBER, NOVEMBER, vo="vo1"),
-    Question((By.VO, By.DAY, By.MONTH), FIRST, LAST, contains=((By.VO, "O1"),)),
-    Question((By.DAY, By.VO), NOVEMBER, LAST, among=((By.VO, ("vo0", "vo2")),)),
-    Question((By.DAY, By.VO), NOVEMBER, NOVEMBER, days=(NOVEMBER.start // DAY + 3,) * 2),
-    Question((By.DAY,), FIRST, LAST, counts=False),
-    Question((By.VO,), FIRST, LAST, counts=False),
-    Question((), FIRST, LAST, days=(FIRST.start // DAY + 9, LAST.start // DAY + 3), counts=False),
-]
-"""What totals come to by VO is enough for these."""
-
-QUESTIONS += BY_VO
-SOME = [*QUESTIONS[::5], *BY_VO[:2]]
 
 
 @pytest.fixture
 def database(ledger: Database) -> Database:
     return ledger
-
-
-def _page(seed: int, number: int, more: int = 0) -> Account:
-    """A notebook of some hours or weeks, which may go on, and may have run longer than known."""
-    chance = random.Random(f"{seed} {number}")  # noqa: S311 - the same in every run
-    page = account(number, user=f"user-{chance.randrange(4)}", group=f"vo{chance.randrange(3)}")
-    start = chance.randrange(FIRST.start, LAST.start)
-    seconds = chance.choice((1, 600, 40_000, 90_000, 20 * DAY)) + more
-    pod = page.pod
-    pod.started_at = pod.created_at = float(start)
-    pod.first_running_at = start + 1.0
-    pod.last_running_at = pod.last_listed_at = float(start + seconds)
-    pod.ended = chance.random() < 0.8 or more > 0
-    pod.image = f"image:{chance.randrange(2)}"
-    pod.owner = replace(pod.owner, flavor=chance.choice(("small", "large")))
-    if chance.random() < 0.2:
-        pod.resizes = ((start + seconds / 2, Resources(cpu_request=0.3)),)
-    until = Month.of(start + seconds)
-    page.readings.clear()
-    for month in Month.of(start).until(until):
-        at = min(month.last_second, start + seconds)
-        if chance.random() < 0.8:
-            page.readings[month] = Reading(at, (at - start) * 0.7, None, None)
-    return page
-
-
-def _commit(database: Database, pages: list[Account], rules: Any = RULES) -> None:
-    ledger = Ledger(database)
-    before = ledger.progress()
-    start = before.watermark if before else FIRST.start
-    revision = before.revision if before else 0
-    ledger.commit(
-        Step(
-            window=Window(start, start + 300),
-            before=before,
-            after=Progress(start + 300, start + 300.0, 60.0, revision),
-            accounts=pages,
-            records=[r for page in pages for r in builder.records(page, SITE, rules)],
-            gaps=[],
-            spoke=True,
-            rejected=0,
-        )
-    )
 
 
 def _check(database: Database, questions: Sequence[Question] = QUESTIONS) -> None:
@@ -150,7 +77,7 @@ def _check(database: Database, questions: Sequence[Question] = QUESTIONS) -> Non
                 one_by_one = summing.sums(database, viewer, part, true())
                 order = sorted(quick, key=lambda row: sorted(row.key.items()))
                 expected = sorted(one_by_one, key=lambda row: sorted(row.key.items()))
-                assert [_rounded(row) for row in order] == [_rounded(row) for row in expected]
+                assert [rounded(row) for row in order] == [rounded(row) for row in expected]
 
 
 def _check_count(database: Database, viewer: Viewer, question: Question) -> None:
@@ -172,13 +99,6 @@ def _check_days_hold_what_months_do(database: Database) -> None:
             assert held == pytest.approx(sum(row.core_seconds for row in whole), abs=1)
 
 
-def _rounded(row: Any) -> Any:
-    return structs.replace(
-        row,
-        **{name: pytest.approx(getattr(row, name), abs=0.01) for name in parts.INTEGRALS},
-    )
-
-
 @pytest.mark.parametrize("at_once", [7, 100], ids=["months", "records"])  # are looked for
 def test_totals_follow_whatever_is_written(
     database: Database, monkeypatch: pytest.MonkeyPatch, at_once: int
@@ -186,14 +106,14 @@ def test_totals_follow_whatever_is_written(
     monkeypatch.setattr(totals, "_AT_ONCE", at_once)
     seed = 1
     chance = random.Random(seed)  # noqa: S311 - the same in every run
-    pages = [_page(seed, number) for number in range(40)]
-    _commit(database, pages)
+    pages = [page(seed, number) for number in range(40)]
+    commit(database, pages)
     assert totals.months_that_differ(database) == []
     # Read again: some have ended, or had run longer; others were not known.
     again = chance.sample(range(60), 20)
-    _commit(database, [_page(seed, number, chance.choice((9, 10 * DAY))) for number in again])
+    commit(database, [page(seed, number, chance.choice((9, 10 * DAY))) for number in again])
     other = replace(RULES, overrides={"vo1": "vo2"})
-    _commit(database, chance.sample(pages, 10), other)
+    commit(database, chance.sample(pages, 10), other)
     _check(database, SOME)
     _check_days_hold_what_months_do(database)
     erasure.erase_user(database, "user-1")
@@ -205,7 +125,7 @@ def test_totals_follow_whatever_is_written(
 
 
 def test_what_was_written_without_totals_counts_nevertheless(database: Database) -> None:
-    _commit(database, [_page(7, number) for number in range(20)])
+    commit(database, [page(7, number) for number in range(20)])
     with database.begin() as connection:
         for table in TABLES:
             connection.execute(table.delete())
@@ -225,7 +145,7 @@ def test_what_was_written_without_totals_counts_nevertheless(database: Database)
 def test_a_total_that_was_changed_by_hand_is_found_and_made_anew(
     database: Database, table: Table
 ) -> None:
-    _commit(database, [_page(7, number) for number in range(20)])
+    commit(database, [page(7, number) for number in range(20)])
     with database.begin() as connection:
         connection.execute(table.update().values(wall=table.c.wall + 1))
     assert totals.months_that_differ(database) != []
@@ -237,7 +157,7 @@ def test_a_total_that_was_changed_by_hand_is_found_and_made_anew(
 
 
 def test_by_vo_no_other_totals_are_added_up(database: Database) -> None:
-    _commit(database, [_page(7, number) for number in range(20)])
+    commit(database, [page(7, number) for number in range(20)])
 
     def asked() -> list[Usage]:
         return [
@@ -258,7 +178,7 @@ def test_by_vo_no_other_totals_are_added_up(database: Database) -> None:
 
 
 def test_by_user_no_totals_of_flavours_are_added_up(database: Database) -> None:
-    _commit(database, [_page(7, number) for number in range(20)])
+    commit(database, [page(7, number) for number in range(20)])
 
     def asked() -> list[Usage]:
         questions = (Question(by, FIRST, LAST) for by in ((), (By.USER,), (By.VO, By.USER)))
@@ -272,7 +192,7 @@ def test_by_user_no_totals_of_flavours_are_added_up(database: Database) -> None:
 
 
 def test_only_who_used_an_image_is_looked_for_among_totals_of_users(database: Database) -> None:
-    _commit(database, [_page(7, number) for number in range(20)])
+    commit(database, [page(7, number) for number in range(20)])
 
     def asked() -> list[Usage]:
         names = ((), (By.IMAGE,), (By.VO, By.FLAVOR), (By.MONTH, By.IMAGE))
@@ -296,7 +216,7 @@ def test_migrations_add_totals_up_by_vo_and_tell_where_pods_began(database: Data
 
     here = ("vo0", "user-1", "small", "image:1", *range(1, 11))
     row = {c.name: value for c, value in zip(list(month_totals.c)[2:-1], here, strict=True)}
-    _commit(database, [_page(7, number) for number in range(20)])
+    commit(database, [page(7, number) for number in range(20)])
     migrate(command.downgrade, "0019")
     with database.begin() as connection:
         connection.execute(month_totals.insert().values(year=2026, month=11, **row))
@@ -319,7 +239,7 @@ def test_migrations_add_totals_up_by_vo_and_tell_where_pods_began(database: Data
 def test_a_notebook_s_last_month_is_in_totals_while_the_one_before_says_the_same(
     database: Database,
 ) -> None:
-    page = _of_a_day(1, "user-1", "small", ended=True)
+    page = of_a_day(1, "user-1", "small", ended=True)
     pod = page.pod
     pod.started_at = pod.created_at = pod.first_running_at = NOVEMBER.start - 2.0 * DAY
     before = Month.of(NOVEMBER.start - 1)
@@ -344,7 +264,7 @@ def test_a_notebook_s_last_month_is_in_totals_while_the_one_before_says_the_same
         _check(database, asked)
         return kept
 
-    _commit(database, [page])
+    commit(database, [page])
     assert write({}) == 1
     assert write({"vo0": "vo1"}, only=before) == 0
     assert write({"vo0": "vo1"}, only=NOVEMBER) == 1
@@ -355,23 +275,13 @@ def test_a_notebook_s_last_month_is_in_totals_while_the_one_before_says_the_same
     _check(database, asked)
 
 
-def _of_a_day(number: int, user: str, flavor: str, *, ended: bool) -> Account:
-    page = account(number, user=user, group="vo0")
-    pod, start = page.pod, float(NOVEMBER.start + 4 * DAY)
-    pod.started_at = pod.created_at = pod.first_running_at = start
-    pod.last_running_at = pod.last_listed_at = start + 600
-    pod.ended = ended
-    pod.owner = replace(pod.owner, flavor=flavor)
-    return page
-
-
 def test_users_of_a_day_count_once_whether_totals_have_them_or_not(database: Database) -> None:
     kept = [("user-1", "small"), ("user-1", "large"), ("user-3", "small")]
     going_on = [("user-1", "small"), ("user-2", "small"), ("user-2", "large"), ("user-3", "large")]
-    _commit(
+    commit(
         database,
         [
-            _of_a_day(number, *names, ended=number < len(kept))
+            of_a_day(number, *names, ended=number < len(kept))
             for number, names in enumerate([*kept, *going_on])
         ],
     )
@@ -393,7 +303,7 @@ def test_users_of_a_day_count_once_whether_totals_have_them_or_not(database: Dat
 
 def test_records_are_taken_in_by_their_uids_and_no_others_are_read(tmp_path: Path) -> None:
     with opened(tmp_path) as database:
-        _commit(database, [_page(3, number) for number in range(20)])
+        commit(database, [page(3, number) for number in range(20)])
         with database.begin() as connection:
             asked: list[tuple[str, Any]] = []
 
@@ -416,7 +326,7 @@ def test_records_are_taken_in_by_their_uids_and_no_others_are_read(tmp_path: Pat
 def test_sums_look_at_no_record_that_a_total_has(tmp_path: Path) -> None:
     asked: list[tuple[str, Any, int]] = []
     with opened(tmp_path) as database:
-        _commit(database, [_page(3, number) for number in range(20)])
+        commit(database, [page(3, number) for number in range(20)])
 
         @event.listens_for(database.engine, "before_cursor_execute")
         def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_more: Any) -> None:
@@ -443,108 +353,13 @@ def test_sums_look_at_no_record_that_a_total_has(tmp_path: Path) -> None:
 
 def test_sums_without_counts_have_the_same_figures(tmp_path: Path) -> None:
     with opened(tmp_path) as database:
-        _commit(database, [_page(5, number) for number in range(20)])
+        commit(database, [page(5, number) for number in range(20)])
         summaries = Summaries(database)
         for question in QUESTIONS:
             counted = summaries.measured(VIEWERS[0], replace(question, counts=True))
             plain = summaries.measured(VIEWERS[0], replace(question, counts=False))
             nothing: Any = dict.fromkeys(("pods", "users", "pods_without_cpu"), 0)
             assert [
-                _rounded(structs.replace(row, **nothing, pods_without_energy=0)) for row in counted
-            ] == [_rounded(row) for row in plain]
+                rounded(structs.replace(row, **nothing, pods_without_energy=0)) for row in counted
+            ] == [rounded(row) for row in plain]
             assert sum(row.pods for row in counted) > 0 or question.by == (By.DAY,)
-
-
-def _asked_in(database: Database) -> list[str]:
-    asked: list[str] = []
-
-    @event.listens_for(database.engine, "before_cursor_execute")
-    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        asked.append(statement)
-
-    return asked
-
-
-def _added_up(asked: Sequence[str]) -> int:
-    return sum("_totals" in one for one in asked)
-
-
-def test_what_was_asked_lately_is_added_up_again_before_anybody_asks(database: Database) -> None:
-    chance = random.Random(3)  # noqa: S311 - the same in every run
-    pages = [_page(11, number) for number in range(30)]
-    _commit(database, pages)
-    summaries = Summaries(database)
-    asked = [(viewer, question) for viewer in VIEWERS[:2] for question in SOME]
-    for viewer, question in asked:
-        summaries.summary(viewer, question)
-    summaries.measured(VIEWERS[0], QUESTIONS[0])
-    names = summaries.names(VIEWERS[0], NOVEMBER, 9)
-    kept: list[int] = []
-    with Database(database.url.render_as_string(hide_password=False)) as other:
-        for step in range(3):  # as another process does
-            if step == 2:
-                erasure.erase_user(other, "user-1")
-            else:
-                again = [_page(11, number, 9) for number in chance.sample(range(40), 8)]
-                _commit(other, again)
-            summaries.refresh()
-            statements = _asked_in(database)
-            found = [summaries.summary(viewer, question) for viewer, question in asked]
-            summaries.measured(VIEWERS[0], QUESTIONS[0])
-            offered = summaries.names(VIEWERS[0], NOVEMBER, 9)
-            assert statements
-            assert _added_up(statements) == 0
-            for (viewer, question), rows in zip(asked, found, strict=True):
-                expected = Summaries(other).summary(viewer, question)
-                assert rows == [_rounded(row) for row in expected]
-            assert offered == Summaries(other).names(VIEWERS[0], NOVEMBER, 9)
-            kept.append(len(summaries._kept))
-    assert kept[0] == kept[-1], "what no longer holds is let go"
-    assert "user-1" in names[By.USER]
-    assert "user-1" not in offered[By.USER]
-
-
-def test_nothing_is_added_up_again_that_has_not_changed_or_nobody_asks(tmp_path: Path) -> None:
-    now = 0.0
-    with opened(tmp_path) as database:
-        _commit(database, [_page(11, number) for number in range(5)])
-        summaries = Summaries(database, lambda: now)
-        summaries.summary(VIEWERS[0], QUESTIONS[0])
-        summaries.refresh()
-        statements = _asked_in(database)
-        summaries.refresh()
-        assert len([one for one in statements if one.startswith("SELECT")]) == 1, "what has changed"
-        _commit(database, [_page(11, 6)])
-        now = LATELY_SECONDS + 1
-        statements.clear()
-        summaries.refresh()
-        assert _added_up(statements) == 0
-
-
-def test_what_was_not_told_is_looked_for_once_for_all_questions_about_a_month(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looked: list[Sequence[Month]] = []
-    look = outgoing.differing
-
-    def counted(database: Database, months: Sequence[Month]) -> outgoing.Differing:
-        looked.append(months)
-        return look(database, months)
-
-    monkeypatch.setattr(outgoing, "differing", counted)
-    with opened(tmp_path) as database:
-        _commit(database, [_page(5, number) for number in range(5)])
-        summaries = Summaries(database)
-        for changes in range(2):
-            for viewer in VIEWERS:
-                for by in (By.VO, By.USER):
-                    summaries.summary(viewer, Question((by,), NOVEMBER, NOVEMBER))
-            assert looked == [[NOVEMBER]] * (changes + 1)
-            _commit(database, [_of_a_day(99, "user-0", "small", ended=bool(changes))])
-
-
-def test_names_are_offered_once_to_whomever(tmp_path: Path) -> None:
-    with opened(tmp_path) as database:
-        _commit(database, [account(number, group="vo0") for number in range(3)])
-        for viewer in VIEWERS[:2]:
-            assert Summaries(database).names(viewer, NOVEMBER, 9)[By.VO] == ["vo0"]
