@@ -7,7 +7,7 @@ stands, so totals never fall.
 """
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
@@ -137,7 +137,8 @@ class Line:
 
     def _has_begun(self, since: float) -> bool:
         """Whether a fall surely was a restart, since a silence hides it and the counter grows."""
-        low = [point for point in self._seen if point[0] >= since][:_SURE]
+        first = bisect_left(self._seen, (since,))
+        low = self._seen[first : first + _SURE]
         if len(low) < _SURE or any(late <= early for (_, early), (_, late) in pairwise(low)):
             return False
         before = self._before.get(since)
