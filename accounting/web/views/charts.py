@@ -113,13 +113,6 @@ def file(
 class _Bars(StackedBar):  # type: ignore[misc] # pygal has no types
     """Bars that tell their values on hover without pygal's script."""
 
-    def __getattribute__(self, name: str) -> Any:
-        """What its state has, else its own: pygal looks four times, two fifths of a drawing."""
-        state = object.__getattribute__(self, "__dict__").get("state")
-        if state is None or name == "state" or name not in vars(state):
-            return object.__getattribute__(self, name)
-        return vars(state)[name]
-
     def _tooltip_data(self, node: Any, value: str, *place: Any) -> None:
         label = place[-1]
         self.svg.node(node, "title").text = f"{label}: {value}" if label else value
