@@ -182,7 +182,6 @@ class Outbox:
             limit: how much a message may hold.
             now: Unix time.
             open_from: the first month that is not closed.
-
         """
         asked = destination, after, limit, open_from
         # Reading and encoding takes longer than storing: meanwhile, no other writer waits.

@@ -41,7 +41,7 @@ def test_a_record_that_changes_while_a_message_is_put_together_goes_out_as_it_is
     write(ledger, [account(1), account(2)])
     outlet = Interrupted(lambda: write(ledger, [ran_on(account(1), 60)]))
     outbox = Outbox(ledger, outlet)
-    assert outbox.fill(TO, None, Limit(500), 1.0)[1] == 2
+    assert outbox.fill(TO, None, Limit(500), 1.0).records == 2
     message = outbox.next(TO)
     assert message is not None
     assert table_of([message.body]) == table_of_ours(ledger)
@@ -66,7 +66,7 @@ def test_a_message_that_is_put_together_while_nothing_changes_is_read_once(
     write(ledger, [account(1)])
     elsewhere = partial(Outbox(ledger).fill, "inbox://other.example.org", None, Limit(1), 1.0)
     outlet = Interrupted(elsewhere)
-    assert Outbox(ledger, outlet).fill(TO, None, Limit(500), 1.0)[1] == 1
+    assert Outbox(ledger, outlet).fill(TO, None, Limit(500), 1.0).records == 1
     assert outlet.times == 1
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from accounting.model.messages import UNDELIVERED, Entry, OutletKind, RecordKey
 from accounting.model.time import Month
-from accounting.store.due import unsettled
+from accounting.store.due import moved
 from accounting.store.engine.database import Database
 from accounting.store.tables import joined, messages, outlets, progress, queued, revisions, settled
 
@@ -65,7 +65,7 @@ def in_order(
     after: RecordKey | None,
     *,
     columns: Sequence[Any] = (),
-    few: Callable[[Month], Collection[str] | None] = lambda _: None,
+    few: Callable[[Month, int | None], Collection[str] | None] = lambda *_: None,
 ) -> Generator[Row[Any]]:
     """A table's rows that may be told, by month and key, behind ``after``.
 
@@ -79,13 +79,17 @@ def in_order(
         destination: to there.
         after: only those behind this key.
         columns: which to read; none: all.
-        few: gives the uids that alone may be told of a month; None: all may.
+        few: gives the uids that alone may be told of a month, by the revision at which all of it
+            was told; None: all may.
     """
     c = table.c
-    for month in sorted(Month(*row) for row in connection.execute(unsettled(destination))):
+    months = {
+        Month(year, of): told_at for year, of, told_at in connection.execute(moved(destination))
+    }
+    for month, told_at in sorted(months.items()):
         if after is not None and month < after.of:
             continue
-        if (uids := few(month)) is not None and not uids:
+        if (uids := few(month, told_at)) is not None and not uids:
             continue
         query = select(*(columns or c)).where(c.year == month.year, c.month == month.month)
         query = query.where(condition, true() if uids is None else c.uid.in_(uids))

@@ -132,22 +132,19 @@ def taken(
     return found, left_out
 
 
-def _few(connection: Connection, destination: str, month: Month) -> set[str] | None:
+def _few(
+    connection: Connection, destination: str, month: Month, told_at: int | None
+) -> set[str] | None:
     """The uids of a month's records that were not told; None: perhaps all, or too many.
 
     With them, a push of little need not read the whole month.
     """
-    if (told_at := _told_at(connection, destination, month)) is None:
+    if told_at is None:
         return None
     uids: set[str] = set()
     for query in unsaid(destination, month, told_at):
         uids.update(connection.scalars(query.limit(_FEW)))
     return uids if len(uids) < _FEW else None
-
-
-def _told_at(connection: Connection, destination: str, month: Month) -> int | None:
-    found = connection.execute(moved(destination)).all()
-    return {Month(year, of): told_at for year, of, told_at in found}.get(month)
 
 
 _NOTED = [records.c[name] for name in (*RecordKey._fields, "digest", "flags")]
