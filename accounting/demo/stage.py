@@ -6,7 +6,7 @@ Everything is in one folder and on loopback ports, and ends with the ``with`` bl
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,6 +53,7 @@ _METRICS = {
     for flavor in (*PLAIN_FLAVORS, *ODD_FLAVORS, *GPU_FLAVORS)
 }
 
+RECORD_TOPIC = "eu-egi-cloud-accounting"
 GPU_TOPIC = "eu-egi-accelerator-accounting"
 """Made up: no release of APEL takes these records."""
 HOME_TOPIC = "eu-egi-storage-accounting"
@@ -154,24 +155,18 @@ def built(folder: Path, console: Console) -> Iterator[Stage]:
         host = authority.issue("notebooks.example.org")
         registered = [HostCertificate.load(*host).dn]
         broker = stack.enter_context(
-            AmsStandin(authority, registered=registered, journal=folder / "ams.jsonl")
+            AmsStandin(
+                authority,
+                registered=registered,
+                topic=RECORD_TOPIC,
+                journal=folder / "ams.jsonl",
+            )
         )
         topics = {
             topic: stack.enter_context(AmsStandin(authority, registered=registered, topic=topic))
             for _, topic in _OUTLETS.values()
         }
-        sender = AmsSender(
-            AmsSettings(
-                host=broker.host,
-                project="accounting",
-                topic="eu-egi-cloud-accounting",
-                port=broker.port,
-                authn_port=broker.authn_port,
-                ca_file=authority.ca_file,
-            ),
-            *host,
-        )
-        stack.callback(sender.close)
+        sender = stack.enter_context(sender_to(broker, RECORD_TOPIC, authority, host))
         database = stack.enter_context(Database(f"sqlite:///{folder / 'accounting.db'}"))
         database.upgrade()
         known = [metric.definition for metric in _METRICS.values()]
@@ -213,9 +208,7 @@ def settings(scene: Stage, token_file: Path) -> Settings:
             "hostcert": scene.host.cert,
             "hostkey": scene.host.key,
             "ca_file": scene.authority.ca_file,
-            "ams_host": scene.broker.host,
-            "ams_port": scene.broker.port,
-            "authn_port": scene.broker.authn_port,
+            **_reached(scene.broker),
             "interval": SERVED_SECONDS,
         },
         "storage": {"measure": True},
@@ -235,18 +228,29 @@ def settings(scene: Stage, token_file: Path) -> Settings:
             "interval": SERVED_SECONDS,
         },
         "destinations": {
-            name: {
-                "records": told,
-                "ams_topic": topic,
-                "ams_host": scene.topics[topic].host,
-                "ams_port": scene.topics[topic].port,
-                "authn_port": scene.topics[topic].authn_port,
-            }
+            name: {"records": told, "ams_topic": topic, **_reached(scene.topics[topic])}
             for name, (told, topic) in _OUTLETS.items()
         },
         "api": {"token_file": token_file},
     }
     return Settings(_env_prefix="DEMO_ACCOUNTING_", **given)  # type: ignore[call-arg] # known at run time
+
+
+@contextmanager
+def sender_to(
+    broker: AmsStandin, topic: str, authority: Authority, host: Issued
+) -> Iterator[AmsSender]:
+    """A sender to a stand-in's topic, closed at the end."""
+    address = AmsSettings(
+        host=broker.host,
+        project="accounting",
+        topic=topic,
+        port=broker.port,
+        authn_port=broker.authn_port,
+        ca_file=authority.ca_file,
+    )
+    with closing(AmsSender(address, *host)) as sender:
+        yield sender
 
 
 def bounds(day: str) -> tuple[float, float]:
@@ -258,6 +262,15 @@ def bounds(day: str) -> tuple[float, float]:
 def metrics() -> Metrics:
     """What the flavours count as at EOSC."""
     return Metrics(_METRICS)
+
+
+def _reached(broker: AmsStandin) -> Mapping[str, Any]:
+    """The settings of where a stand-in listens."""
+    return {
+        "ams_host": broker.host,
+        "ams_port": broker.port,
+        "authn_port": broker.authn_port,
+    }
 
 
 def _secret(scene: Stage, name: str, secret: str) -> Path:
