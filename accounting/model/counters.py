@@ -20,8 +20,8 @@ JITTER_SECONDS = 15.0
 """A sample's value may be as much older or younger than its time says."""
 # A counter that is lower than it can grow in that time is not waited for.
 _SHALLOW_SECONDS = 7.5
-# It is one at once if the counter was silent before, as while a node reboots, and so many samples
-# grow since: a wrong one may be repeated once.
+# A fall is a restart at once if the counter was silent before, as while a node reboots, and so many
+# samples grow since: a wrong one may be repeated once.
 _SURE = 3
 _SILENT = 2.0
 """A silence is so many times as long as what lies between the samples after it."""
