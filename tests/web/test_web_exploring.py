@@ -415,36 +415,6 @@ def test_how_well_energy_is_known_leaves_room_for_all_columns(tmp_path: Path, pa
         assert months.evaluate("all => all.scrollWidth - all.clientWidth") == 0
 
 
-def test_labels_of_a_life_never_overlap(site: Site, watched: Page) -> None:
-    site.open(watched, "/records")
-    uids = {a.pod.uid for a in month.accounts()}
-    for uid in [month.ADAS_LONG_ONE, month.BOBS, month.HELD, *sorted(uids)[:20]]:
-        watched.goto(f"{site.url}/records/{uid}")
-        for width in (683, 1366):
-            watched.set_viewport_size({"width": width, "height": 900})
-            boxes = watched.locator(".timeline text").evaluate_all(
-                "all => all.filter(t => t.textContent).map(t => t.getBoundingClientRect())"
-                ".map(b => [b.left, b.top, b.right, b.bottom])"
-            )
-            for place, one in enumerate(boxes):
-                for other in boxes[place + 1 :]:
-                    apart = one[2] <= other[0] or other[2] <= one[0]
-                    assert apart or one[3] <= other[1] + 1 or other[3] <= one[1] + 1, uid
-
-
-def test_a_phone_shows_a_whole_life_and_tells_its_ends_below(site: Site, watched: Page) -> None:
-    site.open(watched, "/records")
-    watched.goto(f"{site.url}/records/{month.ADAS_LONG_ONE}")
-    line, ends = watched.get_by_role("region", name="Time line"), watched.locator(".ends")
-    expect(ends).to_be_hidden()
-    watched.set_viewport_size({"width": 390, "height": 900})
-    assert line.evaluate("all => all.scrollWidth - all.clientWidth") == 0
-    expect(ends).to_be_visible()
-    expect(ends).to_have_text(
-        re.compile(r"Started 2026-\d\d-\d\d \d\d:\d\d, (ended|last seen) 2026")
-    )
-
-
 def test_managers_see_their_role_and_vo_and_everybody_can_take_their_usage_away(
     site: Site,
     watched: Page,
@@ -477,19 +447,6 @@ def test_users_take_their_usage_away(site: Site, watched: Page) -> None:
         assert downloading.value.path().read_bytes().startswith(begin), title
     watched.locator("td a.figure").first.click()
     expect(watched.locator(".truth").first).to_be_visible()
-
-
-def test_a_life_is_taken_away_as_a_picture(site: Site, watched: Page) -> None:
-    site.open(watched, f"/records/{month.ADAS_LONG_ONE}", "ada")
-    for title, begin in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
-        with watched.expect_download() as downloading:
-            watched.locator("p.actions a", has_text=title).click()
-        assert downloading.value.path().read_bytes().startswith(begin), title
-        assert downloading.value.suggested_filename == f"life-{month.ADAS_LONG_ONE}.{title.lower()}"
-    for path in (f"/records/{month.BOBS}/life.svg", f"/api/v1/records/{month.BOBS}/counters"):
-        answer = watched.goto(f"{site.url}{path}")
-        assert answer is not None
-        assert answer.status == 403
 
 
 def test_a_notebook_that_ended_in_a_gap_is_told_to_count_up_to_its_last_sample(
