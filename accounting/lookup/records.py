@@ -177,7 +177,10 @@ def page(database: Database, viewer: Viewer, question: Question) -> Page:
         if found is query and viewer.is_admin:
             found = _in_order(query, question)
         rows = connection.execute(found).all()
-        entries = entries_of(connection, rows[:limit], question.open_from)
+        shown: Sequence[Any] = rows[:limit]
+        if question.sort in _SORTED:
+            shown = _whole(connection, viewer, question, shown)
+        entries = entries_of(connection, shown, question.open_from)
     following = ""
     if len(rows) > limit:
         last = rows[limit - 1]
@@ -294,11 +297,27 @@ def _page_of(viewer: Viewer, question: Question) -> tuple[Select[Any], int, int]
     query = chosen(viewer, everything).order_by(
         *(part.desc() if question.descending else part for part in key)
     )
+    if question.sort in _SORTED:  # no index has the order: all that fit are sorted
+        query = query.with_only_columns(*_KEY)
     if question.cursor:
         values = cursor.decode(question.cursor, question.sort_name, kinds)
         query = query.where(cursor.after(key, values, descending=question.descending))
     sorted_by = [part.label(f"sorted_{place}") for place, part in enumerate(key)]
     return query.add_columns(*sorted_by).limit(limit + 1), len(key), limit
+
+
+def _whole(
+    connection: Connection, viewer: Viewer, question: Question, keys: Sequence[Any]
+) -> list[Any]:
+    """The records of a page that was sorted by keys alone, in its order.
+
+    To sort 300,000 whole records by CPU time takes PostgreSQL 0.5 s, and their keys 0.2 s.
+    """
+    these = _c.uid.in_([key.uid for key in keys])
+    found = connection.execute(_EVERYTHING.where(*allowed(viewer, question.selection), these))
+    by_key = {(row.uid, row.year, row.month): row for row in found}
+    places = ((key.uid, key.year, key.month) for key in keys)
+    return [by_key[place] for place in places if place in by_key]
 
 
 def chosen(viewer: Viewer, question: Question) -> Select[Any]:

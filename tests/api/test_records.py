@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from pyarrow import parquet
+from sqlalchemy import event
 
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.pusher import Pusher
@@ -96,6 +97,25 @@ def test_pages_follow_each_other_without_loss_or_repetition(
     ranks = [-1 if value is None else value for value in values]
     for before, after in pairwise(ranks):
         assert (before >= after) if sign else (before <= after)
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_where_no_index_has_the_order_records_are_sorted_by_keys_alone(
+    sort: str, running: Running
+) -> None:
+    asked: list[str] = []
+    engine = running.service.database.engine
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        asked.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        running.get(f"/api/v1/records?sort=-{sort}")
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    sorting = next(one for one in asked if "ORDER BY records." in one or "ORDER BY coalesce" in one)
+    assert ("records.accelerators" in sorting) == (sort in {"month", "pod"})
 
 
 def test_a_cursor_is_good_whatever_comes_meanwhile(changing: Running) -> None:
