@@ -186,7 +186,7 @@ def _push(sizes: Sizes, data: Path) -> list[Figure]:
 def _destinations(sizes: Sizes, data: Path) -> list[Figure]:
     kept = backlog.prepare(data / f"backlog-{sizes.pods}.db", sizes.pods)
     (data / "work").mkdir(parents=True, exist_ok=True)
-    return destinations.measure(kept, data / "work", 4 * sizes.rounds)
+    return destinations.measure(kept, data / "work")
 
 
 def _broker(sizes: Sizes, data: Path) -> list[Figure]:
