@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, update
 
 from accounting.lookup.sums import outgoing
 from accounting.lookup.sums.question import By, Question
@@ -14,6 +14,7 @@ from accounting.lookup.sums.summaries import LATELY_SECONDS, Summaries
 from accounting.model.time import Month
 from accounting.store import erasure
 from accounting.store.engine.database import Database
+from accounting.store.tables import records
 from tests.delivery.books import NOVEMBER, account, opened
 from tests.store.asking import QUESTIONS, SOME, VIEWERS, commit, of_a_day, page, rounded
 
@@ -109,6 +110,28 @@ def test_what_was_not_told_is_looked_for_once_for_all_questions_about_a_month(
                     summaries.summary(viewer, Question((by,), NOVEMBER, NOVEMBER))
             assert looked == [[NOVEMBER]] * (changes + 1)
             commit(database, [of_a_day(99, "user-0", "small", ended=bool(changes))])
+
+
+def test_what_does_not_go_out_is_added_up_by_day_only_where_something_is_held(
+    database: Database,
+) -> None:
+    commit(database, [of_a_day(number, f"user-{number}", "small", ended=True) for number in (1, 2)])
+    statements = _asked_in(database)
+    question = Question((By.DAY,), NOVEMBER, NOVEMBER)
+
+    def found() -> tuple[int, int, int]:
+        statements.clear()
+        (row,) = Summaries(database).summary(VIEWERS[0], question)
+        return row.pods, row.goes_out.pods, sum("RECURSIVE" in one for one in statements)
+
+    assert found() == (2, 2, 1)
+    its = records.c.uid == of_a_day(1, "user-1", "small", ended=True).pod.uid
+    with database.begin() as connection:
+        connection.execute(update(records).where(its).values(held="unmapped"))
+    assert found() == (2, 1, 2)
+    with database.begin() as connection:
+        connection.execute(update(records).where(its).values(year=2026, month=10))
+    assert found()[2] == 1, "of another month"
 
 
 def test_names_are_offered_once_to_whomever(tmp_path: Path) -> None:

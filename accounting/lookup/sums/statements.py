@@ -21,6 +21,7 @@ from sqlalchemy import (
     null,
     select,
     true,
+    union,
     union_all,
 )
 
@@ -131,22 +132,34 @@ def _added_without_users(
     users apart, SQLite takes 0.26 s instead of 0.51 s.
     """
     its = others.cte("others")  # both look at them: each is looked up once
+    summed = _summed(question)
+    kept = _kept(question, by_vo=False, users=False)
+    added_up = (_totals(viewer, question, one, summed) for one in kept)
+    every = union_all(select(*its.c), *added_up).subquery("parts")
+    added = _added(question, every, once=once, users=False).subquery("added")
+    users = _users(viewer, question, its).subquery("of_users")
+    same = and_(true(), *(added.c[by.value] == users.c[by.value] for by in question.by))
+    asked = (users.c.users if one.name == "users" else one for one in added.c)
+    return select(*asked).select_from(added.outerjoin(users, same))
 
-    def found(columns: Sequence[Any], figures: Sequence[str], *, users: bool) -> Subquery:
-        kept = _kept(question, by_vo=False, users=users)
-        added_up = (_totals(viewer, question, one, figures) for one in kept)
-        return union_all(select(*columns), *added_up).subquery("parts")
 
-    every = found(list(its.c), _summed(question), users=False)
-    added = _added(question, every, once=once, users=False)
-    names = [its.c[name] for name in ("uid", *_columns(question))]
-    named = found(names, (), users=True)
-    keys, count = _keys(question, named), func.count(named.c.user.distinct()).label("users")
-    users = select(*_labelled(question, keys), count).group_by(*keys).subquery("of_users")
-    sums = added.subquery("added")
-    same = and_(true(), *(sums.c[by.value] == users.c[by.value] for by in question.by))
-    asked = (users.c.users if one.name == "users" else one for one in sums.c)
-    return select(*asked).select_from(sums.outerjoin(users, same))
+def _users(viewer: Viewer, question: Question, others: Any) -> Select[Any]:
+    """How many users there are by a question's keys, in totals and in other records.
+
+    UNION leaves doubles out before any are counted, and compares users first: more of them differ.
+    With it, a year by image takes SQLite 0.2 s instead of 0.33 s, and PostgreSQL 0.11 s instead of
+    0.19 s.
+    """
+    names = [by.value for by in question.by]
+    found = [select(others.c.user, *(others.c[name] for name in names))]
+    for kept in _kept(question, by_vo=False, users=True):
+        c = kept.table.c
+        keys = (kept.month if by is By.MONTH else c[by.value] for by in question.by)
+        named = select(c.user, *keys).where(*_of_totals(viewer, question, kept))
+        found.append(named.distinct())  # else PostgreSQL sorts all of them for the union
+    each = union(*found).subquery("each_once").c
+    shown = [each[name] for name in names]
+    return select(*shown, func.count(each.user).label("users")).group_by(*shown)
 
 
 def _added(question: Question, found: Subquery, *, once: bool, users: bool = True) -> Select[Any]:

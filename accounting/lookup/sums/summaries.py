@@ -244,6 +244,8 @@ def _lacking(
     c = records.c
     if not question.is_by_months:
         usual = Lacking(delivered=None)
+        if not _is_any_held(database, question):  # as a rule; else it takes as long as the sums
+            return {}, usual
         return {
             tuple(one.key.values()): Lacking(
                 Part(-one.pods, -one.wall_seconds, -one.cpu_seconds), delivered=None
@@ -257,3 +259,13 @@ def _lacking(
         tuple(shown(by, value) for by, value in zip(question.by, key, strict=True)): lacks
         for key, lacks in rows.items()
     }, usual
+
+
+def _is_any_held(database: Database, question: Question) -> bool:
+    """Whether a record of these months is held back, whoever it is of."""
+    within = conditions.from_to(records.c, question.first, question.last)
+    with database.asking() as connection:
+        return (
+            connection.execute(select(records.c.uid).where(_held, within).limit(1)).first()
+            is not None
+        )
