@@ -66,10 +66,11 @@ def database(ledger: Database) -> Database:
     return ledger
 
 
+@pytest.mark.parametrize("at_once", [3, 4])
 def test_tables_from_rows_are_those_from_records(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(streams, "_AT_ONCE", 4)
+    monkeypatch.setattr(streams, "_AT_ONCE", at_once)
     portions = list(streams.stream_lines(database, ADMIN, Question()))
     assert sum(len(portion.rows) for portion in portions) < RECORDS, (
         "most are lines of the database"
