@@ -28,6 +28,7 @@ from accounting.service.jobs import Jobs
 from accounting.service.loops import PollLoop, PushLoop, ReconcileLoop, SumsLoop
 from accounting.store.engine.database import Database
 from accounting.telemetry.metrics import Metrics
+from accounting.web import templating
 from accounting.wiring.places import places
 from accounting.wiring.source import source_of
 
@@ -141,6 +142,7 @@ def serve(
             for loop in loops:
                 loop.stop()
 
+        templating.load()
         server, serving = _server(service, listener, stopping)
         with server.stopped_by_signals():
             for thread in threads:

@@ -27,6 +27,7 @@ from accounting.service.loops import PollLoop
 from accounting.service.outcome import INCOMPLETE
 from accounting.simulation.stores.engines import free_port
 from accounting.telemetry.metrics import Metrics
+from accounting.web.templating import templates
 from accounting.wiring.polling import poller_of
 from accounting.wiring.source import source_of
 from tests.api.serving import Running, Serve
@@ -302,13 +303,18 @@ def test_serve_beyond_the_loopback_asks_for_the_token(prometheus: str, tmp_path:
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
-def test_while_it_answers_garbage_is_looked_for_seldom(
+def test_when_it_answers_pages_are_compiled_and_garbage_is_looked_for_seldom(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    new_objects = []
+    new_objects: list[int] = []
+    compiled: list[str] = []
+    pages = templates.env
+    assert pages.cache is not None
+    pages.cache.clear()
 
     def answer(*_: object) -> None:
         new_objects.append(gc.get_threshold()[0])
+        compiled.extend(name for _, name in pages.cache or ())
 
     monkeypatch.setattr(uvicorn.Server, "run", answer)
     before = gc.get_threshold()
@@ -321,6 +327,8 @@ def test_while_it_answers_garbage_is_looked_for_seldom(
         gc.freeze()  # as all was before
         gc.set_threshold(*before)
     assert new_objects == [10_000]
+    assert "usage.html" in compiled
+    assert set(compiled) == set(pages.list_templates())
 
 
 def test_two_colons_are_every_address_of_ipv6_and_of_ipv4() -> None:

@@ -132,6 +132,8 @@ def test_what_does_not_go_out_is_added_up_by_day_only_where_something_is_held(
     with database.begin() as connection:
         connection.execute(update(records).where(its).values(year=2026, month=10))
     assert found()[2] == 1, "of another month"
+    if database.is_sqlite:
+        assert any("FROM records INDEXED BY ix_records_held" in one for one in statements)
 
 
 def test_names_are_offered_once_to_whomever(tmp_path: Path) -> None:
