@@ -96,7 +96,7 @@ def stream_lines(
     """The same for ``tabular``, a page at a time: lines of CSV that the database writes.
 
     Of a record whose line is not plain, and of one that it cannot write as Python would, the row
-    is read. While one page is used, the next two are read: the database takes most of the time,
+    is read. While one page is used, the next are read: the database takes most of the time,
     and SQLite computes without Python's lock.
 
     Raises:
@@ -307,10 +307,11 @@ def _ranges(
 def together(jobs: Iterator[Callable[[], _Found]], at_once: int) -> Iterator[_Found]:
     """What jobs return, in their order; so many are done in threads while one's is used.
 
-    The threads end when this iterator is dropped, and nobody waits for them.
+    One more waits for the thread that is free first: a quarter of their time, they would have
+    nothing to do. The threads end when this iterator is dropped, and nobody waits for them.
     """
     readers = ThreadPoolExecutor(at_once)
-    coming = deque(readers.submit(job) for job in islice(jobs, at_once))
+    coming = deque(readers.submit(job) for job in islice(jobs, at_once + 1))
     while coming:
         one = coming.popleft().result()
         coming.extend(readers.submit(job) for job in islice(jobs, 1))

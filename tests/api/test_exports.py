@@ -121,11 +121,11 @@ def test_pages_that_are_read_together_come_in_their_order() -> None:
         begun.append(number)
         return read
 
-    found = streams.together(map(page, range(4)), 2)
+    found = streams.together(map(page, range(6)), 2)
     assert begun == [], "nothing is read before it is wanted"
     assert next(found) == 0
-    assert begun == [0, 1, 2], "no more than are read at a time"
-    assert list(found) == [1, 2, 3]
+    assert begun == [0, 1, 2, 3], "no more than are read at a time, and one that is next"
+    assert list(found) == [1, 2, 3, 4, 5]
 
 
 def test_a_page_that_fails_ends_the_pages() -> None:
