@@ -224,10 +224,10 @@ def test_a_chart_stands_alone_as_a_picture(running: Running, page: Page) -> None
     page.set_content(drawn.partition("?>")[2])
     colour = "one => getComputedStyle(one).fill"
     assert page.locator(".background").first.evaluate(colour) == "rgb(255, 255, 255)"
-    assert page.locator(".serie-0 rect").first.evaluate(colour) == "rgb(0, 95, 170)"
+    assert page.locator(".serie-0 .rect").first.evaluate(colour) == "rgb(0, 95, 170)"
     title = "Wall time in h by day: October 2026 to November 2026, small"
     expect(page.locator(".title")).to_have_text(title)
-    said = page.locator(".serie-0 rect title").all_text_contents()
+    said = page.locator(".serie-0 .bar title").all_text_contents()
     assert said
     assert all(re.fullmatch(r"\d+ (Oct|Nov): [\d,.]+ h", one) for one in said)
     size = page.locator("svg").bounding_box()

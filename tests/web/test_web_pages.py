@@ -76,10 +76,10 @@ def test_an_administrator_sees_at_a_glance_how_things_stand(site: Site, watched:
 
 def test_usage_is_drawn_and_tabled_and_can_be_taken_away(site: Site, watched: Page) -> None:
     site.open(watched, "/usage")
-    expect(watched.locator(".bars g rect")).not_to_have_count(0)
-    blue = watched.locator(".bars .serie-0 rect").first
+    expect(watched.locator(".pygal-chart .bar")).not_to_have_count(0)
+    blue = watched.locator(".pygal-chart .serie-0 .rect").first
     assert blue.evaluate("rect => getComputedStyle(rect).fill") == "rgb(0, 95, 170)"
-    hover = blue.locator("title").text_content() or ""
+    hover = blue.locator("xpath=..").locator("title").text_content() or ""
     assert re.fullmatch(r"1: [\d.]+ h", hover)
     look_at(watched, "usage")
     watched.select_option("select[name=first]", "2026-10")
@@ -212,7 +212,7 @@ def test_a_manager_sees_their_vo(site: Site, watched: Page) -> None:
 def test_the_pages_work_without_scripts_and_by_keyboard(site: Site, new_page: NewPage) -> None:
     page = new_page(java_script_enabled=False)
     site.open(page, "/usage")
-    expect(page.locator(".bars")).to_be_visible()
+    expect(page.locator(".pygal-chart")).to_be_visible()
     page.keyboard.press("Tab")
     expect(page.locator(":focus")).to_have_text("Skip to the content")
     page.keyboard.press("Enter")

@@ -203,31 +203,7 @@ def test_a_chart_holds_nothing_that_a_strict_policy_refuses() -> None:
     assert re.search(r"<(script|style)|\son\w+=|\sstyle=|href", picture) is None
     assert 'aria-label="by &#34;day&#34;"' in picture
     assert "<title>2: 2.50 h</title>" in picture
-    assert len(re.findall(r"<rect ", picture)) == 2
-
-
-@pytest.mark.parametrize("highest", [0.004, 0.3, 1.0, 7.0, 9.99, 120.0, 123_456.0])
-def test_a_charts_bars_stand_on_each_other_and_round_values_beside_them(highest: float) -> None:
-    low, high = (highest / 4, 0.0), (highest * 3 / 4, highest / 2)
-    picture = charts.bars(("1", "2"), (("a", low), ("b", high)), unit="h", title="")
-    found = re.findall(r'<rect x="([\d.]+)" y="([\d.]+)" width="[\d.]+" height="([\d.]+)"', picture)
-    (x, y, height), (x_above, y_above, height_above), (x_beside, _, height_beside) = (
-        map(float, one) for one in found
-    )
-    assert x == x_above < x_beside
-    assert y == pytest.approx(y_above + height_above, abs=0.02)
-    assert y_above == 0.0
-    for bar, value in ((height_above, high[0]), (height_beside, high[1])):
-        assert bar == pytest.approx(height / low[0] * value, rel=1e-3)
-    said = [float(one.replace(",", "")) for one in re.findall(r">([\d.,]+) h</text>", picture)]
-    assert said[0] == 0.0
-    assert highest / 2 < said[-1] <= highest
-    assert 4 <= len(said) <= 8
-    assert len(set(said)) == len(said)
-
-
-def test_a_chart_of_nothing_is_empty() -> None:
-    assert "<rect" not in charts.bars(("1", "2"), (("a", (0.0, 0.0)),), unit="h", title="")
+    assert len(re.findall(r'<rect [^>]*class="rect', picture)) == 2
 
 
 def test_fields_that_are_wrong_say_so_and_count_as_empty() -> None:
