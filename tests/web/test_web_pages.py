@@ -6,7 +6,8 @@ import struct
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Page, Route, expect
 
 from accounting.model.reconciliation import Cause, Line, Reconciliation, Unit, Used
 from accounting.model.time import Month
@@ -76,11 +77,15 @@ def test_an_administrator_sees_at_a_glance_how_things_stand(site: Site, watched:
 
 def test_usage_is_drawn_and_tabled_and_can_be_taken_away(site: Site, watched: Page) -> None:
     site.open(watched, "/usage")
-    expect(watched.locator(".pygal-chart .bar")).not_to_have_count(0)
-    blue = watched.locator(".pygal-chart .serie-0 .rect").first
-    assert blue.evaluate("rect => getComputedStyle(rect).fill") == "rgb(0, 95, 170)"
-    hover = blue.locator("xpath=..").locator("title").text_content() or ""
-    assert re.fullmatch(r"1: [\d.]+ h", hover)
+    shown = "Chart.getChart(document.querySelector('figure canvas')).data"
+    assert watched.evaluate(f"{shown}.labels") == [str(day) for day in range(1, 26)]
+    key = watched.locator("figure .legend .serie-0")
+    bars = f"{shown}.datasets[0].backgroundColor"
+    expect(key).to_have_css("fill", "rgb(0, 95, 170)")
+    watched.wait_for_function(f"{bars} === '#005faa'")
+    watched.emulate_media(color_scheme="dark")
+    expect(key).to_have_css("fill", "rgb(75, 163, 236)")
+    watched.wait_for_function(f"{bars} === '#4ba3ec'")
     look_at(watched, "usage")
     watched.select_option("select[name=first]", "2026-10")
     watched.select_option("select[name=by]", "user")
@@ -212,7 +217,6 @@ def test_a_manager_sees_their_vo(site: Site, watched: Page) -> None:
 def test_the_pages_work_without_scripts_and_by_keyboard(site: Site, new_page: NewPage) -> None:
     page = new_page(java_script_enabled=False)
     site.open(page, "/usage")
-    expect(page.locator(".pygal-chart")).to_be_visible()
     page.keyboard.press("Tab")
     expect(page.locator(":focus")).to_have_text("Skip to the content")
     page.keyboard.press("Enter")
@@ -220,6 +224,43 @@ def test_the_pages_work_without_scripts_and_by_keyboard(site: Site, new_page: Ne
     time = page.goto(f"{site.url}/records") and page.locator("tbody time").first
     assert time
     assert re.fullmatch(r"2026-11-\d\d \d\d:\d\d:\d\d UTC", time.get_attribute("title") or "")
+
+
+def test_without_scripts_a_chart_is_its_file(site: Site, new_page: NewPage) -> None:
+    page = new_page(java_script_enabled=False)
+    for user, path in (("boss", "/usage?by=vo&show=cpu"), ("ada", "/my?show=cpu")):
+        page.context.clear_cookies()
+        site.open(page, path, user)
+        for nothing in page.locator("figure > :not(noscript)").all():
+            expect(nothing).to_be_hidden()
+        screenshots(page, f"accounting-no-scripts-{user}")
+        with page.expect_download() as downloading:
+            page.get_by_role("link", name="CPU time in h by day").click()
+        assert "CPU time in h by day: November 2026" in downloading.value.path().read_text()
+
+
+@pytest.mark.parametrize("width", [390, 1366])
+def test_nothing_moves_when_a_script_draws_a_chart(
+    width: int, site: Site, new_page: NewPage
+) -> None:
+    page = new_page(width=width)
+    site.open(page, "/usage?by=user")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/chart.umd.js*", hold)
+    page.reload(wait_until="commit")
+    places = "all => all.map(one => one.getBoundingClientRect().top)"
+    page.locator("footer").wait_for()
+    before = page.locator("main section, figure li").evaluate_all(places)
+    assert len(before) > 5
+    assert not page.evaluate("'Chart' in window")
+    for one in held:
+        one.continue_()
+    expect(page.locator("figure canvas")).to_have_attribute("style", re.compile("display: block"))
+    assert page.locator("main section, figure li").evaluate_all(places) == before
 
 
 def test_times_tell_the_local_time_on_hover(site: Site, new_page: NewPage) -> None:

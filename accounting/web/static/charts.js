@@ -1,4 +1,4 @@
-// Draws a figure's data-chart with Chart.js in place of the SVG, which is for those without scripts.
+// Draws a figure's data-chart with Chart.js. Without scripts, the page leads to the chart's SVG.
 // Mouse and touch show a tooltip with all names, values and the total; so do the arrow keys. The
 // legend's buttons hide and show series. Beside each link to a chart's SVG, there is one to it as PNG.
 "use strict";
@@ -71,33 +71,13 @@ function lines(chart, data, shown, at) {
   return [...used, ["Total", total]].map(([name, value]) => `${name}: ${numbers.format(value)} ${data.unit}`);
 }
 
-function legend(chart, data) {
-  const list = document.createElement("ul");
-  list.className = "legend";
-  data.series.forEach(({ name }, place) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.setAttribute("aria-pressed", "true");
-    const key = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    key.setAttribute("class", `key serie-${place % 13}`);
-    key.setAttribute("viewBox", "0 0 12 12");
-    key.setAttribute("aria-hidden", "true");
-    const square = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-    square.setAttribute("width", "12");
-    square.setAttribute("height", "12");
-    key.append(square);
-    button.append(key, name);
-    button.addEventListener("click", () => {
-      const visible = !chart.isDatasetVisible(place);
-      chart.setDatasetVisibility(place, visible);
-      chart.update();
-      button.setAttribute("aria-pressed", String(visible));
-    });
-    const item = document.createElement("li");
-    item.append(button);
-    list.append(item);
+function toggle(chart, button, place) {
+  button.addEventListener("click", () => {
+    const visible = !chart.isDatasetVisible(place);
+    chart.setDatasetVisibility(place, visible);
+    chart.update();
+    button.setAttribute("aria-pressed", String(visible));
   });
-  return list;
 }
 
 // A session is not sent with requests for pictures: the file is asked for as our own pages ask.
@@ -134,18 +114,7 @@ function offerPng(link) {
 
 function draw(figure) {
   const data = JSON.parse(figure.dataset.chart);
-  const place = document.createElement("div");
-  place.className = "drawing";
-  const canvas = document.createElement("canvas");
-  canvas.tabIndex = 0;
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", `${data.title}. Arrow keys tell the values; the table below has them, too.`);
-  const spoken = document.createElement("p");
-  spoken.className = "hidden";
-  spoken.setAttribute("aria-live", "polite");
-  place.append(canvas);
-  figure.append(place, spoken);
-  figure.classList.add("drawn");
+  const canvas = figure.querySelector("canvas");
   const chart = new Chart(canvas, {
     type: "bar",
     data: {
@@ -156,8 +125,8 @@ function draw(figure) {
   });
   colours(chart);
   chart.update();
-  follow(chart, data, canvas, spoken);
-  if (data.series.length > 1) figure.append(legend(chart, data));
+  follow(chart, data, canvas, figure.querySelector("[aria-live]"));
+  figure.querySelectorAll(".legend button").forEach((button, place) => toggle(chart, button, place));
   drawn.push(chart);
 }
 

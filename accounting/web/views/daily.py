@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from markupsafe import Markup
-
 from accounting.lookup.sums.question import By, Question
 from accounting.lookup.sums.row import Usage
 from accounting.lookup.sums.summaries import Summaries
@@ -71,13 +69,8 @@ class Chart:
     rank: int
     count: int
 
-    @property
-    def picture(self) -> Markup:
-        """As SVG, in the pages' colours."""
-        return charts.bars(self.labels, self.series, unit=self.unit, title=self.title)
-
     def file(self, about: str) -> str:
-        """As SVG with colours, title and legend of its own.
+        """As SVG.
 
         Args:
             about: of which time, and whose it is; beside the title.
@@ -87,7 +80,7 @@ class Chart:
 
     @property
     def data(self) -> dict[str, object]:
-        """For the script that draws it where scripts run."""
+        """For the script that draws it."""
         named = [{"name": name or "none", "values": values} for name, values in self.series]
         return {"title": self.title, "unit": self.unit, "labels": self.labels, "series": named}
 
