@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from accounting.lookup.gaps import Effect, effects
 from accounting.lookup.sums.question import By, Question
@@ -150,6 +151,22 @@ def test_tables_cross_vos_and_months_and_users_and_vos(running: Running) -> None
     names = re.findall(r'<tr><th scope="row" class="wrap">(\w+)</th>', table)
     ordered = sorted(crossed, key=lambda row: -float(row["2026-10"]))
     assert names == [row["vo"] for row in ordered]
+
+
+def test_both_tables_of_a_page_add_their_rows_up_once(running: Running) -> None:
+    asked: list[str] = []
+    engine = running.service.database.engine
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        if "GROUP BY coalesce(parts.user" in statement and "parts.month, NULL" not in statement:
+            asked.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        page_of(running, "/usage?by=user&across=month&first=2026-10&last=2026-11&image=e")
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("sort", ["", "name", "-2026-11"])

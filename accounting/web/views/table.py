@@ -140,7 +140,7 @@ class Crosses:
             most: how many rows are shown; None: all.
         """
         columns = self._sums(self.question, self.across)
-        sums = self._sums(self.question, self.by)
+        sums = self._all_rows()
         order = self._order(sums, columns, sort)
         shown = order[first:] if most is None else order[first : first + most]
         among = () if shown == order else ((self.by, tuple(shown)),)
@@ -151,6 +151,11 @@ class Crosses:
         rows = [(name, found, sums[name]) for name, found in values.items()]
         whole = [*columns.values(), sum(columns.values())]
         return Crossing(list(columns), rows, whole, len(order))
+
+    def _all_rows(self) -> dict[str, float]:
+        """What each row comes to; asked as by the page's other table, so it is added up once."""
+        found = self.summaries.measured(self.viewer, replace(self.question, by=(self.by,)))
+        return {usage.key[self.by.value]: self.value(usage) for usage in found}
 
     def _order(
         self, sums: Mapping[str, float], columns: Mapping[str, float], sort: str
