@@ -31,13 +31,10 @@ class Format(StrEnum):
 
 
 _PATHS = {
-    "status": "status.value",
-    "held": "held.value",
     "vo": "vo.name",
     "fqan": "vo.fqan",
     "vo_rule": "vo.rule",
     "vo_source": "vo.source",
-    "energy_quality": "energy_quality.value",
 }
 _values = attrgetter(*(_PATHS.get(name, name) for name in COLUMNS))
 _MONTH, _FLAGS, _ACCELERATORS = map(COLUMNS.index, ("month", "flags", "accelerators"))
