@@ -116,7 +116,7 @@ _PartQuery = Annotated[
 ]
 
 
-def _contains(
+async def _contains(
     vo_contains: _PartQuery = "",
     user_contains: _PartQuery = "",
     flavor_contains: _PartQuery = "",

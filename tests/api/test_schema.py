@@ -1,9 +1,12 @@
 """The API does what its OpenAPI says, whatever it is asked: schemathesis, and a fuzz of our own."""
 
+import inspect
 from typing import Any
 
 import pytest
 import schemathesis
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from schemathesis import Case
@@ -15,6 +18,7 @@ from schemathesis.checks import (
 )
 from schemathesis.core.result import Ok
 
+from accounting.api.routes import notebooks, records, storage, summaries
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.pusher import Pusher
 from tests.api.serving import ADMIN, Running, Serve
@@ -192,3 +196,22 @@ def test_a_cursor_of_our_form_with_any_values_never_fails(
             continue
         answer = running.get("/api/v1/records", params={"cursor": made, "sort": sort})
         assert answer.status_code in {200, 400}
+
+
+def test_what_requests_depend_on_takes_no_thread_of_its_own() -> None:
+    """FastAPI calls functions in threads of the pool, and coroutines at once."""
+    routes = [
+        route
+        for router in (records.router, notebooks.router, summaries.router, storage.router)
+        for route in router.routes
+        if isinstance(route, APIRoute)
+    ]
+    assert len(routes) >= 6
+    called = {one.call for route in routes for one in _all_of(route.dependant)}
+    assert called
+    assert not [call for call in called if not inspect.iscoroutinefunction(call)]
+
+
+def _all_of(dependant: Dependant) -> list[Dependant]:
+    found = dependant.dependencies
+    return [*found, *(one for part in found for one in _all_of(part))]
