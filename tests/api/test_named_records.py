@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from accounting.lookup import names
 from accounting.lookup import records as lookup
@@ -18,6 +17,7 @@ from accounting.store.engine.database import Database
 from accounting.store.records import Records, Selection
 from tests.api.serving import Serve
 from tests.delivery.books import NOVEMBER, account, opened, ran_on, write
+from tests.statements import asked_of, plan
 
 READ = frozenset({Right.READ})
 ADMIN = Viewer("admin", READ, is_admin=True)
@@ -102,23 +102,18 @@ def test_the_page_tells_what_all_that_are_named_come_to(serve: Serve) -> None:
 
 
 def test_for_a_name_that_no_record_has_none_is_read(tmp_path: Path) -> None:
-    asked: list[tuple[str, Any]] = []
     with opened(tmp_path) as database:
         write(database, _pages())
-
-        @event.listens_for(database.engine, "before_cursor_execute")
-        def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
-            asked.append((statement, values))
-
         question = Question(Selection(contains=(("user", "nobody"),), month=Month(2026, 11)))
-        assert lookup.page(database, ADMIN, question).entries == []
+        with asked_of(database.engine) as asked:
+            assert lookup.page(database, ADMIN, question).entries == []
         with database.begin(reading=True) as connection:
             read = [
-                step.detail
-                for statement, values in list(asked)
-                if statement.startswith("SELECT")
-                for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
-                if re.search(r"(SCAN|SEARCH) records", step.detail)
+                step
+                for one in asked
+                if one.statement.startswith("SELECT")
+                for step in plan(connection, one)
+                if re.search(r"(SCAN|SEARCH) records", step)
             ]
         assert read
         assert all("ix_records_apart" in step for step in read), read

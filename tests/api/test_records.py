@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -11,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 from pyarrow import parquet
-from sqlalchemy import event
 
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.pusher import Pusher
@@ -24,6 +24,7 @@ from accounting.records.formats.tabular import COLUMNS
 from accounting.store.records import Records
 from tests.api.serving import ADMIN, Running, Serve
 from tests.delivery.books import NOVEMBER, RULES, SITE, START, Inbox, account, ran_on, write
+from tests.statements import asked_of
 
 Fits = Callable[[dict[str, Any]], bool]
 
@@ -103,18 +104,10 @@ def test_pages_follow_each_other_without_loss_or_repetition(
 def test_where_no_index_has_the_order_records_are_sorted_by_keys_alone(
     sort: str, running: Running
 ) -> None:
-    asked: list[str] = []
-    engine = running.service.database.engine
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        asked.append(statement)
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
+    with asked_of(running.service.database.engine) as asked:
         running.get(f"/api/v1/records?sort=-{sort}")
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
-    sorting = next(one for one in asked if "ORDER BY records." in one or "ORDER BY coalesce" in one)
+    is_sorting = re.compile(r"ORDER BY (records\.|coalesce)").search
+    sorting = next(statement for statement, _ in asked if is_sorting(statement))
     assert ("records.accelerators" in sorting) == (sort in {"month", "pod"})
 
 

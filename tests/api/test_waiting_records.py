@@ -1,7 +1,7 @@
 """Records found by the state of the message that took them."""
 
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import update
 
 from accounting.delivery.outbox import Outbox
 from accounting.delivery.pusher import Pusher
@@ -9,6 +9,7 @@ from accounting.lookup import records as lookup
 from accounting.store.tables import messages
 from tests.api.serving import Serve
 from tests.delivery.books import Inbox, account, write
+from tests.statements import asked_of
 
 
 @pytest.mark.parametrize("few", [1000, 0], ids=["few have come so far", "many"])
@@ -40,24 +41,19 @@ def test_very_many_that_are_due_are_met_in_the_order_of_their_list(
     monkeypatch.setattr(lookup, "FEW", few)
     running = serve()
     write(running.service.database, [account(number) for number in range(5)])
-    asked: list[str] = []
-    event.listen(
-        running.service.database.engine,
-        "before_cursor_execute",
-        lambda _connection, _cursor, statement, *_more: asked.append(statement),
-    )
 
     def pages(question: str) -> tuple[list[str], bool]:
-        asked.clear()
         found: list[str] = []
         cursor = ""
-        while len(found) < 10:
-            path = f"/api/v1/records?limit=2&{question}&cursor={cursor}"
-            answer = running.get(path).json()
-            found += [one["uid"] for one in answer["records"]]
-            if not (cursor := answer["next"]):
-                break
-        return found, any("INDEXED BY ix_records_year_month_start_at_uid" in one for one in asked)
+        with asked_of(running.service.database.engine) as asked:
+            while len(found) < 10:
+                path = f"/api/v1/records?limit=2&{question}&cursor={cursor}"
+                answer = running.get(path).json()
+                found += [one["uid"] for one in answer["records"]]
+                if not (cursor := answer["next"]):
+                    break
+        index = "INDEXED BY ix_records_year_month_start_at_uid"
+        return found, any(index in one.statement for one in asked)
 
     all_of_them, _ = pages("sort=-month")
     assert pages("sort=-month&delivery=due") == (all_of_them, few == 0)

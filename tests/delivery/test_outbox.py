@@ -47,6 +47,7 @@ from tests.delivery.books import (
     write,
 )
 from tests.delivery.volumes import homes, seen
+from tests.statements import asked_of, plan
 
 TO = "inbox://example.org"
 FAILURE = Failure(FailureKind.REJECTED, "The broker rejects it", "Ask.")
@@ -365,29 +366,20 @@ def test_sums_look_for_what_was_not_told_among_what_has_changed(tmp_path: Path) 
 
 @pytest.mark.parametrize("outlet", [CloudRecords(), Storage()])
 def test_a_message_is_filled_without_sorting_all_that_waits(tmp_path: Path, outlet: Outlet) -> None:
-    asked: list[tuple[str, Any]] = []
     with opened(tmp_path) as database:
         write(database, [account(number) for number in range(3)])
         homes(database, [seen(number) for number in range(3)], watermark=NOVEMBER.end)
-
-        @event.listens_for(database.engine, "before_cursor_execute")
-        def note(_connection: Any, _cursor: Any, statement: str, bound: Any, *_more: Any) -> None:
-            asked.append((statement, bound))
-
         outbox = Outbox(database, outlet)
-        after, count, *_ = outbox.fill(TO, None, Limit(2), 1.0)
-        assert count == 2
-        assert outbox.fill(TO, after, Limit(2), 1.0)[1] == 1
-        questions = [one for one in asked if "ORDER BY" in one[0]]
+        with asked_of(database.engine) as asked:
+            after, count, *_ = outbox.fill(TO, None, Limit(2), 1.0)
+            assert count == 2
+            assert outbox.fill(TO, after, Limit(2), 1.0)[1] == 1
+        questions = [one for one in asked if "ORDER BY" in one.statement]
         assert len(questions) == 2
         with database.begin(reading=True) as connection:
-            plan = [
-                step.detail
-                for question, bound in questions
-                for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {question}", bound)
-            ]
-    assert len([step for step in plan if "(year=? AND month=?" in step]) >= len(questions)
-    assert not [step for step in plan if "ORDER BY" in step]
+            steps = [step for question in questions for step in plan(connection, question)]
+    assert len([step for step in steps if "(year=? AND month=?" in step]) >= len(questions)
+    assert not [step for step in steps if "ORDER BY" in step]
 
 
 def test_that_question_is_written_once() -> None:
@@ -397,20 +389,15 @@ def test_that_question_is_written_once() -> None:
 
 
 def test_a_page_of_records_of_which_none_may_wait_takes_one_question(ledger: Database) -> None:
-    asked: list[str] = []
-
-    @event.listens_for(ledger.engine, "before_cursor_execute")
-    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        asked.extend([statement] * statement.startswith("SELECT"))
-
+    viewer = Viewer("admin", frozenset(Right), is_admin=True)
     for run, questions, delivery in ((0, 1, Delivery.SENT), (60, 2, Delivery.DUE)):
         write(ledger, [ran_on(account(1), run)])
         if not run:
             push(ledger, Inbox())
-        asked.clear()
-        viewer = Viewer("admin", frozenset(Right), is_admin=True)
-        assert [entry.delivery for entry in page(ledger, viewer, Question()).entries] == [delivery]
-        assert len(asked) == questions
+        with asked_of(ledger.engine) as asked:
+            found = page(ledger, viewer, Question()).entries
+        assert [entry.delivery for entry in found] == [delivery]
+        assert sum(one.statement.startswith("SELECT") for one in asked) == questions
 
 
 def test_destinations_tell_how_they_stand(ledger: Database) -> None:
@@ -445,21 +432,16 @@ def test_destinations_tell_how_they_stand(ledger: Database) -> None:
 
 def test_how_deliveries_stand_is_told_without_reading_a_message(tmp_path: Path) -> None:
     """In SQLite, what stands behind a message's body is found only by reading it."""
-    asked: list[str] = []
     with opened(tmp_path) as database:
-
-        @event.listens_for(database.engine, "before_cursor_execute")
-        def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-            asked.append(statement)
-
-        Messages(database).destinations()
-        Messages(database).last_sent_at()
-        outgoing.version(database)
-        questions = [one for one in asked if "FROM messages" in one]
+        with asked_of(database.engine) as asked:
+            Messages(database).destinations()
+            Messages(database).last_sent_at()
+            outgoing.version(database)
+        questions = [one for one in asked if "FROM messages" in one.statement]
         assert len(questions) == 3
         with database.begin(reading=True) as connection:
-            plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}") for one in questions]
-            assert all("USING COVERING INDEX" in row.detail for plan in plans for row in plan)
+            steps = [step for question in questions for step in plan(connection, question)]
+    assert all("USING COVERING INDEX" in step for step in steps)
 
 
 def test_messages_are_paged_by_their_number_and_narrowed(ledger: Database) -> None:

@@ -3,10 +3,9 @@
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import update
 
 from accounting.lookup.sums import outgoing
 from accounting.lookup.sums.question import By, Question
@@ -16,6 +15,7 @@ from accounting.store import erasure
 from accounting.store.engine.database import Database
 from accounting.store.tables import records
 from tests.delivery.books import NOVEMBER, account, opened
+from tests.statements import Asked, asked_of
 from tests.store.asking import QUESTIONS, SOME, VIEWERS, commit, of_a_day, page, rounded
 
 
@@ -24,18 +24,8 @@ def database(ledger: Database) -> Database:
     return ledger
 
 
-def _asked_in(database: Database) -> list[str]:
-    asked: list[str] = []
-
-    @event.listens_for(database.engine, "before_cursor_execute")
-    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        asked.append(statement)
-
-    return asked
-
-
-def _added_up(asked: Sequence[str]) -> int:
-    return sum("_totals" in one for one in asked)
+def _added_up(asked: Sequence[Asked]) -> int:
+    return sum("_totals" in one.statement for one in asked)
 
 
 def test_what_was_asked_lately_is_added_up_again_before_anybody_asks(database: Database) -> None:
@@ -57,10 +47,10 @@ def test_what_was_asked_lately_is_added_up_again_before_anybody_asks(database: D
                 again = [page(11, number, 9) for number in chance.sample(range(40), 8)]
                 commit(other, again)
             summaries.refresh()
-            statements = _asked_in(database)
-            found = [summaries.summary(viewer, question) for viewer, question in asked]
-            summaries.measured(VIEWERS[0], QUESTIONS[0])
-            offered = summaries.names(VIEWERS[0], NOVEMBER, 9)
+            with asked_of(database.engine) as statements:
+                found = [summaries.summary(viewer, question) for viewer, question in asked]
+                summaries.measured(VIEWERS[0], QUESTIONS[0])
+                offered = summaries.names(VIEWERS[0], NOVEMBER, 9)
             assert statements
             assert _added_up(statements) == 0
             for (viewer, question), rows in zip(asked, found, strict=True):
@@ -80,14 +70,14 @@ def test_nothing_is_added_up_again_that_has_not_changed_or_nobody_asks(tmp_path:
         summaries = Summaries(database, lambda: now)
         summaries.summary(VIEWERS[0], QUESTIONS[0])
         summaries.refresh()
-        statements = _asked_in(database)
-        summaries.refresh()
-        assert len([one for one in statements if one.startswith("SELECT")]) == 1, "what has changed"
+        with asked_of(database.engine) as asked:
+            summaries.refresh()
+        assert sum(one.statement.startswith("SELECT") for one in asked) == 1, "what has changed"
         commit(database, [page(11, 6)])
         now = LATELY_SECONDS + 1
-        statements.clear()
-        summaries.refresh()
-        assert _added_up(statements) == 0
+        with asked_of(database.engine) as asked:
+            summaries.refresh()
+        assert _added_up(asked) == 0
 
 
 def test_what_was_not_told_is_looked_for_once_for_all_questions_about_a_month(
@@ -116,12 +106,13 @@ def test_what_does_not_go_out_is_added_up_by_day_only_where_something_is_held(
     database: Database,
 ) -> None:
     commit(database, [of_a_day(number, f"user-{number}", "small", ended=True) for number in (1, 2)])
-    statements = _asked_in(database)
     question = Question((By.DAY,), NOVEMBER, NOVEMBER)
+    statements: list[str] = []
 
     def found() -> tuple[int, int, int]:
-        statements.clear()
-        (row,) = Summaries(database).summary(VIEWERS[0], question)
+        with asked_of(database.engine) as asked:
+            (row,) = Summaries(database).summary(VIEWERS[0], question)
+        statements[:] = [one.statement for one in asked]
         return row.pods, row.goes_out.pods, sum("RECURSIVE" in one for one in statements)
 
     assert found() == (2, 2, 1)

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from alembic import command
 from msgspec import structs
-from sqlalchemy import Table, event, func, select, true
+from sqlalchemy import Table, func, select, true
 
 from accounting.lookup.sums import summing
 from accounting.lookup.sums.question import By, Question
@@ -35,6 +35,7 @@ from accounting.store.tables import (
     records,
 )
 from tests.delivery.books import NOVEMBER, RULES, SITE, opened
+from tests.statements import Asked, asked_of, plan
 from tests.store.asking import (
     BY_VO,
     DAY,
@@ -304,46 +305,34 @@ def test_users_of_a_day_count_once_whether_totals_have_them_or_not(database: Dat
 def test_records_are_taken_in_by_their_uids_and_no_others_are_read(tmp_path: Path) -> None:
     with opened(tmp_path) as database:
         commit(database, [page(3, number) for number in range(20)])
+        these = [(NOVEMBER, str(UUID(int=number))) for number in range(20)]
         with database.begin() as connection:
-            asked: list[tuple[str, Any]] = []
-
-            @event.listens_for(connection, "before_cursor_execute")
-            def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
-                asked.append((statement, values))
-
-            with totals.following(connection, [(NOVEMBER, str(UUID(int=n))) for n in range(20)]):
+            with asked_of(connection) as asked, totals.following(connection, these):
                 pass
             read = [
-                step.detail
-                for statement, values in list(asked)
-                for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
-                if re.search(r"(SCAN|SEARCH) records", step.detail)
+                step
+                for one in asked
+                for step in plan(connection, one)
+                if re.search(r"(SCAN|SEARCH) records", step)
             ]
         assert len(read) > 5
         assert all("uid=?" in step for step in read), read
 
 
 def test_sums_look_at_no_record_that_a_total_has(tmp_path: Path) -> None:
-    asked: list[tuple[str, Any, int]] = []
+    sums: list[tuple[Asked, int]] = []
     with opened(tmp_path) as database:
         commit(database, [page(3, number) for number in range(20)])
-
-        @event.listens_for(database.engine, "before_cursor_execute")
-        def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_more: Any) -> None:
-            asked.append((statement, values, len(part.months)))
-
-        for question in QUESTIONS:
-            for part in question.parts():
+        for part in (part for question in QUESTIONS for part in question.parts()):
+            with asked_of(database.engine) as asked:
                 summing.sums(database, VIEWERS[0], part)
-        sums = [one for one in asked if " records" in one[0]]
+            sums += [(one, len(part.months)) for one in asked if " records" in one.statement]
         assert len(sums) > len(QUESTIONS)
         looked_up = []
         with database.begin(reading=True) as connection:
-            for statement, values, months in sums:
-                plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
-                steps = [
-                    row.detail for row in plan if row.detail.endswith("?)") or "SCAN" in row.detail
-                ]
+            for one, months in sums:
+                found = plan(connection, one)
+                steps = [step for step in found if step.endswith("?)") or "SCAN" in step]
                 read = [step for step in steps if re.search(r"(SCAN|SEARCH) records", step)]
                 assert all("ix_records_apart" in step for step in read), read
                 assert len(read) <= months, "once, not by day"

@@ -7,12 +7,11 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
-from sqlalchemy import event, update
+from sqlalchemy import update
 
 from accounting.lookup.gaps import Effect, effects
 from accounting.lookup.sums.question import By, Question
@@ -27,6 +26,7 @@ from tests.api.serving import ADMIN as TOKEN
 from tests.api.serving import Running
 from tests.browser import NewPage
 from tests.delivery.books import write
+from tests.statements import asked_of
 from tests.web import month
 from tests.web.conftest import Site, started
 from tests.web.test_web_pages import look_at
@@ -154,19 +154,10 @@ def test_tables_cross_vos_and_months_and_users_and_vos(running: Running) -> None
 
 
 def test_both_tables_of_a_page_add_their_rows_up_once(running: Running) -> None:
-    asked: list[str] = []
-    engine = running.service.database.engine
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        if "GROUP BY coalesce(parts.user" in statement and "parts.month, NULL" not in statement:
-            asked.append(statement)
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
+    with asked_of(running.service.database.engine) as asked:
         page_of(running, "/usage?by=user&across=month&first=2026-10&last=2026-11&image=e")
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
-    assert len(asked) == 1
+    by_user = [one for one, _ in asked if "GROUP BY coalesce(parts.user" in one]
+    assert sum("parts.month, NULL" not in one for one in by_user) == 1
 
 
 @pytest.mark.parametrize("sort", ["", "name", "-2026-11"])
