@@ -140,7 +140,8 @@ class Crosses:
             most: how many rows are shown; None: all.
         """
         columns = self._sums(self.question, self.across)
-        sums = self._all_rows()
+        # Asked as by the page's other table, so that it is added up once.
+        sums = self._sums(self.question, self.by, counts=True)
         order = self._order(sums, columns, sort)
         shown = order[first:] if most is None else order[first : first + most]
         among = () if shown == order else ((self.by, tuple(shown)),)
@@ -151,11 +152,6 @@ class Crosses:
         rows = [(name, found, sums[name]) for name, found in values.items()]
         whole = [*columns.values(), sum(columns.values())]
         return Crossing(list(columns), rows, whole, len(order))
-
-    def _all_rows(self) -> dict[str, float]:
-        """What each row comes to; asked as by the page's other table, so it is added up once."""
-        found = self.summaries.measured(self.viewer, replace(self.question, by=(self.by,)))
-        return {usage.key[self.by.value]: self.value(usage) for usage in found}
 
     def _order(
         self, sums: Mapping[str, float], columns: Mapping[str, float], sort: str
@@ -175,8 +171,9 @@ class Crosses:
             return replace(self.question, first=month, last=month)
         return replace(self.question, among=((self.across, (name,)),))
 
-    def _sums(self, question: Question, by: By) -> dict[str, float]:
-        return {usage.key[by.value]: self.value(usage) for usage in self._asked(question, by)}
+    def _sums(self, question: Question, by: By, *, counts: bool = False) -> dict[str, float]:
+        found = self._asked(question, by, counts=counts)
+        return {usage.key[by.value]: self.value(usage) for usage in found}
 
-    def _asked(self, question: Question, *by: By) -> Sequence[Usage]:
-        return self.summaries.measured(self.viewer, replace(question, by=by, counts=False))
+    def _asked(self, question: Question, *by: By, counts: bool = False) -> Sequence[Usage]:
+        return self.summaries.measured(self.viewer, replace(question, by=by, counts=counts))
