@@ -79,7 +79,7 @@ def test_usage_is_drawn_and_tabled_and_can_be_taken_away(site: Site, watched: Pa
     site.open(watched, "/usage")
     shown = "Chart.getChart(document.querySelector('figure canvas')).data"
     assert watched.evaluate(f"{shown}.labels") == [str(day) for day in range(1, 26)]
-    key = watched.locator("figure .legend .serie-0")
+    key = watched.locator("figure .legend rect").first
     bars = f"{shown}.datasets[0].backgroundColor"
     expect(key).to_have_css("fill", "rgb(0, 95, 170)")
     watched.wait_for_function(f"{bars} === '#005faa'")
