@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from jupyterhub import orm
 from jupyterhub.crypto import CryptKeeper
 from jupyterhub.objects import Hub, Server
@@ -181,6 +182,12 @@ def claim(name: str, **metadata: Any) -> dict[str, Any]:
     }
 
 
+STORAGE = {"component": "singleuser-storage"}
+"""The label of homes."""
+OLD = "3a731b87c1f04d0e9b0a8a3c5d2e7f61"
+"""The name of a home that the hub's database knows, from before claims were named after users."""
+
+
 def of(user: str) -> dict[str, str]:
     return {"hub.jupyter.org/username": user}
 
@@ -192,3 +199,10 @@ def claim_in(pod: dict[str, Any]) -> str:
         if volume["name"] == "home"
     )
     return str(name)
+
+
+def watched(user: Any, caplog: pytest.LogCaptureFixture) -> Any:
+    """A user's server, whose log is kept."""
+    spawner = spawner_of(user)
+    spawner.log.addHandler(caplog.handler)
+    return spawner

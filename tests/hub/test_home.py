@@ -9,8 +9,10 @@ from kubespawner.slugs import escape_slug
 from tornado.web import HTTPError
 
 from hub.spawner.cluster import Cluster
-from hub.spawner.home import Home, Owners, choose
+from hub.spawner.home import Owners
 from tests.hub.pods import (
+    OLD,
+    STORAGE,
     TOKENS,
     Users,
     claim,
@@ -19,6 +21,7 @@ from tests.hub.pods import (
     of,
     spawner_of,
     tokens_in,
+    watched,
     with_users,
 )
 from tests.kubernetes.standin import KubernetesStandin
@@ -142,10 +145,6 @@ def test_the_home_is_found_by_label_and_name_among_claims_of_all_kinds(
     assert set(selectors[1:]) <= {"component=singleuser-storage"}  # only where nothing was found
 
 
-STORAGE = {"component": "singleuser-storage"}
-OLD = "3a731b87c1f04d0e9b0a8a3c5d2e7f61"
-
-
 def test_a_home_that_only_its_annotation_tells_of_is_found_and_labelled_once(
     cluster: KubernetesStandin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +227,14 @@ def test_a_label_tells_whose_a_claim_without_annotation_is(
         return claim_in(await manifest_of(spawner_of(await users.user(name))))
 
     assert (with_users(cluster, work) == "claim-1") is is_taken
+
+
+async def in_use_and_deleted(spawner: Any, name: str) -> None:
+    """Start a server on a claim and ask for the claim's deletion, which waits for the server."""
+    await spawner.start()
+    assert spawner.pvc_name == name
+    found = await spawner.api.delete_namespaced_persistent_volume_claim(name, spawner.namespace)
+    assert found.metadata.deletion_timestamp
 
 
 @pytest.mark.parametrize("name", [OLD, "claim-1"])
@@ -347,92 +354,6 @@ def test_somebody_else_s_claim_is_not_taken_though_the_hub_s_database_names_it(
     cluster.remove("persistentvolumeclaims", OLD)
     cluster.create(claim(OLD, labels=STORAGE, annotations=of("alice")))
     assert with_users(cluster, work) == OLD
-
-
-def test_of_several_homes_the_hub_s_own_is_used_then_the_oldest() -> None:
-    at = "2021-03-0{}T00:00:00Z".format
-    claims = [claim(name, creationTimestamp=at(day)) for name, day in (("b", 2), ("a", 3))]
-    claims.append(claim("c", creationTimestamp=at(1), labels=of("alice")))
-    assert choose(claims, []) == Home("c", ("b", "a"), ("b", "a"))
-    assert choose(claims, ["a"]) == Home("a", ("c", "b"), ("a", "b"))
-
-
-def test_a_claim_without_a_volume_comes_after_those_with_one() -> None:
-    server = {"hub.jupyter.org/servername": "work"}
-    claims = [
-        {**claim("lost"), "status": {"phase": "Lost"}},
-        {**claim("waiting"), "status": {"phase": "Pending"}},
-        {**claim("of-a-server", annotations=server), "status": {"phase": "Bound"}},
-        {**claim("bound"), "status": {"phase": "Bound"}},
-    ]
-    assert choose(claims, ["lost", "waiting"]) == Home(
-        "bound",
-        ("of-a-server", "lost", "waiting"),
-        ("bound", "of-a-server", "lost", "waiting"),
-    )
-
-
-def watched(user: Any, caplog: pytest.LogCaptureFixture) -> Any:
-    spawner = spawner_of(user)
-    spawner.log.addHandler(caplog.handler)
-    return spawner
-
-
-async def in_use_and_deleted(spawner: Any, name: str) -> None:
-    """Start a server on a claim and ask for the claim's deletion, which waits for the server."""
-    await spawner.start()
-    assert spawner.pvc_name == name
-    found = await spawner.api.delete_namespaced_persistent_volume_claim(name, spawner.namespace)
-    assert found.metadata.deletion_timestamp
-
-
-def test_homes_that_are_not_used_are_told_to_the_operator(
-    cluster: KubernetesStandin, caplog: pytest.LogCaptureFixture
-) -> None:
-    for name in ("b" * 32, "a" * 32):
-        cluster.create(claim(name, labels=STORAGE, annotations=of("alice")))
-
-    async def work(users: Users) -> set[str]:
-        alice = await users.user("alice")
-        return {claim_in(await manifest_of(watched(alice, caplog))) for _ in range(2)}
-
-    (first,) = with_users(cluster, work)
-    assert f"has several homes: {first} is used, " in caplog.text
-
-
-def test_a_home_beside_the_one_that_the_database_names_is_told_of_at_the_first_start(
-    cluster: KubernetesStandin, caplog: pytest.LogCaptureFixture
-) -> None:
-    for name in (OLD, "claim-1"):
-        cluster.create(claim(name, labels=STORAGE, annotations=of("alice")))
-
-    async def work(users: Users) -> str:
-        alice = await users.user("alice")
-        users.remember(alice, pvc_name=OLD)
-        return claim_in(await manifest_of(watched(alice, caplog)))
-
-    assert with_users(cluster, work) == OLD
-    assert f"has several homes: {OLD} is used, claim-1 not" in caplog.text
-
-
-def test_a_home_beside_the_one_with_the_label_is_told_of_by_one_listing_for_all(
-    cluster: KubernetesStandin, caplog: pytest.LogCaptureFixture
-) -> None:
-    """An instance may have made a new home where it did not find the old one."""
-    for number, name in enumerate(("alice", "bob"), 1):
-        labels = {**STORAGE, **of(name)}
-        cluster.create(claim(f"claim-{number}", labels=labels, annotations=of(name)))
-        cluster.create(claim(f"{number:032x}", labels=STORAGE, annotations=of(name)))
-
-    async def work(users: Users) -> list[str]:
-        found = [await users.user(name) for name in ("alice", "bob")]
-        users.remember(found[1], pvc_name=f"{2:032x}")
-        return [claim_in(await manifest_of(watched(user, caplog))) for user in found]
-
-    assert with_users(cluster, work) == ["claim-1", f"{2:032x}"]
-    assert f"has several homes: claim-1 is used, {1:032x} not" in caplog.text
-    assert f"has several homes: {2:032x} is used, claim-2 not" in caplog.text
-    assert len([r for r in cluster.requests if r.selector == "component=singleuser-storage"]) == 1
 
 
 def test_a_label_that_may_not_be_set_costs_no_home(
