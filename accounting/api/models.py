@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from accounting.lookup.records import Delivery
+from accounting.lookup.entries import Delivery
 from accounting.model.accelerators import Quality
 from accounting.model.energy import EnergyQuality
 from accounting.model.jobs import Ending, JobKind, RunState

@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import select
 
-from accounting.lookup.records import Entry, Forbidden, Question, allowed, chosen, entries_of
+from accounting.lookup.entries import Entry
+from accounting.lookup.records import Forbidden, Question, allowed, chosen, entries_of
 from accounting.model.time import Month
 from accounting.store.due import NOTHING_CLOSED
 from accounting.store.engine.access import Viewer

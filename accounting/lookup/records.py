@@ -21,35 +21,18 @@ from sqlalchemy import (
 
 from accounting.errors import AccountingError
 from accounting.lookup import cursor
+from accounting.lookup.entries import Delivery, Entry
 from accounting.lookup.names import located
 from accounting.model.messages import WAITING, MessageState
-from accounting.model.records import Record
 from accounting.model.time import Month
 from accounting.store.due import NOTHING_CLOSED, is_differing, is_due, unsettled
 from accounting.store.engine.access import Right, Viewer, own
 from accounting.store.engine.database import Database
 from accounting.store.holds import is_acknowledged
 from accounting.store.records import Selection, narrowed
-from accounting.store.rows import record_of
 from accounting.store.tables import messages, queued, records
 
 _AT_ONCE = 1000
-
-
-class Delivery(StrEnum):
-    """How far a record's content has come.
-
-    ``acknowledged`` is held too, and an operator accepted it. ``differing`` is a correction of a
-    closed month: it waits for ``republish``.
-    """
-
-    HELD = "held"
-    ACKNOWLEDGED = "acknowledged"
-    DUE = "due"
-    DIFFERING = "differing"
-    PENDING = "pending"
-    PARKED = "parked"
-    SENT = "sent"
 
 
 _RARE = (Delivery.ACKNOWLEDGED, Delivery.HELD, Delivery.DUE, Delivery.DIFFERING)
@@ -107,21 +90,6 @@ class Forbidden(AccountingError):
         super().__init__(
             "this is not yours to see", "ask for your own usage, or for a VO that you manage"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A record in a list.
-
-    Attributes:
-        record: as it stands.
-        delivery: how far its content has come.
-        message_id: the message that took it last.
-    """
-
-    record: Record
-    delivery: Delivery
-    message_id: int | None
 
 
 _ALL = Selection()
@@ -423,7 +391,7 @@ def _waiting(open_from: Month) -> Select[Any]:
 
 def _entry(row: Any, waits: str | None) -> Entry:
     if waits:
-        return Entry(record_of(row), Delivery(waits), row.message_id)
+        return Entry(row, Delivery(waits), row.message_id)
     # Without a message, and yet told: it was put into one between the two questions.
     delivery = _DELIVERY_OF.get(row.state, Delivery.PENDING)
-    return Entry(record_of(row), delivery, row.message_id)
+    return Entry(row, delivery, row.message_id)

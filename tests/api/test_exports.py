@@ -8,15 +8,16 @@ from functools import partial
 from typing import Any
 
 import pytest
+from msgspec import json
 from pyarrow import parquet
 
 from accounting.lookup import streams
-from accounting.lookup.records import Question
+from accounting.lookup.records import Question, page
 from accounting.model.accelerators import Accelerator
 from accounting.model.time import Month
 from accounting.records import builder
 from accounting.records.formats import tabular
-from accounting.records.formats.export import TABLES, WRITERS, Format
+from accounting.records.formats.export import TABLES, WRITERS, Format, row_of
 from accounting.store.engine.access import Right, Viewer
 from accounting.store.engine.database import Database
 from accounting.store.records import Selection
@@ -91,6 +92,14 @@ def test_tables_from_rows_are_those_from_records(
     read = [parquet.read_table(io.BytesIO(one[Format.PARQUET])) for one in files]
     assert read[0].to_pylist() == read[1].to_pylist()
     assert read[0].num_rows == RECORDS, "a file has all pages"
+
+
+def test_a_record_in_a_list_says_what_the_record_says(database: Database) -> None:
+    entries = page(database, ADMIN, Question(Selection(limit=RECORDS + 1))).entries
+    assert len(entries) == RECORDS
+    for entry in entries:
+        said, whole = json.encode(entry.values), json.encode(row_of(entry.record))
+        assert said == whole
 
 
 def test_records_that_come_or_go_while_pages_are_read_are_neither_lost_nor_doubled(

@@ -14,8 +14,9 @@ from accounting.delivery.outlets.outlet import Outlet
 from accounting.delivery.outlets.records import CloudRecords, taken
 from accounting.delivery.outlets.storage import Storage
 from accounting.errors import AccountingError
+from accounting.lookup.entries import Delivery
 from accounting.lookup.messages import Messages, Selection
-from accounting.lookup.records import Delivery, Question, page
+from accounting.lookup.records import Question, page
 from accounting.lookup.sums import outgoing
 from accounting.model.messages import (
     Failure,

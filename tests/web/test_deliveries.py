@@ -11,8 +11,8 @@ from playwright.sync_api import Page, Route, expect
 from sqlalchemy import update
 from structlog.testing import capture_logs
 
+from accounting.lookup.entries import Delivery
 from accounting.lookup.messages import Messages
-from accounting.lookup.records import Delivery
 from accounting.model.jobs import Ending, JobKind
 from accounting.model.messages import MessageState
 from accounting.model.records import Record

@@ -31,10 +31,11 @@ from accounting.api.parameters import (
 from accounting.api.strictness import PAGED, refuse_useless, require_order
 from accounting.guard.problem import Problem
 from accounting.lookup import records, streams
-from accounting.lookup.records import Delivery, Entry, Question, Sort
+from accounting.lookup.entries import Delivery, Entry
+from accounting.lookup.records import Question, Sort
 from accounting.model.records import Status
 from accounting.model.time import Month
-from accounting.records.formats.export import TABLES, WRITERS, Format, row_of
+from accounting.records.formats.export import TABLES, WRITERS, Format
 from accounting.records.formats.tabular import parquet_libraries
 from accounting.store.engine.access import Viewer
 from accounting.store.holds import Holds
@@ -220,7 +221,7 @@ def acknowledge(
 def shown(entry: Entry) -> dict[str, Any]:
     """A record as the API shows it."""
     return {
-        **row_of(entry.record),
+        **entry.values,
         "delivery": entry.delivery.value,
         "message_id": entry.message_id,
     }

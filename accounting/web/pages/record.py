@@ -16,8 +16,8 @@ from accounting.api.routes.records import acknowledge
 from accounting.errors import SettingsError
 from accounting.guard.problem import Problem
 from accounting.lookup import notebooks
+from accounting.lookup.entries import Delivery, Entry
 from accounting.lookup.evidence import Evidence, evidence
-from accounting.lookup.records import Delivery, Entry
 from accounting.measure.promql.evidence import of_pod
 from accounting.model.records import Held, Record
 from accounting.model.time import Month

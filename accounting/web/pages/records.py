@@ -12,7 +12,8 @@ from starlette.responses import Response
 from accounting.api.dependencies import Parts, Reader, Service
 from accounting.api.routes.records import selected
 from accounting.lookup import records
-from accounting.lookup.records import Delivery, Page, Question, Sort
+from accounting.lookup.entries import Delivery
+from accounting.lookup.records import Page, Question, Sort
 from accounting.lookup.sums import summaries
 from accounting.lookup.sums.question import Question as Sums
 from accounting.model.records import Status
