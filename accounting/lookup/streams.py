@@ -40,6 +40,8 @@ from accounting.store.rows import record_of
 from accounting.store.tables import records
 
 _AT_ONCE = 5000
+_LINES_AT_ONCE = 10_000
+"""Lines are shorter than rows. With half as many, Parquet takes a tenth longer."""
 _READERS = 2
 """Connections that read pages of one file."""
 _TWO_DIGITS = 10
@@ -281,7 +283,7 @@ def _ranges(
         with database.asking() as connection:
             if last is None:
                 return read(connection, following)
-            found = read(connection, following.limit(_AT_ONCE))
+            found = read(connection, following.limit(_LINES_AT_ONCE))
             year, month, uid = last
             if found.last == (uid, year, month):
                 return found
@@ -292,7 +294,7 @@ def _ranges(
     def found() -> Iterator[Callable[[], _Page]]:
         following = query
         while True:
-            ends = following.with_only_columns(*_ORDER).offset(_AT_ONCE - 1).limit(1)
+            ends = following.with_only_columns(*_ORDER).offset(_LINES_AT_ONCE - 1).limit(1)
             with database.asking() as connection:
                 row = connection.execute(ends).first()
             last = None if row is None else (row.year, row.month, row.uid)

@@ -72,6 +72,7 @@ def test_tables_from_rows_are_those_from_records(
     database: Database, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr(streams, "_AT_ONCE", at_once)
+    monkeypatch.setattr(streams, "_LINES_AT_ONCE", at_once)
     portions = list(streams.stream_lines(database, ADMIN, Question()))
     assert sum(len(portion.rows) for portion in portions) < RECORDS, (
         "most are lines of the database"
@@ -106,6 +107,7 @@ def test_records_that_come_or_go_while_pages_are_read_are_neither_lost_nor_doubl
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "_AT_ONCE", 4)
+    monkeypatch.setattr(streams, "_LINES_AT_ONCE", 4)
     line = streams._line(is_sqlite=database.is_sqlite)
     read = partial(streams._lines, line, streams._columns())
     pages = list(streams._ranges(database, ADMIN, Question(), read))

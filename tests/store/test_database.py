@@ -1,5 +1,7 @@
 """The database: its tables, its locks, and how its connections are set up."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -435,3 +437,16 @@ def test_a_connection_is_tried_before_a_question_unless_it_has_just_answered(
         with pytest.raises(DatabaseError):
             database.revision()
         assert database.revision() is None
+
+
+@pytest.mark.parametrize("program", ["accounting.server", "accounting.lookup.streams"])
+def test_threads_that_read_do_not_wait_for_each_other_to_count_memory(program: str) -> None:
+    # SQLite says that none is used where it does not count.
+    asked = f"""
+import {program}
+import ctypes, sqlite3
+kept = sqlite3.connect(":memory:")
+print(ctypes.CDLL("libsqlite3.so.0").sqlite3_memory_used())
+"""
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, check=True, text=True)
+    assert done.stdout == "0\n"

@@ -268,6 +268,7 @@ def _of_text(arrow: Any, schema: Any, text: str) -> Any:
             column_types=kinds | dict.fromkeys(lists, arrow.null()),
             null_values=[""],
             strings_can_be_null=False,
+            check_utf8=False,  # Python has just encoded it
         ),
     )
     starts = arrow.repeat(arrow.scalar(0, arrow.int32()), table.num_rows + 1)
