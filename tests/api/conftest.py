@@ -12,6 +12,7 @@ from accounting.simulation.stores.engines import run_prometheus
 from accounting.simulation.stores.history import populate
 from accounting.simulation.world.cluster import Cluster
 from accounting.simulation.world.features import Features
+from tests.api.many import filled
 from tests.api.serving import Running, Serve, served
 
 
@@ -43,6 +44,18 @@ def serve_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """The same for all tests of a module, where none changes anything."""
     with _starting(tmp_path_factory.mktemp("service")) as start:
         yield start
+
+
+@pytest.fixture(scope="module")
+def running(serve_all: Serve) -> Running:
+    """The notebooks of ``many``, for tests that change nothing; some modules have their own."""
+    return filled(serve_all())
+
+
+@pytest.fixture
+def changing(serve: Serve) -> Running:
+    """The same, for tests that change something."""
+    return filled(serve())
 
 
 @contextmanager

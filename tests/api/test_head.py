@@ -3,21 +3,7 @@
 import pytest
 
 from accounting.guard.tokens import digest_of
-from tests.api.many import filled
-from tests.api.serving import ADMIN, Running, Serve
-
-
-@pytest.fixture(scope="module")
-def running(serve_all: Serve) -> Running:
-    """The notebooks of ``many``, for tests that change nothing."""
-    return filled(serve_all())
-
-
-@pytest.fixture
-def changing(serve: Serve) -> Running:
-    """The same, for tests that change something."""
-    return filled(serve())
-
+from tests.api.serving import ADMIN, Running
 
 HEADS = [
     "/api/v1/records",

@@ -15,24 +15,12 @@ from accounting.delivery.pusher import Pusher
 from accounting.records.formats import apel
 from accounting.records.formats.tabular import COLUMNS
 from accounting.store.records import Records
-from tests.api.many import WHOSE, Fits, filled, listed, notebook
-from tests.api.serving import Running, Serve
+from tests.api.many import WHOSE, Fits, listed, notebook
+from tests.api.serving import Running
 from tests.delivery.books import NOVEMBER, START, Inbox, account, ran_on, write
 from tests.statements import asked_of
 
 CSV, APEL, PARQUET = "text/csv", "text/plain", "application/vnd.apache.parquet"
-
-
-@pytest.fixture(scope="module")
-def running(serve_all: Serve) -> Running:
-    """The notebooks of ``many``, for tests that change nothing."""
-    return filled(serve_all())
-
-
-@pytest.fixture
-def changing(serve: Serve) -> Running:
-    """The same, for tests that change something."""
-    return filled(serve())
 
 
 SORTS = ["month", "start", "end", "measured", "wall", "cpu", "user", "vo", "pod"]

@@ -8,21 +8,9 @@ import pytest
 from accounting.model.time import Month
 from accounting.records import builder
 from accounting.store.records import Records
-from tests.api.many import COUNT, WHOSE, Fits, filled, listed, notebook
+from tests.api.many import COUNT, WHOSE, Fits, listed, notebook
 from tests.api.serving import Running, Serve
 from tests.delivery.books import NOVEMBER, RULES, SITE, ran_on, write
-
-
-@pytest.fixture(scope="module")
-def running(serve_all: Serve) -> Running:
-    """The notebooks of ``many``, for tests that change nothing."""
-    return filled(serve_all())
-
-
-@pytest.fixture
-def changing(serve: Serve) -> Running:
-    """The same, for tests that change something."""
-    return filled(serve())
 
 
 def summed(running: Running, query: str) -> list[dict[str, Any]]:
