@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property, lru_cache
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
 from accounting.model.records import Record
 from accounting.model.time import Month
-from accounting.records.formats.export import row_of
+from accounting.records.formats.export import month_text, row_of
 from accounting.records.formats.tabular import COLUMNS
 from accounting.store.rows import record_of
 from accounting.store.tables import records
@@ -62,10 +62,5 @@ class Entry:
         if shown[_FLAGS] != "[]" or shown[_ACCELERATORS] != "[]":
             return row_of(self.record)
         shown[_FLAGS] = shown[_ACCELERATORS] = ()
-        shown[_MONTH] = _month_text(*_YEAR_AND_MONTH(self.row))
+        shown[_MONTH] = month_text(Month(*_YEAR_AND_MONTH(self.row)))
         return dict(zip(COLUMNS, shown, strict=True))
-
-
-@lru_cache(maxsize=64)
-def _month_text(year: int, month: int) -> str:
-    return str(Month(year, month))

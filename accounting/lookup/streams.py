@@ -41,7 +41,7 @@ from accounting.store.tables import records
 
 _AT_ONCE = 5000
 _LINES_AT_ONCE = 10_000
-"""Lines are shorter than rows. With half as many, Parquet takes a tenth longer."""
+"""Lines are shorter than rows. With half as many, Parquet takes a seventh longer."""
 _READERS = 2
 """Connections that read pages of one file."""
 _TWO_DIGITS = 10

@@ -38,7 +38,8 @@ _PATHS = {
 }
 _values = attrgetter(*(_PATHS.get(name, name) for name in COLUMNS))
 _MONTH, _FLAGS, _ACCELERATORS = map(COLUMNS.index, ("month", "flags", "accelerators"))
-_month_text = lru_cache(maxsize=64)(str)
+month_text = lru_cache(maxsize=64)(str)
+"""A ``Month`` as text: most of a list's records share a few."""
 
 
 def row_of(record: Record) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def row_of(record: Record) -> dict[str, Any]:
 
 def _row(record: Record) -> list[Any]:
     row = list(_values(record))
-    row[_MONTH] = _month_text(record.month)
+    row[_MONTH] = month_text(record.month)
     row[_FLAGS] = list(record.flags)
     row[_ACCELERATORS] = [asdict(accelerator) for accelerator in record.accelerators]
     return row
@@ -59,7 +60,7 @@ def _kept(found: Iterable[Record]) -> Portion:
     rows: list[Row] = []
     for record in found:
         row = list(_values(record))
-        row[_MONTH] = _month_text(record.month)
+        row[_MONTH] = month_text(record.month)
         row[_FLAGS] = json.dumps(record.flags) if record.flags else ""
         held = record.accelerators
         row[_ACCELERATORS] = msgspec.json.encode(held).decode() if held else ""
