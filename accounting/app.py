@@ -8,27 +8,17 @@ from ipaddress import ip_address
 from typing import Any
 
 import structlog
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from accounting import web
+from accounting.api import routes
 from accounting.api.dependencies import Service
-from accounting.api.routes import (
-    health,
-    ledger,
-    messages,
-    notebooks,
-    reconciliations,
-    records,
-    runs,
-    storage,
-    summaries,
-)
 from accounting.api.sentences import problem_of
-from accounting.api.strictness import API, strict, wrong
+from accounting.api.strictness import API, wrong
 from accounting.errors import AccountingError
 from accounting.guard import login, problem
 from accounting.guard.armour import Armour
@@ -101,20 +91,14 @@ def create_app(service: Service, doors: Doors | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,
     )
     prefix = prefix_of(service.settings)
     app.state.service = service
     app.state.doors = doors
     app.state.error_page = web.error_page
-    api = APIRouter(prefix=API, dependencies=[Depends(strict)])
-    for part in (records, notebooks, summaries, storage, ledger, messages, reconciliations, runs):
-        api.include_router(part.router)
-    app.include_router(api)
-    app.include_router(health.router)
-    app.include_router(login.routes(doors))
-    app.include_router(web.reference)
-    app.include_router(web.router)
+    for router in (*routes.routers, login.routes(doors), *web.routers):
+        # Included, each would be made anew for this application, and matched level by level.
+        app.router.routes += router.routes
     app.openapi = lambda: _openapi(app, prefix)  # type: ignore[method-assign] # FastAPI's way to change it
     _handle_errors(app)
     app.add_middleware(Gate, doors=doors)

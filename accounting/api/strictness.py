@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from itertools import islice
 from urllib.parse import parse_qs
 
-from fastapi import Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic.fields import FieldInfo
@@ -45,6 +45,21 @@ async def strict(request: Request) -> None:
             "a body is not read here",
             f"send no body, and options in the address; see {API}/openapi.json",
         )
+
+
+def endpoints(tag: str, prefix: str = "") -> APIRouter:
+    """A part of the API: below its prefix, strict, each operation named by its function.
+
+    Args:
+        tag: under which the description has them.
+        prefix: of their addresses, below that of the API.
+    """
+    return APIRouter(
+        prefix=API + prefix,
+        tags=[tag],
+        dependencies=[Depends(strict)],
+        generate_unique_id_function=lambda route: route.name,
+    )
 
 
 def refuse_useless(request: Request, names: Collection[str], where: str) -> None:

@@ -1,7 +1,5 @@
 """The pages: server-rendered, usable without scripts."""
 
-from fastapi import APIRouter
-
 from accounting.web import assets
 from accounting.web.pages import (
     deliveries,
@@ -11,27 +9,29 @@ from accounting.web.pages import (
     reconciliation,
     record,
     records,
+    reference,
     republish,
     runs,
     usage,
 )
-from accounting.web.pages.reference import router as reference
 from accounting.web.refusal import error_page
 
-__all__ = ["error_page", "reference", "router"]
+__all__ = ["error_page", "routers"]
 
-router = APIRouter(include_in_schema=False)
-for _part in (
-    assets,
-    overview,
-    usage,
-    records,
-    record,
-    republish,
-    reconciliation,
-    deliveries,
-    gaps,
-    runs,
-    mine,
-):
-    router.include_router(_part.router)
+routers = [
+    part.router
+    for part in (
+        reference,
+        assets,
+        overview,
+        usage,
+        records,
+        record,
+        republish,
+        reconciliation,
+        deliveries,
+        gaps,
+        runs,
+        mine,
+    )
+]

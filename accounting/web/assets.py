@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from accounting.guard.problem import Problem
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 _KINDS = {
     ".css": "text/css; charset=utf-8",

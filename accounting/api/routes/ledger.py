@@ -3,7 +3,7 @@
 from dataclasses import asdict, astuple
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from accounting.api.answers import as_json, refusals
@@ -11,14 +11,14 @@ from accounting.api.dependencies import Admin, Parts, Reader, identity_of
 from accounting.api.formats import TableQuery
 from accounting.api.models import GapsModel, MeModel, StatusModel, WindowsModel
 from accounting.api.parameters import CursorQuery, LimitQuery, SinceQuery, TotalQuery, UntilQuery
-from accounting.api.strictness import PAGED, refuse_useless, require_order
+from accounting.api.strictness import PAGED, endpoints, refuse_useless, require_order
 from accounting.api.tables import DESCRIBED, csv_file, is_csv, lines_of, long_csv_file
 from accounting.lookup import status, windows
 from accounting.lookup.windows import Covered
 from accounting.model.time import Gap
 from accounting.store.ledger import Ledger
 
-router = APIRouter(tags=["ledger"])
+router = endpoints("ledger")
 
 _WINDOW = ("start_at", "end_at", "spoke", "pods", "rejected", "polled_at")
 

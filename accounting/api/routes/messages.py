@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from starlette.responses import Response
 
 from accounting.api.answers import as_json, refusals
@@ -17,7 +17,7 @@ from accounting.api.models import (
     TakenRecordsModel,
 )
 from accounting.api.parameters import CursorQuery, DestinationQuery, LimitQuery, TotalQuery
-from accounting.api.strictness import PAGED, refuse_useless
+from accounting.api.strictness import PAGED, endpoints, refuse_useless
 from accounting.api.tables import DESCRIBED, is_csv, lines_of, long_csv_file
 from accounting.delivery.outbox import Outbox
 from accounting.errors import AccountingError, DatabaseError, SettingsError
@@ -30,7 +30,7 @@ from accounting.model.time import Month
 from accounting.telemetry.standing import Outgoing
 from accounting.wiring.destinations import address_of, names_of
 
-router = APIRouter(prefix="/messages", tags=["messages"])
+router = endpoints("messages", "/messages")
 
 _SORT, _BY_KEY = "-id", "pod"
 _COLUMNS = (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from accounting.api.answers import as_json, refusals
@@ -22,6 +22,7 @@ from accounting.api.models import (
 )
 from accounting.api.parameters import UidPath
 from accounting.api.routes.records import shown
+from accounting.api.strictness import endpoints
 from accounting.api.tables import DESCRIBED, csv_file, is_csv, lines_of
 from accounting.guard.problem import Problem
 from accounting.lookup import notebooks
@@ -31,7 +32,7 @@ from accounting.model.time import Month
 from accounting.store.engine.access import Viewer
 from accounting.wiring.months import open_from
 
-router = APIRouter(prefix="/records/{uid}", tags=["records"])
+router = endpoints("records", "/records/{uid}")
 
 _NOT_FOUND = 404
 _TABLE: dict[int | str, dict[str, Any]] = {**DESCRIBED, **refusals(404, 406)}

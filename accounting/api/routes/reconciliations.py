@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
@@ -13,13 +13,13 @@ from accounting.api.formats import TableQuery
 from accounting.api.models import Model
 from accounting.api.parameters import DestinationQuery, LimitQuery, MonthQuery
 from accounting.api.routes.messages import where
-from accounting.api.strictness import refuse_useless
+from accounting.api.strictness import endpoints, refuse_useless
 from accounting.api.tables import DESCRIBED, csv_file, is_csv, lines_of
 from accounting.model.reconciliation import Cause, Unit
 from accounting.service.outcome import reconciled
 from accounting.store.reconciliations import Reconciliations
 
-router = APIRouter(tags=["messages"])
+router = endpoints("messages")
 
 _USED = ("jobs", "wall_seconds", "cpu_seconds")
 _COLUMNS = (

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -28,7 +28,7 @@ from accounting.api.parameters import (
     UserQuery,
     VoQuery,
 )
-from accounting.api.strictness import PAGED, refuse_useless, require_order
+from accounting.api.strictness import PAGED, endpoints, refuse_useless, require_order
 from accounting.guard.problem import Problem
 from accounting.lookup import records, streams
 from accounting.lookup.entries import Delivery, Entry
@@ -42,7 +42,7 @@ from accounting.store.holds import Holds
 from accounting.store.records import Selection
 from accounting.wiring.months import open_from
 
-router = APIRouter(prefix="/records", tags=["records"])
+router = endpoints("records", "/records")
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BAD, _NOT_FOUND = 400, 404

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -20,6 +20,7 @@ from accounting.api.parameters import (
     VoQuery,
     moment,
 )
+from accounting.api.strictness import endpoints
 from accounting.api.tables import DESCRIBED, csv_file, is_csv, lines_of
 from accounting.delivery.differences import Chosen, Difference
 from accounting.errors import SettingsError
@@ -30,7 +31,7 @@ from accounting.records.formats import apel
 from accounting.service.runs import Job, Run, Underway
 from accounting.wiring.destinations import place_of
 
-router = APIRouter(tags=["runs"])
+router = endpoints("runs")
 
 _ACCEPTED, _BAD, _NOT_FOUND, _CONFLICT = 202, 400, 404, 409
 _LONGEST_WAIT = 25

@@ -4,7 +4,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from accounting.api.answers import as_json, refusals
@@ -12,10 +12,11 @@ from accounting.api.dependencies import Parts, Reader
 from accounting.api.formats import TableQuery
 from accounting.api.models import StorageModel
 from accounting.api.parameters import MonthQuery, UserQuery, VoQuery
+from accounting.api.strictness import endpoints
 from accounting.api.tables import DESCRIBED, csv_file, is_csv, lines_of
 from accounting.lookup.volumes import StorageBy, Stored, measured_months, stored
 
-router = APIRouter(prefix="/storage", tags=["storage"])
+router = endpoints("storage", "/storage")
 
 _FIGURES = tuple(field.name for field in fields(Stored) if field.name != "key")
 _figures_of = attrgetter(*_FIGURES)

@@ -4,7 +4,7 @@ from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from accounting.api.answers import refusals, tag_of, tagged, unchanged
@@ -19,7 +19,7 @@ from accounting.api.parameters import (
     UserQuery,
     VoQuery,
 )
-from accounting.api.strictness import refuse_useless
+from accounting.api.strictness import endpoints, refuse_useless
 from accounting.api.tables import DESCRIBED
 from accounting.guard.problem import Problem
 from accounting.lookup.sums import summaries
@@ -30,7 +30,7 @@ from accounting.model.time import Month
 from accounting.records.formats.export import Format
 from accounting.records.formats.tabular import csv_line
 
-router = APIRouter(prefix="/summaries", tags=["summaries"])
+router = endpoints("summaries", "/summaries")
 
 _BAD = 400
 _PARTS = ("goes_out", "delivered")

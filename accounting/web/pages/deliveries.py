@@ -17,7 +17,7 @@ from accounting.web.fields import Fields
 from accounting.web.templating import templates
 from accounting.wiring.destinations import names_of
 
-router = APIRouter(prefix="/deliveries")
+router = APIRouter(prefix="/deliveries", include_in_schema=False)
 
 _AT_ONCE = 50
 _SORT = "-id"

@@ -21,7 +21,7 @@ from accounting.web.fields import Fields
 from accounting.web.templating import templates
 from accounting.web.views.figures import iso
 
-router = APIRouter(prefix="/gaps")
+router = APIRouter(prefix="/gaps", include_in_schema=False)
 
 _DAY = 86400
 _MOST_GAPS = 50

@@ -25,7 +25,7 @@ from accounting.web.templating import templates
 from accounting.web.views.daily import MEASURES, Chart, chart, measures, until_of
 from accounting.web.views.figures import month_name
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 _MOST_RUNNING = 50
 _MONTHS = 12

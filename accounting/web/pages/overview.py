@@ -25,7 +25,7 @@ from accounting.web.views.totals import total
 from accounting.web.views.verdict import verdict
 from accounting.wiring.destinations import names_of
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 _COLUMNS = (
     "vo",

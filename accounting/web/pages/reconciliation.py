@@ -15,7 +15,7 @@ from accounting.web.templating import templates
 from accounting.wiring.destinations import names_of
 from accounting.wiring.places import places
 
-router = APIRouter(prefix="/deliveries/reconciliation")
+router = APIRouter(prefix="/deliveries/reconciliation", include_in_schema=False)
 
 _BAD_REQUEST, _SEE_OTHER = 400, 303
 _SHOWN = 24

@@ -27,7 +27,7 @@ from accounting.web.files import svg_file
 from accounting.web.pages.records import address_of
 from accounting.web.templating import templates
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 _WIDTH, _MARGIN = 960.0, 8.0
 _AROUND_SECONDS = 600

@@ -26,7 +26,7 @@ from accounting.web.templating import templates
 from accounting.web.views.totals import total
 from accounting.wiring.months import open_from
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 _AT_ONCE = 50
 _SORTS = {

@@ -15,7 +15,7 @@ from accounting.web.fields import Fields, months_back
 from accounting.web.templating import templates
 from accounting.wiring.places import places
 
-router = APIRouter(prefix="/deliveries/republish")
+router = APIRouter(prefix="/deliveries/republish", include_in_schema=False)
 
 _BAD_REQUEST, _CONFLICT, _SEE_OTHER = 400, 409, 303
 

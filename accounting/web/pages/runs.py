@@ -14,7 +14,7 @@ from accounting.model.jobs import JobKind
 from accounting.service.runs import Run
 from accounting.web.templating import templates
 
-router = APIRouter(prefix="/runs")
+router = APIRouter(prefix="/runs", include_in_schema=False)
 
 _COLUMNS = ("uid", "vo", "kind", "wall_seconds", "cpu_seconds", "changes")
 

@@ -27,7 +27,7 @@ from accounting.web.views.daily import MEASURES, Chart, chart, is_by_day, measur
 from accounting.web.views.table import SORTS, Crosses, Crossing, csv_of, rows_of
 from accounting.web.views.totals import total
 
-router = APIRouter(prefix="/usage")
+router = APIRouter(prefix="/usage", include_in_schema=False)
 
 _MOST_ROWS = 50
 """Of a page; all rows are in its file."""
