@@ -97,6 +97,7 @@ def run(
 
         def program(*arguments: str) -> Result:
             done = CliRunner().invoke(cli.app, arguments)
+            print(*arguments, done.exit_code, done.output)  # noqa: T201 - shown where a test fails
             for name in USERS.values():
                 assert not name or name not in done.stdout + done.stderr
             return done
