@@ -168,6 +168,7 @@ def nothing_left_open() -> Iterator[None]:
     structlog.reset_defaults()
     logging.captureWarnings(capture=False)
     gc.collect()
+    gc.freeze()  # what is still there was loaded, or is the session's: see pytest_collection_finish
 
 
 @dataclass(frozen=True)
