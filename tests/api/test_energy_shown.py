@@ -111,6 +111,7 @@ def test_a_record_and_every_export_tell_it_with_its_quality(running: Running) ->
 def test_pages_show_it_with_its_quality_and_co2(running: Running) -> None:
     usage = running.get("/usage?by=user&first=2026-11&last=2026-11&sort=-energy&show=energy").text
     assert f"{MEASURED}, 3.00 g CO\N{SUBSCRIPT TWO}" in usage
+    assert usage.count('data-label="Energy"><span><a class="figure" href="/records?') > 1
     assert ESTIMATED in usage
     assert "of these notebooks is unknown, or known only in part" in usage
     record = running.get(f"/records/{ACCOUNTS[0].pod.uid}").text

@@ -219,7 +219,8 @@ def test_tables_are_sorted_as_the_address_says(sort: str, running: Running) -> N
     column = {"name": "user", "wall": "wall_seconds", "cpu": "cpu_seconds", "pods": "pods"}
     column |= {"efficiency": "cpu_per_core", "gpu": "gpu_seconds"}
     rows = {row["user"]: row[column[sort.lstrip("-")]] for row in table_of(running, "by=user")}
-    shown = re.findall(r'<tr><th scope="row" class="wrap"><a [^>]+>([^<]+)</a>', page)
+    table = page.partition("Home volumes by")[0]
+    shown = re.findall(r'<tr><th scope="row" class="wrap"><a [^>]+>([^<]+)</a>', table)
     values = [rows[name] if sort == "name" else float(rows[name]) for name in shown]
     assert values == sorted(values, reverse=sort.startswith("-"))
 
@@ -243,6 +244,8 @@ def test_every_figure_leads_to_its_records_and_they_come_to_the_same(running: Ru
         page = page_of(running, f"/usage?{query}")
         by = parse_qs(query)["by"][0]
         rows = {row[by]: row for row in table_of(running, query)}
+        earlier = set(re.findall(r' before"><span><a class="figure" href="(/records[^"]+)"', page))
+        assert bool(earlier) == ("before_wall_seconds" in table_of(running, query)[0])
         links = set(re.findall(r'class="figure" href="(/records\?[^"]+)"', page))
         for link in links:
             asked = parse_qs(urlsplit(link.replace("&amp;", "&")).query)
@@ -253,7 +256,26 @@ def test_every_figure_leads_to_its_records_and_they_come_to_the_same(running: Ru
             row = rows[asked[by][0]]
             sums = found[found.index('class="truth"') : found.index("</dl>")]
             shown = re.findall(r'value="(\d+)"', sums[: sums.index("Goes out")])
-            assert shown == [row["pods"], row["wall_seconds"], row["cpu_seconds"]]
+            if link in earlier:
+                assert shown[1] == row["before_wall_seconds"]
+            else:
+                assert shown == [row["pods"], row["wall_seconds"], row["cpu_seconds"]]
+
+
+def test_names_of_tables_lead_to_what_they_used(running: Running) -> None:
+    page = page_of(running, "/usage?by=vo")
+    homes = page.partition("Home volumes by VO")[2]
+    for part in (page, homes):
+        (link,) = set(re.findall(r'class="wrap"><a href="(/usage[^"]+)">physics</a>', part))
+        inside = page_of(running, link.replace("&amp;", "&"))
+        assert "Home volumes by User" in inside
+        assert {row["user"] for row in table_of(running, "by=user&vo=physics")} >= set(
+            re.findall(
+                r'<th scope="row" class="wrap"><a [^>]+>([^<]+)</a>',
+                inside.partition("Home volumes by")[0],
+            )
+        )
+    assert re.findall(r'data-label="Users"><span><a class="figure" href="/usage[^"]+by=user', page)
 
 
 def test_records_are_summed_up_whatever_is_asked(running: Running) -> None:

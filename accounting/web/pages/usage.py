@@ -67,6 +67,14 @@ class Asked:
         return Question(by, span.first, span.last, **named, contains=parts, days=span.days)
 
     @property
+    def before(self) -> Span:
+        """The period before; of one that goes on, as much as it has come to."""
+        now, before = self.span.until(self.until), self.span.before()
+        if now == self.span:
+            return before
+        return replace(before, end=min(before.end, before.start + now.end - now.start))
+
+    @property
     def address(self) -> dict[str, str]:
         """The whole question, to be kept, shared, and changed a little."""
         more = {"across": self.across.value if self.across else "", "sort": self.sort}
@@ -141,6 +149,7 @@ def usage(request: Request, service: Parts, viewer: Reader) -> Response:
         **_homes(service, viewer, asked),
         "query": lambda **changes: urlencode(_changed(asked.address, changes)),
         "under": partial(_under, asked),
+        "into": partial(_into, asked),
     }
     return templates.TemplateResponse(request, "usage.html", context)
 
@@ -170,10 +179,7 @@ def _found(
         return [], None
     found = service.summaries.summary(viewer, asked.question(asked.span, asked.by))
     began = windows.first_start(service.database)
-    now = asked.span.until(asked.until)
-    before = asked.span.before()
-    if now != asked.span:  # it goes on: as much of the time before
-        before = replace(before, end=min(before.end, before.start + now.end - now.start))
+    before = asked.before
     if not asked.compare or began is None or began > before.start * _DAY:
         return found, None
     return found, service.summaries.summary(viewer, asked.question(before, asked.by))
@@ -184,15 +190,30 @@ def _chart(service: Service, viewer: Viewer, asked: Asked) -> Chart | None:
     return chart(service.summaries, viewer, question, measure, until=asked.until, rank=asked.rank)
 
 
-def _under(asked: Asked, *, month: str = "", **names: str) -> str:
+def _into(asked: Asked, by: str, name: str, then: str = "") -> str:
+    """The address of what one name used: of a VO by user, of others by VO.
+
+    Args:
+        asked: the question that is narrowed.
+        by: what the name is of.
+        name: the VO, user or flavour.
+        then: by this instead.
+    """
+    then = then or (By.USER.value if by == By.VO.value else By.VO.value)
+    changes = {by: name, "by": then, "sort": "", "across": ""}
+    return f"usage?{urlencode(_changed(asked.address, changes))}"
+
+
+def _under(asked: Asked, *, month: str = "", before: bool = False, **names: str) -> str:
     """The address of the records under a figure; none where they have no name to ask for.
 
     Args:
         asked: what the figures are of.
         month: only its days of this month.
+        before: in the period before instead.
         names: of what the figure stands for: VO, user, flavour, image.
     """
-    span = asked.span
+    span = asked.before if before else asked.span
     if month:
         whole = Span.of_months(*(Month.parse(month),) * 2)
         span = Span(max(span.start, whole.start), min(span.end, whole.end))
