@@ -57,6 +57,7 @@ templates.env.filters.update(
         "memory_hours": figures.memory_hours,
         "moment": figures.moment,
         "month_name": figures.month_name,
+        "name": figures.name,
         "sentence": figures.sentence,
         "size": figures.size,
     }

@@ -81,6 +81,18 @@ def test_growth_is_told_in_the_words_that_say_most(now: float, before: float, sa
     assert figures.change(now, before) == said
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("u1@vo.example.org", "u1@<wbr>vo.<wbr>example.<wbr>org"),
+        ("<b>.", "&lt;b&gt;."),
+        ("", ""),
+    ],
+)
+def test_names_part_where_people_would_part_them(name: str, said: str) -> None:
+    assert figures.name(name) == said
+
+
 def test_each_day_says_how_much_of_it_was_measured() -> None:
     now = 20_000 * DAY + 43_200.0
     gaps = [Gap(19_998 * DAY - 60.0, 19_999 * DAY + 60.0), Gap(now - 3600, None)]

@@ -1,5 +1,6 @@
 """Figures as people read them: hours and GiB, with the exact value on hover; times in UTC."""
 
+import re
 from datetime import UTC, date, datetime
 
 from markupsafe import Markup
@@ -70,6 +71,11 @@ def energy(joules: float | None, quality: str = "", grams: float | None = None) 
 
 _JOULES_PER_WH = 3600
 _THOUSAND = 1000
+
+
+def name(said: str) -> Markup:
+    """A user's or VO's name: where it needs two lines, they part behind an @ or a dot."""
+    return Markup("<wbr>").join(re.split(r"(?<=[@.])(?=.)", said))
 
 
 def count(value: float | None, unit: str = "") -> Markup:
