@@ -304,6 +304,7 @@ def test_a_comparison_with_the_portal_is_on_the_page_in_the_api_and_in_the_metri
     assert page.status_code == 200
     for said in ("October 2026", "vo.example.org", "refused", "deliveries/7", "portal.csv"):
         assert said in page.text
+    assert page.text.count('href="/records?month=2026-10&amp;vo=vo.example.org"') == 2
     (told,) = running.get("/api/v1/reconciliations?month=2026-10").json()["reconciliations"]
     assert (told["differing"], told["lines"][0]["messages"]) == (1, [7])
     assert running.get("/api/v1/reconciliations", JOB).status_code == 403

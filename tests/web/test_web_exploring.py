@@ -475,8 +475,11 @@ def test_users_take_their_usage_away(site: Site, watched: Page) -> None:
         with watched.expect_download() as downloading:
             watched.locator("p.actions a", has_text=title).click()
         assert downloading.value.path().read_bytes().startswith(begin), title
-    watched.locator("td a.figure").first.click()
-    expect(watched.locator(".truth").first).to_be_visible()
+    for sums in ("td a.figure", ".tiles a.figure"):
+        watched.goto(f"{site.url}/my?month=2026-10")
+        watched.locator(sums).first.click()
+        expect(watched.locator(".truth").first).to_be_visible()
+    expect(watched.locator("select[name=month]")).to_have_value("2026-10")
 
 
 def test_a_notebook_that_ended_in_a_gap_is_told_to_count_up_to_its_last_sample(
