@@ -22,6 +22,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 from sqlalchemy import Dialect, create_engine, text
 
+from accounting.simulation.stores import engines
 from accounting.simulation.stores.engines import Engine, run_prometheus, run_victoria_metrics
 from accounting.simulation.stores.history import import_history, populate
 from accounting.simulation.world.cluster import Cluster
@@ -115,6 +116,16 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ports_of_ones_own() -> Iterator[None]:
+    """No worker chooses a port that a program of another is about to listen on."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "_PORTS", engines._PORTS[number::count])
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
