@@ -70,12 +70,13 @@ def cluster(tmp_path: Path) -> Iterator[KubernetesStandin]:
 
 @pytest.fixture
 def run(
+    request: pytest.FixtureRequest,
     tmp_path: Path,
     cluster: KubernetesStandin,
     empty_repository: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Run]:
-    """Runs the program against a repository behind REST."""
+    """Runs the program against a repository behind REST; a test that fails shows what it said."""
     secrets = secrets_in(tmp_path / "secrets")
     served = tmp_path / "repository"
     shutil.copytree(empty_repository, served)
@@ -97,7 +98,8 @@ def run(
 
         def program(*arguments: str) -> Result:
             done = CliRunner().invoke(cli.app, arguments)
-            print(*arguments, done.exit_code, done.output)  # noqa: T201 - shown where a test fails
+            said = f"exit code {done.exit_code}\n{done.output}"
+            request.node.add_report_section("call", " ".join(arguments), said)
             for name in USERS.values():
                 assert not name or name not in done.stdout + done.stderr
             return done
